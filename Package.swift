@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every module is built alike: Swift 6 concurrency checking and warnings as errors.
+let settings: [SwiftSetting] = [
+  .treatAllWarnings(as: .error)
+]
+
+/// The library, lowest module first: a module sees only what it names here.
+func shared(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(
+    name: name, dependencies: dependencies, path: "Sources/Shared/\(name)",
+    swiftSettings: settings)
+}
+
+func system(_ name: String, package: String, apt: String) -> Target {
+  .systemLibrary(
+    name: name, path: "Sources/Shared/\(name)", pkgConfig: package, providers: [.apt([apt])])
+}
+
+/// A tool is one thin `main.swift` over the library.
+func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(
+    name: name, dependencies: ["Tensors", "Command"] + dependencies, path: "Sources/\(name)",
+    swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let package = Package(
+  name: "convex-networks",
+  targets: [
+    system("CBLAS", package: "openblas", apt: "libopenblas-dev"),
+    system("CLAPACKE", package: "lapacke", apt: "liblapacke-dev"),
+    system("CPNG", package: "libpng", apt: "libpng-dev"),
+    shared("Tensors", []),
+    shared("Command", ["Tensors"]),
+    shared("LinearAlgebra", ["CBLAS", "CLAPACKE"]),
+    shared("Images", ["Tensors", "CPNG"]),
+    shared("Patches", ["Tensors", "LinearAlgebra"]),
+    shared("Convex", ["Tensors", "LinearAlgebra"]),
+    shared("Evaluation", ["Tensors", "LinearAlgebra", "Images"]),
+    tool("cifar-extract", ["Images"]),
+    tool("patchify", ["Patches", "LinearAlgebra"]),
+    tool("solve", ["Convex", "LinearAlgebra"]),
+    tool("recover", ["Convex", "LinearAlgebra"]),
+    tool("evaluate", ["Evaluation", "LinearAlgebra", "Images"]),
+    tool("tensor", []),
+    tests("TensorsTests", ["Tensors"]),
+    tests("CommandTests", ["Tensors", "Command"]),
+    tests("LinearAlgebraTests", ["LinearAlgebra"]),
+    tests("ImagesTests", ["Tensors", "Images"]),
+    tests("PatchesTests", ["Tensors", "Patches", "LinearAlgebra"]),
+    tests("ConvexTests", ["Tensors", "Convex", "LinearAlgebra"]),
+    tests("EvaluationTests", ["Tensors", "Evaluation", "LinearAlgebra"]),
+    tests(
+      "PipelineTests",
+      [
+        "Tensors", "cifar-extract", "patchify", "solve", "recover", "evaluate", "tensor",
+      ]),
+  ]
+)

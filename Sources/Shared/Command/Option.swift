@@ -1,0 +1,119 @@
+import Tensors
+
+/// One option of a tool, defined once: the parser, `--help`, the manual page and the recipe in the
+/// output's metadata all derive from it.
+package struct Option<Settings> {
+  /// What an option means to the recipe that a bundle carries.
+  package enum Record {
+    /// Written with its value.
+    case value
+    /// Its value is a path, which no bundle holds: the placeholder is written instead.
+    case placeholder
+    /// Left out: it does not change the result.
+    case omitted
+  }
+
+  package let name: String
+  package let short: Character?
+  /// The placeholder of its argument; `nil` for a flag.
+  package let argument: String?
+  package let help: String
+  package let record: Record
+  let apply: (inout Settings, String) throws -> Void
+
+  /// A switch that sets `path` to `true`.
+  package static func flag(
+    _ name: String, short: Character? = nil, _ path: WritableKeyPath<Settings, Bool>,
+    _ help: String,
+    record: Record = .value
+  ) -> Option {
+    Option(name: name, short: short, argument: nil, help: help, record: record) { settings, _ in
+      settings[keyPath: path] = true
+    }
+  }
+
+  /// An option whose argument `parse` understands; it returns `nil` where the text is not `expected`.
+  package static func value<T>(
+    _ name: String, short: Character? = nil, _ argument: String,
+    _ path: WritableKeyPath<Settings, T>,
+    _ help: String, record: Record = .value, expected: String, parse: @escaping (String) -> T?
+  ) -> Option {
+    Option(name: name, short: short, argument: argument, help: help, record: record) {
+      settings, text in
+      guard let value = parse(text) else {
+        throw Failure.usage("--\(name) is \(quoted(text)), expected \(expected)")
+      }
+      settings[keyPath: path] = value
+    }
+  }
+
+  /// An option whose argument is any text, such as a path.
+  package static func text(
+    _ name: String, short: Character? = nil, _ argument: String,
+    _ path: WritableKeyPath<Settings, String?>, _ help: String, record: Record = .value
+  ) -> Option {
+    value(name, short: short, argument, path, help, record: record, expected: "some text") {
+      $0.isEmpty ? nil : $0
+    }
+  }
+
+  /// A whole number of at least `minimum`.
+  package static func integer(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Int>, _ help: String,
+    minimum: Int, record: Record = .value
+  ) -> Option {
+    value(
+      name, argument, path, help, record: record,
+      expected: "a whole number of at least \(minimum)"
+    ) { Int($0).flatMap { $0 >= minimum ? $0 : nil } }
+  }
+
+  /// As above, where "not given" differs from every number.
+  package static func integer(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Int?>,
+    _ help: String, minimum: Int, record: Record = .value
+  ) -> Option {
+    value(
+      name, argument, path, help, record: record,
+      expected: "a whole number of at least \(minimum)"
+    ) { text in Int(text).flatMap { $0 >= minimum ? .some($0) : nil } }
+  }
+
+  /// A finite number above 0.
+  package static func positive(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Double?>, _ help: String,
+    record: Record = .value
+  ) -> Option {
+    value(name, argument, path, help, record: record, expected: "a number above 0") { text in
+      Double(text).flatMap { $0 > 0 && $0.isFinite ? .some($0) : nil }
+    }
+  }
+
+  /// As above, for an option with a default.
+  package static func positive(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Double>, _ help: String,
+    record: Record = .value
+  ) -> Option {
+    value(name, argument, path, help, record: record, expected: "a number above 0") {
+      Double($0).flatMap { $0 > 0 && $0.isFinite ? $0 : nil }
+    }
+  }
+
+  /// One of an enumeration's values.
+  package static func choice<T: RawRepresentable & CaseIterable>(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, T>, _ help: String,
+    record: Record = .value
+  ) -> Option where T.RawValue == String {
+    value(
+      name, argument, path, help, record: record,
+      expected: T.allCases.map(\.rawValue).joined(separator: ", ")
+    ) { T(rawValue: $0) }
+  }
+}
+
+/// Reads `a,b,c` as finite numbers.
+package func parseNumbers(_ text: String) -> [Double]? {
+  let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+  let numbers = parts.compactMap { Double($0).flatMap { $0.isFinite ? $0 : nil } }
+  return numbers.count == parts.count ? numbers : nil
+}

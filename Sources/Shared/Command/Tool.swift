@@ -1,0 +1,239 @@
+import Glibc
+import Tensors
+
+/// The version of the whole package.
+package let version = "0.1.0"
+
+/// What every tool can be told.
+package struct CommonSettings {
+  package var output: String?
+  package var quiet = false
+  package var threads = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+  /// What stands on the command line beside the options.
+  package var operands: [String] = []
+  package init() {}
+}
+
+/// A tool's settings: its options' values, with their defaults.
+package protocol ToolSettings {
+  init()
+  var common: CommonSettings { get set }
+  /// Holds the options against each other; throws `Failure.usage`.
+  func validate() throws
+}
+
+/// A tool as its users see it: name, options, and the texts of `--help` and the manual page.
+package struct Tool<Settings: ToolSettings> {
+  package let name: String
+  /// One line: what it does.
+  package let summary: String
+  /// The operands as usage shows them, and how many there may be.
+  package let operands: String
+  package let operandCount: ClosedRange<Int>
+  /// What goes in, what comes out, and what there is to know; paragraphs apart by empty lines.
+  package let description: String
+  package let options: [Option<Settings>]
+  package let examples: [String]
+
+  /// The options of this tool, then those that every tool has. `--threads` is there only where
+  /// `threaded` says that it means something.
+  package init(
+    name: String, summary: String, operands: String = "[FILE]",
+    operandCount: ClosedRange<Int> = 0...1, description: String, options: [Option<Settings>],
+    threaded: Bool = false, examples: [String]
+  ) {
+    self.name = name
+    self.summary = summary
+    self.operands = operands
+    self.operandCount = operandCount
+    self.description = description
+    self.examples = examples
+    var all = options
+    all.append(
+      .text(
+        "output", short: "o", "FILE", \.common.output,
+        "Write to FILE, which appears only when it is whole, instead of standard output.",
+        record: .omitted))
+    if threaded {
+      all.append(
+        .integer(
+          "threads", "N", \.common.threads,
+          "Use N threads (default: as many as there are processors).",
+          minimum: 1, record: .omitted))
+    }
+    all.append(
+      .flag("quiet", \.common.quiet, "Print no progress and no warnings.", record: .omitted))
+    self.options = all
+  }
+
+  /// What a command line asks for.
+  package enum Request {
+    case run(Settings, recipe: String)
+    case print(String)
+  }
+
+  /// Reads the arguments that follow the tool's name.
+  package func parse(_ arguments: [String]) throws -> Request {
+    var settings = Settings()
+    var recipe = [name]
+    var rest = arguments[...]
+    var optionsEnded = false
+    while let argument = rest.popFirst() {
+      if optionsEnded || argument == "-" || !argument.hasPrefix("-") {
+        settings.common.operands.append(argument)
+        continue
+      }
+      if argument == "--" {
+        optionsEnded = true
+        continue
+      }
+      switch argument {
+      case "-h", "--help": return .print(help)
+      case "--version": return .print("\(name) \(version)\n")
+      case "--manual": return .print(manual)
+      default: break
+      }
+      let (option, attached) = try lookUp(argument)
+      var value = ""
+      if option.argument == nil {
+        if attached != nil { throw Failure.usage("--\(option.name) takes no value") }
+      } else if let attached {
+        value = attached
+      } else if let following = rest.popFirst() {
+        value = following
+      } else {
+        throw Failure.usage("--\(option.name) needs a value (\(option.argument!))")
+      }
+      try option.apply(&settings, value)
+      switch (option.record, option.argument) {
+      case (.omitted, _): break
+      case (_, nil): recipe.append("--\(option.name)")
+      case (.placeholder, let placeholder?): recipe += ["--\(option.name)", placeholder]
+      case (.value, _): recipe += ["--\(option.name)", shellQuoted(value)]
+      }
+    }
+    let count = settings.common.operands.count
+    if count > operandCount.upperBound {
+      throw Failure.usage(
+        "unexpected argument \(quoted(settings.common.operands[operandCount.upperBound]))")
+    }
+    if count < operandCount.lowerBound {
+      throw Failure.usage("expected \(operands); --help shows how")
+    }
+    try settings.validate()
+    return .run(settings, recipe: recipe.joined(separator: " "))
+  }
+
+  private func lookUp(_ argument: String) throws -> (Option<Settings>, attached: String?) {
+    if argument.hasPrefix("--") {
+      let parts = argument.dropFirst(2).split(
+        separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      if let option = options.first(where: { $0.name == parts[0] }) {
+        return (option, parts.count > 1 ? String(parts[1]) : nil)
+      }
+    } else if let option = options.first(where: {
+      $0.short != nil && $0.short == argument.dropFirst().first
+    }) {
+      let attached = argument.dropFirst(2)
+      return (option, attached.isEmpty ? nil : String(attached))
+    }
+    throw Failure.usage("unknown option \(quoted(argument)); --help lists the options")
+  }
+
+  /// Runs the tool: reads the command line, calls `body`, and turns errors into a message and an exit
+  /// code.
+  package func main(_ body: (Invocation<Settings>) throws -> Void) -> Never {
+    do {
+      switch try parse(Array(CommandLine.arguments.dropFirst())) {
+      case .print(let text):
+        let output = try Output(path: nil)
+        try output.write(text)
+        try output.finish()
+      case .run(let settings, let recipe):
+        try body(Invocation(tool: name, recipe: recipe, settings: settings))
+      }
+      exit(0)
+    } catch let failure as Failure {
+      if failure != .closedPipe { report(name, failure.message) }
+      exit(failure.exitCode)
+    } catch {
+      report(name, "\(error)")
+      exit(1)
+    }
+  }
+}
+
+/// One run of a tool: its settings, and its ways in and out.
+package struct Invocation<Settings: ToolSettings> {
+  package let tool: String
+  /// The command as a bundle records it.
+  package let recipe: String
+  package let settings: Settings
+
+  package init(tool: String, recipe: String, settings: Settings) {
+    self.tool = tool
+    self.recipe = recipe
+    self.settings = settings
+  }
+
+  package var common: CommonSettings { settings.common }
+
+  /// The operand's file or standard input. A terminal is refused before any work.
+  package func input() throws -> Input { try input(path: common.operands.first ?? "-") }
+
+  package func input(path: String) throws -> Input {
+    let input = try Input(path: path)
+    if input.isTerminal {
+      throw Failure.usage("expected a bundle on standard input, not a terminal; --help shows how")
+    }
+    return input
+  }
+
+  /// `--output` or standard output, for a bundle: a terminal is refused. Call it before any work.
+  package func bundleOutput() throws -> Output {
+    let output = try textOutput()
+    if output.isTerminal {
+      throw Failure.usage("a bundle is not for a terminal: redirect it, or use -o FILE")
+    }
+    return output
+  }
+
+  /// `--output` or standard output, for text.
+  package func textOutput() throws -> Output { try Output(path: common.output) }
+
+  /// The metadata of this run's output: `producer`, and `command` with this run's line after those of
+  /// `input`.
+  package func metadata(after input: [String: String] = [:]) -> [String: String] {
+    let previous = input["command"].map { [$0] } ?? []
+    return [
+      "producer": "\(tool) \(version)", "command": (previous + [recipe]).joined(separator: "\n"),
+    ]
+  }
+
+  package func warn(_ message: String) {
+    if !common.quiet { report(tool, "warning: \(message)") }
+  }
+
+  package func progress() -> Progress { Progress(tool: tool, quiet: common.quiet) }
+}
+
+/// Prints `tool: message` on standard error.
+package func report(_ tool: String, _ message: String) { writeError("\(tool): \(message)\n") }
+
+func writeError(_ text: String) {
+  var text = text
+  text.withUTF8 { bytes in _ = write(2, bytes.baseAddress, bytes.count) }
+}
+
+/// `text` as one word of a POSIX shell.
+package func shellQuoted(_ text: String) -> String {
+  let plain = text.unicodeScalars.allSatisfy {
+    $0.isASCII
+      && ($0.properties.isAlphabetic || ("0"..."9").contains($0)
+        || "_-+=,.:/@%".unicodeScalars.contains($0))
+  }
+  if plain && !text.isEmpty { return text }
+  return "'"
+    + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+    + "'"
+}

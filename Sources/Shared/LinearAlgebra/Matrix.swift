@@ -1,0 +1,111 @@
+/// A dense row-major matrix of doubles in memory of its own.
+///
+/// A reference type: solvers fill the same matrices again and again, and nothing is copied that is
+/// not asked for.
+package final class Matrix: @unchecked Sendable {
+  package let rows: Int
+  package let columns: Int
+  package let base: UnsafeMutablePointer<Double>
+
+  /// Zeros.
+  package init(_ rows: Int, _ columns: Int) {
+    self.rows = rows
+    self.columns = columns
+    base = .allocate(capacity: max(1, rows * columns))
+    base.initialize(repeating: 0, count: max(1, rows * columns))
+  }
+
+  /// A copy of `values`, row-major.
+  package convenience init(_ rows: Int, _ columns: Int, _ values: [Double]) {
+    precondition(values.count == rows * columns, "values do not fit the shape")
+    self.init(rows, columns)
+    values.withUnsafeBufferPointer { source in
+      if let from = source.baseAddress { base.update(from: from, count: values.count) }
+    }
+  }
+
+  package convenience init(copying other: Matrix) {
+    self.init(other.rows, other.columns)
+    copy(from: other)
+  }
+
+  package static func identity(_ order: Int) -> Matrix {
+    let result = Matrix(order, order)
+    for i in 0..<order { result[i, i] = 1 }
+    return result
+  }
+
+  deinit { base.deallocate() }
+
+  package var count: Int { rows * columns }
+
+  package subscript(row: Int, column: Int) -> Double {
+    get { base[row * columns + column] }
+    set { base[row * columns + column] = newValue }
+  }
+
+  /// The start of row `row`.
+  package func row(_ row: Int) -> UnsafeMutablePointer<Double> { base + row * columns }
+
+  package var values: [Double] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  package func copy(from other: Matrix) {
+    precondition(other.rows == rows && other.columns == columns, "shapes differ")
+    base.update(from: other.base, count: count)
+  }
+
+  package func fill(_ value: Double) { base.update(repeating: value, count: count) }
+
+  /// The column `column`, copied.
+  package func column(_ column: Int) -> [Double] { (0..<rows).map { self[$0, column] } }
+
+  package var transposed: Matrix {
+    let result = Matrix(columns, rows)
+    for i in 0..<rows { for j in 0..<columns { result[j, i] = self[i, j] } }
+    return result
+  }
+
+  /// Copies the upper triangle onto the lower.
+  package func mirrorUpper() {
+    precondition(rows == columns)
+    let n = rows
+    let block = 32  // so that both triangles' blocks stay in cache
+    for i0 in stride(from: 0, to: n, by: block) {
+      for j0 in stride(from: i0, to: n, by: block) {
+        for i in i0..<min(n, i0 + block) {
+          for j in max(i + 1, j0)..<max(max(i + 1, j0), min(n, j0 + block)) {
+            base[j * n + i] = base[i * n + j]
+          }
+        }
+      }
+    }
+  }
+
+  /// Copies the lower triangle onto the upper.
+  package func mirrorLower() {
+    precondition(rows == columns)
+    let n = rows
+    let block = 32
+    for i0 in stride(from: 0, to: n, by: block) {
+      for j0 in stride(from: i0, to: n, by: block) {
+        for i in i0..<min(n, i0 + block) {
+          for j in max(i + 1, j0)..<max(max(i + 1, j0), min(n, j0 + block)) {
+            base[i * n + j] = base[j * n + i]
+          }
+        }
+      }
+    }
+  }
+
+  /// (A + Aᵀ)/2 in place.
+  package func symmetrize() {
+    precondition(rows == columns)
+    for i in 0..<rows {
+      for j in i + 1..<max(i + 1, rows) {
+        let mean = 0.5 * (self[i, j] + self[j, i])
+        self[i, j] = mean
+        self[j, i] = mean
+      }
+    }
+  }
+}

@@ -1,0 +1,122 @@
+/// What a bundle is for: the value of `kind` in its metadata.
+package enum Kind: String, CaseIterable, Sendable {
+  case images, dataset, moments, arrangements, solution, network
+}
+
+/// Named tensors and string metadata: what flows between the tools.
+package struct Bundle: Sendable {
+  package var tensors: [String: Tensor]
+  package var metadata: [String: String]
+  /// What messages call it: the file it came from.
+  package var name: String
+
+  package init(
+    tensors: [String: Tensor] = [:], metadata: [String: String] = [:], name: String = "bundle"
+  ) {
+    self.tensors = tensors
+    self.metadata = metadata
+    self.name = name
+  }
+
+  package init(kind: Kind, tensors: [String: Tensor], metadata: [String: String] = [:]) {
+    self.init(tensors: tensors, metadata: metadata)
+    self.metadata["kind"] = kind.rawValue
+  }
+
+  package var kind: Kind? { metadata["kind"].flatMap(Kind.init) }
+
+  /// Reads a whole bundle and makes sure that nothing follows it.
+  package init(reading input: Input) throws {
+    let reader = try BundleReader(input)
+    var tensors: [String: Tensor] = [:]
+    while let entry = reader.next { tensors[entry.name] = try reader.readTensor() }
+    try reader.finish()
+    self.init(tensors: tensors, metadata: reader.metadata, name: input.name)
+  }
+
+  /// Writes the bundle in its one canonical form; the caller finishes the output.
+  package func write(to output: Output) throws {
+    let names = tensors.keys.sorted()
+    let writer = try BundleWriter(
+      output, tensors: names.map { ($0, tensors[$0]!.type, tensors[$0]!.shape) },
+      metadata: metadata)
+    for name in names {
+      let bytes = tensors[name]!.bytes
+      try writer.write(UnsafeRawBufferPointer(start: bytes.base, count: bytes.count))
+    }
+    try writer.finish()
+  }
+
+  // MARK: What a tool expects to find
+
+  /// Fails unless the bundle is of one of `kinds`.
+  package func expect(_ kinds: Kind...) throws {
+    try expectKind(metadata["kind"], among: kinds, in: name)
+  }
+
+  /// The tensor `name`, of one of `types` and with as many dimensions as one of `shapes` names, such
+  /// as "[n, d]"; the message shows them.
+  package func require(
+    _ name: String, _ types: [ElementType], _ shapes: [String]
+  ) throws -> Tensor {
+    guard let tensor = tensors[name] else {
+      throw Failure.data("\(self.name) has no tensor \(quoted(name))")
+    }
+    let entry = BundleEntry(
+      name: name, type: tensor.type, shape: tensor.shape, range: 0..<tensor.bytes.count)
+    try entry.expect(types, shapes)
+    return tensor
+  }
+
+  /// `require`, where the tensor is there at all.
+  package func optional(
+    _ name: String, _ types: [ElementType], _ shapes: [String]
+  ) throws -> Tensor? {
+    tensors[name] == nil ? nil : try require(name, types, shapes)
+  }
+
+  /// The metadata value `key`, as `parse` understands it.
+  package func value<T>(_ key: String, _ expected: String, parse: (String) -> T?) throws -> T {
+    guard let text = metadata[key] else {
+      throw Failure.data("the metadata of \(name) has no \(quoted(key))")
+    }
+    guard let value = parse(text) else {
+      throw Failure.data("metadata \(quoted(key)) is \(quoted(text)), expected \(expected)")
+    }
+    return value
+  }
+
+  /// A finite number of the metadata.
+  package func number(_ key: String) throws -> Double {
+    try value(key, "a number") { Double($0).flatMap { $0.isFinite ? $0 : nil } }
+  }
+}
+
+func expectKind(_ kind: String?, among kinds: [Kind], in name: String) throws {
+  guard let kind else {
+    throw Failure.data("the metadata of \(name) has no \"kind\": not a bundle of these tools")
+  }
+  guard kinds.contains(where: { $0.rawValue == kind }) else {
+    let wanted = kinds.map(\.rawValue).joined(separator: " or ")
+    throw Failure.data("\(name) is a bundle of kind \(quoted(kind)), expected \(wanted)")
+  }
+}
+
+extension Tensor {
+  /// Fails where an element is not a finite number; `name` is the tensor's.
+  package func expectFinite(_ name: String) throws {
+    let bad = nonFiniteCount
+    if bad > 0 {
+      throw Failure.data(
+        "tensor \(quoted(name)) holds \(bad) value\(bad == 1 ? "" : "s") that "
+          + "\(bad == 1 ? "is" : "are") not finite (NaN or infinity)")
+    }
+  }
+
+  /// The type and shape, as messages show them: `F32 [2, 3]`.
+  package var summary: String { describe(type, shape) }
+}
+
+func describe(_ type: ElementType, _ shape: [Int]) -> String {
+  "\(type.rawValue) [\(shape.map(String.init).joined(separator: ", "))]"
+}

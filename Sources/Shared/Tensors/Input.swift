@@ -1,0 +1,76 @@
+import Glibc
+
+/// The text of the system's last error, in lower case as our messages are.
+package func systemError(_ code: Int32 = errno) -> String {
+  String(cString: strerror(code)).lowercased()
+}
+
+/// A source of bytes: a file, or standard input.
+package final class Input {
+  /// What messages call it: its path, or "standard input".
+  package let name: String
+  private let descriptor: Int32
+  private let closes: Bool
+
+  /// Opens `path`; `-` is standard input.
+  package init(path: String) throws {
+    if path == "-" {
+      name = "standard input"
+      descriptor = 0
+      closes = false
+    } else {
+      name = path
+      closes = true
+      descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      if descriptor < 0 { throw Failure.data("cannot open \(path): \(systemError())") }
+      var status = stat()
+      if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+        close(descriptor)
+        throw Failure.data("\(path) is a directory")
+      }
+    }
+  }
+
+  deinit { if closes { close(descriptor) } }
+
+  package var isTerminal: Bool { isatty(descriptor) == 1 }
+
+  /// Reads up to `count` bytes; 0 at the end of the file.
+  package func readSome(into target: UnsafeMutableRawPointer, count: Int) throws -> Int {
+    while true {
+      let got = read(descriptor, target, min(count, 1 << 30))
+      if got >= 0 { return got }
+      if errno != EINTR { throw Failure.data("cannot read \(name): \(systemError())") }
+    }
+  }
+
+  /// Reads until `count` bytes are there or the file ends; returns how many came.
+  package func readFully(into target: UnsafeMutableRawPointer, count: Int) throws -> Int {
+    var filled = 0
+    while filled < count {
+      let got = try readSome(into: target + filled, count: count - filled)
+      if got == 0 { break }
+      filled += got
+    }
+    return filled
+  }
+
+  /// Reads `count` bytes without trusting that number: memory grows as bytes arrive. Returns fewer
+  /// where the file ends early.
+  package func readBytes(_ count: Int) throws -> Bytes {
+    let bytes = Bytes(uninitialized: min(count, 1 << 20))
+    var filled = 0
+    while filled < count {
+      if filled == bytes.count { bytes.resize(to: min(count, bytes.count * 2)) }
+      let wanted = bytes.count - filled
+      let got = try readFully(into: bytes.base + filled, count: wanted)
+      filled += got
+      if got < wanted { break }
+    }
+    if filled < bytes.count { bytes.resize(to: filled) }
+    return bytes
+  }
+
+  /// Everything up to the end.
+  package func readAll() throws -> Bytes { try readBytes(Int.max / 4) }
+}

@@ -1,0 +1,149 @@
+import Glibc
+
+/// Bytes outside Swift's arrays: they are not zeroed before they are filled, and growing them moves
+/// pages instead of copying.
+package final class Bytes: @unchecked Sendable {
+  package private(set) var base: UnsafeMutableRawPointer
+  package private(set) var count: Int
+
+  /// `count` bytes, all zero.
+  package init(zeroed count: Int) {
+    guard let memory = calloc(max(count, 1), 1) else {
+      fatalError("no memory for \(count) bytes")
+    }
+    base = memory
+    self.count = count
+  }
+
+  /// `count` bytes of whatever stood there.
+  package init(uninitialized count: Int) {
+    guard let memory = malloc(max(count, 1)) else { fatalError("no memory for \(count) bytes") }
+    base = memory
+    self.count = count
+  }
+
+  package func resize(to count: Int) {
+    guard let memory = realloc(base, max(count, 1)) else {
+      fatalError("no memory for \(count) bytes")
+    }
+    base = memory
+    self.count = count
+  }
+
+  deinit { free(base) }
+}
+
+/// A dense row-major array of one element type. Its elements are shared by copies of the value; fill
+/// it before handing it on.
+package struct Tensor: Sendable {
+  package let type: ElementType
+  package let shape: [Int]
+  package let bytes: Bytes
+
+  /// A tensor over bytes that fit its type and shape.
+  package init(type: ElementType, shape: [Int], bytes: Bytes) {
+    precondition(bytes.count == shape.reduce(type.size, *), "bytes do not fit the shape")
+    self.type = type
+    self.shape = shape
+    self.bytes = bytes
+  }
+
+  /// Zeros.
+  package init(type: ElementType, shape: [Int]) {
+    self.init(type: type, shape: shape, bytes: Bytes(zeroed: shape.reduce(type.size, *)))
+  }
+
+  /// A copy of the values in row-major order.
+  package init<T: Element>(_ values: [T], shape: [Int]) {
+    precondition(values.count == shape.reduce(1, *), "values do not fit the shape")
+    self.init(type: T.elementType, shape: shape)
+    values.withUnsafeBytes { source in
+      if let from = source.baseAddress {
+        bytes.base.copyMemory(from: from, byteCount: source.count)
+      }
+    }
+  }
+
+  package init<T: Element>(_ values: [T]) { self.init(values, shape: [values.count]) }
+
+  package var count: Int { shape.reduce(1, *) }
+
+  /// The elements as they are stored; the type asked for must be the tensor's.
+  package func withElements<T: Element, R>(
+    of _: T.Type, _ body: (UnsafeBufferPointer<T>) throws -> R
+  ) rethrows -> R {
+    precondition(T.elementType == type, "tensor of \(type), read as \(T.elementType)")
+    return try body(
+      UnsafeBufferPointer(start: bytes.base.assumingMemoryBound(to: T.self), count: count))
+  }
+
+  /// The elements, to be filled in by whoever made the tensor.
+  package func withMutableElements<T: Element, R>(
+    of _: T.Type, _ body: (UnsafeMutableBufferPointer<T>) throws -> R
+  ) rethrows -> R {
+    precondition(T.elementType == type, "tensor of \(type), written as \(T.elementType)")
+    return try body(
+      UnsafeMutableBufferPointer(start: bytes.base.assumingMemoryBound(to: T.self), count: count))
+  }
+
+  /// The elements `range`, converted to double precision, into `target`.
+  package func copyDoubles(_ range: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "range outside the tensor")
+    func convert<T: Element>(_: T.Type) {
+      let source = bytes.base.assumingMemoryBound(to: T.self) + range.lowerBound
+      for i in 0..<range.count { target[i] = source[i].asDouble }
+    }
+    switch type {
+    case .bool: convert(Truth.self)
+    case .u8: convert(UInt8.self)
+    case .i8: convert(Int8.self)
+    case .u16: convert(UInt16.self)
+    case .i16: convert(Int16.self)
+    case .u32: convert(UInt32.self)
+    case .i32: convert(Int32.self)
+    case .u64: convert(UInt64.self)
+    case .i64: convert(Int64.self)
+    case .f16: convert(Float16.self)
+    case .bf16: convert(BFloat16.self)
+    case .f32: convert(Float.self)
+    case .f64:
+      target.update(
+        from: bytes.base.assumingMemoryBound(to: Double.self) + range.lowerBound, count: range.count
+      )
+    }
+  }
+
+  /// All elements in double precision.
+  package var doubles: [Double] {
+    [Double](unsafeUninitializedCapacity: count) { buffer, filled in
+      if let base = buffer.baseAddress { copyDoubles(0..<count, into: base) }
+      filled = count
+    }
+  }
+
+  /// Elements that are not finite numbers; 0 for integers.
+  package var nonFiniteCount: Int {
+    func count<T: Element & BinaryFloatingPoint>(_: T.Type) -> Int {
+      withElements(of: T.self) { $0.reduce(into: 0) { $0 += $1.isFinite ? 0 : 1 } }
+    }
+    switch type {
+    case .f16: return count(Float16.self)
+    case .f32: return count(Float.self)
+    case .f64: return count(Double.self)
+    case .bf16:
+      return withElements(of: BFloat16.self) {
+        $0.reduce(into: 0) { $0 += $1.bits & 0x7F80 == 0x7F80 ? 1 : 0 }
+      }
+    default: return 0
+    }
+  }
+
+  /// The rows `range` of the first dimension, copied.
+  package func rows(_ range: Range<Int>) -> Tensor {
+    precondition(!shape.isEmpty && range.upperBound <= shape[0], "rows outside the tensor")
+    let row = shape.dropFirst().reduce(type.size, *)
+    let copy = Bytes(uninitialized: row * range.count)
+    copy.base.copyMemory(from: bytes.base + row * range.lowerBound, byteCount: copy.count)
+    return Tensor(type: type, shape: [range.count] + shape.dropFirst(), bytes: copy)
+  }
+}
