@@ -50,8 +50,8 @@ let tool = Tool<Settings>(
     The claim holds, and the exit status is 0, where the solution's status is optimal, both objectives
     are the claimed ones to 1e-9, the gap is at most the claimed one (and 1e-9), the infeasibilities
     are at most 1e-9 and the recovery error is at most 1e-8 of the largest prediction. Where beta is
-    so small that double precision cannot tell a dual point's feasibility to 1e-9, that much more is
-    allowed. Otherwise the report is printed all the same, a message names what fails, and the exit
+    so small that storing the dual point in double precision moves it further from feasible, that much
+    more is allowed. Otherwise the report is printed all the same, a message names what fails, and the exit
     status is 1.
     """,
   options: [
