@@ -49,6 +49,11 @@ package final class Matrix: @unchecked Sendable {
 
   package var values: [Double] { Array(UnsafeBufferPointer(start: base, count: count)) }
 
+  package var isFinite: Bool {
+    for i in 0..<count where !base[i].isFinite { return false }
+    return true
+  }
+
   package func copy(from other: Matrix) {
     precondition(other.rows == rows && other.columns == columns, "shapes differ")
     base.update(from: other.base, count: count)
