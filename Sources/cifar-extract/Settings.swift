@@ -42,14 +42,14 @@ extension Settings {
         """
         Read the training batches (default) or the test batch of a directory; of --png, the folder of \
         that name inside DIR; with --synthetic, draw other images for each.
-        """, expected: "train, test", parse: { Split(rawValue: $0).map(Swift.Optional.some) }),
+        """, expected: "train, test", parse: { Split(rawValue: $0).map(Optional.some) }),
       .value(
         "dataset", "NAME", \.format,
         """
         What the records are: cifar-10 (default), cifar-100 with its 100 fine classes, or \
         cifar-100-coarse with its 20 coarse ones.
         """, expected: CIFARFormat.allCases.map(\.rawValue).joined(separator: ", "),
-        parse: { CIFARFormat(rawValue: $0).map(Swift.Optional.some) }),
+        parse: { CIFARFormat(rawValue: $0).map(Optional.some) }),
       .text(
         "png", "DIR", \.pictures,
         """
@@ -108,7 +108,8 @@ extension Settings {
 
 func parseClasses(_ text: String) -> [String]?? {
   let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-  return names.contains("") ? nil : names
+  guard !names.contains("") else { return nil }
+  return names
 }
 
 func parseRange(_ text: String) -> Range<Int>?? {

@@ -9,7 +9,7 @@ final class ImageBuilder {
 
   init(_ shape: ImageShape) {
     self.shape = shape
-    pixels = Bytes(uninitialized: 256 * shape.count)
+    pixels = Bytes(uninitialized: max(1, (1 << 20) / shape.count) * shape.count)
   }
 
   /// Adds the image at `source`, `shape.count` bytes.
@@ -18,7 +18,10 @@ final class ImageBuilder {
       throw Failure.data("more than \(Int32.max) records")
     }
     let offset = labels.count * shape.count
-    if offset == pixels.count { pixels.resize(to: 2 * offset) }
+    if offset == pixels.count {
+      try expectRoom(for: labels.count + 1, shape)
+      pixels.resize(to: 2 * offset)
+    }
     (pixels.base + offset).copyMemory(from: source, byteCount: shape.count)
     labels.append(label)
     index.append(number)

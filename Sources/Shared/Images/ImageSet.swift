@@ -64,13 +64,18 @@ package struct ImageShape: Equatable, Sendable {
   package var count: Int { channels * plane }
 }
 
-/// Room for `count` images, or a failure where they cannot fit into this machine's memory.
+/// Room for `count` images.
 func reserve(_ count: Int, _ shape: ImageShape) throws -> Bytes {
+  try expectRoom(for: count, shape)
+  return Bytes(uninitialized: count * shape.count)
+}
+
+/// Fails where `count` images cannot fit into this machine's memory.
+func expectRoom(for count: Int, _ shape: ImageShape) throws {
   let (size, overflow) = count.multipliedReportingOverflow(by: shape.count)
   let memory = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
   guard !overflow, size <= memory else {
     throw Failure.data(
       "\(count) images of \(shape.width)x\(shape.height) do not fit into the memory")
   }
-  return Bytes(uninitialized: size)
 }
