@@ -46,7 +46,13 @@ package struct EarlierPatches {
     }
     try features.expect([.f32, .f64], ["[n, d]", "[n, K, d]"])
     type = features.type
-    let grid = try PatchGrid(image: shape, window: steps.window, pooling: steps.pooling)
+    let grid: PatchGrid
+    do {
+      grid = try PatchGrid(image: shape, window: steps.window, pooling: steps.pooling)
+    } catch let failure as Failure {
+      // Not this command line is wrong but the metadata.
+      throw Failure.data("\(input.name): \(failure.message)")
+    }
     self.product = product
     self.steps = steps
     fit = try EarlierPatches.fit(of: bundle, steps: steps, features: grid.features)

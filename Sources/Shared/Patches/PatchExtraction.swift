@@ -28,6 +28,8 @@ package struct PatchExtraction {
 
   /// The most features of which second moments are taken: a matrix of them is 2 GB.
   private static let limit = 16_384
+  /// The most bytes that one image may become.
+  private static let bytesLimit = 1 << 30
 
   /// Throws `Failure.usage` where the steps do not suit the images.
   package init(
@@ -48,6 +50,11 @@ package struct PatchExtraction {
       throw Failure.usage(
         "a patch has \(squared) features, too many for second moments: the limit is "
           + "\(PatchExtraction.limit)")
+    }
+    let width = (steps.components ?? grid.features) + (steps.bias ? 1 : 0)
+    let bytes = imageShape(width: width).reduce(type.size, *)
+    guard bytes <= PatchExtraction.bytesLimit else {
+      throw Failure.usage("every image would become \(bytes) bytes, which is too much")
     }
   }
 
@@ -94,9 +101,7 @@ package struct PatchExtraction {
   ) throws {
     precondition((fit != nil) == steps.needsFit, "the steps need a fit, or need none")
     let width = PatchTransform.width(grid: grid, fit: fit, bias: steps.bias)
-    let imageShape =
-      product == .dataset
-      ? [grid.count, width] : [grid.regions, PooledMoments.length(width)]
+    let imageShape = imageShape(width: width)
     var small: [String: Tensor] = [:]
     small["labels"] = images.labels
     small["targets"] = images.targets
@@ -104,7 +109,7 @@ package struct PatchExtraction {
     small["whiten"] = fit?.whiten.map { Tensor($0.values, shape: [$0.rows, $0.columns]) }
     if product == .dataset { small["pool"] = Tensor(grid.pool) }
 
-    let bytesPerImage = imageShape.reduce(type.size) { $0.multipliedReportingOverflow(by: $1).0 }
+    let bytesPerImage = imageShape.reduce(type.size, *)
     var entries = small.map { (name: $0.key, type: $0.value.type, shape: $0.value.shape) }
     entries.append((product.tensor, type, [images.count] + imageShape))
     entries.sort { $0.name < $1.name }
@@ -119,6 +124,11 @@ package struct PatchExtraction {
       }
     }
     try writer.finish()
+  }
+
+  /// What an image becomes: [K, d], or for moments [R, d(d+1)/2 + d].
+  private func imageShape(width: Int) -> [Int] {
+    product == .dataset ? [grid.count, width] : [grid.regions, PooledMoments.length(width)]
   }
 
   /// The kind, the choices, and what the images were like.
@@ -145,14 +155,15 @@ package struct PatchExtraction {
     let moments = (0..<workers).map { _ in
       product == .moments ? PooledMoments(width: width, ranges: ranges) : nil
     }
-    let block = Bytes(
-      uninitialized: imagesPerBlock(bytesPerImage: bytesPerImage) * bytesPerImage)
+    let blocks = BlockWriter(
+      writer, size: imagesPerBlock(bytesPerImage: bytesPerImage) * bytesPerImage)
     try forEachBlock(bytesPerImage: bytesPerImage, pass: steps.needsFit ? 1 : 0) { pixels, range in
+      let block = blocks.target
       forEachBatch(of: range, workers: workers) { worker, batch in
         let first = batch.lowerBound - range.lowerBound
         let rows = transforms[worker].rows(
           pixels + first * grid.image.count, count: batch.count)
-        let target = block.base + first * bytesPerImage
+        let target = block + first * bytesPerImage
         if let moments = moments[worker] {
           for image in 0..<batch.count {
             let x = rows + image * grid.count * width
@@ -167,9 +178,9 @@ package struct PatchExtraction {
           store(rows, count: batch.count * grid.count * width, to: target)
         }
       }
-      try writer.write(
-        UnsafeRawBufferPointer(start: block.base, count: range.count * bytesPerImage))
+      try blocks.write(range.count * bytesPerImage)
     }
+    try blocks.finish()
   }
 
   private func store(_ rows: UnsafePointer<Double>, count: Int, to target: UnsafeMutableRawPointer)
