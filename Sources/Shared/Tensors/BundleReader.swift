@@ -112,6 +112,14 @@ package final class BundleReader {
     return Tensor(type: entry.type, shape: entry.shape, bytes: bytes)
   }
 
+  /// Passes over the next tensor, without reading it where the input is a regular file.
+  package func skipTensor() throws {
+    let entry = entries[index]
+    let skipped = try input.skip(entry.range.count)
+    guard skipped == entry.range.count else { throw truncated(entry, at: skipped) }
+    index += 1
+  }
+
   /// Sets the next tensor aside, to be read by rows later and more than once: in memory up to
   /// `limit` bytes, beyond that in a temporary file that has no name.
   package func readRows(limit: Int = 256 << 20) throws -> RowSource {

@@ -71,6 +71,26 @@ package final class Input {
     return bytes
   }
 
+  /// Passes over `count` bytes; returns how many there were. A regular file is not read for it.
+  package func skip(_ count: Int) throws -> Int {
+    var status = stat()
+    if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
+      let position = lseek(descriptor, 0, SEEK_CUR)
+      if position >= 0 {
+        let skipped = min(count, max(0, Int(status.st_size) - Int(position)))
+        if lseek(descriptor, off_t(skipped), SEEK_CUR) >= 0 { return skipped }
+      }
+    }
+    let chunk = Bytes(uninitialized: min(count, 1 << 20))
+    var skipped = 0
+    while skipped < count {
+      let got = try readSome(into: chunk.base, count: min(chunk.count, count - skipped))
+      if got == 0 { break }
+      skipped += got
+    }
+    return skipped
+  }
+
   /// Everything up to the end.
   package func readAll() throws -> Bytes { try readBytes(Int.max / 4) }
 }
