@@ -12,6 +12,7 @@ package final class Matrix: @unchecked Sendable {
     self.rows = rows
     self.columns = columns
     base = .allocate(capacity: max(1, rows * columns))
+    adviseLargePages(base, rows * columns * MemoryLayout<Double>.stride)
     base.initialize(repeating: 0, count: max(1, rows * columns))
   }
 
