@@ -36,7 +36,7 @@ package struct Bundle: Sendable {
 
   /// Writes the bundle in its one canonical form; the caller finishes the output.
   package func write(to output: Output) throws {
-    let names = tensors.keys.sorted()
+    let names = tensors.keys.sorted(by: precedes)
     let writer = try BundleWriter(
       output, tensors: names.map { ($0, tensors[$0]!.type, tensors[$0]!.shape) },
       metadata: metadata)
@@ -118,5 +118,25 @@ extension Tensor {
 }
 
 func describe(_ type: ElementType, _ shape: [Int]) -> String {
-  "\(type.rawValue) [\(shape.map(String.init).joined(separator: ", "))]"
+  // A hostile header can have millions of dimensions, which no message should list.
+  let shown = shape.prefix(32).map(String.init) + (shape.count > 32 ? ["…"] : [])
+  return "\(type.rawValue) [\(shown.joined(separator: ", "))]"
+}
+
+/// Bytes of a tensor; `nil` where that number, or a product of some of its dimensions, overflows.
+/// A dimension of 0 does not excuse the others: the size of a row must be a number too.
+func byteCount(_ type: ElementType, _ shape: [Int]) -> Int? {
+  var size = type.size
+  for dimension in shape {
+    let (product, overflow) = size.multipliedReportingOverflow(by: max(dimension, 1))
+    if overflow { return nil }
+    size = product
+  }
+  return shape.contains(0) ? 0 : size
+}
+
+/// The order of names in a bundle: that of their code points, as Python's `sorted` has it. (Swift's
+/// own `<` compares the normalised forms.)
+func precedes(_ a: String, _ b: String) -> Bool {
+  a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
 }
