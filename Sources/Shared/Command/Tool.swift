@@ -20,6 +20,12 @@ package protocol ToolSettings {
   var common: CommonSettings { get set }
   /// Holds the options against each other; throws `Failure.usage`.
   func validate() throws
+  /// What the recipe keeps of the operands, before the options: nothing where they are paths.
+  var recordedOperands: [String] { get }
+}
+
+extension ToolSettings {
+  package var recordedOperands: [String] { [] }
 }
 
 /// A tool as its users see it: name, options, and the texts of `--help` and the manual page.
@@ -121,6 +127,7 @@ package struct Tool<Settings: ToolSettings> {
       throw Failure.usage("expected \(operands); --help shows how")
     }
     try settings.validate()
+    recipe.insert(contentsOf: settings.recordedOperands.map(shellQuoted), at: 1)
     return .run(settings, recipe: recipe.joined(separator: " "))
   }
 

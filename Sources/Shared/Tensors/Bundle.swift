@@ -62,9 +62,7 @@ package struct Bundle: Sendable {
     guard let tensor = tensors[name] else {
       throw Failure.data("\(self.name) has no tensor \(quoted(name))")
     }
-    let entry = BundleEntry(
-      name: name, type: tensor.type, shape: tensor.shape, range: 0..<tensor.bytes.count)
-    try entry.expect(types, shapes)
+    try tensor.expect(name, types, shapes)
     return tensor
   }
 
@@ -103,6 +101,13 @@ func expectKind(_ kind: String?, among kinds: [Kind], in name: String) throws {
 }
 
 extension Tensor {
+  /// Fails unless the tensor, which messages call `name`, is of one of `types` and has as many
+  /// dimensions as one of `shapes`, such as "[n, d]".
+  package func expect(_ name: String, _ types: [ElementType], _ shapes: [String]) throws {
+    try BundleEntry(name: name, type: type, shape: shape, range: 0..<bytes.count)
+      .expect(types, shapes)
+  }
+
   /// Fails where an element is not a finite number; `name` is the tensor's.
   package func expectFinite(_ name: String) throws {
     let bad = nonFiniteCount
@@ -137,6 +142,6 @@ func byteCount(_ type: ElementType, _ shape: [Int]) -> Int? {
 
 /// The order of names in a bundle: that of their code points, as Python's `sorted` has it. (Swift's
 /// own `<` compares the normalised forms.)
-func precedes(_ a: String, _ b: String) -> Bool {
+package func precedes(_ a: String, _ b: String) -> Bool {
   a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
 }
