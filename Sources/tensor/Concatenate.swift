@@ -42,8 +42,7 @@ func concatenate(_ run: Run) throws {
     metadata: first.metadata.merging(joinedRecipe(of: bundles, run)) { $1 })
   for name in names {
     for bundle in kind.perSample.contains(name) ? bundles : [first] {
-      let bytes = bundle.tensors[name]!.bytes
-      try writer.write(UnsafeRawBufferPointer(start: bytes.base, count: bytes.count))
+      try bundle.tensors[name]!.bytes.withBytes { try writer.write($0) }
     }
   }
   try writer.finish()
@@ -84,5 +83,9 @@ func joinedRecipe(of bundles: [Bundle], _ run: Run) -> [String: String] {
 }
 
 private func hasEqualBytes(_ a: Tensor, _ b: Tensor) -> Bool {
-  a.bytes.count == b.bytes.count && memcmp(a.bytes.base, b.bytes.base, a.bytes.count) == 0
+  a.bytes.withBytes { a in
+    b.bytes.withBytes { b in
+      a.count == b.count && memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0
+    }
+  }
 }

@@ -41,8 +41,7 @@ package struct Bundle: Sendable {
       output, tensors: names.map { ($0, tensors[$0]!.type, tensors[$0]!.shape) },
       metadata: metadata)
     for name in names {
-      let bytes = tensors[name]!.bytes
-      try writer.write(UnsafeRawBufferPointer(start: bytes.base, count: bytes.count))
+      try tensors[name]!.bytes.withBytes { try writer.write($0) }
     }
     try writer.finish()
   }

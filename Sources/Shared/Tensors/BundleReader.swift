@@ -43,7 +43,7 @@ package final class BundleReader {
           ? "\(input.name) is empty, expected a bundle"
           : "not a bundle: \(input.name) ends after \(prefix.count) bytes")
     }
-    let length = UInt64(littleEndian: prefix.base.loadUnaligned(as: UInt64.self))
+    let length = UInt64(littleEndian: prefix.withBytes { $0.loadUnaligned(as: UInt64.self) })
     guard length <= BundleReader.headerLimit else {
       throw Failure.data("not a bundle: \(input.name) claims a header of \(length) bytes")
     }
@@ -52,8 +52,7 @@ package final class BundleReader {
       throw Failure.data(
         "unexpected end of \(input.name): the header has \(header.count) of \(length) bytes")
     }
-    let (parsed, metadata) = try HeaderParser.parse(
-      UnsafeRawBufferPointer(start: header.base, count: header.count))
+    let (parsed, metadata) = try header.withBytes { try HeaderParser.parse($0) }
     self.metadata = metadata
     entries = try BundleReader.checked(parsed)
   }

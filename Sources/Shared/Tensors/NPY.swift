@@ -21,22 +21,22 @@ package enum NPY {
       return bytes
     }
     let start = try input.readBytes(8)
-    guard start.count >= 6,
-      UnsafeRawBufferPointer(start: start.base, count: 6).elementsEqual(magic)
-    else { throw Failure.data("\(input.name) is not an NPY file") }
+    guard start.withBytes({ $0.starts(with: magic) }) else {
+      throw Failure.data("\(input.name) is not an NPY file")
+    }
     guard start.count == 8 else {
       throw Failure.data("unexpected end of \(input.name): not a whole NPY header")
     }
-    let version = start.base.load(fromByteOffset: 6, as: UInt8.self)
+    let version = start.withBytes { $0[6] }
     let length: Int
     switch version {
-    case 1: length = Int(UInt16(littleEndian: try part(2).base.loadUnaligned(as: UInt16.self)))
-    case 2, 3: length = Int(UInt32(littleEndian: try part(4).base.loadUnaligned(as: UInt32.self)))
+    case 1: length = try part(2).withBytes { Int($0[0]) | Int($0[1]) << 8 }
+    case 2, 3:
+      length = try part(4).withBytes { $0.reversed().reduce(0) { $0 << 8 | Int($1) } }
     default: throw Failure.data("\(input.name) is NPY version \(version), expected 1, 2 or 3")
     }
     let header = try part(length)
-    var parser = NPYHeaderParser(
-      Array(UnsafeRawBufferPointer(start: header.base, count: length)), name: input.name)
+    var parser = NPYHeaderParser(header.withBytes { Array($0) }, name: input.name)
     let (descriptor, isFortran, shape) = try parser.parse()
     guard let type = types.first(where: { $0.descriptor == descriptor })?.type else {
       throw Failure.data(
@@ -107,8 +107,7 @@ package enum NPY {
     let start = magic + [1, 0, UInt8(length & 0xFF), UInt8(length >> 8)]
     try start.withUnsafeBytes { try output.write($0) }
     try output.write(header)
-    try output.write(
-      UnsafeRawBufferPointer(start: tensor.bytes.base, count: tensor.bytes.count))
+    try tensor.bytes.withBytes { try output.write($0) }
   }
 
   private static func room(for shape: [Int]) -> Int {

@@ -22,6 +22,13 @@ package final class Bytes: @unchecked Sendable {
     self.count = count
   }
 
+  /// The bytes, alive for as long as `body` runs: `base` alone does not keep its owner.
+  package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try withExtendedLifetime(self) {
+      try body(UnsafeRawBufferPointer(start: base, count: count))
+    }
+  }
+
   package func resize(to count: Int) {
     guard let memory = realloc(base, max(count, 1)) else {
       fatalError("no memory for \(count) bytes")
