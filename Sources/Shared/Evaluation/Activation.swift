@@ -1,0 +1,58 @@
+import LinearAlgebra
+import Tensors
+
+/// The function that a neuron applies to its product with each patch.
+protocol Activation: Sendable {
+  /// sums_j ← Σ_p σ(t_pj) for the products t, `patches` × `neurons`.
+  func sum(
+    _ products: UnsafePointer<Double>, patches: Int, neurons: Int,
+    into sums: UnsafeMutablePointer<Double>)
+}
+
+/// σ(t) = a t² + b t + c.
+package struct PolynomialActivation: Activation, Equatable {
+  package let a: Double
+  package let b: Double
+  package let c: Double
+
+  package init(_ a: Double, _ b: Double, _ c: Double) {
+    self.a = a
+    self.b = b
+    self.c = c
+  }
+
+  /// Reads `a,b,c`.
+  package init?(_ text: String) {
+    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+    let numbers = parts.compactMap { Double($0) }.filter(\.isFinite)
+    guard parts.count == 3, numbers.count == 3 else { return nil }
+    self.init(numbers[0], numbers[1], numbers[2])
+  }
+
+  func sum(
+    _ products: UnsafePointer<Double>, patches: Int, neurons: Int,
+    into sums: UnsafeMutablePointer<Double>
+  ) {
+    for j in 0..<neurons { sums[j] = 0 }
+    for p in 0..<patches {
+      let row = products + p * neurons
+      for j in 0..<neurons { sums[j] += (a * row[j] + b) * row[j] }
+    }
+    let constant = c * Double(patches)
+    for j in 0..<neurons { sums[j] += constant }
+  }
+}
+
+/// The activation in a bundle's metadata. Further kinds of network become further cases here.
+func activation(of bundle: Bundle) throws -> PolynomialActivation {
+  try bundle.value("activation", "a polynomial such as \"0.09,0.5,0.47\"") {
+    PolynomialActivation($0)
+  }
+}
+
+/// Two-layer networks train on the squared loss; a bundle that names another is refused.
+func expectSquaredLoss(_ bundle: Bundle) throws {
+  guard let loss = bundle.metadata["loss"], loss != "squared" else { return }
+  throw Failure.data(
+    "metadata \"loss\" of \(bundle.name) is \(quoted(loss)), expected \"squared\"")
+}

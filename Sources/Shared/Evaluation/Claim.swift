@@ -1,0 +1,77 @@
+import Tensors
+
+/// What a solution's metadata say of it, and whether that is so.
+package struct Claim: Sendable {
+  package let status: String
+  package let primalObjective: Double
+  package let dualObjective: Double
+  package let relativeGap: Double
+
+  init(_ bundle: Bundle) throws {
+    status = try bundle.value("status", "a word") { $0.isEmpty ? nil : $0 }
+    primalObjective = try bundle.number("primal_objective")
+    dualObjective = try bundle.number("dual_objective")
+    relativeGap = try bundle.number("relative_gap")
+  }
+
+  /// How far a claimed objective may be from the recomputed one, relative to the larger: both are
+  /// sums of up to millions of squares, of which a solver in double precision knows some ten digits.
+  static let objectiveTolerance = 1e-9
+  /// How far beyond the claim the gap may be: the objectives' tolerance, and the claim in six digits.
+  static let gapTolerance = (absolute: 1e-9, relative: 1e-6)
+  /// How far the primal and the dual point may be from feasible, relative to z₄ and to β; for the
+  /// dual point what double precision cannot know of S comes on top.
+  static let feasibilityTolerance = 1e-9
+  /// How far outputs may be from predictions, relative to the largest prediction.
+  static let predictionTolerance = 1e-8
+
+  /// Each way in which the claim does not hold; empty where it does. `recoveryError` is the largest
+  /// |network output − prediction|, `largestPrediction` the scale it is held against.
+  package func violations(
+    _ certificate: PolynomialCertificate, recoveryError: Double, largestPrediction: Double
+  ) -> [String] {
+    var found: [String] = []
+    func close(_ claimed: Double, _ value: Double, slack: Double) -> Bool {
+      let scale = max(abs(claimed), abs(value))
+      return abs(claimed - value) <= Claim.objectiveTolerance * scale + slack
+    }
+    let slack = certificate.dualObjectiveRounding
+    if status != "optimal" { found.append("status is \(quoted(status)), not \"optimal\"") }
+    if !close(primalObjective, certificate.primalObjective, slack: 0) {
+      found.append(
+        "primal_objective is \(certificate.primalObjective), not \(primalObjective)")
+    }
+    if !close(dualObjective, certificate.dualObjective, slack: slack) {
+      found.append("dual_objective is \(certificate.dualObjective), not \(dualObjective)")
+    }
+    let scale = max(abs(certificate.primalObjective), .leastNonzeroMagnitude)
+    let limit =
+      relativeGap * (1 + Claim.gapTolerance.relative) + Claim.gapTolerance.absolute + slack / scale
+    if !(certificate.relativeGap <= limit) {
+      found.append("relative_gap is \(certificate.relativeGap), not \(relativeGap)")
+    }
+    if !(certificate.relativeGap >= -Claim.gapTolerance.absolute) {
+      found.append("relative_gap is \(certificate.relativeGap): the points are not feasible")
+    }
+    let dualLimit = Claim.feasibilityTolerance + certificate.dualRounding
+    if !(certificate.dualInfeasibility <= dualLimit) {
+      found.append(
+        "dual_infeasibility is \(certificate.dualInfeasibility), above \(dualLimit)")
+    }
+    if !(certificate.primalInfeasibility <= Claim.feasibilityTolerance) {
+      found.append(
+        "primal_infeasibility is \(certificate.primalInfeasibility), above "
+          + "\(Claim.feasibilityTolerance)")
+    }
+    let predictionLimit = Claim.predictionTolerance * largestPrediction
+    if !(certificate.predictionError <= predictionLimit) {
+      found.append(
+        "the predictions are \(certificate.predictionError) from those of \"z\", above "
+          + "\(predictionLimit)")
+    }
+    if !(recoveryError <= predictionLimit) {
+      found.append("recovery_error is \(recoveryError), above \(predictionLimit)")
+    }
+    return found
+  }
+}

@@ -1,0 +1,121 @@
+import LinearAlgebra
+import Tensors
+
+/// The samples that a network is judged on: features, and what the network should have said.
+///
+/// The features stay in the type in which they came; they are converted block by block.
+package struct Examples: Sendable {
+  package enum Features: Sendable {
+    case patches(PatchFeatures)
+    case moments(MomentFeatures)
+  }
+
+  /// What stands beside the features.
+  package enum Answers: Sendable {
+    /// The class of each sample, 0 and up.
+    case labels([Int])
+    /// n × C.
+    case targets(Matrix)
+  }
+
+  /// What messages call the bundle.
+  package let name: String
+  package let features: Features
+  package let answers: Answers
+  /// The names of the classes, where the bundle tells them.
+  package let classes: [String]?
+  package let mean: [Double]?
+  package let whiten: [Double]?
+  package let metadata: [String: String]
+
+  package var count: Int {
+    switch features {
+    case .patches(let patches): patches.count
+    case .moments(let moments): moments.count
+    }
+  }
+
+  /// Features of a patch.
+  package var dimension: Int {
+    switch features {
+    case .patches(let patches): patches.dimension
+    case .moments(let moments): moments.dimension
+    }
+  }
+
+  package var regionCount: Int {
+    switch features {
+    case .patches(let patches): patches.regionSizes.count
+    case .moments(let moments): moments.regionCount
+    }
+  }
+
+  /// The tensor of features and its shape, as messages show it.
+  package var summary: String {
+    switch features {
+    case .patches(let patches): "tensor \"x\" of \(name) is \(patches.tensor.summary)"
+    case .moments(let moments): "tensor \"moments\" of \(name) is \(moments.tensor.summary)"
+    }
+  }
+
+  /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws where its tensors do
+  /// not fit each other; whether the features are finite shows when they are read.
+  package init(_ bundle: Bundle) throws {
+    try bundle.expect(.dataset, .moments, .arrangements)
+    name = bundle.name
+    metadata = bundle.metadata
+    features =
+      bundle.kind == .moments
+      ? .moments(try MomentFeatures(bundle)) : .patches(try PatchFeatures(bundle))
+    let n: Int
+    switch features {
+    case .patches(let patches): n = patches.count
+    case .moments(let moments): n = moments.count
+    }
+    classes = try classNames(of: bundle)
+    mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
+    whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])?.doubles
+    answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
+  }
+
+  private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {
+    let labels = try bundle.optional("labels", [.i32], ["[n]"])
+    let targets = try bundle.optional("targets", [.f64], ["[n]", "[n, C]"])
+    for (name, tensor) in [("labels", labels), ("targets", targets)] {
+      if let tensor, tensor.shape[0] != n {
+        throw Failure.data(
+          "tensor \"\(name)\" is \(tensor.summary), but there are \(n) samples")
+      }
+    }
+    switch (labels, targets) {
+    case (let labels?, nil):
+      let values = labels.withElements(of: Int32.self) { $0.map(Int.init) }
+      let limit = classes ?? Int(Int32.max)
+      if let i = values.firstIndex(where: { $0 < 0 || $0 >= limit }) {
+        throw Failure.data(
+          "tensor \"labels\": the label of sample \(i) is \(values[i]), expected "
+            + (classes.map { "0 to \($0 - 1)" } ?? "0 or more"))
+      }
+      return .labels(values)
+    case (nil, let targets?):
+      try targets.expectFinite("targets")
+      let columns = targets.shape.count == 1 ? 1 : targets.shape[1]
+      guard columns > 0 else { throw Failure.data("tensor \"targets\" is \(targets.summary)") }
+      return .targets(Matrix(n, columns, targets.doubles))
+    case (nil, nil):
+      throw Failure.data("\(bundle.name) has neither \"labels\" nor \"targets\"")
+    case (_?, _?):
+      throw Failure.data("\(bundle.name) has both \"labels\" and \"targets\", expected one of them")
+    }
+  }
+}
+
+/// The comma-separated names in the metadata `classes`, where they are there.
+func classNames(of bundle: Bundle) throws -> [String]? {
+  guard let text = bundle.metadata["classes"], !text.isEmpty else { return nil }
+  let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+  guard !names.contains("") else {
+    throw Failure.data("metadata \"classes\" of \(bundle.name) is \(quoted(text)): an empty name")
+  }
+  return names
+}

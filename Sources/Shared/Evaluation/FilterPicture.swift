@@ -1,0 +1,111 @@
+import Images
+import LinearAlgebra
+import Tensors
+
+/// How the features of a patch lie in an image.
+struct PatchGeometry {
+  let channels: Int
+  let height: Int
+  let width: Int
+
+  var count: Int { channels * height * width }
+
+  /// Reads the metadata `channels` and `size` (a side), or for whole images (`flatten`) `height` and
+  /// `width`.
+  init(_ metadata: [String: String], name: String) throws {
+    func number(_ key: String) throws -> Int {
+      guard let text = metadata[key] else {
+        throw Failure.data(
+          "the metadata of \(name) has no \(quoted(key)): its filters are no pictures")
+      }
+      guard let value = Int(text), value > 0, value <= 1 << 14 else {
+        throw Failure.data(
+          "metadata \(quoted(key)) of \(name) is \(quoted(text)), expected a whole number above 0")
+      }
+      return value
+    }
+    channels = try number("channels")
+    guard channels == 1 || channels == 3 else {
+      throw Failure.data("metadata \"channels\" of \(name) is \(channels), expected 1 or 3")
+    }
+    if metadata["flatten"] == "true" {
+      height = try number("height")
+      width = try number("width")
+    } else {
+      height = try number("size")
+      width = height
+    }
+  }
+}
+
+extension TrainedNetwork {
+  /// The filters as a grid of pictures, those with the largest output weights first. Each is scaled
+  /// to its own largest value, zero being middle gray. Filters on whitened features are shown as the
+  /// filters on pixels that they are, W u; the coordinate of a constant feature is left out.
+  package func filterPicture() throws -> Picture {
+    let geometry = try PatchGeometry(metadata, name: name)
+    let pixels = try pixelFilters(geometry)
+    let importance = (0..<pixels.rows).map { j in
+      (0..<function.outputs).reduce(0) {
+        $0 + function.outputWeight[$1, j] * function.outputWeight[$1, j]
+      }
+    }
+    let order = importance.indices.sorted {
+      importance[$0] != importance[$1] ? importance[$0] > importance[$1] : $0 < $1
+    }
+    let zoom = max(1, 40 / max(geometry.height, geometry.width))
+    let (width, height) = (geometry.width * zoom, geometry.height * zoom)
+    let columns = max(1, Int(Double(order.count).squareRoot().rounded(.up)))
+    let rows = max(1, (order.count + columns - 1) / columns)
+    let margin = 3
+    var picture = Picture(
+      width: columns * (width + margin) + margin, height: rows * (height + margin) + margin,
+      channels: geometry.channels)
+    picture.fill(
+      x: 0, y: 0, width: picture.width, height: picture.height, Array(repeating: 255, count: 3))
+    for (place, j) in order.enumerated() {
+      let filter = pixels.row(j)
+      let largest = (0..<geometry.count).reduce(0) { max($0, abs(filter[$1])) }
+      let left = margin + place % columns * (width + margin)
+      let top = margin + place / columns * (height + margin)
+      for y in 0..<geometry.height {
+        for x in 0..<geometry.width {
+          let color = (0..<geometry.channels).map { channel in
+            let value = filter[(channel * geometry.height + y) * geometry.width + x]
+            return UInt8((127.5 + (largest > 0 ? value / largest : 0) * 127.5).rounded())
+          }
+          picture.fill(x: left + x * zoom, y: top + y * zoom, width: zoom, height: zoom, color)
+        }
+      }
+    }
+    return picture
+  }
+
+  /// m × channels·height·width.
+  private func pixelFilters(_ geometry: PatchGeometry) throws -> Matrix {
+    let filters = function.filters
+    let inputs = whiten?.shape[1] ?? geometry.count
+    let outputs = whiten?.shape[0] ?? geometry.count
+    guard filters.columns == inputs || filters.columns == inputs + 1, outputs == geometry.count
+    else {
+      throw Failure.data(
+        "tensor \"hidden.weight\" of \(name) has \(filters.columns) columns"
+          + (whiten.map { " and \"whiten\" is \($0.summary)" } ?? "")
+          + ", but its metadata tell of \(geometry.channels) × \(geometry.height) × "
+          + "\(geometry.width) features")
+    }
+    let result = Matrix(filters.rows, geometry.count)
+    if let whiten {
+      // Patches are rows x W, so that (x W) · u = x · (W u): U Wᵀ.
+      let w = Matrix(outputs, inputs, whiten.doubles)
+      gemm(
+        filters.rows, outputs, inputs, filters.base, .plain, lda: filters.columns, w.base,
+        .transposed, ldb: inputs, result.base)
+    } else {
+      for j in 0..<filters.rows {
+        result.row(j).update(from: filters.row(j), count: geometry.count)
+      }
+    }
+    return result
+  }
+}

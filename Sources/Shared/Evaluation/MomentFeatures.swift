@@ -1,0 +1,93 @@
+import LinearAlgebra
+import Tensors
+
+/// The pooled second and first moments of the samples' patches as a `moments` bundle holds them: F32
+/// or F64 [n, R, d(d+1)/2 + d], of each region the average of x xᵀ as its upper triangle, row-major,
+/// off-diagonals times √2, then the average of x.
+package struct MomentFeatures: Sendable {
+  package let tensor: Tensor
+  package let count: Int
+  package let regionCount: Int
+  package let dimension: Int
+
+  init(_ bundle: Bundle) throws {
+    tensor = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2 + d]"])
+    count = tensor.shape[0]
+    regionCount = tensor.shape[1]
+    let width = tensor.shape[2]
+    guard count > 0, regionCount > 0, width > 0 else {
+      throw Failure.data("tensor \"moments\" is \(tensor.summary): there is no data")
+    }
+    dimension = Int(((9 + 8 * Double(width)).squareRoot() - 3) / 2 + 0.5)
+    guard momentCount(dimension: dimension) == width else {
+      throw Failure.data(
+        "tensor \"moments\" is \(tensor.summary), but \(width) is d(d+1)/2 + d for no d")
+    }
+  }
+}
+
+/// Numbers that hold the moments of a region: d(d+1)/2 + d.
+func momentCount(dimension d: Int) -> Int { d * (d + 1) / 2 + d }
+
+/// Reads the moments of samples, block by block, in double precision, whatever the features are. One
+/// for each thread.
+struct MomentReader {
+  private let features: Examples.Features
+  private let patches: Matrix
+  private let square: Matrix
+
+  /// A reader of at most `limit` samples at once.
+  init(_ features: Examples.Features, limit: Int) {
+    self.features = features
+    switch features {
+    case .patches(let source):
+      patches = Matrix(limit * source.patchCount, source.dimension)
+      square = Matrix(source.dimension, source.dimension)
+    case .moments:
+      patches = Matrix(0, 0)
+      square = Matrix(0, 0)
+    }
+  }
+
+  /// Fills the rows of `block` with the moments of `samples`, all regions side by side. Returns
+  /// `false` where a feature is not a finite number.
+  func read(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
+    switch features {
+    case .moments(let source):
+      let row = source.regionCount * source.tensor.shape[2]
+      source.tensor.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
+      return areFinite(block, samples.count * row)
+    case .patches(let source):
+      guard source.read(samples, into: patches.base) else { return false }
+      let (n, d) = (samples.count, source.dimension)
+      var target = block
+      for i in 0..<n {
+        for (region, size) in source.regionSizes.enumerated() {
+          let first = n * source.regionStarts[region] + i * size
+          pool(patches.row(first), count: size, d, into: target)
+          target += momentCount(dimension: d)
+        }
+      }
+      return true
+    }
+  }
+
+  /// The moments of `count` patches.
+  private func pool(
+    _ x: UnsafePointer<Double>, count: Int, _ d: Int, into target: UnsafeMutablePointer<Double>
+  ) {
+    let weight = 1 / Double(count)
+    // M = (1/P) Σ x xᵀ
+    syrkUpper(d, count, alpha: weight, x, square.base)
+    var out = target
+    for j in 0..<d {
+      let row = square.row(j)
+      out[0] = row[j]
+      for k in j + 1..<max(j + 1, d) { out[k - j] = row[k] * 2.0.squareRoot() }
+      out += d - j
+    }
+    // μ = (1/P) Σ x
+    for j in 0..<d { out[j] = 0 }
+    for patch in 0..<count { axpy(d, weight, x + patch * d, out) }
+  }
+}

@@ -1,0 +1,104 @@
+import LinearAlgebra
+import Tensors
+
+/// A network judged on samples: its outputs, its report, and where asked whether the solution it came
+/// from keeps its promise.
+package struct NetworkEvaluation: Sendable {
+  package let outputs: Matrix
+  package let expected: ExpectedOutputs
+  /// The class decided for each sample; `nil` for regression.
+  package let decisions: [Int]?
+  package let report: Report
+  /// How the solution's claim fails; empty where it holds or nothing was to be certified.
+  package let violations: [String]
+  package let warnings: [String]
+
+  /// `beta` asks for the training objective, `solution` for the certificate; then `examples` must be
+  /// the training data. Throws where the three do not belong together.
+  package init(
+    _ network: TrainedNetwork, on examples: Examples, beta: Double? = nil,
+    certifying solution: PolynomialSolution? = nil
+  ) throws {
+    var warnings = try network.check(against: examples)
+    try solution?.check(against: examples, network)
+    if let beta, let solution, solution.beta != beta {
+      warnings.append("--beta is \(beta), but \(solution.name) was solved for \(solution.beta)")
+    }
+    expected = try ExpectedOutputs(
+      examples, targets: network.targets, outputs: network.function.outputs,
+      classes: network.classes)
+    outputs = try network.function.values(on: examples)
+    guard areFinite(outputs.base, outputs.count) else {
+      throw Failure.data("the outputs of \(network.name) are not finite: its weights overflow")
+    }
+    decisions = expected.decisions(outputs)
+
+    let n = examples.count
+    let loss = squaredLoss(outputs, expected.values)
+    var report = Report()
+    report.add("samples", n)
+    if expected.labels != nil { report.add("classes", expected.classCount) }
+    report.add("neurons", network.function.neurons)
+    report.add("loss", loss)
+    if let labels = expected.labels, let decisions {
+      let right = zip(labels, decisions).reduce(0) { $0 + ($1.0 == $1.1 ? 1 : 0) }
+      report.add("accuracy", Double(right) / Double(n))
+    } else {
+      report.add("rmse", (2 * loss / Double(outputs.count)).squareRoot())
+    }
+    if let beta { report.add("objective", loss + beta * network.function.penalty) }
+    if let solution {
+      let certificate = try PolynomialCertificate(solution, examples, expected: expected.values)
+      let recoveryError = largestDifference(outputs, solution.predictions)
+      report.add("primal_objective", certificate.primalObjective)
+      report.add("dual_objective", certificate.dualObjective)
+      report.add("relative_gap", certificate.relativeGap)
+      report.add("dual_infeasibility", certificate.dualInfeasibility)
+      report.add("primal_infeasibility", certificate.primalInfeasibility)
+      report.add("recovery_error", recoveryError)
+      violations = solution.claim.violations(
+        certificate, recoveryError: recoveryError,
+        largestPrediction: (0..<outputs.count).reduce(0) {
+          max($0, abs(solution.predictions.base[$1]))
+        })
+    } else {
+      violations = []
+    }
+    self.report = report
+    self.warnings = warnings
+  }
+
+  /// A table of tab-separated values: for each sample its number, the label and the class decided (or
+  /// the targets), and the outputs.
+  package var table: String {
+    let columns = outputs.columns
+    func names(_ name: String) -> [String] {
+      columns == 1 ? [name] : (0..<columns).map { "\(name)_\($0)" }
+    }
+    let answers = expected.labels == nil ? names("target") : ["label", "prediction"]
+    var text = (["index"] + answers + names("output")).joined(separator: "\t") + "\n"
+    for i in 0..<outputs.rows {
+      text += "\(i)"
+      if let labels = expected.labels, let decisions {
+        text += "\t\(labels[i])\t\(decisions[i])"
+      } else {
+        for c in 0..<columns { text += "\t\(expected.values[i, c])" }
+      }
+      for c in 0..<columns { text += "\t\(outputs[i, c])" }
+      text += "\n"
+    }
+    return text
+  }
+
+  /// How often class i (row) was taken for class j (column). Throws for regression.
+  package func confusionMatrix() throws -> ConfusionMatrix {
+    guard let labels = expected.labels, let decisions else {
+      throw Failure.data("a confusion matrix needs \"labels\", the data have \"targets\"")
+    }
+    var counts = [Int](repeating: 0, count: expected.classCount * expected.classCount)
+    for (label, decision) in zip(labels, decisions) {
+      counts[label * expected.classCount + decision] += 1
+    }
+    return ConfusionMatrix(names: expected.classNames, counts: counts)
+  }
+}

@@ -1,0 +1,197 @@
+import LinearAlgebra
+import Tensors
+
+/// The proof that a solution is optimal, recomputed from the data: nothing here is taken from the
+/// solver but its point. See `docs/mathematics.md`, section 4.
+package struct PolynomialCertificate: Sendable {
+  /// ℓ(⟨Φ, Z − Z′⟩) + β Σ (z₄ + z₄′).
+  package let primalObjective: Double
+  /// νᵀy − ½‖ν‖² for ν scaled down until it is feasible: a lower bound of the optimum.
+  package let dualObjective: Double
+  /// (primal − dual)/primal; 0 where both are 0.
+  package let relativeGap: Double
+  /// By how much, relative to β, max |[u;1]ᵀ S [u;1]| over ‖u‖ = 1 exceeds β before ν is scaled.
+  package let dualInfeasibility: Double
+  /// The largest negative eigenvalue, asymmetry or |tr Z₁ − z₄|, relative to the largest z₄.
+  package let primalInfeasibility: Double
+  /// The largest |⟨Φ, Z − Z′⟩ − prediction| of the solution.
+  package let predictionError: Double
+  /// What a solver that sums S in double precision cannot know of the dual infeasibility.
+  package let dualRounding: Double
+  /// The change of the dual objective that `dualRounding` can mean.
+  package let dualObjectiveRounding: Double
+
+  /// Judges `solution` on the training data with the targets `expected` (n × C). Throws where a
+  /// feature is not a finite number.
+  package init(_ solution: PolynomialSolution, _ examples: Examples, expected: Matrix) throws {
+    let dual = solution.dual
+
+    // Primal: from the data and Z alone.
+    let outputs = try solution.functional().values(on: examples)
+    let loss = squaredLoss(outputs, expected)
+    let primal = PrimalPoint(solution)
+    primalObjective = loss + solution.beta * primal.norm
+    primalInfeasibility = primal.infeasibility
+    predictionError = largestDifference(outputs, solution.predictions)
+
+    // Dual: S = Σ ν Φ for every class and region, and its largest value on the sphere.
+    let sums = try weightedMoments(dual, of: examples)
+    var largest = 0.0
+    for c in 0..<solution.outputs {
+      var total = CompensatedSum()
+      for i in 0..<dual.rows { total.add(dual[i, c]) }
+      for region in 0..<solution.regionCount {
+        let width = momentCount(dimension: solution.dimension)
+        guard
+          let bound = dualNorm(
+            sums.row(c) + region * width, sumOfDual: total.value, solution.activation,
+            dimension: solution.dimension)
+        else {
+          throw Failure.data(
+            "the dual constraint of class \(c), region \(region) of \(solution.name) overflows")
+        }
+        largest = max(largest, bound)
+      }
+    }
+    dualInfeasibility = max(0, largest / solution.beta - 1)
+    let feasible = largest > solution.beta ? solution.beta / largest : 1
+
+    // νᵀy and ‖ν‖²
+    var linear = CompensatedSum()
+    var square = CompensatedSum()
+    for k in 0..<dual.count {
+      linear.add(dual.base[k], times: expected.base[k])
+      square.add(dual.base[k], times: dual.base[k])
+    }
+    dualObjective = feasible * linear.value - 0.5 * feasible * feasible * square.value
+    relativeGap = PolynomialCertificate.gap(primal: primalObjective, dual: dualObjective)
+
+    // A sum of n products in double precision errs by about ε √n ‖ν‖ ‖Φ‖ (Higham and Mary,
+    // "Probabilistic rounding error analysis", 2019): a solver can claim no more.
+    let scale = featureScale(of: examples, solution.activation)
+    let norms = (0..<dual.columns).map { c in
+      (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] }.squareRoot()
+    }
+    dualRounding =
+      0.5 * Double.ulpOfOne * Double(dual.rows).squareRoot() * (norms.max() ?? 0) * scale
+      / solution.beta
+    dualObjectiveRounding = dualRounding * abs(linear.value - square.value)
+  }
+
+  /// (P − D)/P; 0 where both are 0.
+  static func gap(primal: Double, dual: Double) -> Double {
+    let scale = primal > 0 ? primal : max(abs(primal), abs(dual))
+    return scale == 0 ? 0 : (primal - dual) / scale
+  }
+}
+
+/// Norm and feasibility of the matrices Z and Z′.
+private struct PrimalPoint {
+  /// Σ (z₄ + z₄′).
+  var norm = 0.0
+  var infeasibility = 0.0
+
+  init(_ solution: PolynomialSolution) {
+    let d = solution.dimension
+    let eigensolver = SymmetricEigensolver(order: d + 1)
+    var sum = CompensatedSum()
+    var largestCorner = 0.0
+    var largestEntry = 0.0
+    var violation = 0.0
+    for c in 0..<solution.outputs {
+      for region in 0..<solution.regionCount {
+        for sign in 0..<2 {
+          let z = solution.matrix(class: c, region: region, sign: sign)
+          sum.add(z[d, d])
+          largestCorner = max(largestCorner, z[d, d])
+          var trace = CompensatedSum()
+          for j in 0..<d { trace.add(z[j, j]) }
+          trace.add(-z[d, d])
+          violation = max(violation, abs(trace.value))
+          for j in 0...d {
+            for k in 0...d {
+              largestEntry = max(largestEntry, abs(z[j, k]))
+              violation = max(violation, abs(z[j, k] - z[k, j]))
+            }
+          }
+          z.symmetrize()
+          // Entries are finite, so that LAPACK converges; if it did not, nothing is shown.
+          let found = eigensolver.decompose(z.base, vectors: false)
+          violation = max(violation, found ? -eigensolver.values[0] : .greatestFiniteMagnitude)
+        }
+      }
+    }
+    norm = sum.value
+    let scale = largestCorner > 0 ? largestCorner : largestEntry
+    infeasibility = scale > 0 ? violation / scale : 0
+  }
+}
+
+/// An upper bound of max |[u;1]ᵀ S [u;1]| over ‖u‖ = 1 for S = Σ_i ν_i Φ_i of one class and region,
+/// from Σ_i ν_i moments_i and Σ_i ν_i. `nil` where it is not a finite number.
+func dualNorm(
+  _ sums: UnsafePointer<Double>, sumOfDual: Double, _ activation: PolynomialActivation,
+  dimension d: Int
+) -> Double? {
+  // On the sphere [u;1]ᵀ S [u;1] = uᵀ(S₁ + s₄ I)u + 2 s₂ᵀu with S₁ = a Σ ν M, s₂ = (b/2) Σ ν μ and
+  // s₄ = c Σ ν: s₄ is added before anything rounds, for it may be far larger than the result.
+  let matrix = Matrix(d, d)
+  var source = sums
+  for j in 0..<d {
+    matrix[j, j] = activation.a * source[0] + activation.c * sumOfDual
+    for k in j + 1..<max(j + 1, d) {
+      matrix[j, k] = activation.a * source[k - j] / 2.0.squareRoot()
+    }
+    source += d - j
+  }
+  let linear = (0..<d).map { 0.5 * activation.b * source[$0] }
+  let eigensolver = SymmetricEigensolver(order: d)
+  guard eigensolver.decompose(matrix.base) else { return nil }
+  let values = Array(UnsafeBufferPointer(start: eigensolver.values, count: d))
+  let weights = (0..<d).map { dot(d, matrix.row($0), linear) }
+  let upper = SphereBound(
+    top: values[d - 1], gaps: values.map { values[d - 1] - $0 }, weights: weights)
+  let lower = SphereBound(
+    top: -values[0], gaps: values.map { $0 - values[0] }, weights: weights)
+  guard upper.value.isFinite, lower.value.isFinite else { return nil }
+  return max(upper.value, lower.value)
+}
+
+/// The root mean square over samples and regions of a bound of |[u;1]ᵀ Φ [u;1]| on the sphere, from
+/// some of the samples: |a| tr M + |b| ‖μ‖ + |c|.
+private func featureScale(of examples: Examples, _ activation: PolynomialActivation) -> Double {
+  let d = examples.dimension
+  let width = momentCount(dimension: d)
+  let reader = MomentReader(examples.features, limit: 1)
+  let row = Matrix(1, examples.regionCount * width)
+  let step = max(1, examples.count / 256)
+  var sum = 0.0
+  var terms = 0.0
+  for i in stride(from: 0, to: examples.count, by: step) {
+    guard reader.read(i..<i + 1, into: row.base) else { continue }
+    for region in 0..<examples.regionCount {
+      var moment = row.base + region * width
+      var trace = 0.0
+      for j in 0..<d {
+        trace += moment[0]
+        moment += d - j
+      }
+      let bound =
+        abs(activation.a) * abs(trace) + abs(activation.b) * norm(d, moment) + abs(activation.c)
+      sum += bound * bound
+      terms += 1
+    }
+  }
+  return terms > 0 ? (sum / terms).squareRoot() : 0
+}
+
+/// The largest |a − b|; infinite where one of them is not a number.
+package func largestDifference(_ a: Matrix, _ b: Matrix) -> Double {
+  var largest = 0.0
+  for k in 0..<a.count {
+    let difference = abs(a.base[k] - b.base[k])
+    if difference.isNaN { return .infinity }
+    largest = max(largest, difference)
+  }
+  return largest
+}

@@ -1,0 +1,58 @@
+import LinearAlgebra
+import Tensors
+
+/// A network as its bundle describes it: the function, and what its outputs mean.
+package struct TrainedNetwork: Sendable {
+  package let name: String
+  package let function: any NetworkFunction
+  package let classes: [String]?
+  /// The targets of training: for one output those of the first and the second class, for more the
+  /// value off and on the class.
+  package let targets: TargetValues
+  package let mean: [Double]?
+  package let whiten: Tensor?
+  package let metadata: [String: String]
+
+  /// Takes over a bundle of kind `network`.
+  package init(_ bundle: Bundle) throws {
+    try bundle.expect(.network)
+    name = bundle.name
+    metadata = bundle.metadata
+    let network = try PolynomialNetwork(bundle)
+    function = network
+    classes = try classNames(of: bundle)
+    targets = try TargetValues(bundle, outputs: network.outputs)
+    mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
+    whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])
+    try whiten?.expectFinite("whiten")
+  }
+
+  /// Throws where the network and the samples do not belong together. Returns what is only unusual.
+  package func check(against examples: Examples) throws -> [String] {
+    try function.check(against: examples)
+    if let ours = classes, let theirs = examples.classes, ours != theirs {
+      throw Failure.data(
+        "the classes of \(examples.name) are \(theirs.joined(separator: ",")), but those of "
+          + "\(name) are \(ours.joined(separator: ","))")
+    }
+    for (tensor, ours, theirs) in [
+      ("mean", mean, examples.mean), ("whiten", whiten?.doubles, examples.whiten),
+    ] {
+      if let ours, let theirs, ours != theirs {
+        throw Failure.data(
+          "tensor \(quoted(tensor)) of \(examples.name) is not that of \(name): these data went "
+            + "another way than the training data (use patchify --like)")
+      }
+    }
+    return [
+      "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
+      "grayscale",
+    ].compactMap { key in
+      guard let ours = metadata[key], let theirs = examples.metadata[key], ours != theirs else {
+        return nil
+      }
+      return "\(quoted(key)) is \(quoted(theirs)) in \(examples.name), but \(quoted(ours)) in "
+        + name
+    }
+  }
+}
