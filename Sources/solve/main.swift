@@ -1,1 +1,76 @@
-print("todo")
+import Command
+import Convex
+import LinearAlgebra
+import Tensors
+
+Settings.tool.main { invocation in
+  let start = Budget.now()
+  let settings = invocation.settings
+  Threads.use(invocation.common.threads)
+  let input = try invocation.input()
+  let output = try invocation.bundleOutput()
+  let trace = try Trace(path: settings.trace)
+  guard case .polynomial(let activation)? = settings.activation, let beta = settings.beta else {
+    throw Failure.usage("--activation and --beta are needed")
+  }
+
+  let bundle = try Bundle(reading: input)
+  let data = try MomentData(bundle)
+  let targets = try Targets(bundle, samples: data.samples, levels: settings.targets)
+  let validation = try settings.validation.map {
+    try Validation(Bundle(reading: invocation.input(path: $0)), like: bundle, data, targets)
+  }
+  let warm = try settings.warmStart.map {
+    try Solutions.blocks(
+      Bundle(reading: invocation.input(path: $0)), classes: targets.values.columns,
+      regions: data.regions, order: data.features + 1)
+  }
+
+  let progress = invocation.progress()
+  let solver = try PolynomialSolver(data, targets: targets.values, activation: activation) { text in
+    progress.update(text)
+  }
+  var rule = StoppingRule()
+  rule.gap = settings.gap
+  rule.maximumIterations = settings.maximumIterations ?? .max
+  rule.maximumSeconds = settings.maximumSeconds ?? .infinity
+  let budget = Budget(rule, startedAt: start)
+  let observe = { (row: TraceRow, beta: Double) in
+    trace.write(row, beta: beta)
+    progress.update(
+      "beta \(beta), iteration \(row.iteration), primal \(row.primal), dual \(row.dual), "
+        + "gap \(row.gap)")
+  }
+
+  var chosen = (beta: beta, warm: warm)
+  var notes: [String: String] = [:]
+  if let count = settings.path, let validation {
+    let path = RegularizationPath(from: solver.betaMax, to: beta, count: count)
+    let choice = path.choose(
+      solver, rule: rule, method: settings.method, budget: budget, validation: validation,
+      warm: warm,
+      trace: observe)
+    chosen = (choice.beta, choice.blocks)
+    notes = choice.metadata
+    trace.write(choice)
+  }
+  let solution = solver.solve(
+    beta: chosen.beta, rule: rule, method: settings.method, warm: chosen.warm, budget: budget
+  ) { observe($0, chosen.beta) }
+  progress.finish()
+  try trace.finish()
+
+  if solution.status != .optimal {
+    let message =
+      "stopped by \(solution.status.rawValue) with a relative gap of \(solution.gap), "
+      + "not \(settings.gap)"
+    if settings.requireOptimal { throw Failure.data(message) }
+    invocation.warn(message)
+  }
+  try Solutions.bundle(
+    solution, data: data, targets: targets, activation: activation, beta: chosen.beta,
+    betaMax: solver.betaMax, source: bundle, notes: notes,
+    metadata: invocation.metadata(after: bundle.metadata)
+  ).write(to: output)
+  try output.finish()
+}

@@ -1,1 +1,77 @@
-print("todo")
+import Command
+import Tensors
+
+let tool = Tool<TensorSettings>(
+  name: "tensor",
+  summary: "looks at, cuts, joins and converts bundles of tensors",
+  operands: "COMMAND [ARGUMENT...]",
+  operandCount: 1...Int.max,
+  description: """
+    A bundle is a safetensors file: named tensors and string metadata, the recipe that made it among
+    them. FILE is one; where it is missing or -, standard input is read. COMMAND is one of these.
+
+    show [FILE]: prints the kind, the producer, the recipe and the other metadata, and a line a
+    tensor: name, type, shape, minimum, mean and maximum of the finite elements, and the count of
+    elements that are not finite.
+
+    get NAME [--csv|--npy] [FILE]: writes the tensor NAME: a line a row with the numbers apart by tabs
+    (all dimensions after the first in one line), with commas (--csv), or as a NumPy file (--npy).
+    Numbers read back exactly.
+
+    from-csv [--labels COLUMN | --targets COLUMN,...] [--bias] [FILE]: makes a dataset of
+    comma-separated values, a line a sample. The first line is a header where a COLUMN is named in it
+    or where none of its features is a number. Labels are numbered in the sorted order of what stands
+    in their column, by value where all are numbers. Every other column is a feature.
+
+    from-npy [--kind KIND] NAME=FILE...: makes a bundle of NumPy files. Labels and other indices may
+    be integers of any type, features and targets numbers of any type.
+
+    slice --rows A:B [FILE]: keeps the samples A to B - 1, counted from 0; A: and :B are open ends.
+
+    concat FILE...: joins the samples of bundles that agree in all else.
+
+    rename OLD=NEW... [FILE]: gives tensors other names, all at once. FILE is the last argument where
+    that holds no =.
+
+    sum FILE...: adds tensors of the same name, type and shape, element by element; integers that
+    overflow are an error.
+    """,
+  options: [
+    .flag("csv", \.csv, "get: write comma-separated values."),
+    .flag("npy", \.npy, "get: write a NumPy file."),
+    .text(
+      "labels", "COLUMN", \.labels,
+      "from-csv: the column of the class labels: its name in the header, or its number from 1."),
+    .text(
+      "targets", "COLUMN,...", \.targets,
+      "from-csv: the columns of the regression targets, named as for --labels."),
+    .flag("bias", \.bias, "from-csv: append the constant feature 1."),
+    .value(
+      "kind", "KIND", \.kind,
+      "from-npy: the kind of bundle (default: the kind that has a tensor of one of the names).",
+      expected: Kind.allCases.map(\.rawValue).joined(separator: ", ")
+    ) { Kind(rawValue: $0).map(Optional.some) },
+    .value(
+      "rows", "A:B", \.rows, "slice: the half-open range of samples to keep.",
+      expected: "A:B, A: or :B with A less than B"
+    ) { RowRange($0).map(Optional.some) },
+  ],
+  examples: [
+    "tensor show images.safetensors",
+    "tensor get labels --csv images.safetensors | sort -n | uniq -c",
+    "tensor from-csv iris.csv --labels species --bias -o iris.safetensors",
+    "tensor from-npy x=x.npy targets=y.npy | tensor slice --rows 0:1000 > train.safetensors",
+  ])
+
+tool.main { run in
+  switch run.settings.command {
+  case .show: try show(run)
+  case .get: try get(run)
+  case .fromCSV: try fromCSV(run)
+  case .fromNPY: try fromNPY(run)
+  case .slice: try slice(run)
+  case .concat: try concatenate(run)
+  case .rename: try rename(run)
+  case .sum: try sum(run)
+  }
+}

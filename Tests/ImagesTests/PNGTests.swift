@@ -47,6 +47,20 @@ import Testing
     }
   }
 
+  /// Whatever a changed byte does, it is a picture or a typed error.
+  @Test func survivesEveryChangedByte() throws {
+    let bytes = try encodePNG(PNGTests.pattern(width: 6, height: 5, channels: 3))
+    var refused = 0
+    for i in bytes.indices {
+      for bit in [UInt8(1), 0x80] {
+        var changed = bytes
+        changed[i] ^= bit
+        do { _ = try decoded(changed) } catch is Failure { refused += 1 }
+      }
+    }
+    #expect(refused > bytes.count)
+  }
+
   @Test func refusesWhatIsNoPNG() throws {
     #expect {
       try decoded(Array("GIF89a, not a PNG at all".utf8))

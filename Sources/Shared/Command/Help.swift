@@ -45,6 +45,7 @@ extension Tool {
         case "^": result += "\\(ha"
         case "~": result += "\\(ti"
         case "'": result += "\\(aq"
+        case "\"": result += "\\(dq"
         default: result.append(character)
         }
       }

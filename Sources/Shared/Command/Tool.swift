@@ -20,6 +20,12 @@ package protocol ToolSettings {
   var common: CommonSettings { get set }
   /// Holds the options against each other; throws `Failure.usage`.
   func validate() throws
+  /// What the recipe keeps of the operands, before the options: nothing where they are paths.
+  var recordedOperands: [String] { get }
+}
+
+extension ToolSettings {
+  package var recordedOperands: [String] { [] }
 }
 
 /// A tool as its users see it: name, options, and the texts of `--help` and the manual page.
@@ -121,6 +127,7 @@ package struct Tool<Settings: ToolSettings> {
       throw Failure.usage("expected \(operands); --help shows how")
     }
     try settings.validate()
+    recipe.insert(contentsOf: settings.recordedOperands.map(shellQuoted), at: 1)
     return .run(settings, recipe: recipe.joined(separator: " "))
   }
 
@@ -143,6 +150,7 @@ package struct Tool<Settings: ToolSettings> {
   /// Runs the tool: reads the command line, calls `body`, and turns errors into a message and an exit
   /// code.
   package func main(_ body: (Invocation<Settings>) throws -> Void) -> Never {
+    occupyStandardDescriptors()
     do {
       switch try parse(Array(CommandLine.arguments.dropFirst())) {
       case .print(let text):
@@ -217,15 +225,28 @@ package struct Invocation<Settings: ToolSettings> {
   package func progress() -> Progress { Progress(tool: tool, quiet: common.quiet) }
 }
 
-/// Prints `tool: message` on standard error.
-package func report(_ tool: String, _ message: String) { writeError("\(tool): \(message)\n") }
+/// Prints `tool: message` on standard error, cut where a hostile file made it endless.
+package func report(_ tool: String, _ message: String) {
+  let shown = message.unicodeScalars.prefix(2000)
+  let isCut = shown.endIndex < message.unicodeScalars.endIndex
+  writeError("\(tool): \(String(shown))\(isCut ? "…" : "")\n")
+}
+
+/// Puts something in the place of a standard stream that the caller closed (`>&-`), or the next file
+/// that is opened would take its number, and messages would end in it. What stands in cannot be used
+/// the way the stream would be, so that using it is an error still.
+private func occupyStandardDescriptors() {
+  for (descriptor, mode) in [(0, O_WRONLY), (1, O_RDONLY), (2, O_RDONLY)] as [(Int32, Int32)] {
+    if fcntl(descriptor, F_GETFD) == -1 { _ = open("/dev/null", mode) }
+  }
+}
 
 func writeError(_ text: String) {
   var text = text
   text.withUTF8 { bytes in _ = write(2, bytes.baseAddress, bytes.count) }
 }
 
-/// `text` as one word of a POSIX shell.
+/// `text` as one word of a POSIX shell, always on one line.
 package func shellQuoted(_ text: String) -> String {
   let plain = text.unicodeScalars.allSatisfy {
     $0.isASCII
@@ -233,6 +254,17 @@ package func shellQuoted(_ text: String) -> String {
         || "_-+=,.:/@%".unicodeScalars.contains($0))
   }
   if plain && !text.isEmpty { return text }
+  if text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }) {
+    // $'...' of POSIX 2024: line feeds would split a recipe, other control characters a terminal.
+    return text.utf8.reduce(into: "$'") { word, byte in
+      let isPlain = (0x20..<0x7F).contains(byte) && !"'\\".utf8.contains(byte)
+      let octal = String(byte, radix: 8)
+      word +=
+        isPlain
+        ? String(Unicode.Scalar(byte))
+        : "\\" + String(repeating: "0", count: 3 - octal.count) + octal
+    } + "'"
+  }
   return "'"
     + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
     + "'"

@@ -9,8 +9,8 @@ package enum Operation {
 /// C ← α op(A) op(B) + β C, all row-major with the leading dimensions of full rows unless told.
 package func gemm(
   _ m: Int, _ n: Int, _ k: Int, alpha: Double = 1,
-  _ a: UnsafePointer<Double>, _ opA: Operation = .plain, lda: Int? = nil,
-  _ b: UnsafePointer<Double>, _ opB: Operation = .plain, ldb: Int? = nil,
+  _ a: UnsafePointer<Double>, _ opA: Operation, lda: Int? = nil,
+  _ b: UnsafePointer<Double>, _ opB: Operation, ldb: Int? = nil,
   beta: Double = 0, _ c: UnsafeMutablePointer<Double>, ldc: Int? = nil
 ) {
   guard m > 0, n > 0 else { return }
@@ -20,25 +20,16 @@ package func gemm(
     b, Int32(max(1, ldb ?? (opB == .plain ? n : k))), beta, c, Int32(max(1, ldc ?? n)))
 }
 
-/// C ← α op(A) op(B) + β C for whole matrices.
-package func multiply(
-  alpha: Double = 1, _ a: Matrix, _ opA: Operation = .plain, _ b: Matrix,
-  _ opB: Operation = .plain, beta: Double = 0, into c: Matrix
-) {
-  let (m, k) = opA == .plain ? (a.rows, a.columns) : (a.columns, a.rows)
-  let (k2, n) = opB == .plain ? (b.rows, b.columns) : (b.columns, b.rows)
-  precondition(k == k2 && c.rows == m && c.columns == n, "shapes do not fit")
-  gemm(
-    m, n, k, alpha: alpha, a.base, opA, lda: a.columns, b.base, opB, ldb: b.columns, beta: beta,
-    c.base, ldc: c.columns)
-}
-
 /// The product op(A) op(B) as a new matrix.
 package func product(
-  _ a: Matrix, _ opA: Operation = .plain, _ b: Matrix, _ opB: Operation = .plain
+  _ a: Matrix, _ opA: Operation, _ b: Matrix, _ opB: Operation
 ) -> Matrix {
-  let result = Matrix(opA == .plain ? a.rows : a.columns, opB == .plain ? b.columns : b.rows)
-  multiply(a, opA, b, opB, into: result)
+  let (m, k) = opA == .plain ? (a.rows, a.columns) : (a.columns, a.rows)
+  let (k2, n) = opB == .plain ? (b.rows, b.columns) : (b.columns, b.rows)
+  precondition(k == k2, "shapes do not fit")
+  let result = Matrix(m, n)
+  gemm(
+    m, n, k, a.base, opA, lda: a.columns, b.base, opB, ldb: b.columns, result.base, ldc: n)
   return result
 }
 
@@ -55,7 +46,7 @@ package func syrkUpper(
 
 /// y ← α op(A) x + β y for A of m rows and n columns.
 package func gemv(
-  _ m: Int, _ n: Int, alpha: Double = 1, _ a: UnsafePointer<Double>, _ op: Operation = .plain,
+  _ m: Int, _ n: Int, alpha: Double = 1, _ a: UnsafePointer<Double>, _ op: Operation,
   lda: Int? = nil, _ x: UnsafePointer<Double>, beta: Double = 0, _ y: UnsafeMutablePointer<Double>
 ) {
   guard m > 0, n > 0 else { return }
@@ -80,3 +71,50 @@ package func scale(_ n: Int, _ alpha: Double, _ x: UnsafeMutablePointer<Double>)
 }
 
 package func norm(_ n: Int, _ x: UnsafePointer<Double>) -> Double { cblas_dnrm2(Int32(n), x, 1) }
+
+/// y ← A x for a symmetric A of which the lower triangle is read.
+package func symvLower(
+  _ n: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafePointer<Double>,
+  _ y: UnsafeMutablePointer<Double>
+) {
+  cblas_dsymv(
+    CblasRowMajor, CblasLower, Int32(n), 1, a, Int32(max(1, lda ?? n)), x, 1, 0, y, 1)
+}
+
+/// y ← A x for a symmetric A of which the upper triangle is read.
+package func symvUpper(
+  _ n: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafePointer<Double>,
+  _ y: UnsafeMutablePointer<Double>
+) {
+  cblas_dsymv(
+    CblasRowMajor, CblasUpper, Int32(n), 1, a, Int32(max(1, lda ?? n)), x, 1, 0, y, 1)
+}
+
+/// Rows of Y ← rows of X times A, for a symmetric A of which the upper triangle is read.
+package func symmUpper(
+  _ n: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafePointer<Double>, count: Int,
+  _ y: UnsafeMutablePointer<Double>
+) {
+  guard n > 0, count > 0 else { return }
+  cblas_dsymm(
+    CblasRowMajor, CblasRight, CblasUpper, Int32(count), Int32(n), 1, a, Int32(max(1, lda ?? n)), x,
+    Int32(n), 0, y, Int32(n))
+}
+
+/// Lower triangle of A ← A + α (x yᵀ + y xᵀ).
+package func syr2Lower(
+  _ n: Int, _ alpha: Double, _ x: UnsafePointer<Double>, _ y: UnsafePointer<Double>,
+  _ a: UnsafeMutablePointer<Double>
+) {
+  cblas_dsyr2(CblasRowMajor, CblasLower, Int32(n), alpha, x, 1, y, 1, a, Int32(n))
+}
+
+/// Upper triangle of C (n × n) ← A Aᵀ for A of n rows and k columns.
+package func syrkRowsUpper(
+  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, _ c: UnsafeMutablePointer<Double>
+) {
+  guard n > 0 else { return }
+  cblas_dsyrk(
+    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, k)), 0, c,
+    Int32(n))
+}

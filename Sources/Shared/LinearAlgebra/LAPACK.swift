@@ -43,22 +43,25 @@ package final class SymmetricEigensolver {
 
 /// A = L Lᵀ in place: the lower triangle of row-major `a` (n × n) becomes L, the upper is not touched.
 /// Returns `false` where A is not positive definite.
-package func choleskyLower(_ n: Int, _ a: UnsafeMutablePointer<Double>) -> Bool {
+package func choleskyLower(
+  _ n: Int, _ a: UnsafeMutablePointer<Double>, lda: Int? = nil
+) -> Bool {
   guard n > 0 else { return true }
   // Row-major lower is column-major upper: A = UᵀU with U = Lᵀ.
   return LAPACKE_dpotrf_work(
-    LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), a, Int32(n)) == 0
+    LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), a, Int32(lda ?? n)) == 0
 }
 
 /// Solves A X = B with the factor of `choleskyLower`; the right-hand sides are the ROWS of `b`
 /// (`count` × n), each replaced by its solution.
 package func choleskySolve(
-  _ n: Int, _ factor: UnsafePointer<Double>, _ b: UnsafeMutablePointer<Double>, count: Int
+  _ n: Int, _ factor: UnsafePointer<Double>, lda: Int? = nil, _ b: UnsafeMutablePointer<Double>,
+  count: Int
 ) {
   guard n > 0, count > 0 else { return }
   LAPACKE_dpotrs_work(
     LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), Int32(count), factor,
-    Int32(n), b, Int32(n))
+    Int32(lda ?? n), b, Int32(n))
 }
 
 /// The lower triangle of A⁻¹ in place of the factor of `choleskyLower`.

@@ -12,6 +12,7 @@ package final class Matrix: @unchecked Sendable {
     self.rows = rows
     self.columns = columns
     base = .allocate(capacity: max(1, rows * columns))
+    adviseLargePages(base, rows * columns * MemoryLayout<Double>.stride)
     base.initialize(repeating: 0, count: max(1, rows * columns))
   }
 
@@ -48,6 +49,11 @@ package final class Matrix: @unchecked Sendable {
   package func row(_ row: Int) -> UnsafeMutablePointer<Double> { base + row * columns }
 
   package var values: [Double] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  package var isFinite: Bool {
+    for i in 0..<count where !base[i].isFinite { return false }
+    return true
+  }
 
   package func copy(from other: Matrix) {
     precondition(other.rows == rows && other.columns == columns, "shapes differ")

@@ -36,13 +36,12 @@ package struct Bundle: Sendable {
 
   /// Writes the bundle in its one canonical form; the caller finishes the output.
   package func write(to output: Output) throws {
-    let names = tensors.keys.sorted()
+    let names = tensors.keys.sorted(by: precedes)
     let writer = try BundleWriter(
       output, tensors: names.map { ($0, tensors[$0]!.type, tensors[$0]!.shape) },
       metadata: metadata)
     for name in names {
-      let bytes = tensors[name]!.bytes
-      try writer.write(UnsafeRawBufferPointer(start: bytes.base, count: bytes.count))
+      try tensors[name]!.bytes.withBytes { try writer.write($0) }
     }
     try writer.finish()
   }
@@ -62,9 +61,7 @@ package struct Bundle: Sendable {
     guard let tensor = tensors[name] else {
       throw Failure.data("\(self.name) has no tensor \(quoted(name))")
     }
-    let entry = BundleEntry(
-      name: name, type: tensor.type, shape: tensor.shape, range: 0..<tensor.bytes.count)
-    try entry.expect(types, shapes)
+    try tensor.expect(name, types, shapes)
     return tensor
   }
 
@@ -103,6 +100,13 @@ func expectKind(_ kind: String?, among kinds: [Kind], in name: String) throws {
 }
 
 extension Tensor {
+  /// Fails unless the tensor, which messages call `name`, is of one of `types` and has as many
+  /// dimensions as one of `shapes`, such as "[n, d]".
+  package func expect(_ name: String, _ types: [ElementType], _ shapes: [String]) throws {
+    try BundleEntry(name: name, type: type, shape: shape, range: 0..<bytes.count)
+      .expect(types, shapes)
+  }
+
   /// Fails where an element is not a finite number; `name` is the tensor's.
   package func expectFinite(_ name: String) throws {
     let bad = nonFiniteCount
@@ -118,5 +122,25 @@ extension Tensor {
 }
 
 func describe(_ type: ElementType, _ shape: [Int]) -> String {
-  "\(type.rawValue) [\(shape.map(String.init).joined(separator: ", "))]"
+  // A hostile header can have millions of dimensions, which no message should list.
+  let shown = shape.prefix(32).map(String.init) + (shape.count > 32 ? ["…"] : [])
+  return "\(type.rawValue) [\(shown.joined(separator: ", "))]"
+}
+
+/// Bytes of a tensor; `nil` where that number, or a product of some of its dimensions, overflows.
+/// A dimension of 0 does not excuse the others: the size of a row must be a number too.
+func byteCount(_ type: ElementType, _ shape: [Int]) -> Int? {
+  var size = type.size
+  for dimension in shape {
+    let (product, overflow) = size.multipliedReportingOverflow(by: max(dimension, 1))
+    if overflow { return nil }
+    size = product
+  }
+  return shape.contains(0) ? 0 : size
+}
+
+/// The order of names in a bundle: that of their code points, as Python's `sorted` has it. (Swift's
+/// own `<` compares the normalised forms.)
+package func precedes(_ a: String, _ b: String) -> Bool {
+  a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
 }

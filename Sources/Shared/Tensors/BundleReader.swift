@@ -43,7 +43,7 @@ package final class BundleReader {
           ? "\(input.name) is empty, expected a bundle"
           : "not a bundle: \(input.name) ends after \(prefix.count) bytes")
     }
-    let length = UInt64(littleEndian: prefix.base.loadUnaligned(as: UInt64.self))
+    let length = UInt64(littleEndian: prefix.withBytes { $0.loadUnaligned(as: UInt64.self) })
     guard length <= BundleReader.headerLimit else {
       throw Failure.data("not a bundle: \(input.name) claims a header of \(length) bytes")
     }
@@ -52,8 +52,7 @@ package final class BundleReader {
       throw Failure.data(
         "unexpected end of \(input.name): the header has \(header.count) of \(length) bytes")
     }
-    let (parsed, metadata) = try HeaderParser.parse(
-      UnsafeRawBufferPointer(start: header.base, count: header.count))
+    let (parsed, metadata) = try header.withBytes { try HeaderParser.parse($0) }
     self.metadata = metadata
     entries = try BundleReader.checked(parsed)
   }
@@ -66,15 +65,9 @@ package final class BundleReader {
       guard let type = ElementType(rawValue: entry.dtype) else {
         throw Failure.data("tensor \(quoted(name)) has the unsupported type \(quoted(entry.dtype))")
       }
-      var size = type.size
-      var overflow = false
-      for dimension in entry.shape {
-        let (product, wrapped) = size.multipliedReportingOverflow(by: dimension)
-        size = product
-        overflow = overflow || wrapped
-      }
-      guard !overflow else {
-        throw Failure.data("tensor \(quoted(name)): its shape \(entry.shape) is too large")
+      guard let size = byteCount(type, entry.shape) else {
+        throw Failure.data(
+          "tensor \(quoted(name)) is \(describe(type, entry.shape)): too large a shape")
       }
       guard entry.begin <= entry.end, entry.end - entry.begin == size else {
         throw Failure.data(
@@ -112,6 +105,14 @@ package final class BundleReader {
     return Tensor(type: entry.type, shape: entry.shape, bytes: bytes)
   }
 
+  /// Passes over the next tensor, without reading it where the input is a regular file.
+  package func skipTensor() throws {
+    let entry = entries[index]
+    let skipped = try input.skip(entry.range.count)
+    guard skipped == entry.range.count else { throw truncated(entry, at: skipped) }
+    index += 1
+  }
+
   /// Sets the next tensor aside, to be read by rows later and more than once: in memory up to
   /// `limit` bytes, beyond that in a temporary file that has no name.
   package func readRows(limit: Int = 256 << 20) throws -> RowSource {
@@ -131,6 +132,27 @@ package final class BundleReader {
     }
     index += 1
     return RowSource(spool: spool, type: entry.type, shape: entry.shape)
+  }
+
+  /// Reads the rows `range` of the next tensor and passes over its others.
+  package func readTensor(rows range: Range<Int>) throws -> Tensor {
+    let entry = entries[index]
+    precondition(
+      !entry.shape.isEmpty && range.lowerBound >= 0 && range.upperBound <= entry.shape[0],
+      "rows outside the tensor")
+    let row = entry.shape.dropFirst().reduce(entry.type.size, *)
+    let before = row * range.lowerBound
+    let after = row * (entry.shape[0] - range.upperBound)
+    var arrived = try input.skip(before)
+    guard arrived == before else { throw truncated(entry, at: arrived) }
+    let bytes = try input.readBytes(row * range.count)
+    arrived += bytes.count
+    guard bytes.count == row * range.count else { throw truncated(entry, at: arrived) }
+    arrived += try input.skip(after)
+    guard arrived == entry.range.count else { throw truncated(entry, at: arrived) }
+    index += 1
+    return Tensor(
+      type: entry.type, shape: [range.count] + entry.shape.dropFirst(), bytes: bytes)
   }
 
   private func truncated(_ entry: BundleEntry, at count: Int) -> Failure {

@@ -1,5 +1,5 @@
-/// Writes a bundle front to back in its one canonical form: tensors and metadata sorted by name, the
-/// header padded with spaces to a multiple of 8.
+/// Writes a bundle front to back in its one canonical form: tensors and metadata sorted by name (code
+/// point by code point), the header padded with spaces to a multiple of 8.
 ///
 /// The data follow in the same order through `write`, in pieces of any size; `finish` makes sure that
 /// all of them came.
@@ -13,11 +13,14 @@ package final class BundleWriter {
     metadata: [String: String]
   ) throws {
     precondition(
-      zip(tensors, tensors.dropFirst()).allSatisfy { $0.name < $1.name }, "tensors out of order")
+      zip(tensors, tensors.dropFirst()).allSatisfy { precedes($0.name, $1.name) },
+      "tensors out of order")
+    precondition(
+      !tensors.contains { $0.name == "__metadata__" }, "a tensor has the metadata's name")
     self.output = output
     var members: [String] = []
     if !metadata.isEmpty {
-      let pairs = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0)):\(quoted($1))" }
+      let pairs = metadata.sorted { precedes($0.key, $1.key) }.map { "\(quoted($0)):\(quoted($1))" }
       members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
     }
     var position = 0
@@ -32,6 +35,11 @@ package final class BundleWriter {
     missing = position
     var header = "{\(members.joined(separator: ","))}"
     header += String(repeating: " ", count: (8 - header.utf8.count % 8) % 8)
+    guard header.utf8.count <= BundleReader.headerLimit else {
+      throw Failure.data(
+        "cannot write \(output.name): its header would take \(header.utf8.count) bytes, "
+          + "at most \(BundleReader.headerLimit) can be read back")
+    }
     let length = UInt64(header.utf8.count).littleEndian
     try withUnsafeBytes(of: length) { try output.write($0) }
     try output.write(header)

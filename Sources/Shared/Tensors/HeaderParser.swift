@@ -203,7 +203,8 @@ package func quoted(_ text: String) -> String {
     case "\n": result += "\\n"
     case "\r": result += "\\r"
     case "\t": result += "\\t"
-    case _ where scalar.value < 0x20:
+    // The control characters of Latin-1 too: a terminal would obey them.
+    case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
       let hex = String(scalar.value, radix: 16)
       result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
     default: result.unicodeScalars.append(scalar)

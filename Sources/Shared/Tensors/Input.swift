@@ -21,7 +21,10 @@ package final class Input {
     } else {
       name = path
       closes = true
-      descriptor = open(path, O_RDONLY | O_CLOEXEC)
+      var opened: Int32
+      // Opening a named pipe waits for its writer, and a signal can end the wait.
+      repeat { opened = open(path, O_RDONLY | O_CLOEXEC) } while opened < 0 && errno == EINTR
+      descriptor = opened
       if descriptor < 0 { throw Failure.data("cannot open \(path): \(systemError())") }
       var status = stat()
       if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
@@ -61,7 +64,9 @@ package final class Input {
     let bytes = Bytes(uninitialized: min(count, 1 << 20))
     var filled = 0
     while filled < count {
-      if filled == bytes.count { bytes.resize(to: min(count, bytes.count * 2)) }
+      if filled == bytes.count, !bytes.grow(to: min(count, bytes.count * 2)) {
+        throw Failure.data("no memory for more than \(filled) bytes of \(name)")
+      }
       let wanted = bytes.count - filled
       let got = try readFully(into: bytes.base + filled, count: wanted)
       filled += got
@@ -69,6 +74,26 @@ package final class Input {
     }
     if filled < bytes.count { bytes.resize(to: filled) }
     return bytes
+  }
+
+  /// Passes over `count` bytes; returns how many there were. A regular file is not read for it.
+  package func skip(_ count: Int) throws -> Int {
+    var status = stat()
+    if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
+      let position = lseek(descriptor, 0, SEEK_CUR)
+      if position >= 0 {
+        let skipped = min(count, max(0, Int(status.st_size) - Int(position)))
+        if lseek(descriptor, off_t(skipped), SEEK_CUR) >= 0 { return skipped }
+      }
+    }
+    let chunk = Bytes(uninitialized: min(count, 1 << 20))
+    var skipped = 0
+    while skipped < count {
+      let got = try readSome(into: chunk.base, count: min(chunk.count, count - skipped))
+      if got == 0 { break }
+      skipped += got
+    }
+    return skipped
   }
 
   /// Everything up to the end.

@@ -8,7 +8,7 @@ package final class Output {
   package let name: String
   private var descriptor: Int32
   private let path: String?
-  private let temporary: String?
+  private var temporary: String?
   private var buffer = [UInt8]()
   private static let capacity = 1 << 16
 
@@ -42,10 +42,11 @@ package final class Output {
       let made = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
       temporary = descriptor >= 0 ? made : nil
       if descriptor >= 0 {
+        TemporaryFiles.add(made)
+        // The permissions of the file it replaces, or those that `open` would give a new one.
         let mask = umask(0)
         umask(mask)
-        fchmod(descriptor, 0o666 & ~mask)
-        TemporaryFiles.add(made)
+        fchmod(descriptor, target == nil ? 0o666 & ~mask : status.st_mode & 0o777)
       }
     }
     if descriptor < 0 { throw Failure.data("cannot write \(path): \(systemError())") }
@@ -83,6 +84,7 @@ package final class Output {
     if let temporary, let path {
       if rename(temporary, path) != 0 { throw failure() }
       TemporaryFiles.remove(temporary)
+      self.temporary = nil
     }
   }
 
@@ -132,7 +134,8 @@ enum TemporaryFiles {
     if !handlersInstalled {
       handlersInstalled = true
       _ = slots
-      for number in [SIGHUP, SIGINT, SIGTERM] {
+      // SIGPIPE still ends the process: a tool may have one output in a pipe and one in a file.
+      for number in [SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ] {
         // A signal that was ignored from the start (nohup) stays ignored.
         let previous = signal(number) { number in
           TemporaryFiles.unlinkAll()

@@ -22,12 +22,27 @@ package final class Bytes: @unchecked Sendable {
     self.count = count
   }
 
+  /// The bytes, alive for as long as `body` runs: `base` alone does not keep its owner.
+  package func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try withExtendedLifetime(self) {
+      try body(UnsafeRawBufferPointer(start: base, count: count))
+    }
+  }
+
   package func resize(to count: Int) {
     guard let memory = realloc(base, max(count, 1)) else {
       fatalError("no memory for \(count) bytes")
     }
     base = memory
     self.count = count
+  }
+
+  /// `resize` that says whether there was the memory, where more depends on the user's data.
+  func grow(to count: Int) -> Bool {
+    guard let memory = realloc(base, max(count, 1)) else { return false }
+    base = memory
+    self.count = count
+    return true
   }
 
   deinit { free(base) }
@@ -140,7 +155,9 @@ package struct Tensor: Sendable {
 
   /// The rows `range` of the first dimension, copied.
   package func rows(_ range: Range<Int>) -> Tensor {
-    precondition(!shape.isEmpty && range.upperBound <= shape[0], "rows outside the tensor")
+    precondition(
+      !shape.isEmpty && range.lowerBound >= 0 && range.upperBound <= shape[0],
+      "rows outside the tensor")
     let row = shape.dropFirst().reduce(type.size, *)
     let copy = Bytes(uninitialized: row * range.count)
     copy.base.copyMemory(from: bytes.base + row * range.lowerBound, byteCount: copy.count)

@@ -1,0 +1,192 @@
+import LinearAlgebra
+import Tensors
+
+/// The training data of a polynomial-activation network, read by rows.
+///
+/// A sample enters its network only through the moments of its pooling regions: of each region the
+/// average M of x xᵀ over the patches x and the average μ of x. A row holds, region after region, the
+/// upper triangle of M row by row with off-diagonal entries times √2, then μ (`width` numbers).
+package final class MomentData {
+  /// n.
+  package let samples: Int
+  /// R.
+  package let regions: Int
+  /// d, the length of a patch.
+  package let features: Int
+  /// d (d + 1) / 2 + d.
+  package let width: Int
+
+  private enum Source {
+    case moments(Tensor)
+    /// Patches [n, K, d], and of each region the numbers of its patches.
+    case patches(Tensor, [[Int]])
+  }
+  private let source: Source
+
+  /// Reads a bundle of kind `moments` or `dataset`.
+  package init(_ bundle: Bundle) throws {
+    try bundle.expect(.moments, .dataset, .arrangements)
+    if bundle.kind == .moments {
+      let moments = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2+d]"])
+      let width = moments.shape[2]
+      // d (d + 3) / 2 = width
+      var d = 0
+      while d * (d + 3) / 2 < width { d += 1 }
+      guard d > 0, d * (d + 3) / 2 == width else {
+        throw Failure.data(
+          "tensor \"moments\" is \(moments.summary): its last dimension is not d(d+1)/2+d of any d")
+      }
+      (samples, regions, features, self.width) = (moments.shape[0], moments.shape[1], d, width)
+      source = .moments(moments)
+    } else {
+      let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
+      let patches = x.shape.count == 3 ? x.shape[1] : 1
+      features = x.shape.last!
+      samples = x.shape[0]
+      width = features * (features + 3) / 2
+      var members = [[Int]](repeating: [], count: 1)
+      if let pool = try bundle.optional("pool", [.i32], ["[K]"]) {
+        guard pool.shape[0] == patches else {
+          throw Failure.data(
+            "tensor \"pool\" is \(pool.summary), expected I32 [\(patches)], one region a patch")
+        }
+        let region = pool.doubles.map { Int($0) }
+        guard let last = region.max(), region.min()! >= 0 else {
+          throw Failure.data("tensor \"pool\" holds a negative region")
+        }
+        members = (0...last).map { r in region.indices.filter { region[$0] == r } }
+        if let empty = members.firstIndex(where: \.isEmpty) {
+          throw Failure.data("tensor \"pool\" gives no patch to region \(empty)")
+        }
+      } else {
+        members[0] = Array(0..<patches)
+      }
+      regions = members.count
+      source = .patches(x, members)
+      guard patches > 0, features > 0 else {
+        throw Failure.data("tensor \"x\" is \(x.summary): it has no features")
+      }
+    }
+    guard samples > 0, regions > 0 else {
+      throw Failure.data("\(bundle.name) has no samples")
+    }
+  }
+
+  /// Numbers in a row: R · width.
+  package var rowLength: Int { regions * width }
+
+  /// Rows that are worked on at a time: about 32 MB of them.
+  package var blockRows: Int { max(16, min(samples, (4 << 20) / rowLength)) }
+
+  /// Fails where a value is not finite; `sum` is any sum over all values, so that the data are
+  /// searched only where there is something to find.
+  package func expectFinite() throws {
+    switch source {
+    case .moments(let tensor): try tensor.expectFinite("moments")
+    case .patches(let tensor, _): try tensor.expectFinite("x")
+    }
+  }
+
+  /// Calls `body(rows, pointer)` for consecutive blocks of rows in double precision. Blocks lie in the
+  /// input itself where it is in double precision already.
+  package func forEachBlock(_ body: (Range<Int>, UnsafePointer<Double>) -> Void) {
+    let step = blockRows
+    var scratch: Matrix?
+    for start in stride(from: 0, to: samples, by: step) {
+      let range = start..<min(samples, start + step)
+      if case .moments(let tensor) = source, tensor.type == .f64 {
+        tensor.withElements(of: Double.self) {
+          body(range, $0.baseAddress! + start * rowLength)
+        }
+        continue
+      }
+      let buffer = scratch ?? Matrix(step, rowLength)
+      scratch = buffer
+      fill(range, into: buffer.base)
+      body(range, buffer.base)
+    }
+  }
+
+  /// The rows `range` in double precision.
+  package func fill(_ range: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    let length = rowLength
+    Threads.split(range.count, grain: 8) { part in
+      switch self.source {
+      case .moments(let tensor):
+        let first = (range.lowerBound + part.lowerBound) * length
+        tensor.copyDoubles(
+          first..<first + part.count * length, into: target + part.lowerBound * length)
+      case .patches(let tensor, let members):
+        self.average(
+          tensor, members, range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound,
+          into: target + part.lowerBound * length)
+      }
+    }
+  }
+
+  /// The moments of the samples `range` from their patches.
+  private func average(
+    _ patches: Tensor, _ members: [[Int]], _ range: Range<Int>,
+    into target: UnsafeMutablePointer<Double>
+  ) {
+    let d = features
+    let perSample = patches.count / samples
+    let x = Matrix(1, perSample)
+    let gathered = Matrix(members.map(\.count).max()!, d)
+    let square = Matrix(d, d)
+    let packing = SymmetricVectors(order: d)
+    var output = target
+    for sample in range {
+      patches.copyDoubles(sample * perSample..<(sample + 1) * perSample, into: x.base)
+      for member in members {
+        for (row, k) in member.enumerated() {
+          gathered.row(row).update(from: x.base + k * d, count: d)
+        }
+        // M = (1/P) Σ x xᵀ
+        let weight = 1 / Double(member.count)
+        syrkUpper(d, member.count, alpha: weight, gathered.base, square.base)
+        packing.pack(square.base, into: output)
+        let mean = output + packing.count
+        mean.update(repeating: 0, count: d)
+        for row in 0..<member.count { axpy(d, weight, gathered.row(row), mean) }
+        output += width
+      }
+    }
+  }
+
+  // MARK: The two products with the data
+
+  /// ŷ = Φ h for `weights` (C × R·width, on the moments as they are stored) and a `constant` a class;
+  /// the result is n × C.
+  package func predictions(_ weights: Matrix, constants: [Double]) -> Matrix {
+    let classes = weights.rows
+    let result = Matrix(samples, classes)
+    forEachBlock { range, rows in
+      let target = result.row(range.lowerBound)
+      if classes == 1 {
+        gemv(range.count, rowLength, rows, .plain, weights.base, target)
+      } else {
+        gemm(
+          range.count, classes, rowLength, rows, .plain, weights.base, .transposed, target)
+      }
+    }
+    for i in 0..<samples { for c in 0..<classes { result[i, c] += constants[c] } }
+    return result
+  }
+
+  /// Σ_i ν_ic (row i) for ν (n × C): C × R·width.
+  package func adjoint(_ dual: Matrix) -> Matrix {
+    let result = Matrix(dual.columns, rowLength)
+    forEachBlock { range, rows in
+      let nu = dual.row(range.lowerBound)
+      if dual.columns == 1 {
+        gemv(range.count, rowLength, rows, .transposed, nu, beta: 1, result.base)
+      } else {
+        gemm(
+          dual.columns, rowLength, range.count, nu, .transposed, rows, .plain, beta: 1,
+          result.base)
+      }
+    }
+    return result
+  }
+}

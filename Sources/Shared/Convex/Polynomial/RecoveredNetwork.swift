@@ -1,0 +1,72 @@
+import LinearAlgebra
+import Tensors
+
+/// The network that a solution of the polynomial program stands for.
+package struct RecoveredNetwork {
+  /// Neurons with the class they speak for, the region they look at, and their signed output weight.
+  private struct Unit {
+    let filter: [Double]
+    let region: Int
+    let output: Int
+    let weight: Double
+  }
+  private let units: [Unit]
+  private let classes: Int
+  private let features: Int
+
+  package var neurons: Int { units.count }
+
+  /// Decomposes the blocks of every class (2R rows of m × m); the largest first within each block.
+  /// Neurons below `tolerance` times the largest weight are dropped. By default that only drops what
+  /// is rounding: eigenvalues of a block below 5·10⁻¹⁵ m of its largest.
+  package init(_ blocks: [Matrix], tolerance: Double?) {
+    var units: [Unit] = []
+    let order = RecoveredNetwork.order(blocks)
+    let eigen = SymmetricEigensolver(order: order)
+    let copy = Matrix(order, order)
+    for (c, block) in blocks.enumerated() {
+      let regions = block.rows / 2
+      for region in 0..<regions {
+        for (row, sign) in [(region, 1.0), (regions + region, -1.0)] {
+          copy.base.update(from: block.row(row), count: order * order)
+          guard eigen.decompose(copy.base, vectors: false) else { continue }
+          let cutoff = 5e-15 * Double(order) * eigen.values[order - 1]
+          let neurons = NeuralDecomposition.neurons(block.row(row), order: order, cutoff: cutoff)
+          for neuron in neurons.sorted(by: { $0.weight > $1.weight }) {
+            units.append(
+              Unit(filter: neuron.filter, region: region, output: c, weight: sign * neuron.weight))
+          }
+        }
+      }
+    }
+    let largest = units.reduce(0) { max($0, abs($1.weight)) }
+    self.units = tolerance.map { t in units.filter { abs($0.weight) >= t * largest } } ?? units
+    classes = blocks.count
+    features = order - 1
+  }
+
+  private static func order(_ blocks: [Matrix]) -> Int {
+    let size = blocks.first?.columns ?? 1
+    var order = 1
+    while order * order < size { order += 1 }
+    return order
+  }
+
+  /// The bundle of kind `network`; `solution` hands on its metadata and its whitening.
+  package func bundle(from solution: Bundle, metadata: [String: String]) -> Bundle {
+    let output = Tensor(type: .f64, shape: [classes, units.count])
+    output.withMutableElements(of: Double.self) { values in
+      for (j, unit) in units.enumerated() { values[unit.output * units.count + j] = unit.weight }
+    }
+    var tensors = [
+      "hidden.weight": Tensor(units.flatMap(\.filter), shape: [units.count, features]),
+      "hidden.region": Tensor(units.map { Int32($0.region) }),
+      "output.weight": output,
+    ]
+    for name in ["mean", "whiten"] { tensors[name] = solution.tensors[name] }
+    var all = Solutions.inherit(solution.metadata)
+    for key in ["activation", "loss", "beta", "targets"] { all[key] = solution.metadata[key] }
+    all.merge(metadata) { $1 }
+    return Bundle(kind: .network, tensors: tensors, metadata: all)
+  }
+}

@@ -1,0 +1,96 @@
+import LinearAlgebra
+import Tensors
+
+/// Bundles of kind `solution`.
+package enum Solutions {
+  /// Metadata of the data that a network and whoever evaluates it still need.
+  package static let inherited = [
+    "bias", "center", "channels", "classes", "components", "contrast", "flatten", "height",
+    "padding",
+    "pool", "scale", "size", "stride", "whiten", "width",
+  ]
+
+  /// What of `metadata` goes on to the next bundle.
+  package static func inherit(_ metadata: [String: String]) -> [String: String] {
+    metadata.filter { inherited.contains($0.key) }
+  }
+
+  /// The bundle of a polynomial solution; `source` is the training data's bundle.
+  package static func bundle(
+    _ solution: PolynomialSolution, data: MomentData, targets: Targets,
+    activation: PolynomialActivation, beta: Double, betaMax: Double, source: Bundle,
+    notes: [String: String], metadata: [String: String]
+  ) -> Bundle {
+    let m = data.features + 1
+    let classes = solution.blocks.count
+    // z [C, R, 2, m, m] from blocks that hold Z of every region, then Z' of every region.
+    var z: [Double] = []
+    z.reserveCapacity(classes * 2 * data.regions * m * m)
+    for block in solution.blocks {
+      for r in 0..<data.regions {
+        for row in [r, data.regions + r] {
+          z += UnsafeBufferPointer(start: block.row(row), count: m * m)
+        }
+      }
+    }
+    var tensors = [
+      "z": Tensor(z, shape: [classes, data.regions, 2, m, m]),
+      "dual": Tensor(solution.dual.values, shape: [data.samples, classes]),
+      "predictions": Tensor(solution.predictions.values, shape: [data.samples, classes]),
+    ]
+    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
+    var all = inherit(source.metadata)
+    all.merge(notes) { $1 }
+    all.merge(metadata) { $1 }
+    all["activation"] = activation.text
+    all["loss"] = "squared"
+    all["beta"] = "\(beta)"
+    all["beta_max"] = "\(betaMax)"
+    all["status"] = solution.status.rawValue
+    all["primal_objective"] = "\(solution.primal)"
+    all["dual_objective"] = "\(solution.dualValue)"
+    all["relative_gap"] = "\(solution.gap)"
+    all["iterations"] = "\(solution.iterations)"
+    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
+    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+  }
+
+  /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m.
+  package static func blocks(_ bundle: Bundle) throws -> [Matrix] {
+    try bundle.expect(.solution)
+    let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
+    let shape = z.shape
+    guard shape[2] == 2, shape[3] == shape[4], shape[3] > 1, shape[0] > 0, shape[1] > 0 else {
+      throw Failure.data("tensor \"z\" is \(z.summary), expected F64 [C, R, 2, d+1, d+1]")
+    }
+    try z.expectFinite("z")
+    let (regions, size) = (shape[1], shape[3] * shape[4])
+    return z.withElements(of: Double.self) { values in
+      (0..<shape[0]).map { c in
+        let block = Matrix(2 * regions, size)
+        for r in 0..<regions {
+          for sign in 0..<2 {
+            block.row(sign * regions + r).update(
+              from: values.baseAddress! + ((c * regions + r) * 2 + sign) * size, count: size)
+          }
+        }
+        return block
+      }
+    }
+  }
+
+  /// `blocks`, for a program of the given shape.
+  package static func blocks(
+    _ bundle: Bundle, classes: Int, regions: Int, order: Int
+  ) throws -> [Matrix] {
+    let result = try blocks(bundle)
+    guard result.count == classes, result[0].rows == 2 * regions,
+      result[0].columns == order * order
+    else {
+      throw Failure.data(
+        "tensor \"z\" of the warm start is \(bundle.tensors["z"]!.summary), "
+          + "expected F64 [\(classes), \(regions), 2, \(order), \(order)]")
+    }
+    return result
+  }
+}

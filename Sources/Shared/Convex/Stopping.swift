@@ -1,0 +1,64 @@
+import Glibc
+
+/// How a solve ended.
+package enum Status: String, Sendable {
+  case optimal
+  case iterationLimit = "iteration-limit"
+  case timeLimit = "time-limit"
+  /// The numbers allow no further progress; the certificate says how far it came.
+  case stalled
+}
+
+/// When to stop.
+package struct StoppingRule: Sendable {
+  /// The certified relative gap that is asked for.
+  package var gap = 1e-4
+  package var maximumIterations = Int.max
+  package var maximumSeconds = Double.infinity
+  package init() {}
+}
+
+/// (P − D)/P, and 0 where both are 0.
+package func relativeGap(primal: Double, dual: Double) -> Double {
+  let difference = primal - dual
+  if difference == 0 { return 0 }
+  return primal == 0 ? .infinity : difference / abs(primal)
+}
+
+/// What a solver tells while it works.
+package struct TraceRow: Sendable {
+  package var iteration: Int
+  package var seconds: Double
+  package var primal: Double
+  package var dual: Double
+  package var neurons: Int
+  package var gap: Double { relativeGap(primal: primal, dual: dual) }
+}
+
+/// The clock and the iteration count of one solve, over everything it tries.
+package final class Budget {
+  private let start: Double
+  package private(set) var iterations = 0
+  private let rule: StoppingRule
+
+  package init(_ rule: StoppingRule, startedAt start: Double) {
+    self.rule = rule
+    self.start = start
+  }
+
+  package var seconds: Double { Budget.now() - start }
+  package func count(_ iterations: Int = 1) { self.iterations += iterations }
+
+  /// The limit that is reached, if one is.
+  package var exhausted: Status? {
+    if iterations >= rule.maximumIterations { return .iterationLimit }
+    if seconds >= rule.maximumSeconds { return .timeLimit }
+    return nil
+  }
+
+  package static func now() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}

@@ -1,0 +1,92 @@
+import LinearAlgebra
+import Tensors
+
+/// What the network's outputs are compared with: n × C numbers.
+package struct Targets {
+  /// y, n × C.
+  package let values: Matrix
+  /// Class numbers, where the task is classification.
+  package let labels: [Int]?
+  /// Names of the classes, where the bundle has them.
+  package let classes: [String]
+  /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more.
+  /// Empty for regression.
+  package let levels: [Double]
+
+  /// Reads `targets` (regression) or `labels`. With two classes the first takes `levels[0]`, the second
+  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1.
+  package init(_ bundle: Bundle, samples: Int, levels: [Double]? = nil) throws {
+    if bundle.tensors["labels"] == nil {
+      let tensor = try bundle.require("targets", [.f32, .f64], ["[n]", "[n, C]"])
+      guard tensor.shape[0] == samples else {
+        throw Failure.data("tensor \"targets\" is \(tensor.summary), expected \(samples) rows")
+      }
+      try tensor.expectFinite("targets")
+      guard levels == nil else {
+        throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
+      }
+      let outputs = tensor.shape.count == 2 ? tensor.shape[1] : 1
+      guard outputs > 0 else {
+        throw Failure.data("tensor \"targets\" is \(tensor.summary): it has no columns")
+      }
+      values = Matrix(samples, outputs, tensor.doubles)
+      (labels, classes, self.levels) = (nil, [], [])
+      return
+    }
+    let tensor = try bundle.require("labels", [.i32], ["[n]"])
+    guard tensor.shape[0] == samples else {
+      throw Failure.data("tensor \"labels\" is \(tensor.summary), expected \(samples) labels")
+    }
+    let labels = tensor.doubles.map { Int($0) }
+    let names =
+      bundle.metadata["classes"].map {
+        $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+      } ?? []
+    let count = names.isEmpty ? (labels.max() ?? -1) + 1 : names.count
+    if let bad = labels.firstIndex(where: { $0 < 0 || $0 >= count }) {
+      throw Failure.data(
+        "tensor \"labels\" holds \(labels[bad]) at row \(bad), expected 0 to \(count - 1)")
+    }
+    guard Set(labels).count > 1 else {
+      throw Failure.data("tensor \"labels\" holds one class only: there is nothing to tell apart")
+    }
+    guard count == 2 || levels == nil else {
+      throw Failure.usage("--targets is for two classes, but there are \(count)")
+    }
+    self.labels = labels
+    classes = names
+    self.levels = count == 2 ? levels ?? [-1, 1] : [0, 1]
+    values = Matrix(samples, count == 2 ? 1 : count)
+    for (i, label) in labels.enumerated() {
+      if count == 2 { values[i, 0] = self.levels[label] } else { values[i, label] = 1 }
+    }
+  }
+
+  /// The share of `predictions` (n × C) that tell the right class: the nearer of two levels, or the
+  /// largest output. `nil` for regression.
+  package func accuracy(_ predictions: Matrix) -> Double? {
+    guard let labels else { return nil }
+    var right = 0
+    for (i, label) in labels.enumerated() {
+      let row = predictions.row(i)
+      var guess = 0
+      if predictions.columns == 1 {
+        guess = abs(row[0] - levels[1]) < abs(row[0] - levels[0]) ? 1 : 0
+      } else {
+        for c in 1..<predictions.columns where row[c] > row[guess] { guess = c }
+      }
+      right += guess == label ? 1 : 0
+    }
+    return Double(right) / Double(labels.count)
+  }
+
+  /// ½ Σ (ŷ − y)².
+  package func squaredLoss(_ predictions: Matrix) -> Double {
+    var sum = 0.0
+    for i in 0..<values.count {
+      let difference = predictions.base[i] - values.base[i]
+      sum += difference * difference
+    }
+    return 0.5 * sum
+  }
+}

@@ -1,0 +1,32 @@
+/// A picture of the first images of each class: a row a class, in the order of the labels, small
+/// images magnified by a whole factor.
+package func contactSheet(of images: ImageSet, perClass: Int = 10) -> Picture {
+  var rows = [[Int]](repeating: [], count: images.classes.count)
+  for (i, label) in images.labels.enumerated() where rows[Int(label)].count < perClass {
+    rows[Int(label)].append(i)
+  }
+  let shape = images.shape
+  // About 64 pixels a side: enough to see something, small enough for a hundred classes.
+  let factor = max(1, 64 / max(shape.height, shape.width))
+  let (gap, margin) = (4, 8)
+  let (width, height) = (shape.width * factor, shape.height * factor)
+  let columns = rows.map(\.count).max() ?? 0
+  var sheet = Picture(
+    width: 2 * margin + columns * (width + gap) - gap,
+    height: 2 * margin + rows.count * (height + gap) - gap,
+    channels: shape.channels)
+  for i in sheet.pixels.indices { sheet.pixels[i] = 255 }
+  for (row, places) in rows.enumerated() {
+    for (column, place) in places.enumerated() {
+      let (left, top) = (margin + column * (width + gap), margin + row * (height + gap))
+      let image = images.image(place)
+      for channel in 0..<shape.channels {
+        for y in 0..<height {
+          let line = image + channel * shape.plane + y / factor * shape.width
+          for x in 0..<width { sheet[left + x, top + y, channel] = line[x / factor] }
+        }
+      }
+    }
+  }
+  return sheet
+}

@@ -1,0 +1,81 @@
+import Glibc
+import Tensors
+
+/// Images of one size, each with its class and with the place it was found at.
+package struct ImageSet {
+  /// The names of the classes; a label is a place in this list.
+  package let classes: [String]
+  package let shape: ImageShape
+  /// `count × channels × height × width` values.
+  package let pixels: Bytes
+  package let labels: [Int32]
+  /// The number of each image's record in its source.
+  package let index: [Int32]
+
+  package init(
+    classes: [String], shape: ImageShape, pixels: Bytes, labels: [Int32], index: [Int32]
+  ) {
+    precondition(labels.count == index.count && pixels.count == labels.count * shape.count)
+    self.classes = classes
+    self.shape = shape
+    self.pixels = pixels
+    self.labels = labels
+    self.index = index
+  }
+
+  package var count: Int { labels.count }
+
+  /// The values of image `i`, channel after channel.
+  package func image(_ i: Int) -> UnsafePointer<UInt8> {
+    UnsafePointer(pixels.base.assumingMemoryBound(to: UInt8.self) + i * shape.count)
+  }
+
+  /// The set as a bundle of kind `images`; `metadata` is what the run adds.
+  package func bundle(metadata: [String: String]) -> Bundle {
+    var bundle = Bundle(
+      kind: .images,
+      tensors: [
+        "images": Tensor(
+          type: .u8, shape: [count, shape.channels, shape.height, shape.width], bytes: pixels),
+        "labels": Tensor(labels),
+        "index": Tensor(index),
+      ], metadata: metadata)
+    bundle.metadata["classes"] = classes.joined(separator: ",")
+    return bundle
+  }
+}
+
+/// The size of an image: its channels are planes of `height × width` values, one after another.
+package struct ImageShape: Equatable, Sendable {
+  package let channels: Int
+  package let height: Int
+  package let width: Int
+
+  package init(channels: Int, height: Int, width: Int) {
+    precondition(channels > 0 && height > 0 && width > 0, "an image has at least one value")
+    self.channels = channels
+    self.height = height
+    self.width = width
+  }
+
+  /// Values of a channel.
+  package var plane: Int { height * width }
+  /// Values of an image.
+  package var count: Int { channels * plane }
+}
+
+/// Room for `count` images.
+func reserve(_ count: Int, _ shape: ImageShape) throws -> Bytes {
+  try expectRoom(for: count, shape)
+  return Bytes(uninitialized: count * shape.count)
+}
+
+/// Fails where `count` images cannot fit into this machine's memory.
+func expectRoom(for count: Int, _ shape: ImageShape) throws {
+  let (size, overflow) = count.multipliedReportingOverflow(by: shape.count)
+  let memory = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
+  guard !overflow, size <= memory else {
+    throw Failure.data(
+      "\(count) images of \(shape.width)x\(shape.height) do not fit into the memory")
+  }
+}

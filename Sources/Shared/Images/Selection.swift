@@ -1,0 +1,105 @@
+import Tensors
+
+/// Which records of a source are taken: first by class, then by place among these, then so many of
+/// each class, then at random.
+package struct Selection {
+  /// Names or numbers of classes, which become the labels 0, 1, … in this order; `nil` takes all.
+  package var classes: [String]?
+  /// Places among the records of the chosen classes, half-open.
+  package var range: Range<Int>?
+  /// The first so many of each class.
+  package var perClass: Int?
+  /// So many at random, in the order of the source.
+  package var sample: Int?
+  /// The seed of `sample`.
+  package var seed = 0
+
+  package init() {}
+}
+
+/// A selection at work on the records of a source, which it sees one by one, in order.
+struct Selector {
+  let classes: [String]
+  private let selection: Selection
+  /// The label that a class of the source becomes; −1 where it is not taken.
+  private let relabelled: [Int32]
+  /// Records seen that are of the chosen classes.
+  private var seen = 0
+  private var taken: [Int]
+
+  /// `known` are the classes of the source, whose labels are places in it.
+  init(_ selection: Selection, among known: [String]) throws {
+    let chosen = try selection.classes.map { try Selector.resolve($0, among: known) }
+    var relabelled = [Int32](repeating: -1, count: known.count)
+    for (label, number) in (chosen ?? Array(known.indices)).enumerated() {
+      relabelled[number] = Int32(label)
+    }
+    classes = chosen.map { $0.map { known[$0] } } ?? known
+    taken = [Int](repeating: 0, count: classes.count)
+    self.selection = selection
+    self.relabelled = relabelled
+  }
+
+  /// The numbers of the classes that `names` name: an exact name, or else a number.
+  private static func resolve(_ names: [String], among known: [String]) throws -> [Int] {
+    var numbers: [Int] = []
+    for name in names {
+      guard
+        let number = known.firstIndex(of: name)
+          ?? Int(name).flatMap({ known.indices.contains($0) ? $0 : nil })
+      else {
+        throw Failure.usage(
+          "unknown class \(quoted(name)), expected a number below \(known.count) or one of "
+            + known.joined(separator: ", "))
+      }
+      guard !numbers.contains(number) else {
+        throw Failure.usage("class \(quoted(known[number])) is chosen twice")
+      }
+      numbers.append(number)
+    }
+    return numbers
+  }
+
+  /// The label that the next record gets, or `nil` where it is not taken. `label` is its class in the
+  /// source.
+  mutating func take(_ label: Int) -> Int32? {
+    let new = relabelled[label]
+    guard new >= 0 else { return nil }
+    seen += 1
+    if let range = selection.range, !range.contains(seen - 1) { return nil }
+    if let limit = selection.perClass, taken[Int(new)] >= limit { return nil }
+    taken[Int(new)] += 1
+    return new
+  }
+
+  /// To be called after the last record: holds what was taken against what was asked for, and returns
+  /// the places that the random choice leaves of it (`nil`: all).
+  func finish(_ listener: Listener) throws -> [Int]? {
+    let total = taken.reduce(0, +)
+    let noun = selection.classes == nil ? "images" : "images of the chosen classes"
+    if let range = selection.range, range.upperBound > seen {
+      guard range.lowerBound < seen else {
+        throw Failure.data(
+          "the range starts at \(range.lowerBound), but there are only \(seen) \(noun)")
+      }
+      if range.upperBound != Int.max {
+        listener.warn("the range ends at \(range.upperBound), but there are only \(seen) \(noun)")
+      }
+    }
+    guard total > 0 else { throw Failure.data("there are no \(noun)") }
+    if let limit = selection.perClass,
+      let poor = classes.indices.first(where: { taken[$0] < limit })
+    {
+      let place = selection.range == nil ? "" : " in the range"
+      throw Failure.data(
+        "class \(quoted(classes[poor])) has only \(taken[poor]) images\(place), fewer than \(limit)"
+      )
+    }
+    guard let sample = selection.sample else { return nil }
+    guard sample <= total else {
+      throw Failure.data("cannot take \(sample) at random from only \(total) images")
+    }
+    var random = RandomSource(seed: selection.seed)
+    return random.sample(sample, of: total)
+  }
+}

@@ -1,0 +1,237 @@
+import LinearAlgebra
+import Tensors
+
+/// What is made of the patches: themselves, or their pooled moments.
+package enum PatchProduct: Sendable {
+  case dataset, moments
+
+  package var kind: Kind { self == .dataset ? .dataset : .moments }
+  /// The tensor's name in the bundle.
+  package var tensor: String { self == .dataset ? "x" : "moments" }
+}
+
+/// The way from a bundle of images to one of features, in blocks: whatever the number of images, no
+/// more than a block of them and of what is made of them is in memory.
+///
+/// The result does not depend on the size of the blocks.
+package struct PatchExtraction {
+  package let images: LabelledImages
+  package let steps: PatchSteps
+  package let grid: PatchGrid
+  package let product: PatchProduct
+  /// F32 or F64.
+  package let type: ElementType
+  /// Bytes of output, or of input where there is none, that a block aims at.
+  package var blockBytes = 4 << 20
+  /// Called with the number of images done, and of those to do: all of them once for each pass.
+  package var progress: ((Int, Int) -> Void)?
+
+  /// The most features of which second moments are taken: a matrix of them is 2 GB.
+  private static let limit = 16_384
+  /// The most bytes that one image may become.
+  private static let bytesLimit = 1 << 30
+
+  /// Throws `Failure.usage` where the steps do not suit the images.
+  package init(
+    images: LabelledImages, steps: PatchSteps, product: PatchProduct, type: ElementType
+  ) throws {
+    precondition(type == .f32 || type == .f64, "features are F32 or F64")
+    self.images = images
+    self.steps = steps
+    self.product = product
+    self.type = type
+    grid = try PatchGrid(image: images.shape, window: steps.window, pooling: steps.pooling)
+    if let components = steps.components, components > grid.features {
+      throw Failure.usage(
+        "--components \(components) is more than the \(grid.features) features of a patch")
+    }
+    let squared = steps.whitening != nil ? grid.features : steps.components ?? grid.features
+    if steps.whitening != nil || product == .moments, squared > PatchExtraction.limit {
+      throw Failure.usage(
+        "a patch has \(squared) features, too many for second moments: the limit is "
+          + "\(PatchExtraction.limit)")
+    }
+    let width = (steps.components ?? grid.features) + (steps.bias ? 1 : 0)
+    let bytes = imageShape(width: width).reduce(type.size, *)
+    guard bytes <= PatchExtraction.bytesLimit else {
+      throw Failure.usage("every image would become \(bytes) bytes, which is too much")
+    }
+  }
+
+  // MARK: Fitting
+
+  /// Reads all images and fits what the steps need: `nil` where they need nothing. `rank` is that of
+  /// the patches' covariance where it was computed.
+  package func fit() throws -> (fit: PatchFit, rank: Int?)? {
+    guard steps.needsFit else { return nil }
+    let squares = steps.whitening != nil
+    // Every thread has a matrix of its own: not too many of them.
+    let room = (1 << 30) / (squares ? grid.features * grid.features * 8 : 8)
+    let batch = PatchTransform.batch(grid)
+    let workers = max(1, min(Threads.count, room, images.count / batch))
+    let order = Array(0..<grid.count)
+    let transforms = (0..<workers).map { _ in
+      PatchTransform(grid: grid, steps: steps, fit: nil, bias: false, order: order)
+    }
+    let sums = (0..<workers).map { _ in
+      PatchStatistics(features: grid.features, rows: batch * grid.count, covariance: squares)
+    }
+    try forEachBlock(bytesPerImage: grid.image.count, pass: 0) { pixels, block in
+      forEachBatch(of: block, workers: workers) { worker, range in
+        let rows = transforms[worker].rows(
+          pixels + (range.lowerBound - block.lowerBound) * grid.image.count, count: range.count)
+        sums[worker].add(rows, rows: range.count * grid.count)
+      }
+    }
+    for other in sums.dropFirst() { sums[0].add(other) }
+    let mean = sums[0].mean
+    guard let epsilon = steps.whitening, let covariance = sums[0].covariance() else {
+      return (PatchFit(mean: mean, whiten: nil), nil)
+    }
+    let (whiten, rank) = try Whitening.matrix(
+      covariance: covariance, epsilon: epsilon, components: steps.components)
+    return (PatchFit(mean: mean, whiten: whiten), rank)
+  }
+
+  // MARK: Writing
+
+  /// Writes the bundle to `output`, which the caller finishes. `metadata` are those of the command.
+  package func write(
+    to output: Output, fit: PatchFit?, metadata: [String: String]
+  ) throws {
+    precondition((fit != nil) == steps.needsFit, "the steps need a fit, or need none")
+    let width = PatchTransform.width(grid: grid, fit: fit, bias: steps.bias)
+    let imageShape = imageShape(width: width)
+    var small: [String: Tensor] = [:]
+    small["labels"] = images.labels
+    small["targets"] = images.targets
+    small["mean"] = fit.map { Tensor($0.mean) }
+    small["whiten"] = fit?.whiten.map { Tensor($0.values, shape: [$0.rows, $0.columns]) }
+    if product == .dataset { small["pool"] = Tensor(grid.pool) }
+
+    let bytesPerImage = imageShape.reduce(type.size, *)
+    var entries = small.map { (name: $0.key, type: $0.value.type, shape: $0.value.shape) }
+    entries.append((product.tensor, type, [images.count] + imageShape))
+    entries.sort { $0.name < $1.name }
+    let writer = try BundleWriter(
+      output, tensors: entries, metadata: metadata.merging(ownMetadata) { $1 })
+    for entry in entries {
+      if let tensor = small[entry.name] {
+        try writer.write(
+          UnsafeRawBufferPointer(start: tensor.bytes.base, count: tensor.bytes.count))
+      } else {
+        try writeFeatures(writer, fit: fit, bytesPerImage: bytesPerImage)
+      }
+    }
+    try writer.finish()
+  }
+
+  /// What an image becomes: [K, d], or for moments [R, d(d+1)/2 + d].
+  private func imageShape(width: Int) -> [Int] {
+    product == .dataset ? [grid.count, width] : [grid.regions, PooledMoments.length(width)]
+  }
+
+  /// The kind, the choices, and what the images were like.
+  private var ownMetadata: [String: String] {
+    var result = steps.metadata
+    result["kind"] = product.kind.rawValue
+    result["classes"] = images.metadata["classes"]
+    result["channels"] = "\(grid.image.channels)"
+    result["height"] = "\(grid.image.height)"
+    result["width"] = "\(grid.image.width)"
+    return result
+  }
+
+  private func writeFeatures(
+    _ writer: BundleWriter, fit: PatchFit?, bytesPerImage: Int
+  ) throws {
+    let (order, ranges) =
+      product == .moments ? grid.byRegion : (Array(0..<grid.count), [])
+    let workers = max(1, min(Threads.count, images.count / PatchTransform.batch(grid)))
+    let transforms = (0..<workers).map { _ in
+      PatchTransform(grid: grid, steps: steps, fit: fit, bias: steps.bias, order: order)
+    }
+    let width = transforms[0].width
+    let moments = (0..<workers).map { _ in
+      product == .moments ? PooledMoments(width: width, ranges: ranges) : nil
+    }
+    let blocks = BlockWriter(
+      writer, size: imagesPerBlock(bytesPerImage: bytesPerImage) * bytesPerImage)
+    try forEachBlock(bytesPerImage: bytesPerImage, pass: steps.needsFit ? 1 : 0) { pixels, range in
+      let block = blocks.target
+      forEachBatch(of: range, workers: workers) { worker, batch in
+        let first = batch.lowerBound - range.lowerBound
+        let rows = transforms[worker].rows(
+          pixels + first * grid.image.count, count: batch.count)
+        let target = block + first * bytesPerImage
+        if let moments = moments[worker] {
+          for image in 0..<batch.count {
+            let x = rows + image * grid.count * width
+            let out = target + image * bytesPerImage
+            if type == .f64 {
+              moments.write(x, to: out.assumingMemoryBound(to: Double.self))
+            } else {
+              moments.write(x, to: out.assumingMemoryBound(to: Float.self))
+            }
+          }
+        } else {
+          store(rows, count: batch.count * grid.count * width, to: target)
+        }
+      }
+      try blocks.write(range.count * bytesPerImage)
+    }
+    try blocks.finish()
+  }
+
+  private func store(_ rows: UnsafePointer<Double>, count: Int, to target: UnsafeMutableRawPointer)
+  {
+    if type == .f64 {
+      target.copyMemory(from: rows, byteCount: count * 8)
+    } else {
+      let out = target.assumingMemoryBound(to: Float.self)
+      for i in 0..<count { out[i] = Float(rows[i]) }
+    }
+  }
+
+  // MARK: Blocks of batches of images
+
+  /// A whole number of batches, at least one for each thread.
+  private func imagesPerBlock(bytesPerImage: Int) -> Int {
+    let batch = PatchTransform.batch(grid)
+    let perImage = max(bytesPerImage, grid.image.count)
+    let batches = max(Threads.count, blockBytes / max(1, perImage * batch))
+    return min(batches * batch, images.count)
+  }
+
+  /// Reads the images block by block and calls `body` with the pixels and the images' numbers.
+  private func forEachBlock(
+    bytesPerImage: Int, pass: Int, _ body: (UnsafePointer<UInt8>, Range<Int>) throws -> Void
+  ) throws {
+    let size = imagesPerBlock(bytesPerImage: bytesPerImage)
+    let pixels = Bytes(uninitialized: size * grid.image.count)
+    let passes = steps.needsFit ? 2 : 1
+    for start in stride(from: 0, to: images.count, by: size) {
+      let range = start..<min(start + size, images.count)
+      try images.pixels.read(range, into: pixels.base)
+      try body(pixels.base.assumingMemoryBound(to: UInt8.self), range)
+      progress?(pass * images.count + range.upperBound, passes * images.count)
+    }
+  }
+
+  /// Calls `body` for every batch of `block`, on all threads: the same worker for the same batch
+  /// however the blocks are cut, so that sums do not depend on them.
+  private func forEachBatch(
+    of block: Range<Int>, workers: Int, _ body: (_ worker: Int, _ range: Range<Int>) -> Void
+  ) {
+    let batch = PatchTransform.batch(grid)
+    let batches = block.lowerBound / batch..<(block.upperBound + batch - 1) / batch
+    Threads.perform(workers) { worker in
+      let skipped = (worker - batches.lowerBound % workers + workers) % workers
+      for number in stride(
+        from: batches.lowerBound + skipped, to: batches.upperBound, by: workers)
+      {
+        body(worker, number * batch..<min((number + 1) * batch, block.upperBound))
+      }
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import LinearAlgebra
+import Tensors
+
+/// Sums over all patches, for their mean and covariance.
+///
+/// One a thread: partial sums are added when all is read.
+final class PatchStatistics {
+  private let features: Int
+  private var count = 0
+  private let sum: Matrix
+  /// Σ x xᵀ, upper triangle; `nil` where only the mean is wanted.
+  private let second: Matrix?
+  private let ones: Matrix
+
+  init(features: Int, rows: Int, covariance: Bool) {
+    self.features = features
+    sum = Matrix(1, features)
+    second = covariance ? Matrix(features, features) : nil
+    ones = Matrix(1, rows)
+    ones.fill(1)
+  }
+
+  /// Takes in `rows` rows.
+  func add(_ x: UnsafePointer<Double>, rows: Int) {
+    count += rows
+    gemv(rows, features, x, .transposed, ones.base, beta: 1, sum.base)
+    if let second { syrkUpper(features, rows, x, beta: 1, second.base) }
+  }
+
+  /// Takes in what another has summed.
+  func add(_ other: PatchStatistics) {
+    count += other.count
+    axpy(sum.count, 1, other.sum.base, sum.base)
+    if let second, let more = other.second { axpy(second.count, 1, more.base, second.base) }
+  }
+
+  var mean: [Double] { sum.values.map { $0 / Double(count) } }
+
+  /// E x xᵀ − mean meanᵀ, upper triangle.
+  func covariance() -> Matrix? {
+    guard let second else { return nil }
+    let mean = self.mean
+    let result = Matrix(features, features)
+    for i in 0..<features {
+      for j in i..<features { result[i, j] = second[i, j] / Double(count) - mean[i] * mean[j] }
+    }
+    return result
+  }
+}

@@ -1,0 +1,63 @@
+import LinearAlgebra
+
+/// Turns batches of images into rows of features: cuts, normalises, centres, whitens, appends the
+/// constant.
+///
+/// One a thread: it holds the memory of a batch.
+final class PatchTransform {
+  /// Images a batch: enough for matrices of a few hundred rows, which BLAS works through well.
+  static func batch(_ grid: PatchGrid) -> Int { max(1, 256 / grid.count) }
+
+  /// Numbers in a row.
+  let width: Int
+  private let grid: PatchGrid
+  private let cutter: PatchCutter
+  private let mean: [Double]?
+  private let whiten: Matrix?
+  private let bias: Bool
+  /// Rows as they are cut, where whitening moves them on to `result`.
+  private let raw: Matrix?
+  private let result: Matrix
+
+  /// Without `fit` patches are neither centred nor whitened.
+  init(grid: PatchGrid, steps: PatchSteps, fit: PatchFit?, bias: Bool, order: [Int]) {
+    self.grid = grid
+    self.bias = bias
+    cutter = PatchCutter(grid: grid, steps: steps, order: order)
+    mean = fit?.mean
+    whiten = fit?.whiten
+    width = PatchTransform.width(grid: grid, fit: fit, bias: bias)
+    let rows = PatchTransform.batch(grid) * grid.count
+    raw = whiten == nil ? nil : Matrix(rows, grid.features)
+    result = Matrix(rows, width)
+  }
+
+  static func width(grid: PatchGrid, fit: PatchFit?, bias: Bool) -> Int {
+    (fit?.whiten?.columns ?? grid.features) + (bias ? 1 : 0)
+  }
+
+  /// The rows of `count` images, at most a batch, that lie one after another at `pixels`: K rows an
+  /// image, valid until the next call.
+  func rows(_ pixels: UnsafePointer<UInt8>, count: Int) -> UnsafeMutablePointer<Double> {
+    let d = grid.features
+    let cut = raw ?? result
+    let rows = count * grid.count
+    for image in 0..<count {
+      cutter.cut(
+        pixels + image * grid.image.count, into: cut.row(image * grid.count), leading: cut.columns)
+    }
+    mean?.withUnsafeBufferPointer { mean in
+      for k in 0..<rows {
+        let row = cut.row(k)
+        for j in 0..<d { row[j] -= mean[j] }
+      }
+    }
+    if let whiten, let raw {
+      // Y = (X − 1 meanᵀ) W
+      gemm(
+        rows, whiten.columns, d, raw.base, .plain, whiten.base, .plain, result.base, ldc: width)
+    }
+    if bias { for k in 0..<rows { result[k, width - 1] = 1 } }
+    return result.base
+  }
+}

@@ -1,0 +1,53 @@
+extension Tensor {
+  /// The same values as I32, the type of labels and of other indices. Fails where a value is not a
+  /// whole number that fits; `name` is the tensor's.
+  package func asInt32(_ name: String) throws -> Tensor {
+    if type == .i32 { return self }
+    let result = Tensor(type: .i32, shape: shape)
+    try result.withMutableElements(of: Int32.self) { target in
+      for (i, value) in doubles.enumerated() {
+        // Large 64-bit integers round on their way here, but stay far outside the range.
+        guard let exact = Int32(exactly: value) else {
+          throw Failure.data(
+            "tensor \(quoted(name)) holds \(value), expected whole numbers that fit I32")
+        }
+        target[i] = exact
+      }
+    }
+    return result
+  }
+
+  /// The same values in double precision; 64-bit integers beyond 2⁵³ round.
+  package var asDouble: Tensor { type == .f64 ? self : Tensor(doubles, shape: shape) }
+
+  /// The elements `range` as text, each handed to `body` in turn: numbers read back exactly, truth
+  /// values are 0 and 1.
+  package func forEachText(_ range: Range<Int>, _ body: (String) throws -> Void) rethrows {
+    func texts<T: Element & LosslessStringConvertible>(_: T.Type) throws {
+      try withElements(of: T.self) { elements in
+        for i in range { try body(elements[i].description) }
+      }
+    }
+    switch type {
+    case .bool:
+      try withElements(of: Truth.self) { elements in
+        for i in range { try body(elements[i].byte == 0 ? "0" : "1") }
+      }
+    case .u8: try texts(UInt8.self)
+    case .i8: try texts(Int8.self)
+    case .u16: try texts(UInt16.self)
+    case .i16: try texts(Int16.self)
+    case .u32: try texts(UInt32.self)
+    case .i32: try texts(Int32.self)
+    case .u64: try texts(UInt64.self)
+    case .i64: try texts(Int64.self)
+    case .f16: try texts(Float16.self)
+    case .bf16:
+      try withElements(of: BFloat16.self) { elements in
+        for i in range { try body(elements[i].asFloat.description) }
+      }
+    case .f32: try texts(Float.self)
+    case .f64: try texts(Double.self)
+    }
+  }
+}

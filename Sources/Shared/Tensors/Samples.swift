@@ -1,0 +1,36 @@
+extension Kind {
+  /// The tensors that have a row a sample. All others, such as `mean`, `whiten` and `pool`, describe
+  /// the samples together.
+  package var perSample: Set<String> {
+    switch self {
+    case .images: ["images", "labels", "index"]
+    case .dataset, .arrangements: ["x", "images", "labels", "targets", "index"]
+    case .moments: ["moments", "labels", "targets", "index"]
+    case .solution: ["dual", "predictions"]
+    case .network: []
+    }
+  }
+}
+
+/// The number of samples of a bundle of `kind` with these tensors: the first dimension of those that
+/// have a row a sample, which must agree. `bundle` is what messages call it.
+package func sampleCount(
+  _ kind: Kind, _ tensors: [(name: String, shape: [Int])], in bundle: String
+) throws -> Int {
+  let perSample = tensors.filter { kind.perSample.contains($0.name) }
+    .sorted { precedes($0.name, $1.name) }
+  guard let first = perSample.first else {
+    throw Failure.data("\(bundle) is a bundle of kind \(quoted(kind.rawValue)) without samples")
+  }
+  for (name, shape) in perSample {
+    guard let rows = shape.first else {
+      throw Failure.data("tensor \(quoted(name)) has shape [], expected a row a sample")
+    }
+    if rows != first.shape[0] {
+      throw Failure.data(
+        "tensor \(quoted(name)) of \(bundle) has \(rows) rows, "
+          + "but tensor \(quoted(first.name)) has \(first.shape[0])")
+    }
+  }
+  return first.shape[0]
+}

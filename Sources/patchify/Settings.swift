@@ -1,0 +1,160 @@
+import Command
+import Patches
+import Tensors
+
+/// The type of the features.
+enum FeatureType: String, CaseIterable {
+  case f32 = "F32"
+  case f64 = "F64"
+}
+
+struct Settings: ToolSettings {
+  var common = CommonSettings()
+  var size: Int?
+  var stride: Int?
+  var padding: Int?
+  var pool: Pooling?
+  var flatten = false
+  var scale: PixelScale?
+  var center = false
+  var whiten: Double?
+  var components: Int?
+  var contrast: Double?
+  var bias = false
+  var moments = false
+  var type: FeatureType?
+  var like: String?
+
+  func validate() throws {
+    if like != nil {
+      let given = [
+        ("size", size != nil), ("stride", stride != nil), ("padding", padding != nil),
+        ("pool", pool != nil), ("flatten", flatten), ("scale", scale != nil), ("center", center),
+        ("whiten", whiten != nil), ("components", components != nil),
+        ("contrast", contrast != nil), ("bias", bias),
+      ]
+      if let (name, _) = given.first(where: { $0.1 }) {
+        throw Failure.usage("--like takes every choice from its bundle: leave out --\(name)")
+      }
+      if like == "-", common.operands.first ?? "-" == "-" {
+        throw Failure.usage("standard input cannot be both the images and the bundle of --like")
+      }
+    }
+    if flatten {
+      for (name, value) in [("size", size), ("stride", stride), ("padding", padding)]
+      where value != nil {
+        throw Failure.usage("--flatten makes one patch of the whole image: leave out --\(name)")
+      }
+    }
+    if components != nil, whiten == nil {
+      throw Failure.usage("--components needs --whiten EPS")
+    }
+    if let padding, padding >= size ?? 4 {
+      throw Failure.usage("--padding \(padding) must be less than the patch size \(size ?? 4)")
+    }
+  }
+
+  /// The steps that the options ask for.
+  var steps: PatchSteps {
+    var steps = PatchSteps()
+    let size = self.size ?? 4
+    steps.window =
+      flatten
+      ? .wholeImage : .square(size: size, stride: stride ?? size, padding: padding ?? 0)
+    steps.pooling = pool ?? .grid(1)
+    steps.scale = scale ?? PixelScale()
+    steps.contrast = contrast
+    steps.centers = center
+    steps.whitening = whiten
+    steps.components = components
+    steps.bias = bias
+    return steps
+  }
+}
+
+extension Option where Settings == patchify.Settings {
+  /// A finite number of at least 0.
+  static func epsilon(
+    _ name: String, _ path: WritableKeyPath<Settings, Double?>, _ help: String
+  ) -> Option {
+    .value(name, "EPS", path, help, expected: "a number of at least 0") { text in
+      Double(text).flatMap { $0 >= 0 && $0.isFinite ? .some($0) : nil }
+    }
+  }
+}
+
+/// The tool as its users see it.
+var tool: Tool<Settings> {
+  Tool(
+    name: "patchify",
+    summary: "cut images into patches, normalise and whiten them, or take their pooled moments",
+    description: """
+      Reads a bundle of kind images and writes a dataset: x [n, K, d], the K patches of d features of \
+      each image, row by row, features ordered channel, row, column. With --moments it writes what a \
+      network with a polynomial activation needs instead: of each pooling region the average of x xᵀ \
+      (upper triangle, row-major, off-diagonals times √2) and the average of x; then the patches are \
+      never held.
+
+      The steps, in this order: pixels are scaled (--scale); patches are cut (--size, --stride, \
+      --padding); each patch is normalised (--contrast); the mean of all patches is subtracted \
+      (--center) and they are whitened (--whiten); a constant 1 is appended (--bias). Padding is 0 \
+      after scaling. Positions are left out at which a patch would leave the padded image.
+
+      --whiten EPS is ZCA, V (Λ + EPS mean Λ)^(-1/2) Vᵀ of the covariance V Λ Vᵀ of all patches; with \
+      --components N it is PCA to the N leading directions. With EPS 0, directions in which the \
+      patches do not vary (eigenvalues up to 1e-11 of the largest) become 0. --contrast measures EPS \
+      in scaled pixels squared; with EPS 0 a constant patch becomes 0.
+
+      --like BUNDLE repeats the steps of an earlier dataset or moments with its fitted mean and \
+      whitening, and writes what that bundle is, in its type, unless --moments or --dtype say \
+      otherwise. Choices and statistics stand in the metadata and the tensors mean and whiten of \
+      every bundle written.
+      """,
+    options: [
+      .integer(
+        "size", "F", \.size, "Cut patches of F × F pixels (default 4).", minimum: 1),
+      .integer(
+        "stride", "S", \.stride, "Move by S pixels from patch to patch (default: the size).",
+        minimum: 1),
+      .integer(
+        "padding", "P", \.padding,
+        "Surround each image with P zeros, fewer than the size (default 0).", minimum: 0),
+      .value(
+        "pool", "G", \.pool,
+        "Average over each region of a G × G grid of patches; none gives each patch its own region "
+          + "(default 1).", expected: "a whole number of at least 1, or none"
+      ) { text in Pooling(text).map { .some($0) } },
+      .flag("flatten", \.flatten, "Make one patch of the whole image."),
+      .value(
+        "scale", "A,B", \.scale, "Map pixel 0 to A and 255 to B (default -1,1).",
+        expected: "two numbers that differ, as in -1,1"
+      ) { text in PixelScale(text).map { .some($0) } },
+      .epsilon(
+        "contrast", \.contrast,
+        "Subtract each patch's mean and divide by the root of its variance plus EPS."),
+      .flag("center", \.center, "Subtract the mean of all patches."),
+      .epsilon(
+        "whiten", \.whiten,
+        "Decorrelate patches (ZCA), EPS relative to the mean eigenvalue; centres too."),
+      .integer(
+        "components", "N", \.components, "With --whiten: PCA to N dimensions.", minimum: 1),
+      .flag("bias", \.bias, "Append a constant 1 to every patch."),
+      .flag("moments", \.moments, "Write pooled moments instead of patches."),
+      .value(
+        "dtype", "TYPE", \.type,
+        "Write features as F32 or F64 (default F32 for patches, F64 for moments).",
+        expected: "F32 or F64"
+      ) { text in FeatureType(rawValue: text).map { .some($0) } },
+      .text(
+        "like", "BUNDLE", \.like,
+        "Repeat the steps of an earlier bundle, with the statistics fitted there.",
+        record: .placeholder),
+    ],
+    threaded: true,
+    examples: [
+      "cifar-extract cifar-10 | patchify --moments -o train.st",
+      "cifar-extract --split test cifar-10 | patchify --like train.st -o test.st",
+      "patchify --size 6 --stride 2 --pool 2 --contrast 0.01 --whiten 0.1 --components 48 --moments "
+        + "images.st -o moments.st",
+    ])
+}

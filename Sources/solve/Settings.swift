@@ -1,0 +1,114 @@
+import Command
+import Convex
+import Tensors
+
+/// The networks that can be trained.
+enum Activation {
+  case polynomial(PolynomialActivation)
+
+  init?(_ text: String) {
+    guard let polynomial = PolynomialActivation(text) else { return nil }
+    self = .polynomial(polynomial)
+  }
+}
+
+enum Loss: String, CaseIterable {
+  case squared
+}
+
+struct Settings: ToolSettings {
+  var common = CommonSettings()
+  var activation: Activation?
+  var loss = Loss.squared
+  var beta: Double?
+  var gap = 1e-4
+  var maximumIterations: Int?
+  var maximumSeconds: Double?
+  var method = PolynomialMethod.auto
+  var targets: [Double]?
+  var path: Int?
+  var validation: String?
+  var warmStart: String?
+  var trace: String?
+  var requireOptimal = false
+
+  func validate() throws {
+    guard activation != nil else {
+      throw Failure.usage("--activation is missing: A,B,C for the polynomial A t² + B t + C")
+    }
+    guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
+    if path != nil, validation == nil {
+      throw Failure.usage("--path needs --validation BUNDLE to choose by")
+    }
+    if validation != nil, path == nil {
+      throw Failure.usage("--validation needs --path COUNT: there is nothing to choose")
+    }
+    let inputs = [validation, warmStart, common.operands.first ?? "-"].filter { $0 == "-" }
+    if inputs.count > 1 { throw Failure.usage("standard input can be read once only") }
+  }
+
+  static var tool: Tool<Settings> {
+    Tool(
+      name: "solve",
+      summary: "train a two-layer network to a certified global optimum",
+      description: """
+        Reads a bundle of kind dataset or moments, solves the convex program that is equivalent to \
+        training a two-layer network, and writes a bundle of kind solution.
+
+        The objective is the loss, summed over samples and classes, plus beta times the norm; for squared \
+        loss 1/2 ||yhat - y||^2 + beta * (sum of the weights of unit-norm neurons). Nothing is divided by \
+        the number of samples. With two classes the network has one output, -1 for the first class and 1 \
+        for the second; with more, an output a class, 0 or 1.
+
+        It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
+        is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
+        the data. Reaching a limit writes the best point so far, with its status, and warns.
+        """,
+      options: [
+        .value(
+          "activation", "A,B,C", \.activation,
+          "The activation A t^2 + B t + C, such as 0.09,0.5,0.47.",
+          expected: "three numbers A,B,C"
+        ) { Activation($0).map { .some($0) } },
+        .choice("loss", "LOSS", \.loss, "The loss: squared (default)."),
+        .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
+        .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
+        .choice(
+          "solver", "NAME", \.method,
+          "auto (default) chooses by size and beta; interior-point is sure and costs a factorisation an "
+            + "iteration and class; admm is fast where there are many classes and beta is moderate."
+        ),
+        .value(
+          "targets", "A,B", \.targets,
+          "With two classes: the outputs to aim at for the first and the second (default -1,1).",
+          expected: "two different numbers"
+        ) { parseNumbers($0).flatMap { $0.count == 2 && $0[0] != $0[1] ? .some($0) : nil } },
+        .integer(
+          "path", "COUNT", \.path,
+          "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "
+            + "zero (left out) down to --beta, each from the solution before, and write the one that does "
+            + "best on the validation data: in accuracy, or in loss where there are no labels; of equals, "
+            + "the largest beta.", minimum: 1),
+        .text(
+          "validation", "BUNDLE", \.validation, "The data to choose beta by.", record: .placeholder),
+        .text(
+          "warm-start", "BUNDLE", \.warmStart, "Start from an earlier solution of the same shape.",
+          record: .placeholder),
+        .integer(
+          "max-iterations", "N", \.maximumIterations, "Stop after N iterations.", minimum: 0),
+        .positive("max-seconds", "S", \.maximumSeconds, "Stop after S seconds."),
+        .flag(
+          "require-optimal", \.requireOptimal,
+          "Exit 1 and write nothing where a limit came before the gap.", record: .omitted),
+        .text(
+          "trace", "FILE", \.trace,
+          "Write a table (TSV) of every check: iteration, seconds, primal, dual, relative gap, neurons, "
+            + "beta; then, with --path, the path's as comments.", record: .omitted),
+      ],
+      threaded: true,
+      examples: [
+        "solve --activation 0.09,0.5,0.47 --beta 1e-2 -o solution train.moments",
+        "solve --activation 1,0,0 --beta 0.01 --path 8 --validation val.moments train.moments >solution",
+      ])
+  }
+}

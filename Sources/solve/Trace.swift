@@ -1,0 +1,39 @@
+import Convex
+import Tensors
+
+/// The table that `--trace` writes.
+final class Trace {
+  private let output: Output?
+  private var failure: (any Error)?
+
+  init(path: String?) throws {
+    output = try path.map { try Output(path: $0) }
+    put("iteration\tseconds\tprimal\tdual\trelative_gap\tneurons\tbeta\n")
+  }
+
+  func write(_ row: TraceRow, beta: Double) {
+    put(
+      "\(row.iteration)\t\(row.seconds)\t\(row.primal)\t\(row.dual)\t\(row.gap)\t\(row.neurons)\t"
+        + "\(beta)\n")
+  }
+
+  /// The table of a path, as comments.
+  func write(_ choice: RegularizationPath.Choice) {
+    put("# path: beta\tprimal\tdual\trelative_gap\tvalidation_\(choice.measure)\n")
+    for step in choice.steps {
+      let gap = relativeGap(primal: step.primal, dual: step.dual)
+      put("# \(step.beta)\t\(step.primal)\t\(step.dual)\t\(gap)\t\(step.score)\n")
+    }
+  }
+
+  func finish() throws {
+    if let failure { throw failure }
+    try output?.finish()
+  }
+
+  /// An error is kept until the end: it must not interrupt a solve.
+  private func put(_ text: String) {
+    guard failure == nil else { return }
+    do { try output?.write(text) } catch { failure = error }
+  }
+}

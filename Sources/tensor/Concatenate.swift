@@ -1,0 +1,91 @@
+import Command
+import Glibc
+import Tensors
+
+/// Joins the samples of several bundles that agree in all else.
+func concatenate(_ run: Run) throws {
+  let output = try run.bundleOutput()
+  let progress = run.progress()
+  let bundles = try run.settings.arguments.map { path in
+    progress.update("reading \(path)")
+    return try Bundle(reading: run.input(path: path))
+  }
+  let first = bundles[0]
+  let kind = try sampleKind(first.metadata, Array(first.tensors.keys), in: first.name)
+  for bundle in bundles {
+    try expectAgreement(of: bundle, with: first)
+    _ = try sampleCount(kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
+    for name in bundle.tensors.keys.sorted(by: precedes) {
+      let (tensor, model) = (bundle.tensors[name]!, first.tensors[name]!)
+      let isPerSample = kind.perSample.contains(name)
+      let agrees =
+        isPerSample
+        ? tensor.shape.dropFirst() == model.shape.dropFirst()
+        : tensor.shape == model.shape && hasEqualBytes(tensor, model)
+      guard agrees else {
+        throw Failure.data(
+          "tensor \(quoted(name)) of \(bundle.name) is \(tensor.summary), of \(first.name) "
+            + "\(model.summary)" + (isPerSample ? "" : ": they must be equal"))
+      }
+    }
+  }
+  // What was read is written piece by piece: the joined tensors never exist in memory.
+  let names = first.tensors.keys.sorted(by: precedes)
+  let writer = try BundleWriter(
+    output,
+    tensors: names.map { name in
+      let model = first.tensors[name]!
+      guard kind.perSample.contains(name) else { return (name, model.type, model.shape) }
+      let rows = bundles.reduce(0) { $0 + $1.tensors[name]!.shape[0] }
+      return (name, model.type, [rows] + model.shape.dropFirst())
+    },
+    metadata: first.metadata.merging(joinedRecipe(of: bundles, run)) { $1 })
+  for name in names {
+    for bundle in kind.perSample.contains(name) ? bundles : [first] {
+      try bundle.tensors[name]!.bytes.withBytes { try writer.write($0) }
+    }
+  }
+  try writer.finish()
+  try output.finish()
+}
+
+/// Fails unless `bundle` has the tensors of `first`, by name and type, and its metadata, except that
+/// the two may have been made by other commands.
+func expectAgreement(of bundle: Bundle, with first: Bundle) throws {
+  let keys = Set(bundle.metadata.keys).union(first.metadata.keys)
+  for key in keys.sorted(by: precedes) where key != "producer" && key != "command" {
+    let (own, expected) = (bundle.metadata[key], first.metadata[key])
+    guard own == expected else {
+      throw Failure.data(
+        "metadata \(quoted(key)) of \(bundle.name) is \(own.map(quoted) ?? "missing"), "
+          + "of \(first.name) \(expected.map(quoted) ?? "missing")")
+    }
+  }
+  let names = Set(bundle.tensors.keys).union(first.tensors.keys)
+  for name in names.sorted(by: precedes) {
+    for (one, other) in [(bundle, first), (first, bundle)] where one.tensors[name] == nil {
+      throw Failure.data("\(one.name) has no tensor \(quoted(name)), which \(other.name) has")
+    }
+    let (own, expected) = (bundle.tensors[name]!, first.tensors[name]!)
+    guard own.type == expected.type else {
+      throw Failure.data(
+        "tensor \(quoted(name)) of \(bundle.name) is \(own.summary), "
+          + "of \(first.name) \(expected.summary)")
+    }
+  }
+}
+
+/// The metadata of a bundle made from several: the recipes one after the other, then this command.
+func joinedRecipe(of bundles: [Bundle], _ run: Run) -> [String: String] {
+  let recipes = bundles.compactMap { $0.metadata["command"] }
+  return run.metadata(
+    after: recipes.isEmpty ? [:] : ["command": recipes.joined(separator: "\n")])
+}
+
+private func hasEqualBytes(_ a: Tensor, _ b: Tensor) -> Bool {
+  a.bytes.withBytes { a in
+    b.bytes.withBytes { b in
+      a.count == b.count && memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0
+    }
+  }
+}

@@ -1,0 +1,138 @@
+import Command
+import Tensors
+
+/// What `tensor` can do: its first operand.
+enum Subcommand: String, CaseIterable {
+  case show, get
+  case fromCSV = "from-csv"
+  case fromNPY = "from-npy"
+  case slice, concat, rename, sum
+
+  /// How many operands may follow, and what they are.
+  var operands: (count: ClosedRange<Int>, usage: String) {
+    switch self {
+    case .show: (0...1, "show [FILE]")
+    case .get: (1...2, "get NAME [FILE]")
+    case .fromCSV: (0...1, "from-csv [FILE]")
+    case .fromNPY: (1...Int.max, "from-npy NAME=FILE...")
+    case .slice: (0...1, "slice --rows A:B [FILE]")
+    case .concat: (1...Int.max, "concat FILE...")
+    case .rename: (1...Int.max, "rename OLD=NEW... [FILE]")
+    case .sum: (1...Int.max, "sum FILE...")
+    }
+  }
+}
+
+/// Samples from `lower` up to, not including, `upper`; `nil` is the end.
+struct RowRange {
+  var lower: Int
+  var upper: Int?
+
+  /// Reads `A:B`, `A:` or `:B`.
+  init?(_ text: String) {
+    let ends = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard ends.count == 2, let lower = ends[0].isEmpty ? 0 : Int(ends[0]), lower >= 0 else {
+      return nil
+    }
+    self.lower = lower
+    if !ends[1].isEmpty {
+      guard let upper = Int(ends[1]), upper > lower else { return nil }
+      self.upper = upper
+    }
+  }
+}
+
+struct TensorSettings: ToolSettings {
+  var common = CommonSettings()
+  /// get: the form that is written.
+  var csv = false
+  var npy = false
+  /// from-csv: a column, and columns apart by commas.
+  var labels: String?
+  var targets: String?
+  /// from-csv: append a constant feature.
+  var bias = false
+  /// from-npy: the bundle's kind.
+  var kind: Kind?
+  /// slice: what to keep.
+  var rows: RowRange?
+
+  /// `validate` has made sure that there is one.
+  var command: Subcommand { Subcommand(rawValue: common.operands[0])! }
+  /// The operands after the command.
+  var arguments: [String] { Array(common.operands.dropFirst()) }
+
+  /// The OLD=NEW or NAME=FILE operands, cut at the first `=`.
+  var pairs: [(left: String, right: String)] {
+    arguments.compactMap { argument in
+      argument.firstIndex(of: "=").map {
+        (String(argument[..<$0]), String(argument[argument.index(after: $0)...]))
+      }
+    }
+  }
+
+  func validate() throws {
+    guard let command = Subcommand(rawValue: common.operands[0]) else {
+      let names = Subcommand.allCases.map(\.rawValue).joined(separator: ", ")
+      throw Failure.usage(
+        "unknown command \(quoted(common.operands[0])), expected one of \(names)")
+    }
+    let (count, usage) = command.operands
+    if arguments.count > count.upperBound {
+      throw Failure.usage("unexpected argument \(quoted(arguments[count.upperBound]))")
+    }
+    if arguments.count < count.lowerBound { throw Failure.usage("expected \(usage)") }
+    let owners: [(isGiven: Bool, option: String, command: Subcommand)] = [
+      (csv, "csv", .get), (npy, "npy", .get), (labels != nil, "labels", .fromCSV),
+      (targets != nil, "targets", .fromCSV), (bias, "bias", .fromCSV),
+      (kind != nil, "kind", .fromNPY), (rows != nil, "rows", .slice),
+    ]
+    for owner in owners where owner.isGiven && owner.command != command {
+      throw Failure.usage(
+        "--\(owner.option) belongs to \(owner.command.rawValue), not to \(command.rawValue)")
+    }
+    if csv && npy { throw Failure.usage("--csv and --npy exclude each other") }
+    if labels != nil && targets != nil {
+      throw Failure.usage("--labels and --targets exclude each other")
+    }
+    if command == .slice && rows == nil { throw Failure.usage("slice needs --rows A:B") }
+    try validatePairs(command)
+    let paths = command == .fromNPY ? pairs.map(\.right) : arguments
+    if paths.count(where: { $0 == "-" }) > 1 {
+      throw Failure.usage("standard input can be read only once")
+    }
+  }
+
+  private func validatePairs(_ command: Subcommand) throws {
+    guard command == .rename || command == .fromNPY else { return }
+    let usage = command.operands.usage
+    // The last argument of rename may be the file.
+    let given = command == .rename ? max(1, arguments.count - 1) : arguments.count
+    for argument in arguments.prefix(given) where !argument.contains("=") {
+      throw Failure.usage("\(quoted(argument)) holds no =, expected \(usage)")
+    }
+    let names = command == .rename ? pairs.flatMap { [$0.left, $0.right] } : pairs.map(\.left)
+    if names.contains("") || pairs.contains(where: { $0.right.isEmpty }) {
+      throw Failure.usage("an empty name, expected \(usage)")
+    }
+    if names.contains("__metadata__") {
+      throw Failure.usage("no tensor can have the name \"__metadata__\"")
+    }
+    var seen = Set<String>()
+    for (left, _) in pairs where !seen.insert(left).inserted {
+      throw Failure.usage("the tensor \(quoted(left)) is named twice")
+    }
+  }
+
+  var recordedOperands: [String] {
+    switch command {
+    case .rename: [command.rawValue] + pairs.map { "\($0.left)=\($0.right)" }
+    case .fromNPY: [command.rawValue] + pairs.map { "\($0.left)=FILE" }
+    case .concat, .sum: [command.rawValue] + arguments.map { _ in "FILE" }
+    case .get: [command.rawValue, arguments[0]]
+    default: [command.rawValue]
+    }
+  }
+}
+
+typealias Run = Invocation<TensorSettings>
