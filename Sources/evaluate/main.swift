@@ -85,7 +85,7 @@ tool.main { invocation in
   let solution = try settings.certify.map {
     try PolynomialSolution(Bundle(reading: invocation.input(path: $0)))
   }
-  let examples = try Examples(Bundle(reading: invocation.input(path: settings.data ?? "-")))
+  let examples = try Examples(reading: invocation.input(path: settings.data ?? "-"))
 
   let evaluation = try NetworkEvaluation(
     network, on: examples, beta: settings.beta, certifying: solution)

@@ -82,6 +82,22 @@ private func lines(_ run: Run) -> [String: Double] {
     #expect(abs((report["objective"] ?? 0) - (report["loss"] ?? 0) - 1.5) < 1e-12)
   }
 
+  @Test func arrangementsHoldTheDataToo() throws {
+    let folder = try evaluationFolder()
+    var data = try folder.read("data")
+    data.metadata["kind"] = "arrangements"
+    data.tensors["patterns"] = Tensor(type: .u8, shape: [100, 3])
+    data.tensors["gates"] = Tensor([Double.nan], shape: [1, 1])
+    try folder.write(data, "arrangements")
+    let plain = try Tools.run("evaluate", ["--data", "data", "network"], in: folder)
+    let run = try Tools.run("evaluate", ["--data", "arrangements", "network"], in: folder)
+    #expect(run.status == 0 && run.output == plain.output)
+    let whole = try Data(contentsOf: folder.url("arrangements"))
+    try whole.dropLast().write(to: folder.url("arrangements"))
+    let short = try Tools.run("evaluate", ["--data", "arrangements", "network"], in: folder)
+    #expect(short.status == 1 && short.errors.contains("unexpected end"))
+  }
+
   @Test func printsJSON() throws {
     let folder = try evaluationFolder()
     let arguments = ["--data", "data", "--certify", "solution", "--beta", "100", "empty"]
