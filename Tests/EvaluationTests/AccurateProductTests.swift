@@ -19,7 +19,7 @@ import Testing
   let low = Matrix(m, n)
   AccurateProduct(m: m, n: n, k: k).add(
     m, n, k, a.base, lda: k, b.base, ldb: n, high: high.base, low: low.base, ld: n)
-  let plain = product(a, .plain, b)
+  let plain = product(a, .plain, b, .plain)
   var worst = (accurate: 0.0, plain: 0.0)
   for i in 0..<m {
     for j in 0..<n {
@@ -46,7 +46,7 @@ import Testing
       2, 9, count, a.base + start, lda: 20, b.row(start), ldb: 9, high: high.base, low: low.base,
       ld: 9)
   }
-  let whole = LinearAlgebra.product(a, .plain, b)
+  let whole = LinearAlgebra.product(a, .plain, b, .plain)
   for l in 0..<18 { #expect(abs(high.base[l] + low.base[l] - whole.base[l]) < 1e-14) }
 }
 
