@@ -173,7 +173,7 @@ package final class PolynomialSolver {
   /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
   /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
   private func prefersADMM(beta: Double) -> Bool {
-    program.gram.order > 2_000 && program.classes > 2 && program.gram.basis.explicit == nil
+    program.gram.order > 1_000 && program.classes > 2 && program.gram.basis.explicit == nil
       && beta > 1e-7 * betaMax
   }
 
