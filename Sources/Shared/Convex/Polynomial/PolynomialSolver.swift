@@ -174,7 +174,7 @@ package final class PolynomialSolver {
   /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
   private func prefersADMM(beta: Double) -> Bool {
     program.gram.order > 1_000 && program.classes > 2 && program.gram.basis.explicit == nil
-      && beta > 1e-7 * betaMax
+      && beta > 1e-6 * betaMax
   }
 
   private func interiorPoint(
