@@ -7,7 +7,11 @@ struct Settings: ToolSettings {
   var common = CommonSettings()
   var tolerance: Double?
 
-  func validate() throws {}
+  func validate() throws {
+    if let tolerance, tolerance > 1 {
+      throw Failure.usage("--tolerance is \(tolerance), expected at most 1: nothing would be left")
+    }
+  }
 
   static var tool: Tool<Settings> {
     Tool(
@@ -41,6 +45,7 @@ Settings.tool.main { invocation in
   let output = try invocation.bundleOutput()
   let solution = try Bundle(reading: input)
   let blocks = try Solutions.blocks(solution)
+  try Solutions.expectFeasible(blocks)
   _ = try solution.value("activation", "three numbers A,B,C", parse: PolynomialActivation.init)
   let network = RecoveredNetwork(blocks, tolerance: invocation.settings.tolerance)
   try network.bundle(from: solution, metadata: invocation.metadata(after: solution.metadata))

@@ -28,6 +28,10 @@ package final class MomentData {
     try bundle.expect(.moments, .dataset, .arrangements)
     if bundle.kind == .moments {
       let moments = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2+d]"])
+      // Checked first: only what holds data has dimensions that are not larger than memory.
+      guard moments.shape[0] > 0, moments.shape[1] > 0 else {
+        throw Failure.data("tensor \"moments\" is \(moments.summary): it has no samples")
+      }
       let width = moments.shape[2]
       // d (d + 3) / 2 = width
       var d = 0
@@ -40,6 +44,10 @@ package final class MomentData {
       source = .moments(moments)
     } else {
       let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
+      guard x.count > 0 else {
+        throw Failure.data(
+          "tensor \"x\" is \(x.summary): it has no \(x.shape[0] == 0 ? "samples" : "features")")
+      }
       let patches = x.shape.count == 3 ? x.shape[1] : 1
       features = x.shape.last!
       samples = x.shape[0]
@@ -50,11 +58,16 @@ package final class MomentData {
           throw Failure.data(
             "tensor \"pool\" is \(pool.summary), expected I32 [\(patches)], one region a patch")
         }
-        let region = pool.doubles.map { Int($0) }
-        guard let last = region.max(), region.min()! >= 0 else {
-          throw Failure.data("tensor \"pool\" holds a negative region")
+        members = []
+        for (patch, region) in pool.doubles.map({ Int($0) }).enumerated() {
+          guard region >= 0, region < patches else {
+            throw Failure.data(
+              "tensor \"pool\" gives patch \(patch) the region \(region), "
+                + "expected 0 to \(patches - 1)")
+          }
+          while members.count <= region { members.append([]) }
+          members[region].append(patch)
         }
-        members = (0...last).map { r in region.indices.filter { region[$0] == r } }
         if let empty = members.firstIndex(where: \.isEmpty) {
           throw Failure.data("tensor \"pool\" gives no patch to region \(empty)")
         }
@@ -63,12 +76,6 @@ package final class MomentData {
       }
       regions = members.count
       source = .patches(x, members)
-      guard patches > 0, features > 0 else {
-        throw Failure.data("tensor \"x\" is \(x.summary): it has no features")
-      }
-    }
-    guard samples > 0, regions > 0 else {
-      throw Failure.data("\(bundle.name) has no samples")
     }
   }
 

@@ -56,6 +56,7 @@ package enum Solutions {
   }
 
   /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m.
+  /// Throws where a matrix is not symmetric.
   package static func blocks(_ bundle: Bundle) throws -> [Matrix] {
     try bundle.expect(.solution)
     let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
@@ -65,7 +66,7 @@ package enum Solutions {
     }
     try z.expectFinite("z")
     let (regions, size) = (shape[1], shape[3] * shape[4])
-    return z.withElements(of: Double.self) { values in
+    let blocks = z.withElements(of: Double.self) { values in
       (0..<shape[0]).map { c in
         let block = Matrix(2 * regions, size)
         for r in 0..<regions {
@@ -75,6 +76,58 @@ package enum Solutions {
           }
         }
         return block
+      }
+    }
+    try forEachMatrix(blocks) { name, matrix, order in
+      var largest = 0.0
+      for i in 0..<size { largest = max(largest, abs(matrix[i])) }
+      for i in 0..<order {
+        for j in 0..<i
+        where abs(matrix[i * order + j] - matrix[j * order + i]) > tolerance * largest {
+          throw Failure.data("tensor \"z\": \(name) is not symmetric")
+        }
+      }
+    }
+    return blocks
+  }
+
+  /// Relative error that feasible matrices may have: those of a solve have 10⁻¹³ at most.
+  private static let tolerance = 1e-9
+
+  /// Fails unless every matrix is positive semidefinite with tr Z₁ = z₄: others are no networks.
+  package static func expectFeasible(_ blocks: [Matrix]) throws {
+    try forEachMatrix(blocks) { name, matrix, order in
+      let copy = Matrix(order, order)
+      copy.base.update(from: matrix, count: order * order)
+      var excess = -2 * copy[order - 1, order - 1]
+      for i in 0..<order { excess += copy[i, i] }
+      let eigen = SymmetricEigensolver(order: order)
+      guard eigen.decompose(copy.base, vectors: false) else {
+        throw Failure.data("tensor \"z\": LAPACK found no eigenvalues of \(name)")
+      }
+      let (smallest, largest) = (eigen.values[0], eigen.values[order - 1])
+      guard smallest >= -tolerance * max(largest, 0) else {
+        throw Failure.data(
+          "tensor \"z\": \(name) is not positive semidefinite: it has the eigenvalue \(smallest)")
+      }
+      guard abs(excess) <= tolerance * largest else {
+        throw Failure.data(
+          "tensor \"z\": the trace of \(name) less its last entry should be that entry, "
+            + "but differs by \(excess)")
+      }
+    }
+  }
+
+  /// Calls `body` with a name for messages, the entries and the order of every Z and Z'.
+  private static func forEachMatrix(
+    _ blocks: [Matrix], _ body: (String, UnsafePointer<Double>, Int) throws -> Void
+  ) rethrows {
+    for (c, block) in blocks.enumerated() {
+      let order = Int(Double(block.columns).squareRoot())
+      for row in 0..<block.rows {
+        let regions = block.rows / 2
+        let name = "Z\(row < regions ? "" : "'") of class \(c), region \(row % regions)"
+        try body(name, block.row(row), order)
       }
     }
   }

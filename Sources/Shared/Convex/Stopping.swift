@@ -49,6 +49,9 @@ package final class Budget {
   package var seconds: Double { Budget.now() - start }
   package func count(_ iterations: Int = 1) { self.iterations += iterations }
 
+  /// Iterations that are left.
+  package var remaining: Int { rule.maximumIterations - iterations }
+
   /// The limit that is reached, if one is.
   package var exhausted: Status? {
     if iterations >= rule.maximumIterations { return .iterationLimit }

@@ -14,25 +14,48 @@ package struct Targets {
   package let levels: [Double]
 
   /// Reads `targets` (regression) or `labels`. With two classes the first takes `levels[0]`, the second
-  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1.
-  package init(_ bundle: Bundle, samples: Int, levels: [Double]? = nil) throws {
-    if bundle.tensors["labels"] == nil {
-      let tensor = try bundle.require("targets", [.f32, .f64], ["[n]", "[n, C]"])
-      guard tensor.shape[0] == samples else {
-        throw Failure.data("tensor \"targets\" is \(tensor.summary), expected \(samples) rows")
-      }
-      try tensor.expectFinite("targets")
+  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1. Data to validate by have
+  /// the classes and levels of the `training` data.
+  package init(
+    _ bundle: Bundle, samples: Int, levels: [Double]? = nil, like training: Targets? = nil
+  ) throws {
+    let hasLabels = bundle.tensors["labels"] != nil
+    if let training, hasLabels != (training.labels != nil) {
+      let (mine, theirs) = hasLabels ? ("labels", "targets") : ("targets", "labels")
+      throw Failure.data("\(bundle.name) has \(mine), but the training data have \(theirs)")
+    }
+    if hasLabels {
+      try self.init(labels: bundle, samples: samples, levels: levels, like: training)
+    } else {
       guard levels == nil else {
         throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
       }
-      let outputs = tensor.shape.count == 2 ? tensor.shape[1] : 1
-      guard outputs > 0 else {
-        throw Failure.data("tensor \"targets\" is \(tensor.summary): it has no columns")
-      }
-      values = Matrix(samples, outputs, tensor.doubles)
-      (labels, classes, self.levels) = (nil, [], [])
-      return
+      try self.init(targets: bundle, samples: samples, like: training)
     }
+  }
+
+  private init(targets bundle: Bundle, samples: Int, like training: Targets?) throws {
+    let tensor = try bundle.require("targets", [.f32, .f64], ["[n]", "[n, C]"])
+    guard tensor.shape[0] == samples else {
+      throw Failure.data("tensor \"targets\" is \(tensor.summary), expected \(samples) rows")
+    }
+    let outputs = tensor.shape.count == 2 ? tensor.shape[1] : 1
+    guard outputs > 0 else {
+      throw Failure.data("tensor \"targets\" is \(tensor.summary): it has no columns")
+    }
+    if let training, training.values.columns != outputs {
+      throw Failure.data(
+        "tensor \"targets\" of \(bundle.name) is \(tensor.summary), "
+          + "but the training data have \(training.values.columns) columns of targets")
+    }
+    try tensor.expectFinite("targets")
+    values = Matrix(samples, outputs, tensor.doubles)
+    (labels, classes, levels) = (nil, [], [])
+  }
+
+  private init(
+    labels bundle: Bundle, samples: Int, levels: [Double]?, like training: Targets?
+  ) throws {
     let tensor = try bundle.require("labels", [.i32], ["[n]"])
     guard tensor.shape[0] == samples else {
       throw Failure.data("tensor \"labels\" is \(tensor.summary), expected \(samples) labels")
@@ -42,12 +65,19 @@ package struct Targets {
       bundle.metadata["classes"].map {
         $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
       } ?? []
-    let count = names.isEmpty ? (labels.max() ?? -1) + 1 : names.count
+    if let training, !training.classes.isEmpty, !names.isEmpty, names != training.classes {
+      throw Failure.data(
+        "\(bundle.name) has the classes \(names.joined(separator: ",")), "
+          + "the training data \(training.classes.joined(separator: ","))")
+    }
+    // Without names the labels say how many there are; a stray number must not make millions.
+    let unnamed = min((labels.max() ?? 0) + 1, max(1000, samples))
+    let count = training?.classCount ?? (names.isEmpty ? max(1, unnamed) : names.count)
     if let bad = labels.firstIndex(where: { $0 < 0 || $0 >= count }) {
       throw Failure.data(
         "tensor \"labels\" holds \(labels[bad]) at row \(bad), expected 0 to \(count - 1)")
     }
-    guard Set(labels).count > 1 else {
+    guard training != nil || Set(labels).count > 1 else {
       throw Failure.data("tensor \"labels\" holds one class only: there is nothing to tell apart")
     }
     guard count == 2 || levels == nil else {
@@ -55,12 +85,15 @@ package struct Targets {
     }
     self.labels = labels
     classes = names
-    self.levels = count == 2 ? levels ?? [-1, 1] : [0, 1]
+    self.levels = training?.levels ?? (count == 2 ? levels ?? [-1, 1] : [0, 1])
     values = Matrix(samples, count == 2 ? 1 : count)
     for (i, label) in labels.enumerated() {
       if count == 2 { values[i, 0] = self.levels[label] } else { values[i, label] = 1 }
     }
   }
+
+  /// How many classes there are; 0 for regression.
+  package var classCount: Int { labels == nil ? 0 : values.columns == 1 ? 2 : values.columns }
 
   /// The share of `predictions` (n × C) that tell the right class: the nearer of two levels, or the
   /// largest output. `nil` for regression.

@@ -44,12 +44,16 @@ package func syrkUpper(
     beta, c, Int32(max(1, ldc ?? n)))
 }
 
-/// y ← α op(A) x + β y for A of m rows and n columns.
+/// y ← α op(A) x + β y for A of m rows and n columns. Where A has no entries the product is zero.
 package func gemv(
   _ m: Int, _ n: Int, alpha: Double = 1, _ a: UnsafePointer<Double>, _ op: Operation,
   lda: Int? = nil, _ x: UnsafePointer<Double>, beta: Double = 0, _ y: UnsafeMutablePointer<Double>
 ) {
-  guard m > 0, n > 0 else { return }
+  guard m > 0, n > 0 else {
+    // BLAS returns at once and leaves y as it was.
+    for i in 0..<(op == .plain ? m : n) { y[i] = beta == 0 ? 0 : beta * y[i] }
+    return
+  }
   cblas_dgemv(
     CblasRowMajor, op.cblas, Int32(m), Int32(n), alpha, a, Int32(max(1, lda ?? n)), x, 1, beta, y, 1
   )

@@ -42,14 +42,20 @@ package final class SymmetricEigensolver {
 }
 
 /// A = L Lᵀ in place: the lower triangle of row-major `a` (n × n) becomes L, the upper is not touched.
-/// Returns `false` where A is not positive definite.
+/// Returns `false` where A is not positive definite or holds NaN.
 package func choleskyLower(
   _ n: Int, _ a: UnsafeMutablePointer<Double>, lda: Int? = nil
 ) -> Bool {
   guard n > 0 else { return true }
   // Row-major lower is column-major upper: A = UᵀU with U = Lᵀ.
-  return LAPACKE_dpotrf_work(
-    LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), a, Int32(lda ?? n)) == 0
+  let stride = lda ?? n
+  guard
+    LAPACKE_dpotrf_work(
+      LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), a, Int32(stride)) == 0
+  else { return false }
+  // OpenBLAS asks of a pivot only whether it is at most 0, which NaN is not.
+  for i in 0..<n where !a[i * stride + i].isFinite { return false }
+  return true
 }
 
 /// Solves A X = B with the factor of `choleskyLower`; the right-hand sides are the ROWS of `b`

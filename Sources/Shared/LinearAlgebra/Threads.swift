@@ -1,33 +1,49 @@
 import CBLAS
 import Dispatch
+import Glibc
 
 /// How many threads a tool uses, for its own loops and inside BLAS.
 package enum Threads {
   nonisolated(unsafe) package private(set) static var count = 1
 
+  /// Not `nil` on a thread that works on a part.
+  private static let isBusy = {
+    var key = pthread_key_t()
+    precondition(pthread_key_create(&key, nil) == 0, "no key for a thread's own data")
+    return key
+  }()
+
   /// Sets the number for the rest of the process.
   package static func use(_ count: Int) {
     self.count = max(1, count)
-    openblas_set_num_threads(Int32(self.count))
+    openblas_set_num_threads(Int32(clamping: self.count))
   }
 
   /// Calls `body(part)` once for each `part` in `0 ..< parts`, on all threads, with BLAS on one thread
-  /// each. Parts must not write to the same memory.
+  /// each. Parts must not write to the same memory. Within a part it calls one after the other: were
+  /// BLAS given its threads back while other parts still run, its sums would depend on their timing.
   package static func perform(_ parts: Int, _ body: (Int) -> Void) {
     guard parts > 0 else { return }
-    openblas_set_num_threads(1)
-    defer { openblas_set_num_threads(Int32(count)) }
-    let workers = min(count, parts)
-    guard workers > 1 else {
+    if pthread_getspecific(isBusy) != nil {
       for part in 0..<parts { body(part) }
       return
     }
+    openblas_set_num_threads(1)
+    defer { openblas_set_num_threads(Int32(clamping: count)) }
+    let workers = min(count, parts)
     // The parts write to different memory, as the caller promises.
     withoutActuallyEscaping(body) { body in
       nonisolated(unsafe) let body = body
       // Worker w takes the parts w, w + workers, …: the same split on every run.
-      DispatchQueue.concurrentPerform(iterations: workers) { worker in
+      @Sendable func work(_ worker: Int) {
+        pthread_setspecific(isBusy, UnsafeRawPointer(bitPattern: 1))
+        defer { pthread_setspecific(isBusy, nil) }
         for part in stride(from: worker, to: parts, by: workers) { body(part) }
+      }
+      if workers == 1 {
+        work(0)
+      } else {
+        DispatchQueue.concurrentPerform(iterations: workers, execute: work)
       }
     }
   }

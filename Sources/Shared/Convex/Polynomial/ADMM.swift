@@ -28,7 +28,7 @@ final class ADMM {
   /// svec J / ‖J‖ of one region, and svec I less its part along J.
   private let j: [Double]
   private let identity: [Double]
-  /// (G + ρ/2)⁻¹J for the R regions, and the inverse of Jᵀ(G + ρ/2)⁻¹J.
+  /// (G + ρ/2)⁻¹J for the R regions (R × Q), and Jᵀ(G + ρ/2)⁻¹J (R × R).
   private let solvedJ: Matrix
   private let schur: Matrix
   private var rho = 0.0

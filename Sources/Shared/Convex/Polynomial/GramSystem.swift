@@ -34,6 +34,9 @@ final class GramSystem {
       for i in 0..<targets.rows { sum += targets[i, c] * targets[i, c] }
       return sum
     }
+    guard squares.allSatisfy(\.isFinite) else {
+      throw Failure.data("the targets are too large: their squares overflow")
+    }
     let result =
       data.samples < map.count
       ? try GramSystem.kernelForm(data, map, targets)
@@ -142,7 +145,7 @@ final class GramSystem {
     }
     let (gram, right) = (grams[0], rights[0])
     for worker in 1..<max(1, workers) {
-      axpy(gram.count, 1, grams[worker].base, gram.base)
+      for i in 0..<width { axpy(width, 1, grams[worker].row(i), gram.row(i)) }
       axpy(right.count, 1, rights[worker].base, right.base)
     }
     guard gram.isFinite else { throw notFinite(data) }
@@ -219,16 +222,20 @@ final class GramSystem {
   }
 
   /// Cholesky of the leading `order` × `order` block into the lower triangle; returns the diagonal of G,
-  /// or `nil` where the matrix is singular to working precision.
+  /// or `nil` where the matrix is singular to working precision: then the upper triangle is as before.
   private static func factor(_ matrix: Matrix, _ order: Int) -> [Double]? {
     let n = matrix.rows
     // The reflections worked on the lower triangle: copy it to the upper, which stays.
     matrix.mirrorLower()
     let diagonal = (0..<order).map { matrix[$0, $0] }
-    guard choleskyLower(order, matrix.base, lda: n) else { return nil }
-    let largest = diagonal.max() ?? 0
-    let smallest = (0..<order).reduce(Double.infinity) { min($0, matrix[$1, $1] * matrix[$1, $1]) }
-    return smallest > rankTolerance * largest ? diagonal : nil
+    if choleskyLower(order, matrix.base, lda: n) {
+      let largest = diagonal.max() ?? 0
+      let smallest = (0..<order).reduce(.infinity) { min($0, matrix[$1, $1] * matrix[$1, $1]) }
+      if smallest > rankTolerance * largest { return diagonal }
+    }
+    // The matrix may be the Gram matrix itself, which is needed once more.
+    for i in 0..<order { matrix[i, i] = diagonal[i] }
+    return nil
   }
 
   private static func eigenForm(_ gram: Matrix, _ right: Matrix) throws -> Parts {

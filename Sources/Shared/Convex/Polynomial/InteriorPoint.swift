@@ -25,6 +25,8 @@ final class InteriorPoint {
   private let small: SymmetricEigensolver
   private let g: Matrix
 
+  static let maximumIterations = 80
+
   init(_ program: PolynomialProgram, judge: Judge, inverse: GramSystem.Inverse) {
     self.program = program
     self.judge = judge
@@ -75,7 +77,7 @@ final class InteriorPoint {
     start(cls, beta: beta)
     updateSlacks(beta: beta, gamma: gamma.base, rho: rho)
     var stalled = 0
-    for _ in 0..<80 {
+    for _ in 0..<InteriorPoint.maximumIterations {
       // Judge the iterate: γ is dual feasible by S ⪰ 0, up to rounding that `dualValue` sees to.
       let before = result.gap
       inverse.multiply(n, gamma.base, into: solved.base)

@@ -1,3 +1,4 @@
+import Glibc
 import LinearAlgebra
 import Tensors
 
@@ -42,6 +43,7 @@ package final class PolynomialSolver {
   ) throws {
     self.data = data
     self.targets = targets
+    try PolynomialSolver.expectMemory(data)
     map = FeatureMap(data, activation: activation)
     let gram = try GramSystem(data, map: map, targets: targets, progress: progress)
     let program = PolynomialProgram(map: map, gram: gram, classes: targets.columns)
@@ -52,6 +54,23 @@ package final class PolynomialSolver {
       largest = max(largest, judges[0].constraint(gram.correlations.row(c)))
     }
     betaMax = largest
+  }
+
+  /// Fails where the matrices of the program cannot fit into this machine's memory.
+  private static func expectMemory(_ data: MomentData) throws {
+    let m = Double(data.features + 1)
+    let q = Double(data.regions) * m * (m + 1) / 2
+    let n = Double(data.samples)
+    // The Gram matrix or kernel, its factor or inverse, and what an algorithm makes of them.
+    let needed = 8 * (n < q ? 3 * n * q + 2 * n * n : 3 * q * q)
+    let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
+    guard memory <= 0 || needed <= memory else {
+      func gigabytes(_ bytes: Double) -> Int { Int((bytes / 1e9).rounded(.up)) }
+      throw Failure.data(
+        "\(data.regions) region(s) of \(data.features) features need about \(gigabytes(needed)) GB "
+          + "of memory, and there are \(gigabytes(memory)): use fewer (patchify --components, --pool)"
+      )
+    }
   }
 
   // MARK: Solving
@@ -184,8 +203,12 @@ package final class PolynomialSolver {
     let inverse = self.inverse ?? program.gram.inverse()
     self.inverse = inverse
     let open = results.indices.filter { results[$0].gap > tolerance }
-    // Small systems: a class a thread; large ones: all threads inside BLAS.
-    let workers = program.gram.order <= 2_500 ? min(judges.count, open.count) : 1
+    // Small systems: a class a thread; large ones: all threads inside BLAS. Where the iterations may
+    // run out, which class has how many must not depend on the threads' timing: one after the other.
+    let inParallel =
+      program.gram.order <= 2_500
+      && budget.remaining >= open.count * InteriorPoint.maximumIterations
+    let workers = inParallel ? min(judges.count, open.count) : 1
     let lock = Lock()
     var shared = results
     var ranks = [Int](repeating: 0, count: results.count)

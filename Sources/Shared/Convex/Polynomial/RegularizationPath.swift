@@ -26,16 +26,7 @@ package struct Validation {
       }
     }
     try self.data.expectFinite()
-    self.targets = try Targets(
-      bundle, samples: self.data.samples,
-      levels: targets.levels.isEmpty || targets.values.columns > 1 ? nil : targets.levels)
-    guard self.targets.classes == targets.classes,
-      self.targets.values.columns == targets.values.columns
-    else {
-      throw Failure.data(
-        "the validation data have the classes \(self.targets.classes.joined(separator: ",")), "
-          + "the training data \(targets.classes.joined(separator: ","))")
-    }
+    self.targets = try Targets(bundle, samples: self.data.samples, like: targets)
   }
 
   /// Accuracy, or minus the loss where there are no labels: more is better.
