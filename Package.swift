@@ -54,7 +54,7 @@ let package = Package(
     tests("ImagesTests", ["Tensors", "Images"]),
     tests("PatchesTests", ["Tensors", "Patches", "LinearAlgebra"]),
     tests("ConvexTests", ["Tensors", "Convex", "LinearAlgebra"]),
-    tests("EvaluationTests", ["Tensors", "Evaluation", "LinearAlgebra"]),
+    tests("EvaluationTests", ["Tensors", "Evaluation", "LinearAlgebra", "Images"]),
     tests(
       "PipelineTests",
       [

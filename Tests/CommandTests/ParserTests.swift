@@ -8,6 +8,7 @@ struct SampleSettings: ToolSettings {
   var common = CommonSettings()
   var count = 1
   var beta: Double?
+  var limit: Int?
   var weights: [Double] = []
   var shade = Shade.light
   var path: String?
@@ -26,6 +27,7 @@ var sample: Tool<SampleSettings> {
     description: "The first paragraph,\non two lines.\n\n.dots and 'quotes' and -dashes.",
     options: [
       .integer("count", "N", \.count, "How many.", minimum: 0),
+      .integer("limit", "N", \.limit, "How many at most.", minimum: 2),
       .positive("beta", "B", \.beta, "The weight."),
       .value("weights", "A,B", \.weights, "Numbers.", expected: "numbers", parse: parseNumbers),
       .choice("shade", "SHADE", \.shade, "Which."),
@@ -59,6 +61,7 @@ private func usage(_ arguments: String...) -> String? {
 @Test func everyFormOfAnOption() throws {
   #expect(try run("--count", "3").settings.count == 3)
   #expect(try run("--count=3").settings.count == 3)
+  #expect(try run("--limit", "2").settings.limit == 2)
   #expect(try run("--beta", "1e-2").settings.beta == 0.01)
   #expect(try run("--weights", "-1,1").settings.weights == [-1, 1])
   #expect(try run("--weights=-1,1").settings.weights == [-1, 1])
@@ -98,7 +101,11 @@ private func usage(_ arguments: String...) -> String? {
   #expect(usage("--count", "1.5") != nil)
   #expect(usage("--count", "99999999999999999999") != nil)
   #expect(usage("--loud=yes") == "--loud takes no value")
-  #expect(usage("--output=") != nil)
+  #expect(usage("--output=") == "--output is \"\", expected some text")
+  #expect(usage("--like", "") == "--like is \"\", expected some text")
+  for bad in ["1", "", "x"] {
+    #expect(usage("--limit", bad)?.hasSuffix("expected a whole number of at least 2") == true)
+  }
   #expect(usage("--shade", "grey") == "--shade is \"grey\", expected light, dark")
   for bad in ["0", "-1", "nan", "inf", "1e999", "x", "", " 1"] {
     #expect(usage("--beta", bad) == "--beta is \(quoted(bad)), expected a number above 0")

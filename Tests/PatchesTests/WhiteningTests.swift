@@ -129,7 +129,10 @@ private func distance(_ a: [[Double]], _ b: [[Double]]) -> Double {
     #expect(earlier.steps == choice)
     #expect(earlier.type == .f64)
     let again = try extract(images, earlier.steps, fit: earlier.fit)
-    #expect(again.data == train.data)
+    #expect(again.bundle.metadata == train.bundle.metadata)
+    #expect(again.bundle.tensors["whiten"]!.doubles == train.bundle.tensors["whiten"]!.doubles)
+    #expect(
+      distance(again.bundle.tensors["x"]!.doubles, train.bundle.tensors["x"]!.doubles) < 1e-12)
     // Other images: (x − mean) W of the first.
     let others = randomImages(4, seed: 9)
     let x = patches(of: try extract(others, earlier.steps, fit: earlier.fit).bundle)

@@ -70,7 +70,7 @@ private let whitening =
       }
       for other in results.dropFirst() {
         let difference = zip(results[0], other).reduce(0) { max($0, abs($1.0 - $1.1)) }
-        #expect(difference < 1e-6)
+        #expect(difference < 1e-5)
       }
     }
   }

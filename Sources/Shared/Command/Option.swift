@@ -53,7 +53,8 @@ package struct Option<Settings> {
     _ path: WritableKeyPath<Settings, String?>, _ help: String, record: Record = .value
   ) -> Option {
     value(name, short: short, argument, path, help, record: record, expected: "some text") {
-      $0.isEmpty ? nil : $0
+      // Spelled out: a bare `nil` would be the option's value, not the refusal of this one.
+      $0.isEmpty ? String??.none : .some($0)
     }
   }
 

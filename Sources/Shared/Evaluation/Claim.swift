@@ -20,7 +20,7 @@ package struct Claim: Sendable {
   /// How far beyond the claim the gap may be: the objectives' tolerance, and the claim in six digits.
   static let gapTolerance = (absolute: 1e-9, relative: 1e-6)
   /// How far the primal and the dual point may be from feasible, relative to z₄ and to β; for the
-  /// dual point what double precision cannot know of S comes on top.
+  /// dual point what storing it in double precision moves comes on top.
   static let feasibilityTolerance = 1e-9
   /// How far outputs may be from predictions, relative to the largest prediction.
   static let predictionTolerance = 1e-8

@@ -68,7 +68,8 @@ package struct ConfusionMatrix: Sendable, Equatable {
           x: x, y: y, width: cell - scale, height: rows - scale,
           shade(share, right: label == decision))
         let text = "\(count)"
-        let ink = share > 0.5 ? white : (count == 0 ? [190, 190, 190] : black)
+        let isDark = share > 0.3
+        let ink = isDark ? white : (count == 0 ? [190, 190, 190] : black)
         let block = upright ? line : 2 * line + gap / 2
         let start = y + (rows - scale - block) / 2
         picture.draw(text, x: x + centred(text, in: cell - scale), y: start, scale: scale, ink)
@@ -76,7 +77,7 @@ package struct ConfusionMatrix: Sendable, Equatable {
           let percent = perMille(share)
           picture.draw(
             percent, x: x + centred(percent, in: cell - scale), y: start + line + gap / 2,
-            scale: scale, share > 0.5 ? [225, 230, 240] : gray)
+            scale: scale, isDark ? [235, 235, 235] : [90, 90, 90])
         }
       }
     }

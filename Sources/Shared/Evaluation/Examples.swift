@@ -58,6 +58,24 @@ package struct Examples: Sendable {
     }
   }
 
+  /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, of which it keeps only what is
+  /// used here.
+  package init(reading input: Input) throws {
+    let reader = try BundleReader(input)
+    try reader.expect(.dataset, .moments, .arrangements)
+    let used = ["x", "moments", "pool", "labels", "targets", "mean", "whiten"]
+    var tensors: [String: Tensor] = [:]
+    while let entry = reader.next {
+      if used.contains(entry.name) {
+        tensors[entry.name] = try reader.readTensor()
+      } else {
+        try reader.skipTensor()
+      }
+    }
+    try reader.finish()
+    try self.init(Bundle(tensors: tensors, metadata: reader.metadata, name: input.name))
+  }
+
   /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws where its tensors do
   /// not fit each other; whether the features are finite shows when they are read.
   package init(_ bundle: Bundle) throws {

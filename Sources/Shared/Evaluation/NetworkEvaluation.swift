@@ -28,13 +28,13 @@ package struct NetworkEvaluation: Sendable {
       examples, targets: network.targets, outputs: network.function.outputs,
       classes: network.classes)
     outputs = try network.function.values(on: examples)
-    guard areFinite(outputs.base, outputs.count) else {
+    let n = examples.count
+    let loss = squaredLoss(outputs, expected.values)
+    guard areFinite(outputs.base, outputs.count), loss.isFinite else {
       throw Failure.data("the outputs of \(network.name) are not finite: its weights overflow")
     }
     decisions = expected.decisions(outputs)
 
-    let n = examples.count
-    let loss = squaredLoss(outputs, expected.values)
     var report = Report()
     report.add("samples", n)
     if expected.labels != nil { report.add("classes", expected.classCount) }

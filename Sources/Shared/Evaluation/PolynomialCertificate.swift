@@ -16,7 +16,7 @@ package struct PolynomialCertificate: Sendable {
   package let primalInfeasibility: Double
   /// The largest |⟨Φ, Z − Z′⟩ − prediction| of the solution.
   package let predictionError: Double
-  /// What a solver that sums S in double precision cannot know of the dual infeasibility.
+  /// The dual infeasibility that rounding ν to double precision may cause.
   package let dualRounding: Double
   /// The change of the dual objective that `dualRounding` can mean.
   package let dualObjectiveRounding: Double
@@ -66,15 +66,12 @@ package struct PolynomialCertificate: Sendable {
     dualObjective = feasible * linear.value - 0.5 * feasible * feasible * square.value
     relativeGap = PolynomialCertificate.gap(primal: primalObjective, dual: dualObjective)
 
-    // A sum of n products in double precision errs by about ε √n ‖ν‖ ‖Φ‖ (Higham and Mary,
-    // "Probabilistic rounding error analysis", 2019): a solver can claim no more.
+    // Storing ν in double precision moves S by about ε ‖ν‖ ‖Φ‖: no solver can do better.
     let scale = featureScale(of: examples, solution.activation)
     let norms = (0..<dual.columns).map { c in
       (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] }.squareRoot()
     }
-    dualRounding =
-      0.5 * Double.ulpOfOne * Double(dual.rows).squareRoot() * (norms.max() ?? 0) * scale
-      / solution.beta
+    dualRounding = 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * scale / solution.beta
     dualObjectiveRounding = dualRounding * abs(linear.value - square.value)
   }
 
@@ -129,7 +126,7 @@ private struct PrimalPoint {
 
 /// An upper bound of max |[u;1]ᵀ S [u;1]| over ‖u‖ = 1 for S = Σ_i ν_i Φ_i of one class and region,
 /// from Σ_i ν_i moments_i and Σ_i ν_i. `nil` where it is not a finite number.
-func dualNorm(
+package func dualNorm(
   _ sums: UnsafePointer<Double>, sumOfDual: Double, _ activation: PolynomialActivation,
   dimension d: Int
 ) -> Double? {

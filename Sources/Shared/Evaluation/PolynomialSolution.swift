@@ -99,8 +99,8 @@ package struct PolynomialSolution: Sendable {
       var constant = CompensatedSum()
       for region in 0..<regionCount {
         let difference = matrix(class: c, region: region, sign: 0)
-        axpy(
-          difference.count, -1, matrix(class: c, region: region, sign: 1).base, difference.base)
+        let negative = matrix(class: c, region: region, sign: 1)
+        for k in 0..<difference.count { difference.base[k] -= negative.base[k] }
         difference.symmetrize()
         var row = region * width
         for j in 0..<d {

@@ -4,14 +4,14 @@
 /// the minimum over μ > λ_max of μ + Σ (vᵢᵀg)²/(μ − λᵢ), and every such μ gives an upper bound. With
 /// δ = μ − λ_max and the gaps λ_max − λᵢ no digits cancel, and the hard case (g orthogonal to the top
 /// eigenspace) is the boundary δ = 0. Moré and Sorensen, "Computing a trust region step", 1983.
-struct SphereBound {
+package struct SphereBound {
   /// An upper bound of the maximum.
-  let value: Double
+  package let value: Double
   /// μ − λ_max at the minimum.
-  let shift: Double
+  package let shift: Double
 
   /// `top` is λ_max, `gaps` are the λ_max − λᵢ ≥ 0, `weights` the vᵢᵀg.
-  init(top: Double, gaps: [Double], weights: [Double]) {
+  package init(top: Double, gaps: [Double], weights: [Double]) {
     precondition(gaps.count == weights.count && !gaps.isEmpty)
     // The shift δ solves Σ (wᵢ/(δ + gᵢ))² = 1, or is 0 where that sum is at most 1 for δ = 0.
     func slope(_ shift: Double) -> (sum: Double, derivative: Double) {

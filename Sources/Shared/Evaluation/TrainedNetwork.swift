@@ -46,7 +46,7 @@ package struct TrainedNetwork: Sendable {
     }
     return [
       "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
-      "grayscale",
+      "whiten", "components",
     ].compactMap { key in
       guard let ours = metadata[key], let theirs = examples.metadata[key], ours != theirs else {
         return nil

@@ -7,7 +7,6 @@ package enum Threads {
 
   /// Sets the number for the rest of the process.
   package static func use(_ count: Int) {
-    Kernels.choose()
     self.count = max(1, count)
     openblas_set_num_threads(Int32(self.count))
   }

@@ -1,0 +1,79 @@
+import Command
+import Tensors
+
+struct Settings: ToolSettings {
+  var common = CommonSettings()
+  var data: String?
+  var certify: String?
+  var beta: Double?
+  var json = false
+  var predictions: String?
+  var filters: String?
+  var confusion: String?
+
+  func validate() throws {
+    guard data != nil else { throw Failure.usage("--data BUNDLE is needed: what to judge on") }
+    let inputs = [data, certify, common.operands.first ?? "-"]
+    if inputs.filter({ $0 == "-" }).count > 1 {
+      throw Failure.usage("only one of NETWORK, --data and --certify can be standard input")
+    }
+    for (name, path) in [
+      ("predictions", predictions), ("filters", filters), ("confusion", confusion),
+    ] where path == "-" {
+      throw Failure.usage("--\(name) needs a file: standard output is for the report")
+    }
+  }
+}
+
+extension Settings {
+  static var tool: Tool<Settings> {
+    Tool<Settings>(
+      name: "evaluate",
+      summary: "judge a network on data, and certify that it is the global optimum",
+      operands: "[NETWORK]",
+      description: """
+        Reads a network (from NETWORK or standard input) and applies it to the samples of --data, a
+        bundle of kind dataset, moments or arrangements. The report is lines of a name, a tab and a
+        number: samples, classes, neurons, loss (half the sum of the squared errors over samples and
+        outputs), and accuracy, a fraction; for targets instead of labels rmse takes the place of classes
+        and accuracy. Two classes with one output are told apart by the nearer target, more by the largest
+        output; ties go to the lower class.
+
+        With --certify the data must be the training data. Everything is recomputed from them by code that
+        shares nothing with the solver: primal_objective, dual_objective (that of the dual point scaled
+        until it is feasible, so that it is a lower bound whatever the solver did), relative_gap,
+        dual_infeasibility and primal_infeasibility (relative to beta and to the largest z4), and
+        recovery_error, the largest difference between the network's outputs and the solution's
+        predictions.
+
+        The claim holds, and the exit status is 0, where the solution's status is optimal, both objectives
+        are the claimed ones to 1e-9, the gap is at most the claimed one (and 1e-9), the infeasibilities
+        are at most 1e-9 and the recovery error is at most 1e-8 of the largest prediction. Where beta is
+        so small that storing the dual point in double precision moves it further from feasible, that much
+        more is allowed. Otherwise the report is printed all the same, a message names what fails, and the exit
+        status is 1.
+        """,
+      options: [
+        .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
+        .text(
+          "certify", "SOLUTION", \.certify,
+          "Recompute the certificate of the solution that the network was recovered from."),
+        .positive("beta", "B", \.beta, "Report the objective, loss + B · Σ |output weight|, too."),
+        .flag("json", \.json, "Print the report as one JSON object."),
+        .text(
+          "predictions", "FILE", \.predictions,
+          "Write a table: number, label and decision (or target), outputs of each sample."),
+        .text(
+          "filters", "FILE.png", \.filters,
+          "Draw the filters, those with the largest weights first, zero being gray."),
+        .text(
+          "confusion", "FILE.png", \.confusion,
+          "Draw how often each class was taken for each other."),
+      ],
+      threaded: true,
+      examples: [
+        "evaluate --data test.safetensors network.safetensors",
+        "recover s.safetensors | evaluate --data train.safetensors --certify s.safetensors --beta 0.01",
+      ])
+  }
+}
