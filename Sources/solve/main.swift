@@ -21,9 +21,10 @@ Settings.tool.main { invocation in
     try Validation(Bundle(reading: invocation.input(path: $0)), like: bundle, data, targets)
   }
   let warm = try settings.warmStart.map {
-    try Solutions.blocks(
-      Bundle(reading: invocation.input(path: $0)), classes: targets.values.columns,
-      regions: data.regions, order: data.features + 1)
+    try PolynomialSolver.Start.blocks(
+      Solutions.blocks(
+        Bundle(reading: invocation.input(path: $0)), classes: targets.values.columns,
+        regions: data.regions, order: data.features + 1))
   }
 
   let progress = invocation.progress()
@@ -42,20 +43,20 @@ Settings.tool.main { invocation in
         + "gap \(row.gap)")
   }
 
-  var chosen = (beta: beta, warm: warm)
+  var chosen: (beta: Double, start: PolynomialSolver.Start) = (beta, warm ?? .cold)
   var notes: [String: String] = [:]
   if let count = settings.path, let validation {
     let path = RegularizationPath(from: solver.betaMax, to: beta, count: count)
     let choice = path.choose(
       solver, rule: rule, method: settings.method, budget: budget, validation: validation,
-      warm: warm,
+      from: chosen.start,
       trace: observe)
-    chosen = (choice.beta, choice.blocks)
+    chosen = (choice.beta, .point(choice.point))
     notes = choice.metadata
     trace.write(choice)
   }
   let solution = solver.solve(
-    beta: chosen.beta, rule: rule, method: settings.method, warm: chosen.warm, budget: budget
+    beta: chosen.beta, from: chosen.start, rule: rule, method: settings.method, budget: budget
   ) { observe($0, chosen.beta) }
   progress.finish()
   try trace.finish()

@@ -100,46 +100,63 @@ final class ADMM {
     }
   }
 
-  /// Starts from blocks that an earlier β left, or from the least-squares solution split by sign.
+  /// Goes on from where the last β was left; else starts from blocks that another method or run found,
+  /// or from the least-squares solution split by sign.
   func start(from results: [ClassResult], beta: Double) {
+    if rho > 0 { return }
     multiplier.fill(0)
-    rho = 0
-    let trivial = results.allSatisfy { result in
+    let cold = results.allSatisfy { result in
       (0..<result.blocks.count).allSatisfy { result.blocks.base[$0] == 0 }
     }
-    if trivial {
-      for c in 0..<classes { gram.basis.expand(gram.leastSquares.row(c), into: h.row(c)) }
-      program.map.unwhitenVariable.applyInParallel(classes * regions, h.base)
-      for c in 0..<classes {
-        for i in 0..<width {
-          v[c, i] = h[c, i]
-          v[c, width + i] = -h[c, i]
-        }
-      }
-      project(v, into: z, keepingMultipliers: false)
-    } else {
+    guard cold else {
       for c in 0..<classes {
         for block in 0..<2 * regions {
           program.map.packing.pack(results[c].blocks.row(block), into: z.row(c) + block * q)
         }
       }
+      return
     }
+    for c in 0..<classes { gram.basis.expand(gram.leastSquares.row(c), into: h.row(c)) }
+    program.map.unwhitenVariable.applyInParallel(classes * regions, h.base)
+    for c in 0..<classes {
+      for i in 0..<width {
+        v[c, i] = h[c, i]
+        v[c, width + i] = -h[c, i]
+      }
+    }
+    project(v, into: z, keepingMultipliers: false)
+    // The norm costs at most what the loss of the zero network is: a large β needs a smaller start.
+    for c in 0..<classes {
+      let limit = 0.1 * gram.squares[c] / beta
+      let size = corner(c)
+      if size > limit { scale(2 * width, limit / size, z.row(c)) }
+    }
+  }
+
+  /// ½ tr(Z + Z') of a class over its regions: its share of the norm.
+  private func corner(_ c: Int) -> Double {
+    var sum = 0.0
+    for block in 0..<2 * regions {
+      for i in 0..<m { sum += 0.5 * z.row(c)[block * q + program.map.packing.diagonal(i)] }
+    }
+    return sum
   }
 
   /// Sets ρ = κ β / geometric mean of the classes' z₄, and factors. Λ keeps ρ Λ.
   private func adapt(beta: Double) -> Bool {
-    var logarithm = 0.0
-    for c in 0..<classes {
-      var corner = 0.0
-      for block in 0..<2 * regions {
-        for i in 0..<m { corner += 0.5 * z.row(c)[block * q + program.map.packing.diagonal(i)] }
-      }
-      logarithm += log(max(corner, 1e-9)) / Double(classes)
-    }
+    // A class that has next to nothing must not set the scale of the others.
+    let corners = (0..<classes).map(corner)
+    let floor = 1e-6 * corners.max()!
+    guard floor > 0 else { return rho > 0 || factor(beta) }
+    let logarithm = corners.reduce(0) { $0 + log(max($1, floor)) } / Double(classes)
     let wanted = kappa * beta / exp(logarithm)
     if rho > 0, wanted < 1.5 * rho, wanted > 0.67 * rho { return true }
     if rho > 0 { scale(multiplier.count, rho / wanted, multiplier.base) }
-    rho = wanted
+    return factor(wanted)
+  }
+
+  private func factor(_ penalty: Double) -> Bool {
+    rho = penalty
     // A ← G + ρ/2 in the lower triangle.
     matrix.mirrorUpper()
     for i in 0..<width { matrix[i, i] = diagonal[i] + 0.5 * rho }
@@ -153,42 +170,36 @@ final class ADMM {
     return true
   }
 
-  /// Runs until every class of `results` has a gap of at most `tolerance`, or progress ends. `report`
-  /// is called after each check with the neurons it stands for; it returns `false` to stop.
-  /// Returns whether the tolerance was reached.
+  /// Runs until the gap of `results` is at most `tolerance`, or progress ends. `proceed` is asked after
+  /// every iteration, `report` told after every check, with the neurons that the points stand for.
   func solve(
     beta: Double, tolerance: Double, limit: Int, judges: [Judge],
-    results: inout [ClassResult], count: () -> Bool, report: ([ClassResult], Int) -> Bool
-  ) -> Bool {
-    let mm = m * m
+    results: inout [ClassResult], proceed: () -> Bool, report: ([ClassResult], Int) -> Void
+  ) {
     let gamma = Matrix(classes, gram.order)
-    let blocks = (0..<classes).map { _ in ConeBlocks(2 * regions, mm) }
-    var previousGap = Double.infinity
+    let blocks = (0..<classes).map { _ in ConeBlocks(2 * regions, m * m) }
+    var previous = Double.infinity
     var slow = 0
-    for iteration in 1...max(1, limit) {
-      if [1, 3, 6, 12, 25, 50, 100].contains(iteration) {
-        guard adapt(beta: beta) else { return false }
+    var iteration = 0
+    while iteration < limit {
+      iteration += 1
+      if [1, 3, 6, 12, 25, 50, 100, 200, 400].contains(iteration) {
+        guard adapt(beta: beta) else { return }
       }
       iterate(beta: beta)
-      let go = count()
-      let isCheck = iteration % 10 == 0 || !go || iteration == limit
-      guard isCheck else { continue }
+      let go = proceed()
+      guard iteration % 10 == 0 || !go || iteration == limit else { continue }
 
       check(beta: beta, judges: judges, gamma: gamma, blocks: blocks, results: &results)
-      let neurons = judges[0].rankSum(results)
-      if !report(results, neurons) { return false }
-      let gap = results.map(\.gap).max()!
-      if gap <= tolerance { return true }
-      if !go { return false }
-      // Leave early where the pace would not do within the iterations that are left.
-      if iteration % 50 == 0 {
-        let pace = gap / previousGap
-        slow = pace > 0.75 ? slow + 1 : 0
-        if slow >= 3 { return false }
-        previousGap = gap
+      report(results, judges[0].rankSum(results))
+      if results.gap <= tolerance || !go { return }
+      // Leave where the gap does not move any more.
+      if iteration % 100 == 0 {
+        slow = results.gap > 0.9 * previous ? slow + 1 : 0
+        if slow >= 3 { return }
+        previous = results.gap
       }
     }
-    return false
   }
 
   private func iterate(beta: Double) {

@@ -233,3 +233,10 @@ struct ClassResult {
 
   var gap: Double { relativeGap(primal: primal, dual: dual) }
 }
+
+extension [ClassResult] {
+  var primal: Double { reduce(0) { $0 + $1.primal } }
+  var dual: Double { reduce(0) { $0 + $1.dual } }
+  /// The gap of all classes together.
+  var gap: Double { relativeGap(primal: primal, dual: dual) }
+}

@@ -56,95 +56,116 @@ package final class PolynomialSolver {
 
   // MARK: Solving
 
-  /// Solves for one β, from `warm` where an earlier solution is at hand.
+  /// The best primal and dual points for one β, before the data have certified them.
+  package struct Point {
+    fileprivate let results: [ClassResult]
+    fileprivate let status: Status
+    package var blocks: [Matrix] { results.map(\.blocks) }
+    package var primal: Double { results.primal }
+    package var dual: Double { results.dual }
+  }
+
+  /// Where a solve begins.
+  package enum Start {
+    case cold
+    /// Z of every class, 2R rows of m × m.
+    case blocks([Matrix])
+    /// What was found before, for this β or another.
+    case point(Point)
+  }
+
+  /// Solves for one β and certifies the solution on the data.
   package func solve(
-    beta: Double, rule: StoppingRule, method: PolynomialMethod = .auto, warm: [Matrix]? = nil,
+    beta: Double, from start: Start = .cold, rule: StoppingRule, method: PolynomialMethod = .auto,
     budget: Budget, trace: (TraceRow) -> Void
   ) -> PolynomialSolution {
-    var results = start(beta: beta, warm: warm)
     var tolerance = 0.5 * rule.gap
+    var point = improve(
+      start, beta: beta, tolerance: tolerance, method: method, budget: budget, trace: trace)
     while true {
-      let status = improve(
-        &results, beta: beta, tolerance: tolerance, method: method, budget: budget, trace: trace)
-      let solution = finish(results, beta: beta, slack: 0.1 * rule.gap, status, budget)
-      if solution.gap <= rule.gap || status != .optimal || tolerance < 0.01 * rule.gap {
-        return solution.gap <= rule.gap ? solution.with(.optimal) : solution
+      let solution = finish(point, beta: beta, slack: 0.1 * rule.gap, budget)
+      if solution.gap <= rule.gap { return solution.with(.optimal) }
+      if point.status != .optimal || tolerance < 1e-3 * rule.gap {
+        return solution.with(point.status == .optimal ? .stalled : point.status)
       }
       // The data say a little less than their Gram matrix promised: go on.
       tolerance *= 0.1
+      point = improve(
+        .point(point), beta: beta, tolerance: tolerance, method: method, budget: budget,
+        trace: trace)
     }
   }
 
-  /// The best points for one β without the pass over the data that certifies them: for the β of a path
-  /// that may not be chosen.
-  package func blocks(
-    beta: Double, rule: StoppingRule, method: PolynomialMethod = .auto, warm: [Matrix]? = nil,
+  /// The best points for one β without the passes over the data that certify them: for the β of a path,
+  /// most of which are not chosen.
+  package func point(
+    beta: Double, from start: Start = .cold, rule: StoppingRule, method: PolynomialMethod = .auto,
     budget: Budget, trace: (TraceRow) -> Void
-  ) -> (blocks: [Matrix], primal: Double, dual: Double) {
-    var results = start(beta: beta, warm: warm)
-    _ = improve(
-      &results, beta: beta, tolerance: 0.5 * rule.gap, method: method, budget: budget, trace: trace)
-    return (
-      results.map(\.blocks), results.reduce(0) { $0 + $1.primal },
-      results.reduce(0) { $0 + $1.dual }
-    )
+  ) -> Point {
+    improve(
+      start, beta: beta, tolerance: 0.5 * rule.gap, method: method, budget: budget, trace: trace)
   }
 
-  private func start(beta: Double, warm: [Matrix]?) -> [ClassResult] {
+  private func initial(_ start: Start, beta: Double) -> [ClassResult] {
     (0..<program.classes).map { c in
-      var result = ClassResult(trivial: c, of: program, beta: beta, judge: judges[0])
-      if let warm {
-        let blocks = Matrix(copying: warm[c])
-        judges[0].makeFeasible(blocks)
-        let primal = judges[0].objective(c, blocks, beta: beta)
-        if primal < result.primal {
-          result.primal = primal
-          result.blocks = blocks
-        }
+      let judge = judges[0]
+      var result = ClassResult(trivial: c, of: program, beta: beta, judge: judge)
+      let blocks: Matrix
+      switch start {
+      case .cold: return result
+      case .blocks(let all):
+        blocks = Matrix(copying: all[c])
+        judge.makeFeasible(blocks)
+      case .point(let point):
+        blocks = point.results[c].blocks
+        let gamma = Matrix(copying: point.results[c].gamma)
+        let dual = judge.dualValue(c, gamma.base, beta: beta)
+        if dual > result.dual { (result.dual, result.gamma) = (dual, gamma) }
+      }
+      let primal = judge.objective(c, blocks, beta: beta)
+      if primal < result.primal {
+        result.primal = primal
+        result.blocks.copy(from: blocks)
       }
       return result
     }
   }
 
-  /// Brings every class's gap to `tolerance`, or says what prevented it.
+  /// Brings the gap to `tolerance`, or says what prevented it.
   private func improve(
-    _ results: inout [ClassResult], beta: Double, tolerance: Double, method: PolynomialMethod,
-    budget: Budget, trace: (TraceRow) -> Void
-  ) -> Status {
-    func row(_ results: [ClassResult], _ neurons: Int) -> TraceRow {
-      TraceRow(
-        iteration: budget.iterations, seconds: budget.seconds,
-        primal: results.reduce(0) { $0 + $1.primal }, dual: results.reduce(0) { $0 + $1.dual },
-        neurons: neurons)
+    _ start: Start, beta: Double, tolerance: Double, method: PolynomialMethod, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> Point {
+    var results = initial(start, beta: beta)
+    func report(_ results: [ClassResult], _ neurons: Int) {
+      trace(
+        TraceRow(
+          iteration: budget.iterations, seconds: budget.seconds, primal: results.primal,
+          dual: results.dual, neurons: neurons))
     }
-    func done() -> Bool { results.allSatisfy { $0.gap <= tolerance } }
-    trace(row(results, judges[0].rankSum(results)))
-    if done() { return .optimal }
-    if let limit = budget.exhausted { return limit }
-
-    if method == .admm || method == .auto && prefersADMM(beta: beta) {
-      let solver = admm ?? ADMM(program)
-      admm = solver
-      solver.start(from: results, beta: beta)
-      _ = solver.solve(
-        beta: beta, tolerance: tolerance, limit: method == .admm ? 100_000 : 600, judges: judges,
-        results: &results,
-        count: {
-          budget.count()
-          return budget.exhausted == nil
-        },
-        report: { results, neurons in
-          trace(row(results, neurons))
-          return budget.exhausted == nil
-        })
-      if done() { return .optimal }
-      if let limit = budget.exhausted { return limit }
-      if method == .admm { return .stalled }
-      admm = nil  // make room
+    report(results, judges[0].rankSum(results))
+    var methods: [PolynomialMethod] = [method]
+    if method == .auto {
+      methods = prefersADMM(beta: beta) ? [.admm, .interiorPoint] : [.interiorPoint]
     }
-    interiorPoint(&results, beta: beta, tolerance: tolerance, budget: budget) { trace(row($0, $1)) }
-    if done() { return .optimal }
-    return budget.exhausted ?? .stalled
+    for candidate in methods where results.gap > tolerance && budget.exhausted == nil {
+      if candidate == .admm {
+        let solver = admm ?? ADMM(program)
+        admm = solver
+        solver.start(from: results, beta: beta)
+        solver.solve(
+          beta: beta, tolerance: tolerance, limit: method == .admm ? .max : 600, judges: judges,
+          results: &results,
+          proceed: {
+            budget.count()
+            return budget.exhausted == nil
+          }, report: report)
+      } else {
+        interiorPoint(&results, beta: beta, tolerance: tolerance, budget: budget, report: report)
+      }
+    }
+    let status: Status = results.gap <= tolerance ? .optimal : budget.exhausted ?? .stalled
+    return Point(results: results, status: status)
   }
 
   /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
@@ -191,8 +212,9 @@ package final class PolynomialSolver {
 
   /// Turns the best points into the program's own variables and judges them on the data.
   private func finish(
-    _ results: [ClassResult], beta: Double, slack: Double, _ status: Status, _ budget: Budget
+    _ point: Point, beta: Double, slack: Double, _ budget: Budget
   ) -> PolynomialSolution {
+    let results = point.results
     let gram = program.gram
     let n = gram.order
     let classes = program.classes
@@ -248,7 +270,7 @@ package final class PolynomialSolver {
     let corner = map.order * map.order - 1
     for block in blocks { for b in 0..<block.rows { regularizer += block[b, corner] } }
     return PolynomialSolution(
-      blocks: blocks, dual: dual, predictions: predictions, status: status,
+      blocks: blocks, dual: dual, predictions: predictions, status: point.status,
       primal: 0.5 * loss + beta * regularizer, dualValue: dualValue, iterations: budget.iterations)
   }
 

@@ -57,8 +57,8 @@ package struct RegularizationPath {
 
   package struct Choice {
     package let beta: Double
-    /// The blocks of the network that was chosen.
-    package let blocks: [Matrix]
+    /// What was found for it.
+    package let point: PolynomialSolver.Point
     package let steps: [Step]
     /// "accuracy" or "loss".
     package let measure: String
@@ -87,24 +87,24 @@ package struct RegularizationPath {
   /// Solves along the path, each β from the solution before, and chooses by the validation data.
   package func choose(
     _ solver: PolynomialSolver, rule: StoppingRule, method: PolynomialMethod, budget: Budget,
-    validation: Validation, warm: [Matrix]?, trace: (TraceRow, Double) -> Void
+    validation: Validation, from start: PolynomialSolver.Start, trace: (TraceRow, Double) -> Void
   ) -> Choice {
-    var best: (beta: Double, blocks: [Matrix], score: Double)?
+    var best: (beta: Double, point: PolynomialSolver.Point, score: Double)?
     var steps: [Step] = []
-    var warm = warm
+    var start = start
     for beta in betas {
-      let point = solver.blocks(
-        beta: beta, rule: rule, method: method, warm: warm, budget: budget
+      let point = solver.point(
+        beta: beta, from: start, rule: rule, method: method, budget: budget
       ) { trace($0, beta) }
-      warm = point.blocks
+      start = .point(point)
       let score = validation.score(solver.predictions(point.blocks, on: validation.data))
       steps.append(Step(beta: beta, primal: point.primal, dual: point.dual, score: score))
-      if best == nil || score > best!.score { best = (beta, point.blocks, score) }
+      if best == nil || score > best!.score { best = (beta, point, score) }
       if budget.exhausted != nil { break }
     }
     let isClassification = validation.targets.labels != nil
     return Choice(
-      beta: best!.beta, blocks: best!.blocks,
+      beta: best!.beta, point: best!.point,
       steps: isClassification
         ? steps
         : steps.map { Step(beta: $0.beta, primal: $0.primal, dual: $0.dual, score: -$0.score) },
