@@ -5,6 +5,9 @@ import Dispatch
 package enum Threads {
   nonisolated(unsafe) package private(set) static var count = 1
 
+  /// Whether `perform` is at work. Written while no other thread runs.
+  nonisolated(unsafe) private static var isPerforming = false
+
   /// Sets the number for the rest of the process.
   package static func use(_ count: Int) {
     self.count = max(1, count)
@@ -12,11 +15,21 @@ package enum Threads {
   }
 
   /// Calls `body(part)` once for each `part` in `0 ..< parts`, on all threads, with BLAS on one thread
-  /// each. Parts must not write to the same memory.
+  /// each. Parts must not write to the same memory. Within a part, `perform` runs on its thread alone.
   package static func perform(_ parts: Int, _ body: (Int) -> Void) {
     guard parts > 0 else { return }
+    // The number of BLAS threads is that of the process: if a part raised it again, the roundings of
+    // the other parts would depend on when.
+    if isPerforming {
+      for part in 0..<parts { body(part) }
+      return
+    }
+    isPerforming = true
     openblas_set_num_threads(1)
-    defer { openblas_set_num_threads(Int32(count)) }
+    defer {
+      openblas_set_num_threads(Int32(count))
+      isPerforming = false
+    }
     let workers = min(count, parts)
     guard workers > 1 else {
       for part in 0..<parts { body(part) }
