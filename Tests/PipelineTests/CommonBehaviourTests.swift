@@ -22,11 +22,16 @@ let toolCalls: [ToolCall] = [
     name: "tensor", arguments: ["slice", "--rows", "0:1"], input: smallDataset, refused: .network),
   ToolCall(name: "tensor", arguments: ["show"], input: smallDataset, writesText: true),
   ToolCall(name: "tensor", arguments: ["rename", "x=y"], input: smallDataset),
-  // ToolCall(name: "cifar-extract", arguments: ["--synthetic", "20"]),
-  // ToolCall(name: "patchify", arguments: [], refused: .network),
-  // ToolCall(name: "solve", arguments: ["--activation", "1,0,0", "--beta", "1"], refused: .images),
-  // ToolCall(name: "recover", arguments: [], refused: .images),
-  // ToolCall(name: "evaluate", arguments: ["--data", "data"], refused: .images, writesText: true),
+  ToolCall(name: "cifar-extract", arguments: ["--synthetic", "20"]),
+  ToolCall(name: "patchify", arguments: ["--size", "2"], input: smallImages, refused: .network),
+  ToolCall(
+    name: "patchify", arguments: ["--size", "2", "--moments"], input: smallImages,
+    refused: .dataset),
+  ToolCall(
+    name: "solve", arguments: ["--activation", "1,0,0", "--beta", "0.1"], input: smallDataset,
+    refused: .images),
+  ToolCall(name: "recover", arguments: [], input: smallSolution, refused: .images),
+  ToolCall(name: "evaluate", arguments: ["--data", "data"], refused: .images, writesText: true),
 ]
 
 private let toolNames = Set(toolCalls.map(\.name)).sorted()
@@ -37,6 +42,31 @@ private let bundleCalls = toolCalls.filter { $0.input != nil }
     kind: .dataset,
     tensors: ["x": Tensor([1.0, 2, 3, 4], shape: [2, 2]), "labels": Tensor([Int32(0), 1])],
     metadata: ["classes": "a,b"])
+}
+
+@Sendable private func smallImages() -> Bundle {
+  Bundle(
+    kind: .images,
+    tensors: [
+      "images": Tensor((0..<32).map { UInt8($0 * 7) }, shape: [2, 1, 4, 4]),
+      "labels": Tensor([Int32(0), 1]), "index": Tensor([Int32(0), 1]),
+    ],
+    metadata: ["classes": "a,b"])
+}
+
+/// One neuron: Z = p pᵀ with p = (1, 0, 1).
+@Sendable private func smallSolution() -> Bundle {
+  let positive = [1.0, 0, 1, 0, 0, 0, 1, 0, 1]
+  return Bundle(
+    kind: .solution,
+    tensors: [
+      "z": Tensor(positive + [Double](repeating: 0, count: 9), shape: [1, 1, 2, 3, 3]),
+      "dual": Tensor([0.0, 0], shape: [2, 1]), "predictions": Tensor([1.0, 9], shape: [2, 1]),
+    ],
+    metadata: [
+      "activation": "1,0,0", "beta": "0.1", "classes": "a,b", "loss": "squared",
+      "status": "optimal", "targets": "-1.0,1.0",
+    ])
 }
 
 extension Run {
