@@ -37,7 +37,7 @@ let package = Package(
     system("CPNG", package: "libpng", apt: "libpng-dev"),
     shared("Tensors", []),
     shared("Command", ["Tensors"]),
-    shared("LinearAlgebra", ["CBLAS", "CLAPACKE"]),
+    shared("LinearAlgebra", ["Tensors", "CBLAS", "CLAPACKE"]),
     shared("Images", ["Tensors", "CPNG"]),
     shared("Patches", ["Tensors", "LinearAlgebra"]),
     shared("Convex", ["Tensors", "LinearAlgebra"]),

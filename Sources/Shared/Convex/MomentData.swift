@@ -75,8 +75,8 @@ package final class MomentData {
   /// Numbers in a row: R · width.
   package var rowLength: Int { regions * width }
 
-  /// Rows that are worked on at a time: about 32 MB of them.
-  package var blockRows: Int { max(16, min(samples, (4 << 20) / rowLength)) }
+  /// Rows that are worked on at a time: about 1,000, and at most 64 MB of them.
+  package var blockRows: Int { max(1, min(samples, 1024, max(16, (8 << 20) / rowLength))) }
 
   /// Fails where a value is not finite; `sum` is any sum over all values, so that the data are
   /// searched only where there is something to find.
@@ -87,40 +87,74 @@ package final class MomentData {
     }
   }
 
-  /// Calls `body(rows, pointer)` for consecutive blocks of rows in double precision. Blocks lie in the
-  /// input itself where it is in double precision already.
+  /// Calls `body(rows, pointer)` for consecutive blocks of rows in double precision, one after the
+  /// other. Blocks lie in the input itself where it is in double precision already.
   package func forEachBlock(_ body: (Range<Int>, UnsafePointer<Double>) -> Void) {
-    let step = blockRows
-    var scratch: Matrix?
-    for start in stride(from: 0, to: samples, by: step) {
-      let range = start..<min(samples, start + step)
-      if case .moments(let tensor) = source, tensor.type == .f64 {
-        tensor.withElements(of: Double.self) {
-          body(range, $0.baseAddress! + start * rowLength)
-        }
-        continue
+    let scratch = isDirect ? Matrix(0, 0) : Matrix(blockRows, rowLength)
+    for range in blocks(of: 0..<samples) {
+      if isDirect {
+        body(range, block(range, scratch: scratch))
+      } else {
+        fill(range, into: scratch.base)
+        body(range, scratch.base)
       }
-      let buffer = scratch ?? Matrix(step, rowLength)
-      scratch = buffer
-      fill(range, into: buffer.base)
-      body(range, buffer.base)
     }
   }
 
-  /// The rows `range` in double precision.
-  package func fill(_ range: Range<Int>, into target: UnsafeMutablePointer<Double>) {
-    let length = rowLength
-    Threads.split(range.count, grain: 8) { part in
-      switch self.source {
-      case .moments(let tensor):
-        let first = (range.lowerBound + part.lowerBound) * length
-        tensor.copyDoubles(
-          first..<first + part.count * length, into: target + part.lowerBound * length)
-      case .patches(let tensor, let members):
-        self.average(
-          tensor, members, range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound,
-          into: target + part.lowerBound * length)
+  /// Splits the rows into one part a worker and calls `body(worker, rows, pointer)` for the blocks of
+  /// every part, all parts at once.
+  package func forEachBlock(
+    workers: Int, _ body: (_ worker: Int, Range<Int>, UnsafePointer<Double>) -> Void
+  ) {
+    Threads.perform(workers) { worker in
+      let part = self.samples * worker / workers..<self.samples * (worker + 1) / workers
+      let scratch = self.isDirect ? Matrix(0, 0) : Matrix(self.blockRows, self.rowLength)
+      for range in self.blocks(of: part) {
+        body(worker, range, self.block(range, scratch: scratch))
       }
+    }
+  }
+
+  private func blocks(of range: Range<Int>) -> [Range<Int>] {
+    let step = blockRows
+    return stride(from: range.lowerBound, to: range.upperBound, by: step).map {
+      $0..<min(range.upperBound, $0 + step)
+    }
+  }
+
+  /// Whether the rows can be used where they are.
+  private var isDirect: Bool {
+    if case .moments(let tensor) = source { tensor.type == .f64 } else { false }
+  }
+
+  /// The rows `range`, where they are or in `scratch`. Runs on the calling thread.
+  private func block(_ range: Range<Int>, scratch: Matrix) -> UnsafePointer<Double> {
+    if case .moments(let tensor) = source, tensor.type == .f64 {
+      // The tensor lives as long as its owner, so the pointer may leave the closure.
+      return tensor.withElements(of: Double.self) {
+        $0.baseAddress! + range.lowerBound * rowLength
+      }
+    }
+    fillAlone(range, into: scratch.base)
+    return UnsafePointer(scratch.base)
+  }
+
+  /// The rows `range` in double precision, on all threads.
+  package func fill(_ range: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    Threads.split(range.count, grain: 8) { part in
+      let start = range.lowerBound
+      self.fillAlone(
+        start + part.lowerBound..<start + part.upperBound,
+        into: target + part.lowerBound * self.rowLength)
+    }
+  }
+
+  private func fillAlone(_ range: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    switch source {
+    case .moments(let tensor):
+      tensor.copyDoubles(
+        range.lowerBound * rowLength..<range.upperBound * rowLength, into: target)
+    case .patches(let tensor, let members): average(tensor, members, range, into: target)
     }
   }
 

@@ -1,3 +1,6 @@
+import Glibc
+import Tensors
+
 /// A dense row-major matrix of doubles in memory of its own.
 ///
 /// A reference type: solvers fill the same matrices again and again, and nothing is copied that is
@@ -11,9 +14,12 @@ package final class Matrix: @unchecked Sendable {
   package init(_ rows: Int, _ columns: Int) {
     self.rows = rows
     self.columns = columns
-    base = .allocate(capacity: max(1, rows * columns))
-    adviseLargePages(base, rows * columns * MemoryLayout<Double>.stride)
-    base.initialize(repeating: 0, count: max(1, rows * columns))
+    // Fresh pages are zero already: calloc does not touch them once more.
+    guard let memory = calloc(max(1, rows * columns), MemoryLayout<Double>.stride) else {
+      fatalError("no memory for a \(rows) x \(columns) matrix")
+    }
+    adviseLargePages(memory, rows * columns * MemoryLayout<Double>.stride)
+    base = memory.assumingMemoryBound(to: Double.self)
   }
 
   /// A copy of `values`, row-major.
@@ -36,7 +42,7 @@ package final class Matrix: @unchecked Sendable {
     return result
   }
 
-  deinit { base.deallocate() }
+  deinit { free(base) }
 
   package var count: Int { rows * columns }
 

@@ -99,7 +99,9 @@ package final class BundleReader {
   /// Reads the next tensor.
   package func readTensor() throws -> Tensor {
     let entry = entries[index]
-    let bytes = try input.readBytes(entry.range.count)
+    let bytes =
+      try input.mapBytes(entry.range.count, alignment: entry.type.size)
+      ?? input.readBytes(entry.range.count)
     guard bytes.count == entry.range.count else { throw truncated(entry, at: bytes.count) }
     index += 1
     return Tensor(type: entry.type, shape: entry.shape, bytes: bytes)

@@ -76,6 +76,20 @@ package final class Input {
     return bytes
   }
 
+  /// The next `count` bytes by mapping them, where the input is a regular file that has them and they
+  /// are aligned for elements of `alignment` bytes; else `nil`, and nothing is read.
+  func mapBytes(_ count: Int, alignment: Int) -> Bytes? {
+    var status = stat()
+    let position = Int(lseek(descriptor, 0, SEEK_CUR))
+    guard count >= 1 << 20, position >= 0, position % alignment == 0,
+      fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      Int(status.st_size) - position >= count,
+      let bytes = Bytes(mapping: descriptor, at: position, count: count)
+    else { return nil }
+    lseek(descriptor, off_t(count), SEEK_CUR)
+    return bytes
+  }
+
   /// Passes over `count` bytes; returns how many there were. A regular file is not read for it.
   package func skip(_ count: Int) throws -> Int {
     var status = stat()

@@ -5,21 +5,43 @@ import Glibc
 package final class Bytes: @unchecked Sendable {
   package private(set) var base: UnsafeMutableRawPointer
   package private(set) var count: Int
+  /// Where the bytes are those of a file: the pages that are mapped.
+  private let mapping: (base: UnsafeMutableRawPointer, count: Int)?
+
+  /// The bytes of a file at `offset`, copied only where they are written to; `nil` where the system
+  /// maps none.
+  init?(mapping descriptor: Int32, at offset: Int, count: Int) {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let start = offset / page * page
+    let length = offset - start + count
+    guard
+      let mapped = mmap(
+        nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, descriptor, off_t(start)),
+      mapped != MAP_FAILED
+    else { return nil }
+    mapping = (mapped, length)
+    base = mapped + (offset - start)
+    self.count = count
+  }
 
   /// `count` bytes, all zero.
   package init(zeroed count: Int) {
     guard let memory = calloc(max(count, 1), 1) else {
       fatalError("no memory for \(count) bytes")
     }
+    mapping = nil
     base = memory
     self.count = count
+    adviseLargePages(base, count)
   }
 
   /// `count` bytes of whatever stood there.
   package init(uninitialized count: Int) {
     guard let memory = malloc(max(count, 1)) else { fatalError("no memory for \(count) bytes") }
+    mapping = nil
     base = memory
     self.count = count
+    adviseLargePages(base, count)
   }
 
   /// The bytes, alive for as long as `body` runs: `base` alone does not keep its owner.
@@ -30,22 +52,28 @@ package final class Bytes: @unchecked Sendable {
   }
 
   package func resize(to count: Int) {
+    precondition(mapping == nil, "mapped bytes do not change their size")
     guard let memory = realloc(base, max(count, 1)) else {
       fatalError("no memory for \(count) bytes")
     }
     base = memory
     self.count = count
+    adviseLargePages(base, count)
   }
 
   /// `resize` that says whether there was the memory, where more depends on the user's data.
   func grow(to count: Int) -> Bool {
+    precondition(mapping == nil, "mapped bytes do not change their size")
     guard let memory = realloc(base, max(count, 1)) else { return false }
     base = memory
     self.count = count
+    adviseLargePages(base, count)
     return true
   }
 
-  deinit { free(base) }
+  deinit {
+    if let mapping { munmap(mapping.base, mapping.count) } else { free(base) }
+  }
 }
 
 /// A dense row-major array of one element type. Its elements are shared by copies of the value; fill

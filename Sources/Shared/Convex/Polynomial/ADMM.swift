@@ -293,7 +293,11 @@ final class ADMM {
     let eta = Matrix(classes, n)
     for c in 0..<classes { gram.basis.project(white.row(c), into: eta.row(c)) }
     gram.multiply(eta.base, count: classes, into: gamma.base)
-    for i in 0..<classes * n { gamma.base[i] = gram.correlations.base[i] - gamma.base[i] }
+    // γ = R − Gη, so G⁻¹γ is the least-squares solution less η.
+    for i in 0..<classes * n {
+      gamma.base[i] = gram.correlations.base[i] - gamma.base[i]
+      eta.base[i] = gram.leastSquares.base[i] - eta.base[i]
+    }
     var judged = [(primal: Double, dual: Double)](
       repeating: (.infinity, -.infinity), count: classes)
     judged.withUnsafeMutableBufferPointer { judged in
@@ -308,7 +312,8 @@ final class ADMM {
           }
           judge.makeFeasible(blocks[c])
           judged[c].primal = judge.objective(c, blocks[c], beta: beta)
-          judged[c].dual = judge.dualValue(c, gamma.row(c), beta: beta)
+          judged[c].dual = judge.dualValue(
+            c, gamma.row(c), solved: eta.row(c), beta: beta)
         }
       }
     }

@@ -138,20 +138,16 @@ package final class FeatureMap {
     }
   }
 
-  /// Whitened features of a block of rows: rows × Q.
+  /// Whitened features of a block of rows (rows × Q), on the calling thread; `scratch` is of `whiten`.
   package func whitenedFeatures(
     _ count: Int, _ rows: UnsafePointer<Double>, rowLength: Int,
-    into target: UnsafeMutablePointer<Double>
+    into target: UnsafeMutablePointer<Double>, scratch: Matrix
   ) {
     let width = self.count
-    Threads.split(count, grain: 8) { part in
-      let scratch = self.whiten.makeScratch()
-      for i in part {
-        self.features(rows + i * rowLength, into: target + i * width)
-        self.whiten.apply(
-          self.regions, target + i * width, target + i * width, scratch: scratch)
-      }
+    for i in 0..<count {
+      features(rows + i * rowLength, into: target + i * width)
     }
+    whiten.apply(count * regions, target, target, scratch: scratch)
   }
 
   /// The adjoint of `features`: for packed H_r (Q numbers), the weights on a row of moments, and the

@@ -68,9 +68,10 @@ final class GramSystem {
   ) throws -> Parts {
     let n = data.samples
     let features = Matrix(n, map.count)
-    data.forEachBlock { range, rows in
+    data.forEachBlock(workers: min(n, Threads.count)) { _, range, rows in
       map.whitenedFeatures(
-        range.count, rows, rowLength: data.rowLength, into: features.row(range.lowerBound))
+        range.count, rows, rowLength: data.rowLength, into: features.row(range.lowerBound),
+        scratch: map.whiten.makeScratch())
     }
     let kernel = Matrix(n, n)
     syrkRowsUpper(n, map.count, features.base, kernel.base)
@@ -110,19 +111,39 @@ final class GramSystem {
   ) throws -> Parts {
     let width = map.count
     let classes = targets.columns
-    let gram = Matrix(width, width)
-    let right = Matrix(classes, width)
-    let block = Matrix(data.blockRows, width)
-    data.forEachBlock { range, rows in
-      map.whitenedFeatures(range.count, rows, rowLength: data.rowLength, into: block.base)
-      syrkUpper(width, range.count, block.base, beta: 1, gram.base)
+    // Each worker sums its own part of the samples: no waiting for one another. As the sums take
+    // memory, there are few; with many threads these work inside BLAS.
+    let workers = Threads.count <= 3 ? Threads.count : 1
+    let grams = (0..<workers).map { _ in Matrix(width, width) }
+    let rights = (0..<workers).map { _ in Matrix(classes, width) }
+    let features = (0..<workers).map { _ in Matrix(data.blockRows, width) }
+    let scratch = (0..<workers).map { _ in map.whiten.makeScratch() }
+    func add(_ worker: Int, _ range: Range<Int>, _ rows: UnsafePointer<Double>) {
+      let block = features[worker]
+      map.whitenedFeatures(
+        range.count, rows, rowLength: data.rowLength, into: block.base, scratch: scratch[worker])
+      syrkUpper(width, range.count, block.base, beta: 1, grams[worker].base)
       let y = targets.row(range.lowerBound)
       if classes == 1 {
-        gemv(range.count, width, block.base, .transposed, y, beta: 1, right.base)
+        gemv(range.count, width, block.base, .transposed, y, beta: 1, rights[worker].base)
       } else {
-        gemm(classes, width, range.count, y, .transposed, block.base, .plain, beta: 1, right.base)
+        gemm(
+          classes, width, range.count, y, .transposed, block.base, .plain, beta: 1,
+          rights[worker].base)
       }
-      progress("Gram matrix, sample \(range.upperBound) of \(data.samples)")
+      if worker == 0 {
+        progress("Gram matrix, \(100 * range.upperBound * workers / data.samples) % of the samples")
+      }
+    }
+    if workers > 1 {
+      data.forEachBlock(workers: workers, add)
+    } else {
+      data.forEachBlock { add(0, $0, $1) }
+    }
+    let (gram, right) = (grams[0], rights[0])
+    for worker in 1..<max(1, workers) {
+      axpy(gram.count, 1, grams[worker].base, gram.base)
+      axpy(right.count, 1, rights[worker].base, right.base)
     }
     guard gram.isFinite else { throw notFinite(data) }
     gram.mirrorUpper()
@@ -270,6 +291,16 @@ final class GramSystem {
   enum Inverse {
     case lower(Matrix)
     case diagonal([Double])
+
+    /// y = G⁻¹ x.
+    func multiply(
+      _ order: Int, _ x: UnsafePointer<Double>, into y: UnsafeMutablePointer<Double>
+    ) {
+      switch self {
+      case .lower(let inverse): symvLower(order, inverse.base, x, y)
+      case .diagonal(let values): for i in 0..<order { y[i] = values[i] * x[i] }
+      }
+    }
 
     /// Lower triangle of `target` += G⁻¹.
     func add(to target: Matrix, order: Int) {

@@ -66,6 +66,7 @@ final class InteriorPoint {
     let gamma = Matrix(1, n)
     let trial = Matrix(1, n)
     let eta = Matrix(1, n)
+    let solved = Matrix(1, n)
     let packed = Matrix(1, program.map.count)
     let step = Matrix(1, n)
     var rho = [Double](repeating: 0, count: blocks)
@@ -77,8 +78,11 @@ final class InteriorPoint {
     for _ in 0..<80 {
       // Judge the iterate: γ is dual feasible by S ⪰ 0, up to rounding that `dualValue` sees to.
       let before = result.gap
+      inverse.multiply(n, gamma.base, into: solved.base)
+      // η = G⁻¹(R − γ)
+      for i in 0..<n { eta.base[i] = gram.leastSquares[cls, i] - solved.base[i] }
       trial.base.update(from: gamma.base, count: n)
-      let dual = judge.dualValue(cls, trial.base, beta: beta)
+      let dual = judge.dualValue(cls, trial.base, solved: solved.base, beta: beta)
       if dual > result.dual {
         result.dual = dual
         result.gamma.copy(from: trial)
@@ -101,11 +105,6 @@ final class InteriorPoint {
       guard mu > 0, mu.isFinite, scalings() else { return }
       guard system.factor(w, wjw, inverse) else { return }
 
-      // η = G⁻¹(R − γ)
-      eta.base.update(from: gamma.base, count: n)
-      gram.solve(eta.base)
-      for i in 0..<n { eta.base[i] = gram.leastSquares[cls, i] - eta.base[i] }
-
       // Predictor: Z S = 0.
       for i in 0..<blocks * mm { right.base[i] = -z.base[i] }
       direction(eta.base, packed.base, step.base, &stepRho)
@@ -124,7 +123,7 @@ final class InteriorPoint {
         correct(i, target: sigma * mu)
       }
       direction(eta.base, packed.base, step.base, &stepRho)
-      let length = min(1, 0.95 * stepLength())
+      let length = min(1, 0.98 * stepLength())
       guard length > 1e-8, length.isFinite else { return }
       axpy(n, length, step.base, gamma.base)
       for i in 0..<blocks { rho[i] += length * stepRho[i] }
@@ -134,7 +133,8 @@ final class InteriorPoint {
     }
   }
 
-  /// Z = z₀ I in raw coordinates, z₀ half the nuclear norm of the least-squares solution over its size.
+  /// Z = z₀ I in raw coordinates, z₀ half the nuclear norm of the least-squares solution over its size,
+  /// or less where β is so large that the norm must be smaller.
   private func start(_ cls: Int, beta: Double) {
     program.gram.basis.expand(program.gram.leastSquares.row(cls), into: g.base)
     var nuclear = 0.0
@@ -144,7 +144,8 @@ final class InteriorPoint {
       _ = small.decompose(b.base, vectors: false)
       for i in 0..<m { nuclear += abs(small.values[i]) }
     }
-    let size = 0.5 * nuclear / Double(m * regions)
+    let limit = 0.1 * program.gram.squares[cls] / beta
+    let size = min(0.5 * nuclear, limit) / Double(m * regions)
     let identity = Matrix.identity(m)
     program.map.whitenVariable.apply(full: identity.base, a.base, scratch: b.base)
     for i in 0..<blocks {

@@ -166,22 +166,28 @@ final class Judge {
     return largest
   }
 
-  /// Scales γ of class `c` into the dual feasible set and returns its value
+  /// Scales γ of class `c`, and with it `solved` = G⁻¹γ, into the dual feasible set and returns its
+  /// value
   ///
   ///     D = ½ yᵀy − ½ (R − γ)ᵀ G⁻¹ (R − γ),
   ///
   /// which is ν_LS + F G⁻¹ γ as the dual point: only γ is scaled, not the residual, so that a tiny β
   /// does not throw the value away.
-  func dualValue(_ c: Int, _ gamma: UnsafeMutablePointer<Double>, beta: Double) -> Double {
+  func dualValue(
+    _ c: Int, _ gamma: UnsafeMutablePointer<Double>, solved: UnsafeMutablePointer<Double>,
+    beta: Double
+  ) -> Double {
     let n = program.gram.order
     let largest = constraint(gamma)
     guard largest < .infinity else { return -.infinity }
-    if largest > beta { scale(n, beta / largest, gamma) }
-    let correlations = program.gram.correlations.row(c)
-    for i in 0..<n { eta.base[i] = correlations[i] - gamma[i] }
-    image.base.update(from: eta.base, count: n)
-    program.gram.solve(image.base)
-    return 0.5 * program.gram.squares[c] - 0.5 * dot(n, eta.base, image.base)
+    if largest > beta {
+      scale(n, beta / largest, gamma)
+      scale(n, beta / largest, solved)
+    }
+    let leastSquares = program.gram.leastSquares.row(c)
+    let fit = dot(n, program.gram.correlations.row(c), leastSquares)
+    return 0.5 * (program.gram.squares[c] - fit) + dot(n, gamma, leastSquares)
+      - 0.5 * dot(n, gamma, solved)
   }
 
   /// Eigenvalues of the blocks above `tolerance` times the largest: as many neurons they stand for.
@@ -228,7 +234,9 @@ struct ClassResult {
     // span may stay whole, which `dualValue` sees to.
     gamma = Matrix(1, n)
     gamma.base.update(from: program.gram.correlations.row(c), count: n)
-    dual = judge.dualValue(c, gamma.base, beta: beta)
+    let solved = Matrix(1, n)
+    solved.base.update(from: program.gram.leastSquares.row(c), count: n)
+    dual = judge.dualValue(c, gamma.base, solved: solved.base, beta: beta)
   }
 
   var gap: Double { relativeGap(primal: primal, dual: dual) }

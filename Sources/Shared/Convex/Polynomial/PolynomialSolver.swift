@@ -79,7 +79,7 @@ package final class PolynomialSolver {
     beta: Double, from start: Start = .cold, rule: StoppingRule, method: PolynomialMethod = .auto,
     budget: Budget, trace: (TraceRow) -> Void
   ) -> PolynomialSolution {
-    var tolerance = 0.5 * rule.gap
+    var tolerance = 0.8 * rule.gap
     var point = improve(
       start, beta: beta, tolerance: tolerance, method: method, budget: budget, trace: trace)
     while true {
@@ -103,7 +103,7 @@ package final class PolynomialSolver {
     budget: Budget, trace: (TraceRow) -> Void
   ) -> Point {
     improve(
-      start, beta: beta, tolerance: 0.5 * rule.gap, method: method, budget: budget, trace: trace)
+      start, beta: beta, tolerance: 0.8 * rule.gap, method: method, budget: budget, trace: trace)
   }
 
   private func initial(_ start: Start, beta: Double) -> [ClassResult] {
@@ -119,7 +119,9 @@ package final class PolynomialSolver {
       case .point(let point):
         blocks = point.results[c].blocks
         let gamma = Matrix(copying: point.results[c].gamma)
-        let dual = judge.dualValue(c, gamma.base, beta: beta)
+        let solved = Matrix(copying: gamma)
+        program.gram.solve(solved.base)
+        let dual = judge.dualValue(c, gamma.base, solved: solved.base, beta: beta)
         if dual > result.dual { (result.dual, result.gamma) = (dual, gamma) }
       }
       let primal = judge.objective(c, blocks, beta: beta)
@@ -171,8 +173,8 @@ package final class PolynomialSolver {
   /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
   /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
   private func prefersADMM(beta: Double) -> Bool {
-    program.gram.order > 2_000 && program.classes > 2 && program.gram.basis.explicit == nil
-      && beta > 1e-7 * betaMax
+    program.gram.order > 1_000 && program.classes > 2 && program.gram.basis.explicit == nil
+      && beta > 1e-6 * betaMax
   }
 
   private func interiorPoint(

@@ -2,7 +2,7 @@ import Glibc
 
 /// Asks for large pages behind a big allocation: filling it then costs a five-hundredth of the page
 /// faults. Where the system has none, nothing changes.
-func adviseLargePages(_ base: UnsafeMutableRawPointer, _ count: Int) {
+package func adviseLargePages(_ base: UnsafeMutableRawPointer, _ count: Int) {
   let page = 2 << 20
   guard count >= 2 * page else { return }
   let start = (Int(bitPattern: base) + page - 1) / page * page
