@@ -32,6 +32,9 @@ final class ADMM {
   private let solvedJ: Matrix
   private let schur: Matrix
   private var rho = 0.0
+  /// Whether the factor is that of `rho`.
+  private var isFactored = false
+  private var previousBeta = 0.0
 
   // Per class: the two signs of all regions, one after the other (C × 2Q).
   private let z, multiplier: Matrix
@@ -103,7 +106,15 @@ final class ADMM {
   /// Goes on from where the last β was left; else starts from blocks that another method or run found,
   /// or from the least-squares solution split by sign.
   func start(from results: [ClassResult], beta: Double) {
-    if rho > 0 { return }
+    defer { previousBeta = beta }
+    if rho > 0 {
+      // The slacks ρΛ shrink with β, and so does ρ: Λ stays.
+      if beta != previousBeta {
+        rho *= beta / previousBeta
+        isFactored = false
+      }
+      return
+    }
     multiplier.fill(0)
     let cold = results.allSatisfy { result in
       (0..<result.blocks.count).allSatisfy { result.blocks.base[$0] == 0 }
@@ -147,10 +158,10 @@ final class ADMM {
     // A class that has next to nothing must not set the scale of the others.
     let corners = (0..<classes).map(corner)
     let floor = 1e-6 * corners.max()!
-    guard floor > 0 else { return rho > 0 || factor(beta) }
+    guard floor > 0 else { return isFactored || factor(rho > 0 ? rho : beta) }
     let logarithm = corners.reduce(0) { $0 + log(max($1, floor)) } / Double(classes)
     let wanted = kappa * beta / exp(logarithm)
-    if rho > 0, wanted < 1.5 * rho, wanted > 0.67 * rho { return true }
+    if isFactored, wanted < 1.5 * rho, wanted > 0.67 * rho { return true }
     if rho > 0 { scale(multiplier.count, rho / wanted, multiplier.base) }
     return factor(wanted)
   }
@@ -160,7 +171,8 @@ final class ADMM {
     // A ← G + ρ/2 in the lower triangle.
     matrix.mirrorUpper()
     for i in 0..<width { matrix[i, i] = diagonal[i] + 0.5 * rho }
-    guard choleskyLower(width, matrix.base) else { return false }
+    isFactored = choleskyLower(width, matrix.base)
+    guard isFactored else { return false }
     solvedJ.fill(0)
     for r in 0..<regions { for p in 0..<q { solvedJ[r, r * q + p] = j[p] } }
     choleskySolve(width, matrix.base, solvedJ.base, count: regions)
