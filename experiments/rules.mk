@@ -61,7 +61,7 @@ solve/first-2000/f4s4/path := $(NEAR_RELU) --beta 1e-2 --path 8 --gap 1e-4
 extract/synthetic/train := --synthetic 3000
 extract/synthetic/test := --synthetic 1000 --split test
 patchify/synthetic/f4s4 := --size 4 --stride 4
-solve/synthetic/f4s4/beta-1e-2 := $(NEAR_RELU) --beta 1e-2 --gap 1e-4
+solve/synthetic/f4s4/beta-1e-1 := $(NEAR_RELU) --beta 1e-1 --gap 1e-4
 
 EXPERIMENTS := cifar-2 paper-table cifar-10 cifar-10-regions cifar-10-best paper-ten-classes
 runs/cifar-2 := $(addprefix cifar-2/f4s4/,beta-1 beta-1e-2 beta-1e-6)
@@ -70,7 +70,7 @@ runs/cifar-10 := cifar-10/f4s4/beta-1e-2
 runs/cifar-10-regions := held-out/regions/path cifar-10/regions/refit
 runs/cifar-10-best := held-out/best/path cifar-10/best/refit
 runs/paper-ten-classes := first-2000/f4s4/path
-runs/demo := $(if $(CIFAR),cifar-2/f4s4/beta-1e-2 cifar-10/f4s4/beta-1e-2,synthetic/f4s4/beta-1e-2)
+runs/demo := $(if $(CIFAR),cifar-2/f4s4/beta-1e-2 cifar-10/f4s4/beta-1e-2,synthetic/f4s4/beta-1e-1)
 
 demo: ## the main job, on CIFAR-10 where it is found, else on synthetic images
 cifar-2: ## airplanes against automobiles, three values of beta
@@ -91,7 +91,7 @@ reproduce: $(EXPERIMENTS) ## all of these: minutes, and some 10 GB in build/
 
 .PHONY: results
 results: reproduce ## all of these, and docs/results.md from their reports
-	experiments/results > build/results.md
+	experiments/results $(CIFAR) > build/results.md
 	mv build/results.md docs/results.md
 
 # $(call step,PRODUCT,COMMAND,INPUTS): COMMAND -o PRODUCT makes PRODUCT, and makes it again when COMMAND
