@@ -209,7 +209,7 @@ package final class PolynomialSolver {
   /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
   /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
   private func prefersADMM(beta: Double) -> Bool {
-    program.gram.order > 1_000 && program.classes > 2 && program.gram.basis.explicit == nil
+    program.gram.order > 1_000 && program.classes > 2 && program.map.count <= 16_000
       && beta > 1e-6 * betaMax
   }
 
