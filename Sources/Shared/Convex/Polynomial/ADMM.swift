@@ -255,7 +255,8 @@ final class ADMM {
   private func project(_ source: Matrix, into target: Matrix, keepingMultipliers: Bool) {
     let total = classes * 2 * regions
     let packing = program.map.packing
-    Threads.split(total, grain: 1) { part in
+    // Small decompositions are over before another thread wakes up.
+    Threads.split(total, grain: max(1, 500_000 / (m * m * m))) { part in
       let eigen = SymmetricEigensolver(order: self.m)
       let full = Matrix(self.m, self.m)
       let scaled = Matrix(self.m, self.m)
