@@ -82,25 +82,9 @@ final class ADMM {
   /// G in raw coordinates from G in whitened ones: the congruence on its rows, then on its columns.
   private static func unwhitenGram(_ gram: Matrix, _ map: FeatureMap) {
     map.unwhiten.applyInParallel(gram.rows * map.regions, gram.base)
-    transposeInPlace(gram)
+    gram.transpose()
     map.unwhiten.applyInParallel(gram.rows * map.regions, gram.base)
     gram.symmetrize()
-  }
-
-  private static func transposeInPlace(_ a: Matrix) {
-    let n = a.rows
-    let block = 32
-    for i0 in stride(from: 0, to: n, by: block) {
-      for j0 in stride(from: i0, to: n, by: block) {
-        for i in i0..<min(n, i0 + block) {
-          for j in max(i + 1, j0)..<max(max(i + 1, j0), min(n, j0 + block)) {
-            let kept = a.base[i * n + j]
-            a.base[i * n + j] = a.base[j * n + i]
-            a.base[j * n + i] = kept
-          }
-        }
-      }
-    }
   }
 
   /// Goes on from where the last β was left; else starts from blocks that another method or run found,
