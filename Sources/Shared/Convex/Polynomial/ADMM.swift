@@ -137,13 +137,14 @@ final class ADMM {
     return sum
   }
 
-  /// Sets ρ = κ β / geometric mean of the classes' z₄, and factors. Λ keeps ρ Λ.
+  /// Sets ρ = κ β / geometric mean of the classes' z₄, and factors; ρ Λ stays what it is.
   private func adapt(beta: Double) -> Bool {
     // A class that has next to nothing must not set the scale of the others.
     let corners = (0..<classes).map(corner)
     let floor = 1e-6 * corners.max()!
     guard floor > 0 else { return isFactored || factor(rho > 0 ? rho : beta) }
-    let logarithm = corners.reduce(0) { $0 + log(max($1, floor)) } / Double(classes)
+    let counted = corners.filter { $0 > floor }
+    let logarithm = counted.reduce(0) { $0 + log($1) } / Double(counted.count)
     let wanted = kappa * beta / exp(logarithm)
     if isFactored, wanted < 1.5 * rho, wanted > 0.67 * rho { return true }
     if rho > 0 { scale(multiplier.count, rho / wanted, multiplier.base) }

@@ -231,6 +231,7 @@ package final class PolynomialSolver {
     func work(_ worker: Int) {
       let solver = InteriorPoint(program, judge: judges[worker], inverse: inverse)
       for index in stride(from: worker, to: open.count, by: workers) {
+        if lock.locked({ budget.exhausted != nil }) { return }
         let c = open[index]
         var result = lock.locked { shared[c] }
         solver.solve(c, beta: beta, tolerance: tolerance, result: &result) { current, rank in
