@@ -6,11 +6,14 @@ let settings: [SwiftSetting] = [
   .treatAllWarnings(as: .error)
 ]
 
-/// The library, lowest module first: a module sees only what it names here.
+/// The library, lowest module first: a module sees only what it names here. Its internals are open to
+/// tests in release builds too, so that the build that is installed is the one that is tested.
 func shared(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(
     name: name, dependencies: dependencies, path: "Sources/Shared/\(name)",
-    swiftSettings: settings)
+    swiftSettings: settings + [
+      .unsafeFlags(["-enable-testing"], .when(configuration: .release))
+    ])
 }
 
 func system(_ name: String, package: String, apt: String) -> Target {

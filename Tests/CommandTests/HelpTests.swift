@@ -1,8 +1,7 @@
+import Command
 import Foundation
+import Tensors
 import Testing
-
-@testable import Command
-@testable import Tensors
 
 @Test func helpNamesEveryOptionOnce() {
   let lines = sample.help.split(separator: "\n", omittingEmptySubsequences: false)

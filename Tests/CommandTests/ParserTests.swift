@@ -1,7 +1,6 @@
+import Command
+import Tensors
 import Testing
-
-@testable import Command
-@testable import Tensors
 
 enum Shade: String, CaseIterable { case light, dark }
 

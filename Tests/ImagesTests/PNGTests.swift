@@ -1,8 +1,7 @@
 import Foundation
+import Images
 import Tensors
 import Testing
-
-@testable import Images
 
 @Suite struct PNGTests {
   static func pattern(width: Int, height: Int, channels: Int) -> Picture {

@@ -1,7 +1,6 @@
+import Images
 import Tensors
 import Testing
-
-@testable import Images
 
 @Suite struct SelectorTests {
   private let known = ["a", "b", "c"]

@@ -1,7 +1,6 @@
+import Images
 import Tensors
 import Testing
-
-@testable import Images
 
 /// A set of `count` images with values that differ.
 func someImages(_ count: Int, _ shape: ImageShape, classes: [String] = ["a", "b"]) -> ImageSet {

@@ -1,6 +1,5 @@
+import Tensors
 import Testing
-
-@testable import Tensors
 
 @Test func statisticsOfEachKindOfNumber() {
   let mixed = Statistics(of: Tensor([1, .nan, -3, .infinity, -.infinity, 0.1]))
@@ -74,7 +73,8 @@ import Testing
     tensor.forEachText(0..<tensor.count) { result.append($0) }
     return result
   }
-  #expect(texts(Tensor([0.1, -1e300, Double.leastNonzeroMagnitude])) == ["0.1", "-1e+300", "5e-324"])
+  #expect(
+    texts(Tensor([0.1, -1e300, Double.leastNonzeroMagnitude])) == ["0.1", "-1e+300", "5e-324"])
   #expect(texts(Tensor([Float(0.1)])) == ["0.1"])
   #expect(texts(Tensor([UInt64.max])) == ["18446744073709551615"])
   #expect(texts(Tensor([Truth(byte: 2), Truth(byte: 0)])) == ["1", "0"])

@@ -1,6 +1,5 @@
+import Tensors
 import Testing
-
-@testable import Tensors
 
 private func records(_ text: String) throws -> [[String]] {
   try records(bytes: Array(text.utf8)).map(\.fields)

@@ -1,6 +1,5 @@
+import Tensors
 import Testing
-
-@testable import Tensors
 
 private func message(_ body: () throws -> Void) -> String? {
   do {

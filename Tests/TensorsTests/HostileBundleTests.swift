@@ -1,6 +1,5 @@
+import Tensors
 import Testing
-
-@testable import Tensors
 
 private let entry = #""a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}"#
 

@@ -1,6 +1,5 @@
+import Tensors
 import Testing
-
-@testable import Tensors
 
 private func file(_ dictionary: String, version: UInt8 = 1, _ data: [UInt8] = []) -> [UInt8] {
   let count = dictionary.utf8.count

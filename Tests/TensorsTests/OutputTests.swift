@@ -1,7 +1,6 @@
 import Foundation
+import Tensors
 import Testing
-
-@testable import Tensors
 
 /// A directory that goes when its owner goes.
 private final class Folder {

@@ -1,6 +1,5 @@
+import Tensors
 import Testing
-
-@testable import Tensors
 
 /// A tensor of each type with values at the ends of its range.
 private let everyType: [String: Tensor] = [

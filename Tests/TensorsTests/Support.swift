@@ -1,6 +1,5 @@
 import Foundation
-
-@testable import Tensors
+import Tensors
 
 typealias Bundle = Tensors.Bundle
 

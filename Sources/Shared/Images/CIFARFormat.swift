@@ -11,13 +11,13 @@ package enum CIFARFormat: String, CaseIterable, Sendable {
   static let shape = ImageShape(channels: 3, height: 32, width: 32)
 
   /// How many classes each of a record's label bytes can name, in their order.
-  var labelCounts: [Int] { self == .cifar10 ? [10] : [20, 100] }
+  package var labelCounts: [Int] { self == .cifar10 ? [10] : [20, 100] }
 
   /// Which of the label bytes is the class.
-  var labelByte: Int { self == .cifar100 ? 1 : 0 }
+  package var labelByte: Int { self == .cifar100 ? 1 : 0 }
 
   /// Bytes of a record.
-  var recordSize: Int { labelCounts.count + CIFARFormat.shape.count }
+  package var recordSize: Int { labelCounts.count + CIFARFormat.shape.count }
 
   /// The directory that the official archive unpacks to.
   var directory: String { self == .cifar10 ? "cifar-10-batches-bin" : "cifar-100-binary" }

@@ -16,7 +16,7 @@ package func readPNG(path: String) throws -> Picture {
 }
 
 /// The bytes of a PNG file: the same for the same picture.
-func encodePNG(_ picture: Picture) throws -> [UInt8] {
+package func encodePNG(_ picture: Picture) throws -> [UInt8] {
   var image = emptyImage()
   defer { png_image_free(&image) }
   image.width = png_uint_32(picture.width)
@@ -41,7 +41,7 @@ func encodePNG(_ picture: Picture) throws -> [UInt8] {
 ///
 /// Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, 1, 2, 4 and 16 bits
 /// scaled, transparent pixels laid on white.
-func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> Picture {
+package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> Picture {
   guard bytes.count > 0 else { throw Failure.data("\(name) is empty, expected a PNG file") }
   var image = emptyImage()
   defer { png_image_free(&image) }

@@ -18,8 +18,8 @@ package struct Selection {
 }
 
 /// A selection at work on the records of a source, which it sees one by one, in order.
-struct Selector {
-  let classes: [String]
+package struct Selector {
+  package let classes: [String]
   private let selection: Selection
   /// The label that a class of the source becomes; −1 where it is not taken.
   private let relabelled: [Int32]
@@ -28,7 +28,7 @@ struct Selector {
   private var taken: [Int]
 
   /// `known` are the classes of the source, whose labels are places in it.
-  init(_ selection: Selection, among known: [String]) throws {
+  package init(_ selection: Selection, among known: [String]) throws {
     let chosen = try selection.classes.map { try Selector.resolve($0, among: known) }
     var relabelled = [Int32](repeating: -1, count: known.count)
     for (label, number) in (chosen ?? Array(known.indices)).enumerated() {
@@ -62,7 +62,7 @@ struct Selector {
 
   /// The label that the next record gets, or `nil` where it is not taken. `label` is its class in the
   /// source.
-  mutating func take(_ label: Int) -> Int32? {
+  package mutating func take(_ label: Int) -> Int32? {
     let new = relabelled[label]
     guard new >= 0 else { return nil }
     seen += 1
@@ -74,7 +74,7 @@ struct Selector {
 
   /// To be called after the last record: holds what was taken against what was asked for, and returns
   /// the places that the random choice leaves of it (`nil`: all).
-  func finish(_ listener: Listener) throws -> [Int]? {
+  package func finish(_ listener: Listener) throws -> [Int]? {
     let total = taken.reduce(0, +)
     let noun = selection.classes == nil ? "images" : "images of the chosen classes"
     if let range = selection.range, range.upperBound > seen {

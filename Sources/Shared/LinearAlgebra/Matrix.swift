@@ -78,45 +78,43 @@ package final class Matrix: @unchecked Sendable {
   }
 
   /// Copies the upper triangle onto the lower.
-  package func mirrorUpper() {
-    precondition(rows == columns)
-    let n = rows
-    let block = 32  // so that both triangles' blocks stay in cache
-    for i0 in stride(from: 0, to: n, by: block) {
-      for j0 in stride(from: i0, to: n, by: block) {
-        for i in i0..<min(n, i0 + block) {
-          for j in max(i + 1, j0)..<max(max(i + 1, j0), min(n, j0 + block)) {
-            base[j * n + i] = base[i * n + j]
-          }
-        }
-      }
+  package func mirrorUpper() { forEachPair { upper, lower in base[lower] = base[upper] } }
+
+  /// Copies the lower triangle onto the upper.
+  package func mirrorLower() { forEachPair { upper, lower in base[upper] = base[lower] } }
+
+  /// Aᵀ in place.
+  package func transpose() {
+    forEachPair { upper, lower in
+      let kept = base[upper]
+      base[upper] = base[lower]
+      base[lower] = kept
     }
   }
 
-  /// Copies the lower triangle onto the upper.
-  package func mirrorLower() {
-    precondition(rows == columns)
+  /// (A + Aᵀ)/2 in place.
+  package func symmetrize() {
+    forEachPair { upper, lower in
+      let mean = 0.5 * (base[upper] + base[lower])
+      base[upper] = mean
+      base[lower] = mean
+    }
+  }
+
+  /// Calls `body` with the places of (i, j) and (j, i) for i < j, block by block, so that both
+  /// triangles' blocks stay in cache.
+  @inline(__always)
+  private func forEachPair(_ body: (_ upper: Int, _ lower: Int) -> Void) {
+    precondition(rows == columns, "not square")
     let n = rows
     let block = 32
     for i0 in stride(from: 0, to: n, by: block) {
       for j0 in stride(from: i0, to: n, by: block) {
         for i in i0..<min(n, i0 + block) {
           for j in max(i + 1, j0)..<max(max(i + 1, j0), min(n, j0 + block)) {
-            base[i * n + j] = base[j * n + i]
+            body(i * n + j, j * n + i)
           }
         }
-      }
-    }
-  }
-
-  /// (A + Aᵀ)/2 in place.
-  package func symmetrize() {
-    precondition(rows == columns)
-    for i in 0..<rows {
-      for j in i + 1..<max(i + 1, rows) {
-        let mean = 0.5 * (self[i, j] + self[j, i])
-        self[i, j] = mean
-        self[j, i] = mean
       }
     }
   }

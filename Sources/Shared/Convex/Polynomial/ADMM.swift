@@ -32,6 +32,9 @@ final class ADMM {
   private let solvedJ: Matrix
   private let schur: Matrix
   private var rho = 0.0
+  /// Whether the factor is that of `rho`.
+  private var isFactored = false
+  private var previousBeta = 0.0
 
   // Per class: the two signs of all regions, one after the other (C × 2Q).
   private let z, multiplier: Matrix
@@ -79,31 +82,23 @@ final class ADMM {
   /// G in raw coordinates from G in whitened ones: the congruence on its rows, then on its columns.
   private static func unwhitenGram(_ gram: Matrix, _ map: FeatureMap) {
     map.unwhiten.applyInParallel(gram.rows * map.regions, gram.base)
-    transposeInPlace(gram)
+    gram.transpose()
     map.unwhiten.applyInParallel(gram.rows * map.regions, gram.base)
     gram.symmetrize()
-  }
-
-  private static func transposeInPlace(_ a: Matrix) {
-    let n = a.rows
-    let block = 32
-    for i0 in stride(from: 0, to: n, by: block) {
-      for j0 in stride(from: i0, to: n, by: block) {
-        for i in i0..<min(n, i0 + block) {
-          for j in max(i + 1, j0)..<max(max(i + 1, j0), min(n, j0 + block)) {
-            let kept = a.base[i * n + j]
-            a.base[i * n + j] = a.base[j * n + i]
-            a.base[j * n + i] = kept
-          }
-        }
-      }
-    }
   }
 
   /// Goes on from where the last β was left; else starts from blocks that another method or run found,
   /// or from the least-squares solution split by sign.
   func start(from results: [ClassResult], beta: Double) {
-    if rho > 0 { return }
+    defer { previousBeta = beta }
+    if rho > 0 {
+      // The slacks ρΛ shrink with β, and so does ρ: Λ stays.
+      if beta != previousBeta {
+        rho *= beta / previousBeta
+        isFactored = false
+      }
+      return
+    }
     multiplier.fill(0)
     let cold = results.allSatisfy { result in
       (0..<result.blocks.count).allSatisfy { result.blocks.base[$0] == 0 }
@@ -147,11 +142,11 @@ final class ADMM {
     // A class that has next to nothing must not set the scale of the others.
     let corners = (0..<classes).map(corner)
     let floor = 1e-6 * corners.max()!
-    guard floor > 0 else { return rho > 0 || factor(beta) }
+    guard floor > 0 else { return isFactored || factor(rho > 0 ? rho : beta) }
     let counted = corners.filter { $0 > floor }
     let logarithm = counted.reduce(0) { $0 + log($1) } / Double(counted.count)
     let wanted = kappa * beta / exp(logarithm)
-    if rho > 0, wanted < 1.5 * rho, wanted > 0.67 * rho { return true }
+    if isFactored, wanted < 1.5 * rho, wanted > 0.67 * rho { return true }
     if rho > 0 { scale(multiplier.count, rho / wanted, multiplier.base) }
     return factor(wanted)
   }
@@ -161,7 +156,8 @@ final class ADMM {
     // A ← G + ρ/2 in the lower triangle.
     matrix.mirrorUpper()
     for i in 0..<width { matrix[i, i] = diagonal[i] + 0.5 * rho }
-    guard choleskyLower(width, matrix.base) else { return false }
+    isFactored = choleskyLower(width, matrix.base)
+    guard isFactored else { return false }
     solvedJ.fill(0)
     for r in 0..<regions { for p in 0..<q { solvedJ[r, r * q + p] = j[p] } }
     choleskySolve(width, matrix.base, solvedJ.base, count: regions)
@@ -244,7 +240,8 @@ final class ADMM {
   private func project(_ source: Matrix, into target: Matrix, keepingMultipliers: Bool) {
     let total = classes * 2 * regions
     let packing = program.map.packing
-    Threads.split(total, grain: 1) { part in
+    // Small decompositions are over before another thread wakes up.
+    Threads.split(total, grain: max(1, 500_000 / (m * m * m))) { part in
       let eigen = SymmetricEigensolver(order: self.m)
       let full = Matrix(self.m, self.m)
       let scaled = Matrix(self.m, self.m)

@@ -41,6 +41,7 @@ package final class PolynomialSolver {
     _ data: MomentData, targets: Matrix, activation: PolynomialActivation,
     progress: (String) -> Void = { _ in }
   ) throws {
+    try PolynomialSolver.expectMemory(for: data)
     self.data = data
     self.targets = targets
     try PolynomialSolver.expectMemory(data)
@@ -70,6 +71,21 @@ package final class PolynomialSolver {
         "\(data.regions) region(s) of \(data.features) features need about \(gigabytes(needed)) GB "
           + "of memory, and there are \(gigabytes(memory)): use fewer (patchify --components, --pool)"
       )
+    }
+  }
+
+  /// Refuses, before any work, a program whose matrices exceed the machine's memory: about three of the
+  /// order of the features, or, with fewer samples than features, three of samples by features.
+  private static func expectMemory(for data: MomentData) throws {
+    let order = data.features + 1
+    let (width, overflow) = (order * (order + 1) / 2).multipliedReportingOverflow(by: data.regions)
+    let needed = 24 * Double(width) * Double(min(width, data.samples))
+    let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
+    guard !overflow, needed < memory else {
+      throw Failure.data(
+        "\(data.regions) regions of \(data.features) features make \(width) unknowns a class, whose "
+          + "matrices take \(Int(needed / 1e9)) GB, more than this machine has: "
+          + "use fewer regions, smaller patches, or patchify --whiten with --components")
     }
   }
 
@@ -192,7 +208,7 @@ package final class PolynomialSolver {
   /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
   /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
   private func prefersADMM(beta: Double) -> Bool {
-    program.gram.order > 1_000 && program.classes > 2 && program.gram.basis.explicit == nil
+    program.gram.order > 1_000 && program.classes > 2 && program.map.count <= 16_000
       && beta > 1e-6 * betaMax
   }
 

@@ -1,0 +1,150 @@
+# An experiment is a path SET/PATCHES/RUN: the images, how they are cut, how the network is trained. Its
+# products are
+#   build/SET/{train,validation,test}.images         extract/SET/PART    options of cifar-extract
+#   build/SET/PATCHES/{train,…}.moments              patchify/SET/PATCHES  of patchify, for train; the
+#                                                    rest goes the way that train went
+#   build/SET/PATCHES/RUN/solution, network,         solve/SET/PATCHES/RUN  of solve; --path chooses
+#     train.report (certified), test.report          beta by the validation part
+# and beside each PRODUCT stand PRODUCT.command, which redoes it when the options change, and
+# PRODUCT.seconds. Options may name further products, which are made first.
+
+# The activation that is near to ReLU.
+NEAR_RELU := --activation 0.09,0.5,0.47
+# Of contrast normalisation, where pixels reach from -1 to 1; of whitening.
+CONTRAST := 0.01
+WHITEN := 0.001
+
+# Airplanes and automobiles, and the polynomials that the paper tried.
+extract/cifar-2/train := --classes airplane,automobile
+extract/cifar-2/test := --split test --classes airplane,automobile
+patchify/cifar-2/f4s4 := --size 4 --stride 4
+solve/cifar-2/f4s4/beta-1 := $(NEAR_RELU) --beta 1 --gap 1e-6
+solve/cifar-2/f4s4/beta-1e-2 := $(NEAR_RELU) --beta 1e-2 --gap 1e-6
+solve/cifar-2/f4s4/beta-1e-6 := $(NEAR_RELU) --beta 1e-6 --gap 1e-6
+patchify/cifar-2/f4s1 := --size 4 --stride 1
+solve/cifar-2/f4s1/a-0.08 := --activation 0.08,0.4,0.4 --targets 0,1 --beta 1e-2 --gap 1e-6
+solve/cifar-2/f4s1/a-0.09 := --activation 0.09,0.5,0.47 --targets 0,1 --beta 1e-2 --gap 1e-6
+solve/cifar-2/f4s1/a-0.10 := --activation 0.10,0.6,0.5 --targets 0,1 --beta 1e-2 --gap 1e-6
+
+# All ten classes and all training images.
+extract/cifar-10/train := --split train
+extract/cifar-10/test := --split test
+patchify/cifar-10/f4s4 := --size 4 --stride 4
+solve/cifar-10/f4s4/beta-1e-2 := $(NEAR_RELU) --beta 1e-2 --gap 1e-4
+
+# Regions: beta is chosen on the last 5,000, then all 50,000 are used with it, from the solution there.
+extract/held-out/train := --range 0:45000
+extract/held-out/validation := --range 45000:50000
+extract/held-out/test := --split test
+patchify/held-out/regions := --size 4 --stride 2 --pool 2
+patchify/held-out/whitened := --size 6 --stride 2 --pool 2 --contrast $(CONTRAST) \
+  --whiten $(WHITEN) --components 48
+solve/held-out/regions/path := $(NEAR_RELU) --beta 0.01 --path 4 --gap 1e-3
+solve/held-out/whitened/path := $(NEAR_RELU) --beta 0.3 --path 6 --gap 1e-3
+define refitted
+patchify/cifar-10/$(1) := --like build/held-out/$(1)/train.moments
+solve/cifar-10/$(1)/refit := $(NEAR_RELU) --beta `cat build/held-out/$(1)/path/beta` --gap 1e-3 \
+  --warm-start build/held-out/$(1)/path/solution
+endef
+$(foreach patches,regions whitened,$(eval $(call refitted,$(patches))))
+
+# The best in ten minutes: every image mirrored too, stride 1, 3 x 3 regions.
+extract/mirrored/train := --range 0:45000 --flip
+extract/mirrored/validation := --range 45000:50000
+extract/mirrored/test := --split test
+patchify/mirrored/best := --size 6 --stride 1 --pool 3 --contrast $(CONTRAST) \
+  --whiten $(WHITEN) --components 32
+solve/mirrored/best/path := $(NEAR_RELU) --beta 0.7 --path 3 --gap 1e-3
+
+# The paper's protocol for ten classes: few images, and the test set serves to validate too.
+extract/first-2000/train := --range 0:2000
+extract/first-2000/validation := --split test --range 0:200
+extract/first-2000/test := --split test --range 200:400
+patchify/first-2000/f4s4 := --size 4 --stride 4
+solve/first-2000/f4s4/path := $(NEAR_RELU) --beta 1e-2 --path 8 --gap 1e-4
+
+# What runs where no data set is.
+extract/synthetic/train := --synthetic 3000
+extract/synthetic/test := --synthetic 1000 --split test
+patchify/synthetic/f4s4 := --size 4 --stride 4
+solve/synthetic/f4s4/beta-1e-1 := $(NEAR_RELU) --beta 1e-1 --gap 1e-4
+
+EXPERIMENTS := cifar-2 paper-table cifar-10 cifar-10-regions cifar-10-whitened cifar-10-best \
+  paper-ten-classes
+runs/cifar-2 := $(addprefix cifar-2/f4s4/,beta-1 beta-1e-2 beta-1e-6)
+runs/paper-table := $(addprefix cifar-2/f4s1/,a-0.08 a-0.09 a-0.10)
+runs/cifar-10 := cifar-10/f4s4/beta-1e-2
+runs/cifar-10-regions := held-out/regions/path cifar-10/regions/refit
+runs/cifar-10-whitened := held-out/whitened/path cifar-10/whitened/refit
+runs/cifar-10-best := mirrored/best/path
+runs/paper-ten-classes := first-2000/f4s4/path
+runs/demo := $(if $(CIFAR),cifar-2/f4s4/beta-1e-2 cifar-10/f4s4/beta-1e-2,synthetic/f4s4/beta-1e-1)
+
+demo: ## the main job, on CIFAR-10 where it is found, else on synthetic images
+cifar-2: ## airplanes against automobiles, three values of beta
+paper-table: ## the same with the paper's stride, targets and three polynomials
+cifar-10: ## ten classes, all 50,000 images
+cifar-10-regions: ## the same with 2 x 2 pooling regions, beta by validation
+cifar-10-whitened: ## the same with larger, normalised and whitened patches
+cifar-10-best: ## the best of this family in ten minutes: mirrored images, stride 1, 3 x 3 regions
+paper-ten-classes: ## the paper's protocol for ten classes
+define experiment
+.PHONY: $(1)
+$(1): $(runs/$(1):%=build/%/train.report) $(runs/$(1):%=build/%/test.report)
+	@experiments/table $(runs/$(1):%=build/%)
+endef
+$(foreach name,demo $(EXPERIMENTS),$(eval $(call experiment,$(name))))
+
+.PHONY: reproduce
+reproduce: $(EXPERIMENTS) ## all of these: minutes, and some 10 GB in build/
+
+.PHONY: results
+results: reproduce ## all of these, and docs/results.md from their reports
+	experiments/results $(CIFAR) > build/results.md
+	mv build/results.md docs/results.md
+
+# $(call step,PRODUCT,COMMAND,INPUTS): COMMAND -o PRODUCT makes PRODUCT, and makes it again when COMMAND
+# itself changes, its tool, one of INPUTS, or any product that a word of COMMAND names.
+step = $(call rule,$(1),$(strip $(2)),$(3))
+define rule
+$(1): private command := $(2)
+$(1): $(filter build/%,$(subst `, ,$(2))) $(3) $(BIN)/$(firstword $(2)) $(1).command
+	$$(timed)
+$(1).command: private command := $(2)
+$(1).command: $(if $(call same,$(file <$(1).command),$(2)),,FORCE)
+	@mkdir -p $$(@D); echo '$$(command)' > $$@
+endef
+same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
+define timed
+@echo '$(command) -o $@'
+@TIMEFORMAT=%3R; { time $(command) -o $@ 2>&3; } 3>&2 2>$@.seconds
+endef
+.PHONY: FORCE
+
+# From SET/PART, SET/PATCHES and SET/PATCHES/RUN to the steps of each.
+extract-step = $(call step,build/$(1).images,cifar-extract $(extract/$(1)) $(if \
+  $(findstring --synthetic,$(extract/$(1))),,$(or $(CIFAR),CIFAR10)),$(if \
+  $(findstring --synthetic,$(extract/$(1))),,$(BATCHES)))
+fit-step = $(call step,build/$(1)/train.moments,patchify --moments $(patchify/$(1)) \
+  build/$(dir $(1))train.images)
+like-step = $(call step,build/$(1)/$(2).moments,patchify --like build/$(1)/train.moments \
+  build/$(dir $(1))$(2).images)
+solve-step = $(call step,$(2)/solution,solve $(solve/$(1)) $(if \
+  $(findstring --path,$(solve/$(1))),--validation $(3)/validation.moments) $(3)/train.moments)
+recover-step = $(call step,$(2)/network,recover $(2)/solution)
+certify-step = $(call step,$(2)/train.report,evaluate --data $(3)/train.moments \
+  --certify $(2)/solution --beta `cat $(2)/beta` $(2)/network)
+test-step = $(call step,$(2)/test.report,evaluate --data $(3)/test.moments \
+  --filters=$(2)/filters.png --confusion=$(2)/confusion.png $(2)/network)
+
+names = $(patsubst $(1)/%,%,$(filter $(1)/%,$(.VARIABLES)))
+$(foreach part,$(call names,extract),$(eval $(call extract-step,$(part))))
+$(foreach patches,$(call names,patchify),\
+  $(eval $(call fit-step,$(patches)))\
+  $(foreach part,validation test,$(if $(extract/$(dir $(patches))$(part)),\
+    $(eval $(call like-step,$(patches),$(part))))))
+$(foreach run,$(call names,solve),$(foreach kind,solve recover certify test,\
+  $(eval $(call $(kind)-step,$(run),build/$(run),$(patsubst %/,%,build/$(dir $(run)))))))
+
+build/%/beta: build/%/solution
+	tensor show $< | sed -n 's/^beta  *//p' > $@
