@@ -152,6 +152,40 @@ private struct Case: CustomTestStringConvertible, Sendable {
     #expect(abs(both.primal - expected.primal - alone.primal) <= 3e-9 * both.primal)
   }
 
+  @Test func anyProblemIsSolved() throws {
+    var random = RandomSource(seed: 16)
+    for round in 0..<60 {
+      let regions = 1 + random.below(3)
+      var pool = Array(0..<regions)
+      for _ in 0..<random.below(4) { pool.append(random.below(regions)) }
+      var problem = Problem(
+        n: 1 + random.below(round % 2 == 0 ? 20 : 120), pool: pool, d: 1 + random.below(5),
+        classes: 1 + random.below(3), seed: round)
+      // Units and offsets that nobody normalised, correlated features, classes as targets.
+      let scale = [0.05, 1, 20][random.below(3)]
+      let offset = [0.0, 0, 1][random.below(3)]
+      let correlation = [0.0, 0.9][random.below(2)]
+      let d = problem.d
+      for k in 0..<problem.n * pool.count {
+        for j in 1..<max(1, d) {
+          problem.x[k * d + j] =
+            correlation * problem.x[k * d] + (1 - correlation) * problem.x[k * d + j]
+        }
+      }
+      problem.x = problem.x.map { scale * ($0 + offset) }
+      if round % 4 == 0 { problem.y = problem.y.map { $0 > 0 ? 1 : -1 } }
+      let s =
+        round % 3 == 0
+        ? PolynomialActivation(a: random.signed(), b: random.signed(), c: random.signed())
+        : activations[random.below(activations.count)]
+      let solver = try problem.solver(s)
+      let beta = solver.betaMax * [1e-5, 1e-3, 0.05, 0.5][random.below(4)]
+      let solution = solver.solve(beta: beta, gap: 1e-5)
+      expectCertified(solution, problem, s, beta: beta, gap: 1e-5)
+      if solution.status != .optimal { Issue.record("round \(round): \(s.text)") }
+    }
+  }
+
   @Test func aPlantedNetworkIsFound() throws {
     var random = RandomSource(seed: 15)
     var problem = Problem(n: 400, pool: [0, 0, 1], d: 4, seed: 15)

@@ -44,7 +44,6 @@ package final class PolynomialSolver {
     try PolynomialSolver.expectMemory(for: data)
     self.data = data
     self.targets = targets
-    try PolynomialSolver.expectMemory(data)
     map = FeatureMap(data, activation: activation)
     let gram = try GramSystem(data, map: map, targets: targets, progress: progress)
     let program = PolynomialProgram(map: map, gram: gram, classes: targets.columns)
@@ -55,23 +54,6 @@ package final class PolynomialSolver {
       largest = max(largest, judges[0].constraint(gram.correlations.row(c)))
     }
     betaMax = largest
-  }
-
-  /// Fails where the matrices of the program cannot fit into this machine's memory.
-  private static func expectMemory(_ data: MomentData) throws {
-    let m = Double(data.features + 1)
-    let q = Double(data.regions) * m * (m + 1) / 2
-    let n = Double(data.samples)
-    // The Gram matrix or kernel, its factor or inverse, and what an algorithm makes of them.
-    let needed = 8 * (n < q ? 3 * n * q + 2 * n * n : 3 * q * q)
-    let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
-    guard memory <= 0 || needed <= memory else {
-      func gigabytes(_ bytes: Double) -> Int { Int((bytes / 1e9).rounded(.up)) }
-      throw Failure.data(
-        "\(data.regions) region(s) of \(data.features) features need about \(gigabytes(needed)) GB "
-          + "of memory, and there are \(gigabytes(memory)): use fewer (patchify --components, --pool)"
-      )
-    }
   }
 
   /// Refuses, before any work, a program whose matrices exceed the machine's memory: about three of the
