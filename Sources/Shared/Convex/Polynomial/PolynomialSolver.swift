@@ -1,4 +1,3 @@
-import Glibc
 import LinearAlgebra
 import Tensors
 
@@ -41,10 +40,9 @@ package final class PolynomialSolver {
     _ data: MomentData, targets: Matrix, activation: PolynomialActivation,
     progress: (String) -> Void = { _ in }
   ) throws {
-    try PolynomialSolver.expectMemory(for: data)
     self.data = data
     self.targets = targets
-    try PolynomialSolver.expectMemory(data)
+    try PolynomialSolver.expectMemory(for: data, classes: targets.columns)
     map = FeatureMap(data, activation: activation)
     let gram = try GramSystem(data, map: map, targets: targets, progress: progress)
     let program = PolynomialProgram(map: map, gram: gram, classes: targets.columns)
@@ -57,36 +55,21 @@ package final class PolynomialSolver {
     betaMax = largest
   }
 
-  /// Fails where the matrices of the program cannot fit into this machine's memory.
-  private static func expectMemory(_ data: MomentData) throws {
+  /// Refuses, before any work, a program whose matrices exceed the machine's memory: the Gram matrix or
+  /// kernel, its factor or inverse, and what an algorithm makes of them; of each class z, which is
+  /// held at least three times, and the columns of y, ŷ and ν.
+  private static func expectMemory(for data: MomentData, classes: Int) throws {
     let m = Double(data.features + 1)
     let q = Double(data.regions) * m * (m + 1) / 2
     let n = Double(data.samples)
-    // The Gram matrix or kernel, its factor or inverse, and what an algorithm makes of them.
-    let needed = 8 * (n < q ? 3 * n * q + 2 * n * n : 3 * q * q)
-    let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
-    guard memory <= 0 || needed <= memory else {
-      func gigabytes(_ bytes: Double) -> Int { Int((bytes / 1e9).rounded(.up)) }
-      throw Failure.data(
-        "\(data.regions) region(s) of \(data.features) features need about \(gigabytes(needed)) GB "
-          + "of memory, and there are \(gigabytes(memory)): use fewer (patchify --components, --pool)"
-      )
-    }
-  }
-
-  /// Refuses, before any work, a program whose matrices exceed the machine's memory: about three of the
-  /// order of the features, or, with fewer samples than features, three of samples by features.
-  private static func expectMemory(for data: MomentData) throws {
-    let order = data.features + 1
-    let (width, overflow) = (order * (order + 1) / 2).multipliedReportingOverflow(by: data.regions)
-    let needed = 24 * Double(width) * Double(min(width, data.samples))
-    let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
-    guard !overflow, needed < memory else {
-      throw Failure.data(
-        "\(data.regions) regions of \(data.features) features make \(width) unknowns a class, whose "
-          + "matrices take \(Int(needed / 1e9)) GB, more than this machine has: "
-          + "use fewer regions, smaller patches, or patchify --whiten with --components")
-    }
+    let system = n < q ? 3 * n * q + 2 * n * n : 3 * q * q
+    let variables = Double(classes) * (3 * 2 * Double(data.regions) * m * m + 3 * n)
+    let outputs = "\(classes) output\(classes == 1 ? "" : "s")"
+    try Tensors.expectMemory(
+      8 * (system + variables),
+      for: "a program of \(data.regions) region\(data.regions == 1 ? "" : "s"), "
+        + "\(data.features) features and \(outputs) (patchify --pool, --whiten with --components "
+        + "make it smaller)")
   }
 
   // MARK: Solving
