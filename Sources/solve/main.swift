@@ -62,8 +62,10 @@ Settings.tool.main { invocation in
   try trace.finish()
 
   if solution.status != .optimal {
+    let end =
+      solution.status == .stalled ? "stalled" : "stopped by \(solution.status.rawValue)"
     let message =
-      "stopped by \(solution.status.rawValue) with a relative gap of \(solution.gap), "
+      "\(end) with a relative gap of \(solution.gap), "
       + "not \(settings.gap)"
     if settings.requireOptimal { throw Failure.data(message) }
     invocation.warn(message)

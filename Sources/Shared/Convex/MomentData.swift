@@ -30,7 +30,9 @@ package final class MomentData {
       let moments = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2+d]"])
       // Checked first: only what holds data has dimensions that are not larger than memory.
       guard moments.shape[0] > 0, moments.shape[1] > 0 else {
-        throw Failure.data("tensor \"moments\" is \(moments.summary): it has no samples")
+        throw Failure.data(
+          "tensor \"moments\" is \(moments.summary): it has no "
+            + (moments.shape[0] == 0 ? "samples" : "regions"))
       }
       let width = moments.shape[2]
       // d (d + 3) / 2 = width
@@ -45,8 +47,9 @@ package final class MomentData {
     } else {
       let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
       guard x.count > 0 else {
-        throw Failure.data(
-          "tensor \"x\" is \(x.summary): it has no \(x.shape[0] == 0 ? "samples" : "features")")
+        let missing =
+          x.shape[0] == 0 ? "samples" : x.shape.last == 0 ? "features" : "patches"
+        throw Failure.data("tensor \"x\" is \(x.summary): it has no \(missing)")
       }
       let patches = x.shape.count == 3 ? x.shape[1] : 1
       features = x.shape.last!

@@ -83,6 +83,9 @@ package struct Targets {
     guard count == 2 || levels == nil else {
       throw Failure.usage("--targets is for two classes, but there are \(count)")
     }
+    // A header names millions of classes in a few megabytes.
+    try expectMemory(
+      8 * Double(samples) * Double(count), for: "\(samples) samples of \(count) classes")
     self.labels = labels
     classes = names
     self.levels = training?.levels ?? (count == 2 ? levels ?? [-1, 1] : [0, 1])

@@ -1,4 +1,3 @@
-import Glibc
 import Tensors
 
 /// Images of one size, each with its class and with the place it was found at.
@@ -72,10 +71,7 @@ func reserve(_ count: Int, _ shape: ImageShape) throws -> Bytes {
 
 /// Fails where `count` images cannot fit into this machine's memory.
 func expectRoom(for count: Int, _ shape: ImageShape) throws {
-  let (size, overflow) = count.multipliedReportingOverflow(by: shape.count)
-  let memory = Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE)))
-  guard !overflow, size <= memory else {
-    throw Failure.data(
-      "\(count) images of \(shape.width)x\(shape.height) do not fit into the memory")
-  }
+  try expectMemory(
+    Double(count) * Double(shape.count),
+    for: "\(count) images of \(shape.width)x\(shape.height) pixels")
 }

@@ -27,6 +27,8 @@ package enum SyntheticTextures {
     var taken: [(label: Int32, index: Int32)] = []
     for i in 0..<count {
       if let label = selector.take(i % classes.count) { taken.append((label, Int32(i))) }
+      // Before the list of them alone fills the memory.
+      if selection.sample == nil, i & 0xF_FFFF == 0 { try expectRoom(for: taken.count, shape) }
     }
     if let kept = try selector.finish(listener) { taken = kept.map { taken[$0] } }
     let pixels = try reserve(taken.count, shape)

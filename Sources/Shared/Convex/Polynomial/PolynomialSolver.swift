@@ -1,4 +1,3 @@
-import Glibc
 import LinearAlgebra
 import Tensors
 
@@ -41,9 +40,9 @@ package final class PolynomialSolver {
     _ data: MomentData, targets: Matrix, activation: PolynomialActivation,
     progress: (String) -> Void = { _ in }
   ) throws {
-    try PolynomialSolver.expectMemory(for: data)
     self.data = data
     self.targets = targets
+    try PolynomialSolver.expectMemory(for: data, classes: targets.columns)
     map = FeatureMap(data, activation: activation)
     let gram = try GramSystem(data, map: map, targets: targets, progress: progress)
     let program = PolynomialProgram(map: map, gram: gram, classes: targets.columns)
@@ -56,19 +55,21 @@ package final class PolynomialSolver {
     betaMax = largest
   }
 
-  /// Refuses, before any work, a program whose matrices exceed the machine's memory: about three of the
-  /// order of the features, or, with fewer samples than features, three of samples by features.
-  private static func expectMemory(for data: MomentData) throws {
-    let order = data.features + 1
-    let (width, overflow) = (order * (order + 1) / 2).multipliedReportingOverflow(by: data.regions)
-    let needed = 24 * Double(width) * Double(min(width, data.samples))
-    let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
-    guard !overflow, needed < memory else {
-      throw Failure.data(
-        "\(data.regions) regions of \(data.features) features make \(width) unknowns a class, whose "
-          + "matrices take \(Int(needed / 1e9)) GB, more than this machine has: "
-          + "use fewer regions, smaller patches, or patchify --whiten with --components")
-    }
+  /// Refuses, before any work, a program whose matrices exceed the machine's memory: the Gram matrix or
+  /// kernel, its factor or inverse, and what an algorithm makes of them; of each class z, which is
+  /// held at least three times, and the columns of y, ŷ and ν.
+  private static func expectMemory(for data: MomentData, classes: Int) throws {
+    let m = Double(data.features + 1)
+    let q = Double(data.regions) * m * (m + 1) / 2
+    let n = Double(data.samples)
+    let system = n < q ? 3 * n * q + 2 * n * n : 3 * q * q
+    let variables = Double(classes) * (3 * 2 * Double(data.regions) * m * m + 3 * n)
+    let outputs = "\(classes) output\(classes == 1 ? "" : "s")"
+    try Tensors.expectMemory(
+      8 * (system + variables),
+      for: "a program of \(data.regions) region\(data.regions == 1 ? "" : "s"), "
+        + "\(data.features) features and \(outputs) (patchify --pool, --whiten with --components "
+        + "make it smaller)")
   }
 
   // MARK: Solving
@@ -269,7 +270,8 @@ package final class PolynomialSolver {
       var square = 0.0
       for i in 0..<dual.rows { square += dual[i, c] * dual[i, c] }
       // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
-      let rounding = 1e-14 * (square * map.meanSquare).squareRoot()
+      let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
+      let rounding = unit * (square * map.meanSquare).squareRoot()
       let largest = judges[0].constraint(raw: vectors.row(c)) + rounding
       let factor = largest > beta ? beta / largest : 1
       var inner = 0.0
