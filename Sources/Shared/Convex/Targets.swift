@@ -24,6 +24,10 @@ package struct Targets {
       let (mine, theirs) = hasLabels ? ("labels", "targets") : ("targets", "labels")
       throw Failure.data("\(bundle.name) has \(mine), but the training data have \(theirs)")
     }
+    guard !hasLabels || bundle.tensors["targets"] == nil else {
+      throw Failure.data(
+        "\(bundle.name) holds both tensors \"labels\" and \"targets\", expected one of them")
+    }
     if hasLabels {
       try self.init(labels: bundle, samples: samples, levels: levels, like: training)
     } else {
