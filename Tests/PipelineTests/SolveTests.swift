@@ -55,6 +55,17 @@ private func readTrace(_ folder: Folder, _ name: String) throws -> [Row] {
 }
 
 @Suite struct SolveTests {
+  @Test func labelsAndTargetsTogetherAreRefused() throws {
+    let folder = try trainingFolder()
+    var both = try folder.read("two")
+    both.tensors["targets"] = Tensor([Double](repeating: 1, count: 40))
+    try folder.write(both, "both")
+    let run = try Tools.run("solve", usual + ["both", "-o", "out"], in: folder)
+    #expect(run.status == 1)
+    #expect(run.errors.contains("\"labels\" and \"targets\""))
+    #expect(!folder.files.contains("out"))
+  }
+
   @Test func theChainIsCertified() throws {
     let folder = try trainingFolder()
     for (data, solver) in [("two", "interior-point"), ("three", "admm"), ("three", "auto")] {
