@@ -240,47 +240,7 @@ package final class PolynomialSolver {
     _ point: Point, beta: Double, slack: Double, _ budget: Budget
   ) -> PolynomialSolution {
     let results = point.results
-    let gram = program.gram
-    let n = gram.order
-    let classes = program.classes
-
-    // Dual: η = G⁻¹(R − γ), ν = y − F η; then ν += F G⁻¹(γ − Fᵀν) until Fᵀν is γ to the last digits.
-    let eta = Matrix(classes, n)
-    for c in 0..<classes {
-      for i in 0..<n { eta[c, i] = gram.correlations[c, i] - results[c].gamma.base[i] }
-    }
-    gram.solve(eta.base, count: classes)
-    let dual = Matrix(copying: targets)
-    subtract(predictions(parameters: eta, sign: -1), from: dual)
-    var vectors = dualVectors(dual)
-    for _ in 0..<2 {
-      let actual = Matrix(copying: vectors)
-      map.whiten.applyInParallel(classes * map.regions, actual.base)
-      let change = Matrix(classes, n)
-      for c in 0..<classes {
-        gram.basis.project(actual.row(c), into: change.row(c))
-        for i in 0..<n { change[c, i] = results[c].gamma.base[i] - change[c, i] }
-      }
-      gram.solve(change.base, count: classes)
-      subtract(predictions(parameters: change, sign: 1), from: dual)
-      vectors = dualVectors(dual)
-    }
-    var dualValue = 0.0
-    for c in 0..<classes {
-      var square = 0.0
-      for i in 0..<dual.rows { square += dual[i, c] * dual[i, c] }
-      // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
-      let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
-      let rounding = unit * (square * map.meanSquare).squareRoot()
-      let largest = judges[0].constraint(raw: vectors.row(c)) + rounding
-      let factor = largest > beta ? beta / largest : 1
-      var inner = 0.0
-      for i in 0..<dual.rows {
-        dual[i, c] *= factor
-        inner += dual[i, c] * (targets[i, c] - 0.5 * dual[i, c])
-      }
-      dualValue += inner
-    }
+    let (dual, dualValue) = certifiedDual(results, beta: beta)
 
     // Primal: as few neurons as the objective allows, and Z as their sum.
     let blocks = results.enumerated().map { c, result in
@@ -298,6 +258,52 @@ package final class PolynomialSolver {
     return PolynomialSolution(
       blocks: blocks, dual: dual, predictions: predictions, status: point.status,
       primal: 0.5 * loss + beta * regularizer, dualValue: dualValue, iterations: budget.iterations)
+  }
+
+  /// ν (n × C), feasible on the data themselves, and its value.
+  ///
+  /// From η = G⁻¹(R − γ), ν = y − F η; then ν += F G⁻¹(γ − Fᵀν), until rounding leaves nothing of the
+  /// constraints above β that shows; what is left is scaled away.
+  private func certifiedDual(
+    _ results: [ClassResult], beta: Double
+  ) -> (dual: Matrix, value: Double) {
+    let gram = program.gram
+    let n = gram.order
+    let classes = program.classes
+    let change = Matrix(classes, n)
+    for c in 0..<classes {
+      for i in 0..<n { change[c, i] = gram.correlations[c, i] - results[c].gamma.base[i] }
+    }
+    gram.solve(change.base, count: classes)
+    let dual = Matrix(copying: targets)
+    subtract(predictions(parameters: change, sign: -1), from: dual)
+    var largest = [Double](repeating: .infinity, count: classes)
+    for attempt in 0..<4 {
+      let vectors = dualVectors(dual)
+      for c in 0..<classes { largest[c] = judges[0].constraint(raw: vectors.row(c)) }
+      if attempt == 3 || largest.allSatisfy({ $0 <= beta * (1 + 1e-9) }) { break }
+      map.whiten.applyInParallel(classes * map.regions, vectors.base)
+      for c in 0..<classes {
+        gram.basis.project(vectors.row(c), into: change.row(c))
+        for i in 0..<n { change[c, i] = results[c].gamma.base[i] - change[c, i] }
+      }
+      gram.solve(change.base, count: classes)
+      subtract(predictions(parameters: change, sign: 1), from: dual)
+    }
+    var value = 0.0
+    for c in 0..<classes {
+      var square = 0.0
+      for i in 0..<dual.rows { square += dual[i, c] * dual[i, c] }
+      // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
+      let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
+      let bound = largest[c] + unit * (square * map.meanSquare).squareRoot()
+      let factor = bound > beta ? beta / bound : 1
+      for i in 0..<dual.rows {
+        dual[i, c] *= factor
+        value += dual[i, c] * (targets[i, c] - 0.5 * dual[i, c])
+      }
+    }
+    return (dual, value)
   }
 
   private func subtract(_ x: Matrix, from y: Matrix) { axpy(y.count, -1, x.base, y.base) }
