@@ -96,7 +96,7 @@ private struct Case: CustomTestStringConvertible, Sendable {
     // Samples in another order.
     var random = RandomSource(seed: 13)
     var order = Array(0..<problem.n)
-    random.shuffle(&order)
+    order.shuffle(using: &random)
     var permuted = problem
     permuted.x = order.flatMap { i in (0..<3).flatMap { problem.patch(i, $0) } }
     permuted.y = order.flatMap { problem.y[$0 * 2..<$0 * 2 + 2] }

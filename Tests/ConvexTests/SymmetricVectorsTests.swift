@@ -63,3 +63,39 @@ import Testing
     }
   }
 }
+
+@Suite struct SemidefiniteProjectionTests {
+  /// A − A₊ is negative semidefinite and orthogonal to A₊, which makes A₊ the projection.
+  @Test(arguments: [1, 2, 5, 17])
+  func whatIsCutOffIsOrthogonal(order: Int) {
+    var random = RandomSource(seed: order)
+    let packing = SymmetricVectors(order: order)
+    let projection = SemidefiniteProjection(order: order)
+    // Mostly negative, mixed, mostly positive: both sides are summed.
+    for shift in [-3.0, 0, 3] {
+      let full = Matrix(order, order)
+      for i in 0..<order { for j in 0..<order { full[i, j] = random.gaussian() } }
+      full.symmetrize()
+      for i in 0..<order { full[i, i] += shift }
+      let packed = Matrix(1, packing.count)
+      let part = Matrix(1, packing.count)
+      packing.pack(full.base, into: packed.base)
+      projection.apply(packed.base, into: part.base)
+      var product = 0.0
+      for p in 0..<packing.count { product += part[0, p] * (packed[0, p] - part[0, p]) }
+      #expect(abs(product) < 1e-12 * Double(order * order))
+      for sign in [1.0, -1] {
+        // Eigenvalues of A₊, and of A₊ − A: none is negative.
+        let eigen = SymmetricEigensolver(order: order)
+        let matrix = Matrix(order, order)
+        let vector = Matrix(1, packing.count)
+        for p in 0..<packing.count {
+          vector[0, p] = sign > 0 ? part[0, p] : part[0, p] - packed[0, p]
+        }
+        packing.unpack(vector.base, into: matrix.base)
+        #expect(eigen.decompose(matrix.base, vectors: false))
+        #expect(eigen.values[0] > -1e-12 * Double(order))
+      }
+    }
+  }
+}

@@ -95,9 +95,4 @@ package struct RandomSource: RandomNumberGenerator, Sendable {
     }
     return chosen
   }
-
-  /// Puts `values` in an order that is uniform over all of them (Fisher and Yates).
-  package mutating func shuffle<T>(_ values: inout [T]) {
-    for i in stride(from: values.count - 1, to: 0, by: -1) { values.swapAt(i, below(i + 1)) }
-  }
 }

@@ -28,9 +28,11 @@ final class ADMM {
   /// svec J / ‖J‖ of one region, and svec I less its part along J.
   private let j: [Double]
   private let identity: [Double]
-  /// (G + ρ/2)⁻¹J for the R regions (R × Q), and Jᵀ(G + ρ/2)⁻¹J (R × R).
+  /// (G + ρ/2)⁻¹J for the R regions (R × Q), and the inverse of Jᵀ(G + ρ/2)⁻¹J (R × R).
   private let solvedJ: Matrix
-  private let schur: Matrix
+  private let schurInverse: Matrix
+  /// One for each thread that decompositions of this size are worth waking.
+  private let projections: [SemidefiniteProjection]
   private var rho = 0.0
   /// Whether the factor is that of `rho`.
   private var isFactored = false
@@ -71,7 +73,11 @@ final class ADMM {
     self.j = j
     self.identity = identity
     solvedJ = Matrix(regions, width)
-    schur = Matrix(regions, regions)
+    schurInverse = Matrix(regions, regions)
+    let perThread = max(1, 500_000 / (m * m * m))
+    projections = (0..<max(1, min(Threads.count, classes * 2 * regions / perThread))).map {
+      [order = m] _ in SemidefiniteProjection(order: order)
+    }
     z = Matrix(classes, 2 * width)
     multiplier = Matrix(classes, 2 * width)
     v = Matrix(classes, 2 * width)
@@ -162,9 +168,13 @@ final class ADMM {
     for r in 0..<regions { for p in 0..<q { solvedJ[r, r * q + p] = j[p] } }
     choleskySolve(width, matrix.base, solvedJ.base, count: regions)
     for r in 0..<regions {
-      for t in 0..<regions { schur[t, r] = dot(q, j, solvedJ.row(r) + t * q) }
+      for t in 0..<regions { schurInverse[t, r] = dot(q, j, solvedJ.row(r) + t * q) }
     }
-    return true
+    schurInverse.symmetrize()
+    isFactored = choleskyLower(regions, schurInverse.base)
+    choleskyInverseLower(regions, schurInverse.base)
+    schurInverse.mirrorLower()
+    return isFactored
   }
 
   /// Runs until the gap of `results` is at most `tolerance`, or progress ends. `proceed` is asked after
@@ -218,10 +228,13 @@ final class ADMM {
   private func relax(_ c: Int, beta: Double) {
     let total = width
     let (vc, hc, xc, zc, lc) = (v.row(c), h.row(c), x.row(c), z.row(c), multiplier.row(c))
-    let copy = Matrix(copying: schur)
-    var weights = (0..<regions).map { dot(q, j, hc + $0 * q) }
-    weights.withUnsafeMutableBufferPointer { _ = solveGeneral(regions, copy.base, $0.baseAddress!) }
-    for r in 0..<regions { axpy(total, -weights[r], solvedJ.row(r), hc) }
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * regions) { buffer in
+      let excess = buffer.baseAddress!
+      let weights = excess + regions
+      for r in 0..<regions { excess[r] = dot(q, j, hc + r * q) }
+      gemv(regions, regions, schurInverse.base, .plain, excess, weights)
+      for r in 0..<regions { axpy(total, -weights[r], solvedJ.row(r), hc) }
+    }
     let shift = beta / rho
     for r in 0..<regions {
       let o = r * q
@@ -239,38 +252,12 @@ final class ADMM {
   /// Positive semidefinite parts of all blocks of `source` into `target`; what is cut off becomes Λ.
   private func project(_ source: Matrix, into target: Matrix, keepingMultipliers: Bool) {
     let total = classes * 2 * regions
-    let packing = program.map.packing
-    // Small decompositions are over before another thread wakes up.
-    Threads.split(total, grain: max(1, 500_000 / (m * m * m))) { part in
-      let eigen = SymmetricEigensolver(order: self.m)
-      let full = Matrix(self.m, self.m)
-      let scaled = Matrix(self.m, self.m)
-      let result = Matrix(self.m, self.m)
-      for block in part {
+    let workers = projections.count
+    Threads.perform(workers) { worker in
+      for block in total * worker / workers..<total * (worker + 1) / workers {
         let from = source.base + block * self.q
         let to = target.base + block * self.q
-        packing.unpack(from, into: full.base)
-        guard eigen.decompose(full.base) else { continue }
-        // Σ λ_k v_k v_kᵀ over the side with fewer eigenvalues.
-        let m = self.m
-        let first = (0..<m).first { eigen.values[$0] > 0 } ?? m
-        let positive = m - first
-        if positive <= m / 2 {
-          for k in 0..<positive {
-            for i in 0..<m {
-              scaled[k, i] = eigen.values[first + k].squareRoot() * full[first + k, i]
-            }
-          }
-          syrkUpper(m, positive, scaled.base, result.base)
-          packing.pack(result.base, into: to)
-        } else {
-          for k in 0..<first {
-            for i in 0..<m { scaled[k, i] = (-eigen.values[k]).squareRoot() * full[k, i] }
-          }
-          syrkUpper(m, first, scaled.base, result.base)
-          packing.pack(result.base, into: to)
-          for p in 0..<self.q { to[p] += from[p] }
-        }
+        self.projections[worker].apply(from, into: to)
         if keepingMultipliers {
           let lambda = self.multiplier.base + block * self.q
           for p in 0..<self.q { lambda[p] = from[p] - to[p] }
