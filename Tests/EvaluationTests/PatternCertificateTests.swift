@@ -150,7 +150,7 @@ func plantedPatternsAreCertified(_ variant: PlantedPatterns.Variant, _ outputs: 
     #expect(moved.contains("the predictions are"), "\(moved)")
     // The weights' pattern, but a gate that does not attain it.
     let gate = try violations { $0.gates[$0.index[0]] = $0.gates[$0.index[0]].map { -$0 } }
-    #expect(gate.hasPrefix("gate 0 does not attain pattern \(planted.index[0]) of bundle"))
+    #expect(gate.hasPrefix("gate 0 of bundle does not attain pattern \(planted.index[0])"))
     #expect(try violations { $0.positive[0][0][0] = 1e308 } != "")
   }
 }
@@ -188,6 +188,23 @@ func plantedPatternsAreCertified(_ variant: PlantedPatterns.Variant, _ outputs: 
     let evaluation = try judge(problem, solution)
     #expect(evaluation.violations.contains { $0.contains("does not attain pattern \(used)") })
   }
+}
+
+@Test func gatesOfTheDataThatWereChangedAreFound() throws {
+  let problem = PlantedPatterns(.gated, seed: 43)
+  var data = problem.data
+  let used = problem.index[0]
+  var gates = problem.gates
+  // Another gate with the same pattern is as good.
+  gates[used] = gates[used].map { 2 * $0 }
+  data.tensors["gates"] = Tensor(gates.flatMap(\.self), shape: [gates.count, 3])
+  #expect(try judge(problem, data: data).violations == [])
+  gates[used] = gates[used].map { -$0 }
+  data.tensors["gates"] = Tensor(gates.flatMap(\.self), shape: [gates.count, 3])
+  #expect(
+    try judge(problem, data: data).violations.contains {
+      $0.hasPrefix("gate \(used) of bundle does not attain pattern \(used)")
+    })
 }
 
 @Test func aPatternThatTheSolverDidNotSeeMakesAGap() throws {

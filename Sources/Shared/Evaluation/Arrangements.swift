@@ -7,7 +7,7 @@ package struct Arrangements: Sendable {
   /// Whether the bundle says that these are all patterns of its samples.
   package let isExact: Bool
   /// What attains each pattern.
-  let gates: Gates
+  let gates: GateTensors
   /// n.
   let rows: Int
   /// U8 [P, ⌈n/8⌉], the least significant bit first.
@@ -37,7 +37,7 @@ package struct Arrangements: Sendable {
         "tensor \"patterns\" of \(bundle.name) is \(patterns.summary), expected U8 "
           + "[\(patterns.shape[0]), \(stride)], a bit for each of \(rows) samples")
     }
-    gates = try Gates(
+    gates = try GateTensors(
       bundle, "gates", threshold: "thresholds", count: patterns.shape[0],
       dimension: features.dimension)
     isExact = bundle.metadata["exact"] == "true"

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Tensors
 
 /// The half-spaces x · g ≥ t that decide where neurons are active.
-struct Gates: Sendable {
+struct Gates: Sendable, Equatable {
   /// m × d.
   let vectors: Matrix
   let thresholds: [Double]
@@ -16,30 +16,9 @@ struct Gates: Sendable {
     lengths = (0..<vectors.rows).map { norm(vectors.columns, vectors.row($0)) }
   }
 
-  /// Reads the tensor `name`, F64 [m, d], and, where it is there, `threshold`, F64 [m]. `count` and
-  /// `dimension` are what they must have.
-  init(
-    _ bundle: Bundle, _ name: String, threshold: String, count: Int? = nil, dimension: Int
-  ) throws {
-    let gates = try bundle.require(name, [.f64], ["[m, d]"])
-    guard gates.shape[1] == dimension, count == nil || gates.shape[0] == count else {
-      throw Failure.data(
-        "tensor \(quoted(name)) of \(bundle.name) is \(gates.summary), expected F64 "
-          + "[\(count ?? gates.shape[0]), \(dimension)]")
-    }
-    try gates.expectFinite(name)
-    let m = gates.shape[0]
-    let cut = try bundle.optional(threshold, [.f64], ["[m]"])
-    if let cut {
-      guard cut.shape == [m] else {
-        throw Failure.data(
-          "tensor \(quoted(threshold)) of \(bundle.name) is \(cut.summary), expected F64 [\(m)]")
-      }
-      try cut.expectFinite(threshold)
-    }
-    self.init(
-      vectors: Matrix(m, dimension, gates.doubles),
-      thresholds: cut?.doubles ?? Array(repeating: 0, count: m))
+  static func == (a: Gates, b: Gates) -> Bool {
+    a.vectors.columns == b.vectors.columns && a.vectors.values == b.vectors.values
+      && a.thresholds == b.thresholds
   }
 
   /// The gates `members`, in that order.
@@ -92,5 +71,51 @@ struct Gates: Sendable {
     let scale = length * lengths[j] + abs(thresholds[j])
     guard scale > 0 else { return 0 }
     return (active ? thresholds[j] - product : product - thresholds[j]) / scale
+  }
+}
+
+/// Gates as a bundle holds them: of many patterns only few may ever be looked at.
+struct GateTensors: Sendable {
+  /// F64 [m, d].
+  private let vectors: Tensor
+  /// F64 [m].
+  private let thresholds: Tensor?
+
+  /// Checks the tensor `name` and, where it is there, `threshold`. `count` and `dimension` are what they
+  /// must have.
+  init(
+    _ bundle: Bundle, _ name: String, threshold: String, count: Int, dimension: Int
+  ) throws {
+    vectors = try bundle.require(name, [.f64], ["[m, d]"])
+    guard vectors.shape == [count, dimension] else {
+      throw Failure.data(
+        "tensor \(quoted(name)) of \(bundle.name) is \(vectors.summary), expected F64 "
+          + "[\(count), \(dimension)]")
+    }
+    try vectors.expectFinite(name)
+    thresholds = try bundle.optional(threshold, [.f64], ["[m]"])
+    if let thresholds {
+      guard thresholds.shape == [count] else {
+        throw Failure.data(
+          "tensor \(quoted(threshold)) of \(bundle.name) is \(thresholds.summary), expected F64 "
+            + "[\(count)]")
+      }
+      try thresholds.expectFinite(threshold)
+    }
+  }
+
+  /// All gates.
+  var all: Gates { selecting(Array(0..<vectors.shape[0])) }
+
+  /// The gates `members`, in that order.
+  func selecting(_ members: [Int]) -> Gates {
+    let d = vectors.shape[1]
+    let chosen = Matrix(members.count, d)
+    var cuts = [Double](repeating: 0, count: members.count)
+    for (j, member) in members.enumerated() {
+      vectors.copyDoubles(member * d..<(member + 1) * d, into: chosen.row(j))
+      thresholds?.copyDoubles(member..<member + 1, into: &cuts[j])
+    }
+    return Gates(vectors: chosen, thresholds: cuts)
   }
 }

@@ -21,11 +21,15 @@ extension PatternSolution {
     }
 
     var objections: [String] = []
-    let (value, place) = primal.gateViolation
-    if !(value <= PatternSolution.tieTolerance) {
+    let violation = primal.gateViolation
+    if !(violation.value <= PatternSolution.tieTolerance) {
+      let pattern = index[violation.place]
+      let gate =
+        violation.isOfSolution
+        ? "gate \(violation.place) of \(program.name)" : "gate \(pattern) of \(arrangements.name)"
       objections.append(
-        "gate \(place) does not attain pattern \(index[place]) of \(arrangements.name): a sample is on "
-          + "the wrong side by \(value)")
+        "\(gate) does not attain pattern \(pattern) of \(arrangements.name): a sample is on the "
+          + "wrong side by \(violation.value)")
     }
     return Certificate(
       program, expected: expected,

@@ -8,9 +8,8 @@ struct PatternPrimal {
   let norm: Double
   /// How far (2 D_i − I) X v is below zero, relative to ‖x_j‖ ‖v‖; 0 for gated networks.
   let coneViolation: Double
-  /// How far the solution's gates are from attaining their patterns, relative to ‖x_j‖ ‖g‖, and which
-  /// is worst.
-  let gateViolation: (value: Double, place: Int)
+  /// How far gates are from attaining the patterns in use, relative to ‖x_j‖ ‖g‖.
+  let gateViolation: GateViolation
 
   /// `features` is X, n × d, with rows of the lengths given.
   init(
@@ -20,14 +19,17 @@ struct PatternPrimal {
     let n = features.rows
     let outputs = Matrix(n, solution.program.outputs)
     self.outputs = outputs
+    // The data's own gates are judged where they are others.
+    let own = arrangements.gates.selecting(solution.index)
+    let attaining = own == solution.gates ? [own] : [solution.gates, own]
     let parts = max(1, min(Threads.count, n / 16))
     var cones = [Double](repeating: 0, count: parts)
-    var gates = [(value: Double, place: Int)](repeating: (0, 0), count: parts)
+    var gates = [GateViolation](repeating: GateViolation(), count: parts)
     cones.withUnsafeMutableBufferPointer { cones in
       gates.withUnsafeMutableBufferPointer { gates in
         nonisolated(unsafe) let (cones, gates) = (cones, gates)
         Threads.perform(parts) { part in
-          let pass = PatternPass(solution, arrangements, features, lengths, outputs)
+          let pass = PatternPass(solution, arrangements, features, lengths, outputs, attaining)
           pass.run(n * part / parts..<n * (part + 1) / parts)
           cones[part] = pass.coneViolation
           gates[part] = pass.gateViolation
@@ -35,7 +37,7 @@ struct PatternPrimal {
       }
     }
     coneViolation = cones.max() ?? 0
-    gateViolation = gates.reduce((0, 0)) { $1.value > $0.value ? $1 : $0 }
+    gateViolation = gates.reduce(GateViolation()) { $1.value > $0.value ? $1 : $0 }
   }
 
   private static func norm(of solution: PatternSolution) -> Double {
@@ -59,6 +61,15 @@ struct PatternPrimal {
   }
 }
 
+/// The worst sample on the wrong side of a gate.
+struct GateViolation {
+  var value = 0.0
+  /// Which of the patterns in use.
+  var place = 0
+  /// Whether the gate is the solution's, or that of the data.
+  var isOfSolution = true
+}
+
 /// One thread's pass over samples.
 private final class PatternPass {
   private let solution: PatternSolution
@@ -66,14 +77,17 @@ private final class PatternPass {
   private let features: Matrix
   private let lengths: [Double]
   private let outputs: Matrix
+  /// The gates that should attain the patterns in use: the solution's first.
+  private let attaining: [Gates]
   private(set) var coneViolation = 0.0
-  private(set) var gateViolation = (value: 0.0, place: 0)
+  private(set) var gateViolation = GateViolation()
 
   init(
     _ solution: PatternSolution, _ arrangements: Arrangements, _ features: Matrix,
-    _ lengths: [Double], _ outputs: Matrix
+    _ lengths: [Double], _ outputs: Matrix, _ attaining: [Gates]
   ) {
     self.solution = solution
+    self.attaining = attaining
     self.arrangements = arrangements
     self.features = features
     self.lengths = lengths
@@ -95,7 +109,7 @@ private final class PatternPass {
       for (place, pattern) in solution.index.enumerated() {
         arrangements.expand(pattern, samples, into: active.row(place))
       }
-      checkGates(samples, active, products)
+      for which in attaining.indices { checkGates(which, samples, active, products) }
       for c in 0..<solution.program.outputs {
         add(1, solution.positive[c], weightLengths[0][c], c, samples, active, products)
         if let negative = solution.negative {
@@ -131,8 +145,10 @@ private final class PatternPass {
     }
   }
 
-  private func checkGates(_ samples: Range<Int>, _ active: Matrix, _ products: Matrix) {
-    let gates = solution.gates
+  private func checkGates(
+    _ which: Int, _ samples: Range<Int>, _ active: Matrix, _ products: Matrix
+  ) {
+    let gates = attaining[which]
     let (count, d) = (gates.vectors.rows, gates.vectors.columns)
     // X Gᵀ
     gemm(
@@ -142,7 +158,9 @@ private final class PatternPass {
       for i in 0..<count {
         let violation = gates.violation(
           i, product: products[j, i], length: lengths[sample], active: active[i, j] == 1)
-        if violation > gateViolation.value { gateViolation = (violation, i) }
+        if violation > gateViolation.value {
+          gateViolation = GateViolation(value: violation, place: i, isOfSolution: which == 0)
+        }
       }
     }
   }

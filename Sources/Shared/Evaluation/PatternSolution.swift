@@ -44,8 +44,9 @@ package struct PatternSolution: Solution {
       throw Failure.data("tensor \"index\" of \(bundle.name) holds \(value) twice")
     }
     let first = try bundle.require(isReLU ? "v" : "w", [.f64], ["[A, d]", "[C, A, d]"])
-    gates = try Gates(
-      bundle, "gates", threshold: "thresholds", count: index.count, dimension: first.shape.last!)
+    gates = try GateTensors(
+      bundle, "gates", threshold: "thresholds", count: index.count, dimension: first.shape.last!
+    ).all
     let (outputs, count, dimension) = (program.outputs, index.count, gates.vectors.columns)
     func weights(_ name: String) throws -> [Matrix] {
       let tensor = try bundle.require(name, [.f64], ["[A, d]", "[C, A, d]"])

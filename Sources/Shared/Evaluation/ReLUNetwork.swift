@@ -37,9 +37,10 @@ package struct ReLUNetwork: NetworkFunction {
     weightNorm = try WeightNorm(bundle)
     gates =
       isGated
-      ? try Gates(
+      ? try GateTensors(
         bundle, "hidden.gate", threshold: "hidden.threshold", count: layers.neurons,
-        dimension: layers.filters.columns) : nil
+        dimension: layers.filters.columns
+      ).all : nil
   }
 
   package func check(against examples: Examples) throws {
