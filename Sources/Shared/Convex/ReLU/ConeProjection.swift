@@ -1,0 +1,216 @@
+import Glibc
+import LinearAlgebra
+
+/// The rows that bound the cones K_i = {u : (2D_i − I) X u ≥ 0}: those of X that are not zero, of unit
+/// norm, each direction once.
+final class ConeRows {
+  /// N, c × d.
+  let rows: Matrix
+  /// Of each its row of X.
+  let source: [Int]
+
+  init(_ x: Matrix) {
+    var kept: [(row: Int, unit: [Double])] = []
+    for i in 0..<x.rows {
+      let length = norm(x.columns, x.row(i))
+      guard length > 0 else { continue }
+      // x and −x bound the same cones: the first entry that is not 0 is positive.
+      var unit = (0..<x.columns).map { x[i, $0] / length }
+      if unit.first(where: { $0 != 0 })! < 0 { for k in unit.indices { unit[k] = 0 - unit[k] } }
+      kept.append((i, unit))
+    }
+    kept.sort {
+      $0.unit == $1.unit
+        ? $0.row < $1.row : $0.unit.lexicographicallyPrecedes($1.unit)
+    }
+    var previous: [Double]?
+    var chosen: [Int] = []
+    for (row, unit) in kept where unit != previous {
+      chosen.append(row)
+      previous = unit
+    }
+    source = chosen.sorted()
+    rows = Matrix(source.count, x.columns)
+    for (c, i) in source.enumerated() {
+      let length = norm(x.columns, x.row(i))
+      for k in 0..<x.columns { rows[c, k] = x[i, k] / length }
+    }
+  }
+
+  /// signs_c ← 1 where the pattern has the row active, else −1.
+  func signs(_ patterns: Patterns, _ index: Int, into signs: UnsafeMutablePointer<Double>) {
+    for (c, row) in source.enumerated() {
+      signs[c] = patterns.isActive(index, row: row) ? 1 : -1
+    }
+  }
+}
+
+/// Projects vectors onto the cones K = {u : B u ≥ 0}, B = diag(signs) N: non-negative least squares,
+///
+///   min over λ ≥ 0 of ‖t + Bᵀλ‖,   P_K(t) = t + Bᵀλ,
+///
+/// by block principal pivoting (Kim and Park, "Fast nonnegative matrix factorization: an active-set-like
+/// method and comparisons", SIAM J. Sci. Comput. 2011) from the support of an earlier projection, with
+/// the method of Lawson and Hanson ("Solving least squares problems", 1974, chapter 23) as the fall-back.
+/// Whatever λ ≥ 0 comes out, ‖t + Bᵀλ‖ bounds the norm of the projection from above. Not for two threads
+/// at once.
+final class ConeProjector {
+  private let cone: ConeRows
+  private let d: Int
+  private let count: Int
+  /// The projection, d numbers.
+  let point: UnsafeMutablePointer<Double>
+  /// Rows whose multipliers may be positive, in ascending order.
+  private(set) var support: [Int] = []
+  /// λ of the support.
+  private let lambda: UnsafeMutablePointer<Double>
+  private let slack: UnsafeMutablePointer<Double>
+  private let basis: UnsafeMutablePointer<Double>
+  private let gram: UnsafeMutablePointer<Double>
+  private let residual: UnsafeMutablePointer<Double>
+
+  init(_ rows: ConeRows) {
+    cone = rows
+    d = rows.rows.columns
+    count = rows.rows.rows
+    func zeros(_ count: Int) -> UnsafeMutablePointer<Double> {
+      let result = UnsafeMutablePointer<Double>.allocate(capacity: max(1, count))
+      result.initialize(repeating: 0, count: max(1, count))
+      return result
+    }
+    point = zeros(d)
+    lambda = zeros(d)
+    slack = zeros(count)
+    basis = zeros(d * d)
+    gram = zeros(d * d)
+    residual = zeros(d)
+  }
+
+  deinit { for memory in [point, lambda, slack, basis, gram, residual] { memory.deallocate() } }
+
+  /// Projects `t` (d numbers) and returns the norm of the projection.
+  @discardableResult
+  func project(
+    _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, from warm: [Int] = []
+  ) -> Double {
+    let scale = norm(d, t)
+    support = []
+    point.update(from: t, count: d)
+    guard scale > 0, count > 0 else { return scale }
+    let tolerance = 1e-12 * scale
+    if !pivot(t, signs, tolerance, warm) { lawsonHanson(t, signs, tolerance) }
+    return norm(d, point)
+  }
+
+  /// λ and t + Bᵀλ for multipliers of `support` that are not bounded below. False where its rows are
+  /// dependent.
+  private func minimize(
+    _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>
+  ) -> Bool {
+    let a = support.count
+    point.update(from: t, count: d)
+    guard a > 0 else { return true }
+    guard a <= d else { return false }
+    for (k, row) in support.enumerated() {
+      let source = cone.rows.row(row)
+      let sign = signs[row]
+      for i in 0..<d { basis[k * d + i] = sign * source[i] }
+    }
+    syrkRowsUpper(a, d, basis, gram)
+    for i in 0..<a { for j in 0..<i { gram[i * a + j] = gram[j * a + i] } }
+    guard choleskyLower(a, gram) else { return false }
+    for k in 0..<a where gram[k * a + k] < 1e-7 { return false }
+    for k in 0..<a { lambda[k] = 0 }
+    // λ = −(B Bᵀ)⁻¹ B t, and the same for what rounding left of B (t + Bᵀλ) = 0.
+    for _ in 0..<2 {
+      gemv(a, d, alpha: -1, basis, .plain, point, residual)
+      choleskySolve(a, gram, residual, count: 1)
+      axpy(a, 1, residual, lambda)
+      gemv(a, d, basis, .transposed, residual, beta: 1, point)
+    }
+    return true
+  }
+
+  /// slack ← N (t + Bᵀλ), with the signs.
+  private func updateSlack(_ signs: UnsafePointer<Double>) {
+    gemv(count, d, cone.rows.base, .plain, point, slack)
+    for c in 0..<count { slack[c] *= signs[c] }
+  }
+
+  private func pivot(
+    _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>, _ tolerance: Double, _ warm: [Int]
+  ) -> Bool {
+    support = warm.filter { $0 < count }
+    if support.count > d { support.removeLast(support.count - d) }
+    for round in 0..<60 {
+      guard minimize(t, signs) else { return false }
+      updateSlack(signs)
+      for row in support { slack[row] = 0 }
+      var kept: [Int] = []
+      for (k, row) in support.enumerated() where lambda[k] >= 0 { kept.append(row) }
+      var violated: [Int] = []
+      for c in 0..<count where slack[c] < -tolerance { violated.append(c) }
+      if kept.count == support.count && violated.isEmpty { return true }
+      // Few rows enter at once where many would cycle; no more than d can be independent.
+      var limit = round > 2 || support.isEmpty ? max(4, kept.count / 6) : violated.count
+      if round > 25 { limit = 1 }
+      limit = min(limit, d - kept.count)
+      if violated.count > limit {
+        violated.sort { slack[$0] == slack[$1] ? $0 < $1 : slack[$0] < slack[$1] }
+        violated.removeLast(violated.count - max(0, limit))
+      }
+      support = (kept + violated).sorted()
+    }
+    return false
+  }
+
+  private func lawsonHanson(
+    _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>, _ tolerance: Double
+  ) {
+    support = []
+    var old: [Double] = []
+    point.update(from: t, count: d)
+    var refused = Set<Int>()
+    for _ in 0..<(10 * d + 100) {
+      updateSlack(signs)
+      for row in support { slack[row] = 0 }
+      var worst = -1
+      for c in 0..<count
+      where slack[c] < -tolerance && (worst < 0 || slack[c] < slack[worst]) && !refused.contains(c)
+      {
+        worst = c
+      }
+      if worst < 0 { break }
+      let before = (support, old)
+      // λ of the support, the new row's being 0.
+      let place = support.firstIndex { $0 > worst } ?? support.count
+      support.insert(worst, at: place)
+      old.insert(0, at: place)
+      var fits = minimize(t, signs)
+      while fits, (0..<support.count).contains(where: { lambda[$0] < 0 }) {
+        var step = 1.0
+        for k in support.indices where lambda[k] < 0 { step = min(step, old[k] / (old[k] - lambda[k])) }
+        for k in support.indices { old[k] += step * (lambda[k] - old[k]) }
+        let blocking = support.indices.filter {
+          lambda[$0] < 0 && old[$0] <= 1e-14 * (abs(lambda[$0]) + 1e-300)
+        }
+        let leaving = blocking.isEmpty
+          ? [support.indices.filter { lambda[$0] < 0 }.min { old[$0] < old[$1] }!] : blocking
+        for k in leaving.reversed() {
+          support.remove(at: k)
+          old.remove(at: k)
+        }
+        fits = minimize(t, signs)
+      }
+      if fits, support.contains(worst) {
+        old = support.indices.map { lambda[$0] }
+        refused.removeAll()
+      } else {
+        // Dependent on the rows that are in, or no gain: its violation is rounding.
+        (support, old) = before
+        refused.insert(worst)
+        _ = minimize(t, signs)
+      }
+    }
+  }
+}
