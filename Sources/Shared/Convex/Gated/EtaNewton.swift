@@ -56,7 +56,7 @@ final class EtaNewton {
   /// Improves `point` until its gap is at most `tolerance`, from `start`; asks `proceed` before each
   /// iteration, and tells `report` of each with the number of active members.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: GatedPoint,
+    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: PrimalDualPoint,
     proceed: () -> Bool, report: (Int) -> Void
   ) -> End {
     eta = start
@@ -100,7 +100,7 @@ final class EtaNewton {
 
   /// Offers the primal and the dual point of ν to `point`; returns the members that should enter.
   private func evaluate(
-    _ y: Matrix, beta: Double, tolerance: Double, point: GatedPoint
+    _ y: Matrix, beta: Double, tolerance: Double, point: PrimalDualPoint
   ) -> [(member: Int, norm: Double)] {
     let n = y.rows
     reserve(active.count)

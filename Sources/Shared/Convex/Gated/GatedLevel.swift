@@ -22,7 +22,7 @@ final class GatedLevel {
   }
 
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: GatedPoint,
+    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: PrimalDualPoint,
     proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
     newton.solve(
@@ -38,7 +38,7 @@ final class GatedLevel {
       // A quarter of the loss asks for a quarter of β; then T_i is a quarter, and η four times as large.
       let share = Double(rows.count) / Double(y.rows)
       let part = Matrix(rows.count, 1, rows.map { y.base[$0] })
-      let point = GatedPoint(part, dimension: products.dimension, loss: loss)
+      let point = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
       _ = level.solve(
         part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
         report: { _ in })

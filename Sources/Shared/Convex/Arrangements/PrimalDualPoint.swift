@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// The best primal and the best dual point of one output that were met so far; they need not come from
 /// the same iteration.
-final class GatedPoint {
+final class PrimalDualPoint {
   /// The members that carry weight, and their weights as the first rows of `weights`.
   private(set) var active: [Int] = []
   private(set) var weights: Matrix
