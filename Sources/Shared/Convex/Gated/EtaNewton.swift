@@ -124,7 +124,8 @@ final class EtaNewton {
       axpy(n, 1, remainder.base, nu.base)
     }
     point.offer(
-      primal: primal, active: active, eta: eta, directions: directions, predictions: fitted)
+      primal: primal, active: active, eta: active.map { eta[$0] }, directions: directions,
+      predictions: fitted)
 
     var largest = 0.0
     for row in active.indices { largest = max(largest, norms[row]) }
