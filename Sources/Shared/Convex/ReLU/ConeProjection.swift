@@ -189,12 +189,15 @@ final class ConeProjector {
       var fits = minimize(t, signs)
       while fits, (0..<support.count).contains(where: { lambda[$0] < 0 }) {
         var step = 1.0
-        for k in support.indices where lambda[k] < 0 { step = min(step, old[k] / (old[k] - lambda[k])) }
+        for k in support.indices where lambda[k] < 0 {
+          step = min(step, old[k] / (old[k] - lambda[k]))
+        }
         for k in support.indices { old[k] += step * (lambda[k] - old[k]) }
         let blocking = support.indices.filter {
           lambda[$0] < 0 && old[$0] <= 1e-14 * (abs(lambda[$0]) + 1e-300)
         }
-        let leaving = blocking.isEmpty
+        let leaving =
+          blocking.isEmpty
           ? [support.indices.filter { lambda[$0] < 0 }.min { old[$0] < old[$1] }!] : blocking
         for k in leaving.reversed() {
           support.remove(at: k)

@@ -8,7 +8,7 @@ extension ArrangementSolution {
   ///
   /// `primal` is left to the caller, who knows the loss. Returns `nil` where rounding, or the size of a
   /// nuclear-norm program, allows no reduction.
-  package func minimal(_ data: ArrangementData, norm: PatternNorm) -> ArrangementSolution? {
+  package func minimal(_ data: ArrangementData, norm: WeightNorm) -> ArrangementSolution? {
     let neurons = neurons(norm)
     let reduced: [HiddenNeuron]?
     if norm == .nuclear && positive.count > 1 {
