@@ -52,7 +52,7 @@ package struct ArrangementProgram {
     case (.gatedReLU, .nuclear):
       return try NuclearNormSolver(data, targets: targets, progress: progress)
     case (.relu, .group):
-      throw Failure.usage("--activation relu is not there yet")
+      return try ReLUSolver(data, targets: targets, progress: progress)
     case (.relu, .nuclear):
       throw Failure.usage("--norm nuclear is for gated-relu: relu has --norm group")
     }

@@ -1,58 +1,102 @@
 import LinearAlgebra
-import Tensors
 
-/// (A Aᵀ + ρ I) q = b for A = [D_1 X … D_P X], by a Cholesky factor of the n × n kernel
-/// A Aᵀ = (X Xᵀ) ∘ (D Dᵀ).
-final class KernelSystem {
-  private let n: Int
-  /// A Aᵀ, its lower triangle.
+/// The Newton systems of one η: (I + M)⁻¹ with M = Σ η_i D_i X Xᵀ D_i.
+protocol EtaSystem: AnyObject {
+  /// Takes the members `active` with their η_i > 0; `false` where rounding leaves I + M not positive
+  /// definite.
+  func factor(_ active: [Int], _ eta: [Double]) -> Bool
+
+  /// ν ← (I + M)⁻¹ ν, to the precision of the factor.
+  func solve(_ nu: UnsafeMutablePointer<Double>)
+
+  /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the `count` rows U_i of `u`, which are overwritten.
+  func hessian(_ u: Matrix, count: Int, into h: UnsafeMutablePointer<Double>)
+}
+
+/// The system in the samples: M = (X Xᵀ) ∘ (D diag(η) Dᵀ), n × n, and its Cholesky factor.
+final class KernelSystem: EtaSystem {
+  private let products: PatternProducts
+  /// X Xᵀ, lower triangle.
   private let kernel: Matrix
-  private let triangle: Matrix
-  private(set) var ridge = Double.nan
+  /// I + M, then its factor.
+  private let system: Matrix
+  /// √η_i D_i, a row a member.
+  private var scaledPatterns = Matrix(0, 0)
+  private let scratch: [Matrix]
 
-  /// The mean of the kernel's diagonal: what ρ is measured by.
-  let scale: Double
+  /// Samples from which on two threads in a factorisation gain more than they cost.
+  private static let parallelSize = 384
+  private static let tile = (rows: 256, columns: 512)
 
-  /// Bytes that it takes.
-  static func memory(samples: Int) -> Double { 16 * Double(samples) * Double(samples) }
-
-  init(_ data: ArrangementData, patterns: [Int]) {
-    n = data.samples
-    let n = n
+  init(_ products: PatternProducts) {
+    self.products = products
+    let n = products.samples
     kernel = Matrix(n, n)
-    triangle = Matrix(n, n)
-    let kernel = kernel
-    let counts = triangle
-    syrkRowsUpper(n, data.dimension, data.features.base, kernel.base)
-    // D Dᵀ: how many patterns two samples share.
-    let masks = Matrix(patterns.count, n)
-    for (i, pattern) in patterns.enumerated() {
-      data.patterns.expand(pattern, into: masks.row(i))
+    system = Matrix(n, n)
+    scratch = (0..<Threads.count).map { _ in
+      Matrix(min(n, KernelSystem.tile.rows), min(n, KernelSystem.tile.columns))
     }
-    syrkUpper(n, patterns.count, masks.base, counts.base)
-    Threads.perform(Threads.count) { part in
-      for i in stride(from: part, to: n, by: Threads.count) {
-        let (k, share) = (kernel.row(i), counts.row(i))
-        for j in i..<n { k[j] *= share[j] }
-      }
-    }
-    kernel.mirrorUpper()
-    scale = (0..<n).reduce(0) { $0 + kernel[$1, $1] } / Double(max(1, n))
+    syrkRowsLower(n, products.dimension, products.x.base, kernel.base)
   }
 
-  /// Factors for ρ = `ridge`. Returns `false` where rounding leaves the matrix indefinite.
-  func factor(ridge: Double) -> Bool {
-    let (n, kernel, triangle) = (n, kernel, triangle)
-    Threads.perform(Threads.count) { part in
-      for i in stride(from: part, to: n, by: Threads.count) {
-        triangle.row(i).update(from: kernel.row(i), count: i + 1)
-        triangle[i, i] += ridge
+  func factor(_ active: [Int], _ eta: [Double]) -> Bool {
+    let n = products.samples
+    let count = active.count
+    if scaledPatterns.rows < count {
+      scaledPatterns = Matrix(min(products.count, max(count, 2 * scaledPatterns.rows)), n)
+    }
+    let scaled = scaledPatterns
+    Threads.split(count, grain: max(1, 100_000 / n)) { range in
+      for k in range {
+        self.products.expand(active[k], times: eta[active[k]].squareRoot(), into: scaled.row(k))
       }
     }
-    self.ridge = ridge
-    return choleskyLower(n, triangle.base)
+    // Tile by tile, so that D diag(η) Dᵀ meets X Xᵀ while it is in cache.
+    let tile = KernelSystem.tile
+    let bands = (n + tile.rows - 1) / tile.rows
+    let workers = n < KernelSystem.parallelSize ? 1 : min(bands, scratch.count)
+    Threads.perform(workers) { worker in
+      let buffer = scratch[worker].base
+      for band in stride(from: worker, to: bands, by: workers) {
+        let rows = band * tile.rows..<min(n, (band + 1) * tile.rows)
+        for first in stride(from: 0, to: rows.upperBound, by: tile.columns) {
+          let columns = min(tile.columns, rows.upperBound - first)
+          gemm(
+            rows.count, columns, count, scaled.base + rows.lowerBound, .transposed, lda: n,
+            scaled.base + first, .plain, ldb: n, buffer, ldc: columns)
+          for i in rows {
+            let length = min(columns, i + 1 - first)
+            guard length > 0 else { continue }
+            let (k, m) = (self.kernel.row(i) + first, self.system.row(i) + first)
+            let b = buffer + (i - rows.lowerBound) * columns
+            for j in 0..<length { m[j] = k[j] * b[j] }
+          }
+        }
+        for i in rows { self.system[i, i] += 1 }
+      }
+    }
+    return onUsefulThreads { choleskyLower(n, system.base) }
   }
 
-  /// Replaces each row of `b` by its solution.
-  func solve(_ b: Matrix) { choleskySolve(n, triangle.base, b.base, count: b.rows) }
+  func solve(_ nu: UnsafeMutablePointer<Double>) {
+    onUsefulThreads { choleskySolve(products.samples, system.base, nu, count: 1) }
+  }
+
+  /// H = Zᵀ Z, Z = L⁻¹ U.
+  func hessian(_ u: Matrix, count: Int, into h: UnsafeMutablePointer<Double>) {
+    let n = products.samples
+    onUsefulThreads {
+      triangularSolveRows(n, system.base, u.base, count: count)
+      syrkRowsUpper(count, n, u.base, h)
+    }
+    for i in 0..<count { for j in 0..<i { h[i * count + j] = h[j * count + i] } }
+  }
+
+  /// One thread for systems that are too small for two.
+  private func onUsefulThreads<R>(_ body: () -> R) -> R {
+    guard products.samples < KernelSystem.parallelSize else { return body() }
+    var result: R?
+    Threads.perform(1) { _ in result = body() }
+    return result!
+  }
 }

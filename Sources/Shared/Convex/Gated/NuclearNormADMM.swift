@@ -30,7 +30,7 @@ final class NuclearNormADMM {
   private let duals: Matrix
   /// q, C × n.
   private let solved: Matrix
-  private let system: KernelSystem
+  private let system: RidgeSystem
   private let parts: [Part]
 
   /// What one step finds.
@@ -49,7 +49,7 @@ final class NuclearNormADMM {
 
   /// Begins at Z = 0, U = 0. `targets` is C × n; the kernel of `system` is that of these patterns.
   init(
-    _ data: ArrangementData, patterns: [Int], targets: Matrix, beta: Double, system: KernelSystem
+    _ data: ArrangementData, patterns: [Int], targets: Matrix, beta: Double, system: RidgeSystem
   ) {
     self.data = data
     self.patterns = patterns

@@ -14,7 +14,7 @@ package final class NuclearNormSolver: ArrangementSolver {
   private let correlations: [Double]
   private let progress: (String) -> Void
   /// The kernel of the patterns it was made for, for the next β.
-  private var system: (patterns: [Int], kernel: KernelSystem)?
+  private var system: (patterns: [Int], kernel: RidgeSystem)?
 
   /// A program of at most this many patterns is solved over all of them at once, a larger one over those
   /// whose constraints are violated otherwise.
@@ -32,7 +32,7 @@ package final class NuclearNormSolver: ArrangementSolver {
     rows = targets.transposed
     let width = Double(min(data.patterns.count, manyPatterns) * targets.columns)
     try expectMemory(
-      KernelSystem.memory(samples: data.samples) + 24 * width * Double(data.dimension),
+      RidgeSystem.memory(samples: data.samples) + 24 * width * Double(data.dimension),
       for: "the kernel of \(data.samples) samples")
     correlations = NuclearNormSolver.spectralNorms(data, rows)
     betaMax = correlations.max() ?? 0
@@ -85,7 +85,7 @@ package final class NuclearNormSolver: ArrangementSolver {
   /// Iterates until the gap over the solver's patterns is reached, half of it where others are still to be
   /// priced.
   private func run(
-    _ admm: NuclearNormADMM, _ kernel: KernelSystem, start: ArrangementSolution?, isComplete: Bool,
+    _ admm: NuclearNormADMM, _ kernel: RidgeSystem, start: ArrangementSolution?, isComplete: Bool,
     best: BestPoint, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Status {
     let beta = best.beta
@@ -150,12 +150,12 @@ package final class NuclearNormSolver: ArrangementSolver {
       dual: best.dualValue, neurons: best.rank)
   }
 
-  private func kernel(of patterns: [Int]) -> KernelSystem {
+  private func kernel(of patterns: [Int]) -> RidgeSystem {
     if let system, system.patterns == patterns { return system.kernel }
     progress("the kernel of \(data.samples) samples over \(patterns.count) patterns")
     // The old one goes before there are two.
     system = nil
-    let kernel = KernelSystem(data, patterns: patterns)
+    let kernel = RidgeSystem(data, patterns: patterns)
     system = (patterns, kernel)
     return kernel
   }
