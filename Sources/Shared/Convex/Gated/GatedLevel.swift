@@ -42,7 +42,7 @@ final class GatedLevel {
       _ = level.solve(
         part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
         report: { _ in })
-      for (k, value) in level.newton.weights.enumerated() { eta[members[k]] = share * value }
+      for (k, value) in level.newton.eta.enumerated() { eta[members[k]] = share * value }
       if eta.contains(where: { $0 > 0 }) { return eta }
     }
     var norms = eta
