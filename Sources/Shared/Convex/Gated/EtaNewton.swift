@@ -33,6 +33,8 @@ final class EtaNewton {
   private(set) var eta: [Double]
   private var active: [Int] = []
   private let nu: Matrix
+  /// Whether ν is one of this problem, if of another η.
+  private var hasLocated = false
   /// ŷ.
   private let fitted: Matrix
   private let scratch: Matrix
@@ -75,6 +77,7 @@ final class EtaNewton {
     self.y = y
     self.beta = beta
     self.tolerance = tolerance
+    hasLocated = false
     eta = start
     var attempts = 0
     while !locate(gap: 1) {
@@ -83,15 +86,18 @@ final class EtaNewton {
       if attempts > 20 { return .stalled }
       for i in eta.indices { eta[i] *= 0.1 }
     }
-    var best = Double.infinity
+    var best = (gap: Double.infinity, primal: Double.infinity)
     var idle = 0
     while true {
       let entering = judge(point)
       report(active.count)
       if point.gap <= tolerance { return .reached }
       // Rounding ends it where neither point gets better any more.
-      idle = point.gap < 0.9 * best ? 0 : idle + 1
-      best = min(best, point.gap)
+      let isBetter =
+        point.gap < 0.9 * best.gap
+        || best.primal - point.primal > 0.01 * (point.primal - point.dualValue)
+      idle = isBetter ? 0 : idle + 1
+      if isBetter { best = (point.gap, point.primal) }
       if idle > 20 { return .stalled }
       if !proceed() { return .interrupted }
       if !advance(entering, gap: point.gap) {
@@ -115,8 +121,11 @@ final class EtaNewton {
     let goal = max(tolerance, 0.01 * min(gap, 1))
     repeat {
       guard system.factor(active, eta) else { continue }
-      nu.copy(from: y)
-      system.solve(nu.base)
+      if !(system.isIterative && hasLocated) {
+        nu.copy(from: y)
+        system.solve(nu.base)
+      }
+      hasLocated = true
       // ν solves its system to the factor's precision; the error δ shows in what the weights leave of y.
       // f feels half its square, the norms ‖T_i‖ ‖X‖ times it at most, but mostly far less: that shows
       // in how much a correction moves them.

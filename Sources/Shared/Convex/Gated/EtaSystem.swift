@@ -20,4 +20,12 @@ protocol EtaSystem: AnyObject {
 
   /// Changes to a form of higher precision, to be factored anew; `false` where there is none.
   func increasePrecision() -> Bool
+
+  /// Whether `solve` does less the nearer to 0 its right-hand side is, so that an earlier ν helps.
+  var isIterative: Bool { get }
+}
+
+extension EtaSystem {
+  func increasePrecision() -> Bool { false }
+  var isIterative: Bool { false }
 }
