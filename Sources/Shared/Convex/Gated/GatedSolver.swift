@@ -12,15 +12,19 @@ package final class GatedSolver: ArrangementSolver {
   /// Of each output y, and the largest ‖Xᵀ D_i y‖: for a larger β its network is zero.
   private let outputs: [(y: Matrix, betaMax: Double)]
 
-  /// `targets` is n × C.
+  /// `targets` is n × C. Throws where the machine has not the memory.
   package init(
-    _ data: ArrangementData, targets: Matrix, progress: (String) -> Void = { _ in }
+    _ data: ArrangementData, targets: Matrix, form: GatedForm = .automatic,
+    progress: (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
+    try GatedSolver.expectMemory(for: data, outputs: targets.columns)
+    progress("looking for equal patterns")
     let members = DistinctPatterns(data.patterns, features: data.features).indices
     let finest = GatedLevel(
-      PatternProducts(data.features, data.patterns, members: members), loss: loss)
+      PatternProducts(data.features, data.patterns, members: members), form: form,
+      loss: loss)
     self.finest = finest
     let all = Array(members.indices)
     var norms = [Double](repeating: 0, count: members.count)
@@ -30,6 +34,19 @@ package final class GatedSolver: ArrangementSolver {
       return (y, norms.max() ?? 0)
     }
     betaMax = outputs.reduce(0) { max($0, $1.betaMax) }
+  }
+
+  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or
+  /// the columns of it that precondition conjugate gradients, and of each output ŷ, ν and some weights.
+  private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
+    let (n, d) = (Double(data.samples), Double(data.dimension))
+    let isKernel = data.samples <= AutomaticSystem.largestKernel
+    let system = isKernel ? n * n : n * 2 * min(1000, max(200, n / 50))
+    let active = min(Double(data.patterns.count), 100)
+    try Tensors.expectMemory(
+      8 * (2 * n * d + system + active * (2 * n + d) + Double(outputs) * (4 * n + active * d)),
+      for: "a gated network of \(data.samples) samples, \(data.dimension) features and "
+        + "\(outputs) output\(outputs == 1 ? "" : "s")")
   }
 
   package func point(
@@ -67,8 +84,9 @@ package final class GatedSolver: ArrangementSolver {
         output.y, beta: beta, from: start.flatMap { self.eta($0, output: c, beta: beta) },
         tolerance: 0.9 * rule.gap, point: point,
         proceed: {
+          if budget.exhausted != nil { return false }
           budget.count()
-          return budget.exhausted == nil
+          return true
         },
         report: { active in
           counts[c] = active
