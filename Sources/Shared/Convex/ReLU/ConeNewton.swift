@@ -60,7 +60,7 @@ final class ConeNewton {
     self.blocks = blocks
     self.eta = eta
     (n, d) = (x.rows, x.columns)
-    sum = ActiveRowsSum(x.rows, width: x.columns)
+    sum = ActiveRowsSum(x.rows, width: x.columns, scratch: x.columns)
     factors = (0..<Threads.count).map { _ in OrthogonalFactor(x.columns) }
     current = Evaluation(n, d, 0)
     current.nu = nu
@@ -107,24 +107,33 @@ final class ConeNewton {
 
   /// Factors I + Σ η D X Q Xᵀ D at an evaluation.
   private func factor(_ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]) -> Bool {
-    let chosen = blocks.indices.filter { eta[$0] > 0 }
-    return sum.build(chosen.count) { k, worker, number in
-      let j = chosen[k]
-      let block = blocks[j]
-      worker.takeRows(of: self.patterns, block.pattern, from: self.x, times: eta[j].squareRoot())
-      let active = at.supports[j]
-      guard !active.isEmpty else {
-        worker.add(columns: 0..<self.d, stride: self.d)
-        return true
+    // Both signs of a pattern have the same active rows.
+    var groups: [[Int]] = []
+    var places: [Int: Int] = [:]
+    for j in blocks.indices where eta[j] > 0 {
+      if let place = places[blocks[j].pattern] {
+        groups[place].append(j)
+      } else {
+        places[blocks[j].pattern] = groups.count
+        groups.append([j])
       }
+    }
+    return sum.build(groups.count) { k, worker, number in
       let factor = self.factors[number]
-      for (place, row) in active.enumerated() {
-        (worker.local.base + place * self.d).update(
-          from: self.pricing.cone.rows.row(Int(row)), count: self.d)
+      worker.take(rows: self.patterns, blocks[groups[k][0]].pattern)
+      for (place, j) in groups[k].enumerated() {
+        let active = at.supports[j]
+        for (row, number) in active.enumerated() {
+          (worker.gathered.base + row * self.d).update(
+            from: self.pricing.cone.rows.row(Int(number)), count: self.d)
+        }
+        guard factor.factor(worker.gathered.base, count: active.count) else { return false }
+        // What Qᵀ makes of the coordinates within the face stands in the last columns.
+        worker.gather(self.x, times: eta[j].squareRoot())
+        factor.apply(worker.gathered.base, count: worker.rows.count)
+        worker.multiply(columns: active.count..<self.d, stride: self.d, adding: place > 0)
       }
-      guard factor.factor(worker.local.base, count: active.count) else { return false }
-      factor.apply(worker.gathered.base, count: worker.rows.count)
-      worker.add(columns: active.count..<self.d, stride: self.d)
+      worker.spread()
       return true
     }
   }
@@ -174,7 +183,7 @@ final class ConeNewton {
   func begin(_ proceed: () -> Bool) -> Bool {
     guard
       let first = maximize(
-        blocks, eta, from: current.nu, tolerance: 1e-8 * norm(n, y), proceed: proceed)
+        blocks, eta, from: current.nu, tolerance: 1e-3 * norm(n, current.nu), proceed: proceed)
     else { return false }
     current = first
     return true
