@@ -75,6 +75,7 @@ final class ActiveRowsSum {
   /// Calls `term(k, worker, its number)` for every k below `count`, which takes rows, multiplies and spreads,
   /// then factors the sum. False where a term fails or the sum is not positive definite.
   func build(_ count: Int, _ term: (Int, Worker, Int) -> Bool) -> Bool {
+    isFactored = false
     let lock = Lock()
     var isSound = true
     let active = max(1, min(workers.count, count))
@@ -92,8 +93,12 @@ final class ActiveRowsSum {
     for worker in workers[1..<active] { axpy(n * n, 1, worker.sum.base, matrix.base) }
     for i in 0..<n { matrix[i, i] += 1 }
     matrix.mirrorUpper()
-    return choleskyLower(n, matrix.base)
+    isFactored = choleskyLower(n, matrix.base)
+    return isFactored
   }
+
+  /// Whether there is a factor.
+  private(set) var isFactored = false
 
   /// Solves with the factor.
   func solve(_ b: inout [Double]) { choleskySolve(n, matrix.base, &b, count: 1) }
