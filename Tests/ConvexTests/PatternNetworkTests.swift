@@ -132,7 +132,7 @@ private func outputs(_ network: Bundle, _ fixture: Fixture) -> [Double] {
 }
 
 /// ½ Σ (‖u_j‖² + ‖a_j‖_p²).
-private func penalty(_ network: Bundle, _ norm: PatternNorm) -> Double {
+private func penalty(_ network: Bundle, _ norm: WeightNorm) -> Double {
   let (hidden, output) = (network.tensors["hidden.weight"]!, network.tensors["output.weight"]!)
   let (m, d, classes) = (hidden.shape[0], hidden.shape[1], output.shape[0])
   let (u, a) = (hidden.doubles, output.doubles)

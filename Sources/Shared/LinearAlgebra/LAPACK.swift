@@ -107,6 +107,50 @@ package func triangularFactor(_ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Doub
     LAPACK_COL_MAJOR, Int32(n), Int32(m), a, Int32(n), &tau, &work, Int32(work.count)) == 0
 }
 
+/// The orthogonal factor Q (n × n) of the matrix whose columns are some vectors of n numbers, by Householder
+/// reflections: its first columns span the vectors, the others what is orthogonal to all of them.
+package final class OrthogonalFactor {
+  private let n: Int
+  private let reflections: UnsafeMutablePointer<Double>
+  private let tau: UnsafeMutablePointer<Double>
+  private var work: [Double]
+  /// Vectors that were factored.
+  private var count = 0
+
+  /// Room for vectors of `n` numbers.
+  package init(_ n: Int) {
+    self.n = n
+    reflections = .allocate(capacity: max(1, n * n))
+    tau = .allocate(capacity: max(1, n))
+    work = Array(repeating: 0, count: 64 * max(1, n))
+  }
+
+  deinit {
+    reflections.deallocate()
+    tau.deallocate()
+  }
+
+  /// Takes the rows of `vectors` (`count` × n, count ≤ n). Returns `false` where LAPACK refuses.
+  package func factor(_ vectors: UnsafePointer<Double>, count: Int) -> Bool {
+    self.count = count
+    guard count > 0 else { return true }
+    reflections.update(from: vectors, count: count * n)
+    return LAPACKE_dgeqrf_work(
+      LAPACK_COL_MAJOR, Int32(n), Int32(count), reflections, Int32(n), tau, &work,
+      Int32(work.count)) == 0
+  }
+
+  /// Each row x of `rows` (`m` × n) ← Qᵀ x.
+  package func apply(_ rows: UnsafeMutablePointer<Double>, count m: Int) {
+    guard count > 0, m > 0 else { return }
+    if work.count < 64 * m { work = Array(repeating: 0, count: 64 * m) }
+    // The rows are the columns of a column-major n × m matrix.
+    LAPACKE_dormqr_work(
+      LAPACK_COL_MAJOR, CChar(UInt8(ascii: "L")), CChar(UInt8(ascii: "T")), Int32(n), Int32(m),
+      Int32(count), reflections, Int32(n), tau, rows, Int32(n), &work, Int32(work.count))
+  }
+}
+
 /// A = U diag(s) Vᵀ for A of m rows and n columns, k = min(m, n), s descending.
 package struct SingularValues {
   package let values: [Double]

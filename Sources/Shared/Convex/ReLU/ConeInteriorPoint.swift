@@ -54,8 +54,7 @@ final class ConeInteriorPoint {
   private(set) var iterations = 0
 
   private var work: Workspace
-  private let newton: Matrix
-  private let partial: [Matrix]
+  private let sum: ActiveRowsSum
 
   /// Buffers for as many blocks and patterns as there are.
   private struct Workspace {
@@ -110,6 +109,8 @@ final class ConeInteriorPoint {
   private var affine: Direction
   private var step: Direction
   private var scalings: [SecondOrderScaling] = []
+  /// β of the dual point, scaled.
+  private var scaledFirst: [Double] = []
 
   /// Starts at `radius` times the unit `gates` (a row a pattern), which lie in the cones' interiors.
   init(
@@ -132,8 +133,7 @@ final class ConeInteriorPoint {
     bounds = Array(repeating: .infinity, count: count)
     tau = Array(repeating: 2 * radius, count: count)
     nu = y
-    newton = Matrix(n, n)
-    partial = (1..<max(2, Threads.count)).map { _ in Matrix(x.rows, x.rows) }
+    sum = ActiveRowsSum(x.rows, width: 2 * x.columns, scratch: (cone.rows.rows + 1) / 2)
     work = Workspace(blocks: 0, patterns: 0, n: n, d: d, c: c)
     affine = Direction(0, d, c)
     step = Direction(0, d, c)
@@ -178,25 +178,114 @@ final class ConeInteriorPoint {
       source.expand(pattern, into: work.masks.row(p))
       cone.signs(source, pattern, into: work.signs.row(p))
     }
+    scaledFirst = Array(repeating: 0, count: blocks.count)
     scalings = (0..<blocks.count).map { SecondOrderScaling(d, storage: work.scaling.row($0)) }
   }
 
   /// Leaves only the blocks `kept` (in ascending order).
   func keep(_ kept: [Int]) {
-    func cut(_ matrix: Matrix) -> Matrix {
-      let result = Matrix(kept.count, matrix.columns)
-      for (k, j) in kept.enumerated() {
-        result.row(k).update(from: matrix.row(j), count: matrix.columns)
+    take(state.rows(kept))
+  }
+
+  /// What a block carries from one iteration to the next.
+  private struct State {
+    var blocks: [ConeBlock]
+    var tau: [Double]
+    var v: Matrix
+    var g: Matrix
+    var s: Matrix
+    var lambda: Matrix
+
+    /// The blocks `kept`, copied.
+    func rows(_ kept: [Int]) -> State {
+      func cut(_ matrix: Matrix) -> Matrix {
+        let result = Matrix(kept.count, matrix.columns)
+        for (k, j) in kept.enumerated() {
+          result.row(k).update(from: matrix.row(j), count: matrix.columns)
+        }
+        return result
       }
-      return result
+      return State(
+        blocks: kept.map { blocks[$0] }, tau: kept.map { tau[$0] }, v: cut(v), g: cut(g), s: cut(s),
+        lambda: cut(lambda))
     }
-    blocks = kept.map { blocks[$0] }
-    tau = kept.map { tau[$0] }
-    (v, g, s, lambda) = (cut(v), cut(g), cut(s), cut(lambda))
-    (bounded, bounds) = (cut(bounded), kept.map { bounds[$0] })
+  }
+
+  /// The iterate, not copied.
+  private var state: State {
+    State(blocks: blocks, tau: tau, v: v, g: g, s: s, lambda: lambda)
+  }
+
+  private func take(_ state: State) {
+    blocks = state.blocks
+    tau = state.tau
+    (v, g, s, lambda) = (state.v, state.g, state.s, state.lambda)
+    bounded = Matrix(blocks.count, d)
+    bounds = Array(repeating: .infinity, count: blocks.count)
     reindex()
     refresh()
   }
+
+  /// Goes on with more blocks.
+  func restart(
+    adding added: [ConeBlock], gates: (Int, UnsafeMutablePointer<Double>) -> Void
+  ) {
+    let old = blocks.count
+    var all = state
+    func extend(_ matrix: Matrix) -> Matrix {
+      let result = Matrix(old + added.count, matrix.columns)
+      result.base.update(from: matrix.base, count: matrix.count)
+      return result
+    }
+    all.blocks += added
+    (all.v, all.g, all.s, all.lambda) = (extend(v), extend(g), extend(s), extend(lambda))
+    // Large enough to move, small beside the blocks that carry the network.
+    var largest = 0.0
+    for j in 0..<old { largest = max(largest, norm(d, v.row(j))) }
+    let radius = max(Double(c + 1) * mu / beta, 0.02 * largest)
+    let mu = beta * radius / Double(c + 1)
+    for j in old..<all.blocks.count {
+      gates(all.blocks[j].pattern, all.v.row(j))
+      LinearAlgebra.scale(d, radius / max(norm(d, all.v.row(j)), 1e-300), all.v.row(j))
+      all.tau.append(2 * radius)
+    }
+    take(all)
+    products(of: v, into: work.wide)
+    let floor = 0.3 * radius / Double(d).squareRoot()
+    for i in old * c..<s.count {
+      s.base[i] = max(work.wide.base[i], floor)
+      lambda.base[i] = mu / s.base[i]
+    }
+    refresh()
+  }
+
+  /// Without blocks that neither carry weight nor are about to: of those that end at 0, ‖v‖ is about
+  /// c μ/(β − ‖P‖). `nil` where there are few of them.
+  func carrying(gap: Double) -> [Int]? {
+    let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
+    let floor = factor * Double(c + 1) * mu / beta
+    let kept = blocks.indices.filter { norm(d, v.row($0)) > floor }
+    return kept.count < blocks.count * 9 / 10 && !kept.isEmpty ? kept : nil
+  }
+
+  /// Bᵀλ of block `j`.
+  func withMultipliers(of j: Int, _ body: (UnsafePointer<Double>) -> Void) {
+    let row = work.residual.row(j)
+    let feature = work.features.row(slot[j])
+    for k in 0..<d { row[k] = bounded[j, k] - blocks[j].sign * feature[k] }
+    body(row)
+  }
+
+  /// The relative gap over these blocks, and the largest of their bounds.
+  func gap(_ loss: any Loss, _ targets: Matrix) -> (gap: Double, largest: Double) {
+    let largest = bounds.max() ?? 0
+    let direction = Matrix(n, 1, nu)
+    let scaling = loss.scaling(direction, targets, bound: largest > 0 ? beta / largest : .infinity)
+    scale(n, scaling, direction.base)
+    return (relativeGap(primal: primal, dual: loss.dualValue(direction, targets)), largest)
+  }
+
+  var largestWeight: Double { blocks.indices.reduce(0) { max($0, norm(d, v.row($1))) } }
 
   // MARK: Products
 
@@ -361,44 +450,14 @@ final class ConeInteriorPoint {
     return primal.isFinite && mu > 0
   }
 
-  private lazy var scaledFirst = [Double](repeating: 0, count: blocks.count)
-
   /// Factors every H_j and the matrix of ν.
   private func factor() -> Bool {
-    let lock = Lock()
-    var isPositive = true
-    let workers = max(1, min(Threads.count, patterns.count))
-    let capacity = n * 2 * d
-    Threads.perform(workers) { worker in
-      let sum = worker == 0 ? self.newton : self.partial[worker - 1]
-      sum.fill(0)
-      let gathered = Matrix(1, max(capacity, self.c * self.d))
-      let local = Matrix(1, self.n * self.n)
-      var rows: [Int] = []
-      for p in Swift.stride(from: worker, to: self.patterns.count, by: workers) {
-        guard self.add(p, to: sum, gathered: gathered.base, local: local.base, rows: &rows) else {
-          lock.locked { isPositive = false }
-          return
-        }
-      }
-    }
-    guard isPositive else { return false }
-    for worker in 1..<max(1, workers) where worker < workers {
-      axpy(n * n, 1, partial[worker - 1].base, newton.base)
-    }
-    for i in 0..<n { newton[i, i] += 1 }
-    newton.mirrorUpper()
-    return choleskyLower(n, newton.base)
+    sum.build(patterns.count) { p, worker, _ in self.addTerm(p, worker) }
   }
 
-  /// Factors the blocks of pattern `p` and adds Σ A_j H_j⁻¹ A_jᵀ to the upper triangle of `sum`.
-  private func add(
-    _ p: Int, to sum: Matrix, gathered: UnsafeMutablePointer<Double>,
-    local: UnsafeMutablePointer<Double>, rows: inout [Int]
-  ) -> Bool {
-    let mask = work.masks.row(p)
-    rows.removeAll(keepingCapacity: true)
-    for i in 0..<n where mask[i] != 0 { rows.append(i) }
+  /// Factors the blocks of pattern `p` and adds Σ A_j H_j⁻¹ A_jᵀ.
+  private func addTerm(_ p: Int, _ worker: ActiveRowsSum.Worker) -> Bool {
+    let gathered = worker.gathered.base
     for j in members[p] {
       // Nᵀ diag(λ/s) N by the rows of √(λ/s) N.
       let ratio = work.ratio.row(j)
@@ -419,20 +478,17 @@ final class ConeInteriorPoint {
       for i in 0..<d { for k in 0..<i { h[i * d + k] = h[k * d + i] } }
       guard choleskyLower(d, h) else { return false }
     }
+    // E = D X L⁻ᵀ of both signs side by side.
     let width = members[p].count * d
-    let m = rows.count
-    guard m > 0 else { return true }
+    worker.take(rows: source, patterns[p])
     for (place, j) in members[p].enumerated() {
-      for (k, row) in rows.enumerated() {
+      for (k, row) in worker.rows.enumerated() {
         (gathered + k * width + place * d).update(from: x.row(row), count: d)
       }
-      solveLower(d, work.factors.row(j), gathered + place * d, count: m, ldb: width)
+      triangularSolveRows(
+        d, work.factors.row(j), gathered + place * d, ldb: width, count: worker.rows.count)
     }
-    syrkRowsUpper(m, width, gathered, local)
-    for (a, row) in rows.enumerated() {
-      let (target, values) = (sum.row(row), local + a * m)
-      for b in a..<m { target[rows[b]] += values[b] }
-    }
+    worker.add(columns: 0..<width, stride: width)
     return true
   }
 
@@ -470,7 +526,7 @@ final class ConeInteriorPoint {
     var change = [Double](repeating: 0, count: n)
     outputs(dv, into: &change)
     for i in 0..<n { change[i] = -change[i] }
-    choleskySolve(n, newton.base, &change, count: 1)
+    sum.solve(&change)
     correlate(change)
     for j in blocks.indices {
       let row = dv.row(j)
@@ -499,7 +555,7 @@ final class ConeInteriorPoint {
     var extra = [Double](repeating: 0, count: n)
     outputs(residual, into: &extra)
     for i in 0..<n { extra[i] = missing[i] - extra[i] }
-    choleskySolve(n, newton.base, &extra, count: 1)
+    sum.solve(&extra)
     correlate(extra)
     for j in blocks.indices {
       let row = residual.row(j)

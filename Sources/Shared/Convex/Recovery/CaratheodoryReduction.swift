@@ -36,6 +36,7 @@ package enum CaratheodoryReduction {
     } else {
       compact.copy(from: ordered)
     }
+    if vectors.columns > m, hasFullRank(compact) { return weights }
     let start = order.map { weights[$0] }
     for tolerance in [1e-11, 1e-13] {
       guard let reduced = reduce(compact, start, tolerance: tolerance) else { continue }
@@ -44,6 +45,16 @@ package enum CaratheodoryReduction {
       return result
     }
     return nil
+  }
+
+  /// Whether the vectors that a triangular factor belongs to are far from any linear dependence; the
+  /// factor's columns are the rows of `triangle`.
+  static func hasFullRank(_ triangle: Matrix) -> Bool {
+    let lengths = (0..<triangle.rows).map { norm(min($0 + 1, triangle.columns), triangle.row($0)) }
+    let floor = 1e-4 * (lengths.max() ?? 0)
+    return lengths.indices.allSatisfy {
+      $0 < triangle.columns && abs(triangle[$0, $0]) > 1e-10 * max(lengths[$0], floor)
+    }
   }
 
   private static func reduce(

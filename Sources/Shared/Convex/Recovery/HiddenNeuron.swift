@@ -16,7 +16,7 @@ package struct HiddenNeuron {
   }
 
   /// What β multiplies, per neuron: ‖output‖₁, or ‖output‖₂ for the nuclear norm.
-  package func weight(_ norm: PatternNorm) -> Double {
+  package func weight(_ norm: WeightNorm) -> Double {
     switch norm {
     case .group: output.reduce(0) { $0 + abs($1) }
     case .nuclear: output.withUnsafeBufferPointer { euclidean($0) }
@@ -36,7 +36,7 @@ extension ArrangementSolution {
   /// The neurons that the weights stand for, a class after the other: for the group norm one for each
   /// pattern, class and sign that has weight, for the nuclear norm the singular vectors of each W_i.
   /// Together they have the predictions and the norm of the solution.
-  package func neurons(_ norm: PatternNorm) -> [HiddenNeuron] {
+  package func neurons(_ norm: WeightNorm) -> [HiddenNeuron] {
     norm == .nuclear && positive.count > 1 ? singularNeurons : groupNeurons
   }
 

@@ -6,9 +6,9 @@ extension ArrangementSolution {
   /// linearly independent afterwards, so that a class has at most n of them. Predictions stay as they are
   /// to ten digits, the norm does not grow, and every weight keeps its direction and with it its cone.
   ///
-  /// `primal` is left to the caller, who knows the loss. Returns `nil` where rounding, or the size of a
+  /// `predictions` and `primal` are left as they were. Returns `nil` where rounding, or the size of a
   /// nuclear-norm program, allows no reduction.
-  package func minimal(_ data: ArrangementData, norm: PatternNorm) -> ArrangementSolution? {
+  package func minimal(_ data: ArrangementData, norm: WeightNorm) -> ArrangementSolution? {
     let neurons = neurons(norm)
     let reduced: [HiddenNeuron]?
     if norm == .nuclear && positive.count > 1 {
@@ -17,16 +17,33 @@ extension ArrangementSolution {
       reduced = reduceByClass(neurons, data)
     }
     guard let reduced else { return nil }
+    if reduced.count == neurons.count { return self }
     var result = self
     result.replaceWeights(by: reduced)
     return result
   }
 
+  /// `minimal` with the predictions and the objective of the weights that remain; `nil` also where that
+  /// would be more than it was.
+  package func minimal(
+    _ data: ArrangementData, of program: ArrangementProgram, targets: Matrix, beta: Double
+  ) -> ArrangementSolution? {
+    guard var result = minimal(data, norm: program.norm) else { return nil }
+    if result.index == index, zip(result.positive, positive).allSatisfy({ $0 === $1 }) {
+      return self
+    }
+    result.predictions = result.recomputedPredictions(data)
+    let weight = result.neurons(program.norm).reduce(0) { $0 + $1.weight(program.norm) }
+    result.primal = program.loss.loss.value(result.predictions, targets) + beta * weight
+    return result.primal <= primal + 1e-12 * abs(primal) ? result : nil
+  }
+
   /// ŷ of the weights, n × C.
   func recomputedPredictions(_ data: ArrangementData) -> Matrix {
     let result = Matrix(data.samples, positive.count)
+    let neurons = neurons(.group)
     for c in positive.indices {
-      let mine = neurons(.group).filter { $0.output[c] != 0 }
+      let mine = neurons.filter { $0.output[c] != 0 }
       let vectors = outputs(of: mine, data)
       var sum = [Double](repeating: 0, count: data.samples)
       gemv(
@@ -67,13 +84,13 @@ extension ArrangementSolution {
     let (m, n, classes) = (neurons.count, data.samples, positive.count)
     let hidden = outputs(of: neurons, data)
     // Where the D X u alone are independent, the matrices are.
-    if m <= n, areIndependent(Matrix(copying: hidden)) { return neurons }
-    let length = min(m, n)
-    guard Double(m) * Double(m) * Double(length * classes) < 5e9 else { return nil }
-    if m < n {
+    if m <= n {
       guard triangularFactor(m, n, hidden.base) else { return nil }
+      if CaratheodoryReduction.hasFullRank(hidden) { return neurons }
       for j in 0..<m { for i in j + 1..<max(j + 1, n) { hidden[j, i] = 0 } }
     }
+    let length = min(m, n)
+    guard Double(m) * Double(m) * Double(length * classes) < 5e9 else { return nil }
     let weights = neurons.map { $0.weight(.nuclear) }
     let vectors = Matrix(m, length * classes)
     for (j, neuron) in neurons.enumerated() {
@@ -86,16 +103,6 @@ extension ArrangementSolution {
       var kept = neurons[j]
       kept.output = kept.output.map { $0 * (reduced[j] / weights[j]) }
       return kept
-    }
-  }
-
-  /// Whether the rows are far from any linear dependence; they are overwritten.
-  private func areIndependent(_ vectors: Matrix) -> Bool {
-    let lengths = (0..<vectors.rows).map { LinearAlgebra.norm(vectors.columns, vectors.row($0)) }
-    let largest = lengths.max() ?? 0
-    guard triangularFactor(vectors.rows, vectors.columns, vectors.base) else { return false }
-    return lengths.indices.allSatisfy {
-      abs(vectors[$0, $0]) > 1e-10 * max(lengths[$0], 1e-4 * largest)
     }
   }
 

@@ -5,7 +5,7 @@ import Tensors
 /// patterns that carry them.
 package struct WrittenSolution {
   package private(set) var weights: ArrangementSolution
-  package let norm: PatternNorm
+  package let norm: WeightNorm
   /// F64 [A, d].
   package private(set) var gates: Tensor
   /// F64 [A], where gates cut elsewhere than at 0.
@@ -26,7 +26,7 @@ package struct WrittenSolution {
     let isGated = try bundle.value("activation", "relu or gated-relu") {
       ["relu": false, "gated-relu": true][$0]
     }
-    norm = try bundle.value("norm", "group or nuclear", parse: PatternNorm.init)
+    norm = try bundle.value("norm", "group or nuclear", parse: WeightNorm.init)
     guard isGated || norm == .group else {
       throw Failure.data("metadata \"norm\" is \"nuclear\", which ReLU networks do not have")
     }
