@@ -158,4 +158,44 @@ private func number(_ run: Run, _ name: String) -> Double {
       $0.tensors["v"] = nil
     }
   }
+
+  /// Rows with few decimals and gates that are rows: many products are 0 up to rounding, and whoever
+  /// applies a gate has to find the same side as whoever listed the patterns.
+  @Test func samplesOnTheBoundaryKeepTheirSide() throws {
+    let folder = try Folder()
+    var text = "a,b,c,d,e,y\n"
+    var state: UInt32 = 7
+    func digit() -> Int {
+      state = state &* 1_664_525 &+ 1_013_904_223
+      return Int(state >> 16) % 7 - 3
+    }
+    for i in 0..<150 {
+      let row = (0..<5).map { _ in "\(Double(digit()) / 10)" }
+      text += row.joined(separator: ",") + ",\(i % 3 == 0 ? -1 : 1)\n"
+    }
+    try Data(text.utf8).write(to: folder.url("points.csv"))
+    let run = try Tools.shell(
+      """
+      tensor from-csv points.csv --targets y -o points &&
+      arrangements --sample 60 --sampler samples points -o data &&
+      solve --activation gated-relu --beta 0.02 --gap 1e-8 data -o solution --quiet &&
+      recover solution -o network &&
+      evaluate --data data --certify solution --beta 0.02 network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(number(run, "recovery_error") < 1e-12)
+    #expect(
+      abs(number(run, "objective") / number(run, "primal_objective") - 1) < 1e-12)
+    let points = try folder.read("data")
+    let (x, gates) = (points.tensors["x"]!.doubles, points.tensors["gates"]!.doubles)
+    // The test would show nothing were there no ties.
+    var ties = 0
+    for j in 0..<150 {
+      for g in 0..<gates.count / 5 {
+        let product = (0..<5).reduce(0) { $0 + x[5 * j + $1] * gates[5 * g + $1] }
+        ties += abs(product) < 1e-12 ? 1 : 0
+      }
+    }
+    #expect(ties > 20)
+  }
 }

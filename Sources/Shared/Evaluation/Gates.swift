@@ -44,23 +44,12 @@ struct Gates: Sendable, Equatable {
       let (row, values, target) = (x + i * d, room + i * m, products + i * m)
       let length = norm(d, row)
       for j in 0..<m {
-        let value = decidable(values[j], row, length, j)
+        let value = comparableProduct(
+          values[j], to: thresholds[j], scale: length * lengths[j] + abs(thresholds[j]), d, row,
+          vectors.row(j))
         if value < thresholds[j] { target[j] = 0 }
       }
     }
-  }
-
-  /// x · g of gate j. Next to its threshold rounding would decide, differently from one block size to
-  /// another: there the product is summed as in twice the precision.
-  private func decidable(
-    _ value: Double, _ x: UnsafePointer<Double>, _ length: Double, _ j: Int
-  ) -> Double {
-    let scale = length * lengths[j] + abs(thresholds[j])
-    guard abs(value - thresholds[j]) <= 1e-12 * scale else { return value }
-    var sum = CompensatedSum()
-    let gate = vectors.row(j)
-    for k in 0..<vectors.columns { sum.add(x[k], times: gate[k]) }
-    return sum.value
   }
 
   /// How far x lies on the wrong side of gate j that should have it active, or not: x · g − t by the

@@ -12,15 +12,19 @@ package final class GatedSolver: ArrangementSolver {
   /// Of each output y, and the largest ‖Xᵀ D_i y‖: for a larger β its network is zero.
   private let outputs: [(y: Matrix, betaMax: Double)]
 
-  /// `targets` is n × C.
+  /// `targets` is n × C. Throws where the machine has not the memory.
   package init(
-    _ data: ArrangementData, targets: Matrix, progress: (String) -> Void = { _ in }
+    _ data: ArrangementData, targets: Matrix, form: GatedForm = .automatic,
+    progress: (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
+    try GatedSolver.expectMemory(for: data, outputs: targets.columns)
+    progress("looking for equal patterns")
     let members = DistinctPatterns(data.patterns, features: data.features).indices
     let finest = GatedLevel(
-      PatternProducts(data.features, data.patterns, members: members), loss: loss)
+      PatternProducts(data.features, data.patterns, members: members), form: form,
+      loss: loss)
     self.finest = finest
     let all = Array(members.indices)
     var norms = [Double](repeating: 0, count: members.count)
@@ -32,12 +36,25 @@ package final class GatedSolver: ArrangementSolver {
     betaMax = outputs.reduce(0) { max($0, $1.betaMax) }
   }
 
+  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or
+  /// the columns of it that precondition conjugate gradients, and of each output ŷ, ν and some weights.
+  private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
+    let (n, d) = (Double(data.samples), Double(data.dimension))
+    let isKernel = data.samples <= AutomaticSystem.largestKernel
+    let system = isKernel ? n * n : n * 2 * min(1000, max(200, n / 50))
+    let active = min(Double(data.patterns.count), 100)
+    try Tensors.expectMemory(
+      8 * (2 * n * d + system + active * (2 * n + d) + Double(outputs) * (4 * n + active * d)),
+      for: "a gated network of \(data.samples) samples, \(data.dimension) features and "
+        + "\(outputs) output\(outputs == 1 ? "" : "s")")
+  }
+
   package func point(
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
     let points = outputs.map { output in
-      let point = GatedPoint(output.y, dimension: data.dimension, loss: loss)
+      let point = PrimalDualPoint(output.y, dimension: data.dimension, loss: loss)
       // Rounding of the recomputed norms must not show where β is nearly β_max.
       let bound = output.betaMax > 0 ? (1 - 1e-13) * beta / output.betaMax : .infinity
       let scaling = loss.scaling(output.y, output.y, bound: bound)
@@ -67,8 +84,9 @@ package final class GatedSolver: ArrangementSolver {
         output.y, beta: beta, from: start.flatMap { self.eta($0, output: c, beta: beta) },
         tolerance: 0.9 * rule.gap, point: point,
         proceed: {
+          if budget.exhausted != nil { return false }
           budget.count()
-          return budget.exhausted == nil
+          return true
         },
         report: { active in
           counts[c] = active
@@ -114,7 +132,7 @@ package final class GatedSolver: ArrangementSolver {
 
   /// The solution of all outputs, its objectives from the data.
   private func compose(
-    _ points: [GatedPoint], beta: Double, iterations: Int
+    _ points: [PrimalDualPoint], beta: Double, iterations: Int
   ) -> ArrangementSolution {
     let members = finest.products.members
     let (n, d) = (data.samples, data.dimension)

@@ -9,6 +9,8 @@ final class PatternProducts {
   let members: [Int]
   /// Masked rows and their products, of each thread.
   private let scratch: [Matrix]
+  /// A sum over members, of each thread.
+  private let sums: [Matrix]
   private let blockSize: Int
 
   var samples: Int { x.rows }
@@ -25,6 +27,7 @@ final class PatternProducts {
     let block = max(16, min(256, (2 << 20) / max(1, x.rows), members.count))
     blockSize = block
     scratch = (0..<Threads.count).map { _ in Matrix(block, x.rows + x.columns) }
+    sums = (0..<Threads.count).map { _ in Matrix(x.rows, 1) }
   }
 
   /// The rows `rows` of the samples, and of the members in `kept` those that differ there, with their
@@ -43,9 +46,14 @@ final class PatternProducts {
     scale(samples, value, target)
   }
 
+  /// Whether a member lets sample `row` through.
+  func isActive(_ member: Int, _ row: Int) -> Bool {
+    patterns.isActive(members[member], row: row)
+  }
+
   /// T_i = Xᵀ D_i ν of the members in `list`, rows of `t` (at least |list| × d).
   func correlations(_ nu: UnsafePointer<Double>, _ list: [Int], into t: Matrix) {
-    forEachBlock(list.count) { range, scratch in
+    forEachBlock(list.count) { range, scratch, _ in
       self.correlations(nu, list, range, scratch, into: t.row(range.lowerBound))
     }
   }
@@ -55,7 +63,7 @@ final class PatternProducts {
     _ nu: UnsafePointer<Double>, _ list: [Int], into norms: UnsafeMutablePointer<Double>
   ) {
     let d = dimension
-    forEachBlock(list.count) { range, scratch in
+    forEachBlock(list.count) { range, scratch, _ in
       // The masked rows are not needed once their product stands behind them.
       self.correlations(nu, list, range, scratch, into: scratch.base + range.count * self.samples)
       for k in 0..<range.count {
@@ -79,7 +87,7 @@ final class PatternProducts {
   /// U_i = D_i X t_i of the members in `list` for the rows of `t`, rows of `u` (at least |list| × n).
   func images(_ t: Matrix, _ list: [Int], into u: Matrix) {
     let n = samples
-    forEachBlock(list.count) { range, _ in
+    forEachBlock(list.count) { range, _, _ in
       let target = u.row(range.lowerBound)
       gemm(
         range.count, n, self.dimension, t.row(range.lowerBound), .plain, self.x.base, .transposed,
@@ -90,8 +98,31 @@ final class PatternProducts {
     }
   }
 
-  /// Splits `0 ..< total` into blocks and calls `body` with each and a thread's scratch.
-  private func forEachBlock(_ total: Int, _ body: (Range<Int>, Matrix) -> Void) {
+  /// target ← target + M ν with M = Σ η_i D_i X Xᵀ D_i over the members in `list`.
+  func addProduct(
+    _ nu: UnsafePointer<Double>, _ list: [Int], _ eta: [Double],
+    to target: UnsafeMutablePointer<Double>
+  ) {
+    let (n, d) = (samples, dimension)
+    for sum in sums { sum.fill(0) }
+    forEachBlock(list.count) { range, scratch, sum in
+      let t = scratch.base + range.count * n
+      self.correlations(nu, list, range, scratch, into: t)
+      for (k, place) in range.enumerated() { scale(d, eta[list[place]], t + k * d) }
+      gemm(range.count, n, d, t, .plain, self.x.base, .transposed, scratch.base)
+      for (k, place) in range.enumerated() {
+        let row = scratch.base + k * n
+        self.patterns.mask(self.members[list[place]], row, into: row)
+        axpy(n, 1, row, sum.base)
+      }
+    }
+    for sum in sums { axpy(n, 1, sum.base, target) }
+  }
+
+  /// Splits `0 ..< total` into blocks and calls `body` with each and what its thread has to itself.
+  private func forEachBlock(
+    _ total: Int, _ body: (Range<Int>, _ scratch: Matrix, _ sum: Matrix) -> Void
+  ) {
     guard total > 0 else { return }
     // Small products are done before a second thread has woken up.
     let work = Double(total) * Double(samples) * Double(dimension)
@@ -100,7 +131,7 @@ final class PatternProducts {
     let blocks = (total + size - 1) / size
     Threads.perform(min(workers, blocks)) { worker in
       for block in Swift.stride(from: worker, to: blocks, by: min(workers, blocks)) {
-        body(block * size..<min(total, (block + 1) * size), scratch[worker])
+        body(block * size..<min(total, (block + 1) * size), scratch[worker], sums[worker])
       }
     }
   }

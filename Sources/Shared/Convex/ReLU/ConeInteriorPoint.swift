@@ -138,19 +138,13 @@ final class ConeInteriorPoint {
     affine = Direction(0, d, c)
     step = Direction(0, d, c)
     reindex()
-    let mu = beta * radius * Double(String(cString: getenv("MU") ?? strdup("1")))!
-    if getenv("MU") != nil { tau = Array(repeating: 2 * max(radius, mu / beta), count: count) }
+    let mu = beta * radius
     for j in 0..<count {
       gates(blocks[j].pattern, v.row(j))
       LinearAlgebra.scale(d, radius / max(norm(d, v.row(j)), 1e-300), v.row(j))
     }
     products(of: v, into: s)
-    let floor =
-      Double(String(cString: getenv("FLOOR") ?? strdup("0.3")))! * radius / Double(d).squareRoot()
-    if getenv("ZERO") != nil {
-      v.fill(0)
-      s.fill(0)
-    }
+    let floor = 0.3 * radius / Double(d).squareRoot()
     for i in 0..<s.count {
       s.base[i] = max(s.base[i], floor)
       lambda.base[i] = mu / s.base[i]
@@ -194,7 +188,7 @@ final class ConeInteriorPoint {
   }
 
   /// What a block carries from one iteration to the next.
-  struct State {
+  private struct State {
     var blocks: [ConeBlock]
     var tau: [Double]
     var v: Matrix
@@ -222,9 +216,6 @@ final class ConeInteriorPoint {
     State(blocks: blocks, tau: tau, v: v, g: g, s: s, lambda: lambda)
   }
 
-  /// A copy to come back to.
-  func checkpoint() -> State { state.rows(Array(blocks.indices)) }
-
   private func take(_ state: State) {
     blocks = state.blocks
     tau = state.tau
@@ -235,12 +226,10 @@ final class ConeInteriorPoint {
     refresh()
   }
 
-  /// Goes on from `state` with more blocks, which begin at the complementarity that the others have.
+  /// Goes on with more blocks.
   func restart(
-    from state: State, adding added: [ConeBlock],
-    gates: (Int, UnsafeMutablePointer<Double>) -> Void
+    adding added: [ConeBlock], gates: (Int, UnsafeMutablePointer<Double>) -> Void
   ) {
-    take(state)
     let old = blocks.count
     var all = state
     func extend(_ matrix: Matrix) -> Matrix {
@@ -269,6 +258,34 @@ final class ConeInteriorPoint {
     }
     refresh()
   }
+
+  /// Without blocks that neither carry weight nor are about to: of those that end at 0, ‖v‖ is about
+  /// c μ/(β − ‖P‖). `nil` where there are few of them.
+  func carrying(gap: Double) -> [Int]? {
+    let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
+    let floor = factor * Double(c + 1) * mu / beta
+    let kept = blocks.indices.filter { norm(d, v.row($0)) > floor }
+    return kept.count < blocks.count * 9 / 10 && !kept.isEmpty ? kept : nil
+  }
+
+  /// Bᵀλ of block `j`.
+  func withMultipliers(of j: Int, _ body: (UnsafePointer<Double>) -> Void) {
+    let row = work.residual.row(j)
+    let feature = work.features.row(slot[j])
+    for k in 0..<d { row[k] = bounded[j, k] - blocks[j].sign * feature[k] }
+    body(row)
+  }
+
+  /// The relative gap over these blocks, and the largest of their bounds.
+  func gap(_ loss: any Loss, _ targets: Matrix) -> (gap: Double, largest: Double) {
+    let largest = bounds.max() ?? 0
+    let direction = Matrix(n, 1, nu)
+    let scaling = loss.scaling(direction, targets, bound: largest > 0 ? beta / largest : .infinity)
+    scale(n, scaling, direction.base)
+    return (relativeGap(primal: primal, dual: loss.dualValue(direction, targets)), largest)
+  }
+
+  var largestWeight: Double { blocks.indices.reduce(0) { max($0, norm(d, v.row($1))) } }
 
   // MARK: Products
 

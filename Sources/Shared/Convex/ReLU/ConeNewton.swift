@@ -1,4 +1,4 @@
-@preconcurrency import Glibc
+import Glibc
 import LinearAlgebra
 
 /// Newton's method in the weights η of the ReLU program with scalar output.
@@ -71,6 +71,17 @@ final class ConeNewton {
   var norms: [Double] { current.norms }
   var outputs: [Double] { current.outputs }
 
+  /// The objective of v_j = η_j P_j, which is feasible.
+  var primal: Double {
+    var sum = 0.0
+    for i in 0..<n {
+      let residual = y[i] - current.outputs[i]
+      sum += 0.5 * residual * residual
+    }
+    for j in blocks.indices { sum += beta * eta[j] * current.norms[j] }
+    return sum
+  }
+
   // MARK: The dual function
 
   private func evaluate(_ blocks: [ConeBlock], _ eta: [Double], at nu: [Double]) -> Evaluation {
@@ -82,7 +93,7 @@ final class ConeNewton {
     let rows = blocks.map(ConePricing.row)
     result.norms = pricing.project(rows, into: result.points)
     result.supports = rows.map { pricing.support($0) }
-    images(of: result.points, blocks, into: result.images)
+    pricing.images(of: result.points, blocks, into: result.images)
     var value = 0.0
     for i in 0..<n { value += nu[i] * (0.5 * nu[i] - y[i]) }
     for j in blocks.indices {
@@ -92,15 +103,6 @@ final class ConeNewton {
     result.value = value
     for i in 0..<n { result.gradient[i] = nu[i] - y[i] + result.outputs[i] }
     return result
-  }
-
-  /// ± D_i X p of rows p.
-  private func images(of points: Matrix, _ blocks: [ConeBlock], into images: Matrix) {
-    gemm(blocks.count, n, d, points.base, .plain, x.base, .transposed, images.base)
-    for (j, block) in blocks.enumerated() {
-      patterns.mask(block.pattern, images.row(j), into: images.row(j))
-      if block.sign < 0 { scale(n, -1, images.row(j)) }
-    }
   }
 
   /// Factors I + Σ η D X Q Xᵀ D at an evaluation.
@@ -130,12 +132,13 @@ final class ConeNewton {
   /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. Leaves the
   /// factor there. `nil` where the numbers fail.
   private func maximize(
-    _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double
+    _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double,
+    proceed: () -> Bool
   ) -> Evaluation? {
     var at = evaluate(blocks, eta, at: nu)
     for _ in 0..<60 {
       guard factor(at, blocks, eta) else { return nil }
-      guard norm(n, at.gradient) > tolerance else { return at }
+      guard norm(n, at.gradient) > tolerance, proceed() else { return at }
       var direction = at.gradient.map { -$0 }
       sum.solve(&direction)
       let slope = dot(n, at.gradient, direction)
@@ -168,11 +171,11 @@ final class ConeNewton {
   // MARK: Outer steps
 
   /// Finds the first ν. False where the numbers fail.
-  func begin() -> Bool {
-    let start = evaluate([], [], at: current.nu)
-    guard let first = maximize(blocks, eta, from: start.nu, tolerance: 1e-8 * norm(n, y)) else {
-      return false
-    }
+  func begin(_ proceed: () -> Bool) -> Bool {
+    guard
+      let first = maximize(
+        blocks, eta, from: current.nu, tolerance: 1e-8 * norm(n, y), proceed: proceed)
+    else { return false }
     current = first
     return true
   }
@@ -186,12 +189,12 @@ final class ConeNewton {
 
   /// One step in η; `violators` (rows of pricing with their norms, the largest first) may enter. False
   /// where none lowers f.
-  func advance(violators: [(row: Int, norm: Double)], gap: Double) -> Bool {
+  func advance(
+    violators: [(row: Int, norm: Double)], gap: Double, proceed: () -> Bool
+  ) -> Bool {
     iterations += 1
     mergeParallel()
-    var (all, images, norms, before) = (blocks, [[Double]](), current.norms, eta)
-    _ = images
-    images = []
+    var (all, norms, before) = (blocks, current.norms, eta)
     let inside = Set(blocks)
     let limit = max(10, blocks.count / 2)
     var unit: [[Double]] = blocks.indices.map { self.unit(current.images.row($0)) }
@@ -203,7 +206,7 @@ final class ConeNewton {
       let block = ConePricing.block(violator.row)
       guard !inside.contains(block) else { continue }
       let value = pricing.project([violator.row], into: points)[0]
-      self.images(of: points, [block], into: image)
+      pricing.images(of: points, [block], into: image)
       let direction = self.unit(image.base)
       // What would go the same way as a block that is in already brings nothing.
       if unit.contains(where: { dot(n, $0, direction) > 1 - 1e-8 }) { continue }
@@ -248,7 +251,9 @@ final class ConeNewton {
         let (blocks, eta) = (kept.map { all[$0] }, kept.map { moved[$0] })
         let size = norm(n, current.nu)
         let tolerance = max(1e-13 * norm(n, y), min(1e-3 * size, 1e-3 * gap * size))
-        if let next = maximize(blocks, eta, from: current.nu, tolerance: tolerance) {
+        if let next = maximize(
+          blocks, eta, from: current.nu, tolerance: tolerance, proceed: proceed)
+        {
           let here = objective(next, eta)
           if here <= value - 1e-4 * t * decrease || abs(here - value) < 1e-11 * abs(value) {
             (self.blocks, self.eta, current) = (blocks, eta, next)

@@ -119,18 +119,77 @@ final class ConePricing {
     return result
   }
 
+  /// What the largest norm over all blocks is at most, for the ν of the last `correlate`, and those norms
+  /// that are found above `level`, in descending order. Blocks are looked at in the order of their bounds,
+  /// until all are or `limit` norms are found; `level` bounds the rest where none is above it.
+  func price(
+    above level: Double, limit: Int = .max, besides inside: Set<Int> = []
+  ) -> (bound: Double, found: [(row: Int, norm: Double)]) {
+    let bounds = sortedBounds(above: level).filter { !inside.contains($0.row) }
+    var found: [(row: Int, norm: Double)] = []
+    var position = 0
+    while position < bounds.count, found.count < limit {
+      let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
+      position += batch.count
+      for (row, norm) in zip(batch, project(batch)) where norm > level { found.append((row, norm)) }
+    }
+    found.sort { $0.norm == $1.norm ? $0.row < $1.row : $0.norm > $1.norm }
+    let rest = position < bounds.count ? bounds[position].bound : level
+    return (max(found.first?.norm ?? 0, rest), found)
+  }
+
   /// The largest norm over all blocks, exactly: those whose bound is below the largest so far are passed
   /// over.
-  func largest() -> Double {
-    var bounds = (0..<count).map { ($0, bound($0)) }
-    bounds.sort { $0.1 == $1.1 ? $0.0 < $1.0 : $0.1 > $1.1 }
+  func largest(_ progress: (Double) -> Void) -> Double {
+    let bounds = sortedBounds(above: 0)
     var largest = 0.0
     var position = 0
-    while position < bounds.count, bounds[position].1 > largest {
-      let batch = bounds[position..<min(bounds.count, position + 4 * projectors.count)]
+    while position < bounds.count, bounds[position].bound > largest {
+      let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
       position += batch.count
-      for value in project(batch.map(\.0)) { largest = max(largest, value) }
+      for norm in project(batch) { largest = max(largest, norm) }
+      progress(largest)
     }
     return largest
+  }
+
+  /// What all norms but those of `inside` are at most, without a projection.
+  func looseBound(besides inside: Set<Int>) -> Double {
+    var largest = 0.0
+    for row in 0..<count where !inside.contains(row) { largest = max(largest, bound(row)) }
+    return largest
+  }
+
+  /// ± D_i X p of rows p.
+  func images(of points: Matrix, _ blocks: [ConeBlock], into images: Matrix) {
+    gemm(blocks.count, x.rows, d, points.base, .plain, x.base, .transposed, images.base)
+    for (j, block) in blocks.enumerated() {
+      patterns.mask(block.pattern, images.row(j), into: images.row(j))
+      if block.sign < 0 { scale(x.rows, -1, images.row(j)) }
+    }
+  }
+
+  /// The projections of `vectors` (a row each) onto the cones of `rows`, into `points`.
+  func projectVectors(_ vectors: Matrix, _ rows: [Int], into points: Matrix) {
+    let workers = max(1, min(projectors.count, rows.count))
+    Threads.perform(workers) { worker in
+      var signs = [Double](repeating: 0, count: self.cone.rows.rows)
+      let projector = self.projectors[worker]
+      for k in Swift.stride(from: worker, to: rows.count, by: workers) {
+        self.cone.signs(self.patterns, rows[k] / 2, into: &signs)
+        projector.project(vectors.row(k), signs: &signs)
+        points.row(k).update(from: projector.point, count: self.d)
+      }
+    }
+  }
+
+  private func sortedBounds(above level: Double) -> [(row: Int, bound: Double)] {
+    var bounds: [(row: Int, bound: Double)] = []
+    for row in 0..<count {
+      let bound = bound(row)
+      if bound > level { bounds.append((row, bound)) }
+    }
+    bounds.sort { $0.bound == $1.bound ? $0.row < $1.row : $0.bound > $1.bound }
+    return bounds
   }
 }

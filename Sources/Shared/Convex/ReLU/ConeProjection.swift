@@ -8,6 +8,18 @@ final class ConeRows {
   let rows: Matrix
   /// Of each its row of X.
   let source: [Int]
+  /// N Nᵀ, where it is not too large to keep.
+  private(set) lazy var gram: Matrix? = makeGram()
+
+  private static let largestGram = 4096
+
+  private func makeGram() -> Matrix? {
+    guard rows.rows <= ConeRows.largestGram else { return nil }
+    let gram = Matrix(rows.rows, rows.rows)
+    syrkRowsUpper(rows.rows, rows.columns, rows.base, gram.base)
+    gram.mirrorUpper()
+    return gram
+  }
 
   init(_ x: Matrix) {
     var kept: [(row: Int, unit: [Double])] = []
@@ -66,7 +78,9 @@ final class ConeProjector {
   private let lambda: UnsafeMutablePointer<Double>
   private let slack: UnsafeMutablePointer<Double>
   private let basis: UnsafeMutablePointer<Double>
-  private let gram: UnsafeMutablePointer<Double>
+  private let factor: UnsafeMutablePointer<Double>
+  /// N Nᵀ of all rows.
+  private let gram: Matrix?
   private let residual: UnsafeMutablePointer<Double>
 
   init(_ rows: ConeRows) {
@@ -82,11 +96,12 @@ final class ConeProjector {
     lambda = zeros(d)
     slack = zeros(count)
     basis = zeros(d * d)
-    gram = zeros(d * d)
+    factor = zeros(d * d)
+    gram = rows.gram
     residual = zeros(d)
   }
 
-  deinit { for memory in [point, lambda, slack, basis, gram, residual] { memory.deallocate() } }
+  deinit { for memory in [point, lambda, slack, basis, factor, residual] { memory.deallocate() } }
 
   /// Projects `t` (d numbers) and returns the norm of the projection.
   @discardableResult
@@ -114,17 +129,28 @@ final class ConeProjector {
     for (k, row) in support.enumerated() {
       let source = cone.rows.row(row)
       let sign = signs[row]
-      for i in 0..<d { basis[k * d + i] = sign * source[i] }
+      let target = basis + k * d
+      for i in 0..<d { target[i] = sign * source[i] }
     }
-    syrkRowsUpper(a, d, basis, gram)
-    for i in 0..<a { for j in 0..<i { gram[i * a + j] = gram[j * a + i] } }
-    guard choleskyLower(a, gram) else { return false }
-    for k in 0..<a where gram[k * a + k] < 1e-7 { return false }
+    if let gram {
+      support.withUnsafeBufferPointer { support in
+        for k in 0..<a {
+          let source = gram.row(support[k])
+          let sign = signs[support[k]]
+          let target = factor + k * a
+          for i in 0...k { target[i] = sign * signs[support[i]] * source[support[i]] }
+        }
+      }
+    } else {
+      syrkRowsLower(a, d, basis, factor)
+    }
+    guard choleskyLower(a, factor) else { return false }
+    for k in 0..<a where factor[k * a + k] < 1e-7 { return false }
     for k in 0..<a { lambda[k] = 0 }
     // λ = −(B Bᵀ)⁻¹ B t, and the same for what rounding left of B (t + Bᵀλ) = 0.
     for _ in 0..<2 {
       gemv(a, d, alpha: -1, basis, .plain, point, residual)
-      choleskySolve(a, gram, residual, count: 1)
+      choleskySolve(a, factor, residual, count: 1)
       axpy(a, 1, residual, lambda)
       gemv(a, d, basis, .transposed, residual, beta: 1, point)
     }
