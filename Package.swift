@@ -47,6 +47,7 @@ let package = Package(
     shared("Evaluation", ["Tensors", "LinearAlgebra", "Images"]),
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
+    tool("arrangements", ["Convex", "LinearAlgebra"]),
     tool("solve", ["Convex", "LinearAlgebra"]),
     tool("recover", ["Convex", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images"]),
@@ -61,7 +62,8 @@ let package = Package(
     tests(
       "PipelineTests",
       [
-        "Tensors", "cifar-extract", "patchify", "solve", "recover", "evaluate", "tensor",
+        "Tensors", "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate",
+        "tensor",
       ]),
   ]
 )

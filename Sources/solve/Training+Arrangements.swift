@@ -18,9 +18,15 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values) { [progress] text in
       progress.update(text)
     }
-    let (beta, start, notes) = begin(solver, validation: validation, from: warm)
-    let solution = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
+    let (beta, start, choice) = begin(solver, validation: validation, from: warm)
+    var notes = choice
+    var solution = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
       observe($0, beta: beta)
+    }
+    // An optimum can have more neurons than it needs, which no user has a use for.
+    if let minimal = solution.minimal(data, of: program, targets: targets.values, beta: beta) {
+      solution = minimal
+      notes["minimal"] = "true"
     }
     try conclude(solution.status, gap: solution.gap)
     return Solutions.bundle(

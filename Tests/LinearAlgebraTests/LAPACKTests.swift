@@ -75,37 +75,43 @@ import Testing
   }
 }
 
-@Suite struct SinglePrecisionTests {
-  @Test func agreesWithDoublePrecision() {
-    var generator = SeededGenerator(21)
-    for n in sizes {
-      let a = generator.positive(n)
-      let b = generator.matrix(3, n)
-      let lead = n + 2
-      var factor = [Float](repeating: .nan, count: n * lead)
-      for i in 0..<n { for j in 0...i { factor[i * lead + j] = Float(a[i, j]) } }
-      #expect(choleskyLower(n, &factor, lda: lead))
-      let exact = Matrix(copying: a)
-      #expect(choleskyLower(n, exact.base))
-      var x = b.values.map { Float($0) }
-      choleskySolve(n, factor, lda: lead, &x, count: 3)
-      let expected = Matrix(copying: b)
-      choleskySolve(n, exact.base, expected.base, count: 3)
-      for k in 0..<3 * n { #expect(abs(Double(x[k]) - expected.base[k]) < 1e-4) }
-      var z = b.values.map { Float($0) }
-      triangularSolveRows(n, factor, lda: lead, &z, count: 3)
-      let half = Matrix(copying: b)
-      triangularSolveRows(n, exact.base, half.base, count: 3)
-      for k in 0..<3 * n { #expect(abs(Double(z[k]) - half.base[k]) < 1e-4) }
-      var c = [Float](repeating: 2, count: 9)
-      let rows = b.values.map { Float($0) }
-      gemm(3, 3, n, alpha: 2, rows, .plain, rows, .transposed, beta: -1, &c)
-      let product = naive(b, b.transposed)
-      for k in 0..<9 { #expect(abs(Double(c[k]) - 2 * product.base[k] + 2) < 1e-4) }
+@Suite struct DecompositionTests {
+  @Test(arguments: [(7, 3), (3, 7), (4, 4), (1, 5), (5, 1), (0, 3)])
+  func singularValues(m: Int, n: Int) throws {
+    var generator = SeededGenerator(UInt64(m * 10 + n + 1))
+    let a = generator.matrix(m, n)
+    let svd = try #require(SingularValues(a))
+    #expect(svd.values == svd.values.sorted(by: >) && svd.values.count == min(m, n))
+    for i in 0..<m {
+      for j in 0..<n {
+        let sum = svd.values.indices.reduce(0.0) {
+          $0 + svd.values[$1] * svd.left[$1, i] * svd.right[$1, j]
+        }
+        #expect(abs(sum - a[i, j]) < 1e-13)
+      }
     }
-    var singular: [Float] = [1, 0, 1, 1]
-    #expect(!choleskyLower(2, &singular))
-    var broken: [Float] = [.nan, 0, 1, 1]
-    #expect(!choleskyLower(2, &broken))
+    for k in svd.values.indices {
+      for l in svd.values.indices {
+        let expected = k == l ? 1.0 : 0
+        #expect(abs(dot(m, svd.left.row(k), svd.left.row(l)) - expected) < 1e-13)
+        #expect(abs(dot(n, svd.right.row(k), svd.right.row(l)) - expected) < 1e-13)
+      }
+    }
+    #expect(SingularValues(Matrix(2, 2, [1, .nan, 0, 1])) == nil)
+  }
+
+  /// RᵀR is the Gram matrix.
+  @Test(arguments: [(3, 7), (7, 3), (4, 4)])
+  func triangularFactors(m: Int, n: Int) {
+    var generator = SeededGenerator(UInt64(m * 10 + n + 1))
+    let a = generator.matrix(m, n)
+    let r = Matrix(copying: a)
+    #expect(triangularFactor(m, n, r.base))
+    for j in 0..<m {
+      for k in 0...j {
+        let shared = min(n, k + 1)
+        #expect(abs(dot(shared, r.row(j), r.row(k)) - dot(n, a.row(j), a.row(k))) < 1e-12)
+      }
+    }
   }
 }

@@ -28,6 +28,8 @@ let toolCalls: [ToolCall] = [
     name: "patchify", arguments: ["--size", "2", "--moments"], input: smallImages,
     refused: .dataset),
   ToolCall(
+    name: "arrangements", arguments: ["--sample", "5"], input: smallDataset, refused: .images),
+  ToolCall(
     name: "solve", arguments: ["--activation", "1,0,0", "--beta", "0.1"], input: smallDataset,
     refused: .images),
   ToolCall(name: "recover", arguments: [], input: smallSolution, refused: .images),

@@ -1,7 +1,9 @@
 import Testing
 
 @Test func everyToolTellsItsVersion() throws {
-  for tool in ["cifar-extract", "patchify", "solve", "recover", "evaluate", "tensor"] {
+  for tool in [
+    "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "tensor",
+  ] {
     let run = try Tools.run(tool, ["--version"])
     #expect(run.status == 0)
     #expect(run.text.hasPrefix("\(tool) "))

@@ -218,8 +218,13 @@ package struct Invocation<Settings: ToolSettings> {
     ]
   }
 
+  /// A line on standard error that is no warning.
+  package func note(_ message: String) {
+    if !common.quiet { report(tool, message) }
+  }
+
   package func warn(_ message: String) {
-    if !common.quiet { report(tool, "warning: \(message)") }
+    note("warning: \(message)")
   }
 
   package func progress() -> Progress { Progress(tool: tool, quiet: common.quiet) }

@@ -42,7 +42,7 @@ package struct ArrangementProgram {
 
   /// The solver of this program; `targets` is n × C. With one output the nuclear norm is the group norm.
   package func solver(
-    _ data: ArrangementData, targets: Matrix, progress: (String) -> Void = { _ in }
+    _ data: ArrangementData, targets: Matrix, progress: @escaping (String) -> Void = { _ in }
   ) throws -> any ArrangementSolver {
     switch (activation, norm) {
     case (.gatedReLU, .group):
@@ -50,9 +50,9 @@ package struct ArrangementProgram {
     case (.gatedReLU, .nuclear) where targets.columns == 1:
       return try GatedSolver(data, targets: targets, progress: progress)
     case (.gatedReLU, .nuclear):
-      throw Failure.usage("--norm nuclear is not there yet")
+      return try NuclearNormSolver(data, targets: targets, progress: progress)
     case (.relu, .group):
-      throw Failure.usage("--activation relu is not there yet")
+      return try ReLUSolver(data, targets: targets, progress: progress)
     case (.relu, .nuclear):
       throw Failure.usage("--norm nuclear is for gated-relu: relu has --norm group")
     }

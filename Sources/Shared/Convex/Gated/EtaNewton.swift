@@ -71,7 +71,7 @@ final class EtaNewton {
   /// Improves `point` until its gap is at most `tolerance`, from η = `start`; asks `proceed` before each
   /// iteration, and tells `report` of each with the number of active members.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: GatedPoint,
+    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: PrimalDualPoint,
     proceed: () -> Bool, report: (Int) -> Void
   ) -> End {
     self.y = y
@@ -167,9 +167,10 @@ final class EtaNewton {
   }
 
   /// Offers the primal and the dual point of ν to `point`; returns the members that should enter.
-  private func judge(_ point: GatedPoint) -> [(member: Int, norm: Double)] {
+  private func judge(_ point: PrimalDualPoint) -> [(member: Int, norm: Double)] {
     point.offer(
-      primal: primal, active: active, eta: eta, directions: directions, predictions: fitted)
+      primal: primal, active: active, eta: active.map { eta[$0] }, directions: directions,
+      predictions: fitted)
     var largest = 0.0
     for row in active.indices { largest = max(largest, norms[row]) }
     let open = pricing.open(nu, above: beta, besides: active)

@@ -28,7 +28,7 @@ final class GatedLevel {
 
   /// Improves `point` for one β, from η = `start` or from where this level begins by itself.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: GatedPoint,
+    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: PrimalDualPoint,
     proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
     let start = start ?? startBelow(y, beta: beta, proceed: proceed)
@@ -50,7 +50,7 @@ final class GatedLevel {
     // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
     let share = Double(rows.count) / Double(y.rows)
     let part = Matrix(rows.count, 1, rows.map { y.base[$0] })
-    let point = GatedPoint(part, dimension: products.dimension, loss: loss)
+    let point = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
     _ = level.solve(
       part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
       report: { _ in })
@@ -74,7 +74,7 @@ final class GatedLevel {
     var rung = max(beta, 1e-2 * largest)
     for i in order.prefix(count) { eta[i] = size * max(1, largest / rung / 10) }
     while rung > beta * (1 + 1e-12) {
-      let point = GatedPoint(y, dimension: products.dimension, loss: loss)
+      let point = PrimalDualPoint(y, dimension: products.dimension, loss: loss)
       _ = newton.solve(
         y, beta: rung, from: eta, tolerance: 1e-1, point: point, proceed: proceed,
         report: { _ in })

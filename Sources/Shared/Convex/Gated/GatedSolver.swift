@@ -54,7 +54,7 @@ package final class GatedSolver: ArrangementSolver {
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
     let points = outputs.map { output in
-      let point = GatedPoint(output.y, dimension: data.dimension, loss: loss)
+      let point = PrimalDualPoint(output.y, dimension: data.dimension, loss: loss)
       // Rounding of the recomputed norms must not show where β is nearly β_max.
       let bound = output.betaMax > 0 ? (1 - 1e-13) * beta / output.betaMax : .infinity
       let scaling = loss.scaling(output.y, output.y, bound: bound)
@@ -132,7 +132,7 @@ package final class GatedSolver: ArrangementSolver {
 
   /// The solution of all outputs, its objectives from the data.
   private func compose(
-    _ points: [GatedPoint], beta: Double, iterations: Int
+    _ points: [PrimalDualPoint], beta: Double, iterations: Int
   ) -> ArrangementSolution {
     let members = finest.products.members
     let (n, d) = (data.samples, data.dimension)

@@ -2,7 +2,7 @@ import LinearAlgebra
 
 /// The best primal and the best dual point of one output that were met so far; they need not come from
 /// the same iteration.
-final class GatedPoint {
+final class PrimalDualPoint {
   /// The members that carry weight, and their weights as the first rows of `weights`.
   private(set) var active: [Int] = []
   private(set) var weights: Matrix
@@ -23,7 +23,8 @@ final class GatedPoint {
     dualValue = loss.dualValue(dual, targets)
   }
 
-  /// Takes the weights η_i T_i of `active`, where they are better.
+  /// Takes the weights η_k t_k of the members `active`, t_k being row k of `directions`, where they are
+  /// better.
   func offer(
     primal value: Double, active list: [Int], eta: [Double], directions t: Matrix,
     predictions y: Matrix
@@ -33,9 +34,9 @@ final class GatedPoint {
     active = list
     if weights.rows < list.count { weights = Matrix(max(list.count, 2 * weights.rows), t.columns) }
     let d = t.columns
-    for (row, i) in list.enumerated() {
+    for row in list.indices {
       let (source, target) = (t.row(row), weights.row(row))
-      for k in 0..<d { target[k] = eta[i] * source[k] }
+      for k in 0..<d { target[k] = eta[row] * source[k] }
     }
     predictions.copy(from: y)
   }

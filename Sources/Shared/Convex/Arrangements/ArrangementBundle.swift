@@ -1,0 +1,53 @@
+import LinearAlgebra
+import Tensors
+
+extension GatedPatterns {
+  /// The bundle of kind `arrangements`: all of the dataset `source`, patterns and gates. `bound` is how
+  /// many patterns there can be; it is left out where it is no finite number.
+  package func bundle(
+    source: Bundle, isExact: Bool, bound: Double, metadata: [String: String]
+  ) -> Bundle {
+    var result = source
+    result.metadata.merge(metadata) { $1 }
+    result.metadata["kind"] = Kind.arrangements.rawValue
+    result.metadata["exact"] = "\(isExact)"
+    result.metadata["bound"] = bound.isFinite ? PatternCount.text(bound) : nil
+    result.tensors["patterns"] = patterns.tensor
+    result.tensors["gates"] = gates.tensor
+    if let thresholds, thresholds.contains(where: { $0 != 0 }) {
+      result.tensors["thresholds"] = Tensor(thresholds)
+    }
+    return result
+  }
+}
+
+extension Matrix {
+  /// A copy, F64 [rows, columns].
+  package var tensor: Tensor {
+    let result = Tensor(type: .f64, shape: [rows, columns])
+    result.bytes.base.copyMemory(from: base, byteCount: 8 * count)
+    return result
+  }
+}
+
+/// How many patterns there can be.
+package enum PatternCount {
+  /// 2 Σ_{k<r} C(m − 1, k): the cells into which m hyperplanes through the origin, of rank r, cut the
+  /// space, with equality in general position (Cover, 1965); 1 where there is no hyperplane.
+  package static func bound(hyperplanes m: Int, rank: Int) -> Double {
+    guard m > 0, rank > 0 else { return 1 }
+    var (sum, term) = (0.0, 1.0)
+    for k in 0..<min(rank, m) {
+      sum += term
+      // C(m − 1, k + 1); whole numbers up to 2⁵³ are exact.
+      term = term * Double(m - 1 - k) / Double(k + 1)
+      if sum.isInfinite { break }
+    }
+    return 2 * sum
+  }
+
+  /// A whole number without exponent where it is exact.
+  package static func text(_ count: Double) -> String {
+    count < 0x1p53 ? "\(Int(count))" : "\(count)"
+  }
+}

@@ -1,0 +1,154 @@
+import LinearAlgebra
+import Tensors
+
+extension Patterns {
+  /// Gates whose products are taken at once, and rows at once (a multiple of 8): 2 MB of products.
+  private static let (gateBlock, rowBlock) = (128, 2048)
+
+  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d). Where a row lies on
+  /// the boundary up to rounding, the product is summed in twice the precision: whoever applies the gates
+  /// again has to find the same side.
+  ///
+  /// Which products are taken together does not depend on the number of threads, so neither do the bits.
+  package static func signs(
+    of rows: DataRows, gates: Matrix, thresholds: [Double]? = nil,
+    progress: (_ done: Int) -> Void = { _ in }
+  ) -> Patterns {
+    let (count, d, stride) = (gates.rows, rows.dimension, Patterns.stride(rows.count))
+    let tensor = Tensor(type: .u8, shape: [count, stride])
+    let bits = tensor.bytes.base.assumingMemoryBound(to: UInt8.self)
+    let block = Matrix(min(rows.count, rowBlock), d)
+    let gateBlocks = (count + gateBlock - 1) / gateBlock
+    for first in Swift.stride(from: 0, to: rows.count, by: rowBlock) {
+      let width = min(rowBlock, rows.count - first)
+      rows.copy(first..<first + width, into: block.base)
+      let lengths = (0..<width).map { norm(d, block.row($0)) }
+      Threads.perform(gateBlocks) { part in
+        let start = part * gateBlock
+        let height = min(gateBlock, count - start)
+        // Products of a block, G Xᵀ.
+        let products = UnsafeMutablePointer<Double>.allocate(capacity: height * width)
+        defer { products.deallocate() }
+        gemm(height, width, d, gates.row(start), .plain, block.base, .transposed, products)
+        for i in 0..<height {
+          let threshold = thresholds?[start + i] ?? 0
+          settleTies(
+            products + i * width, block, lengths, gates.row(start + i), threshold: threshold)
+          pack(
+            products + i * width, width, threshold: threshold,
+            into: bits + (start + i) * stride + first / 8)
+        }
+      }
+      progress(first + width)
+    }
+    return Patterns(tensor, rows: rows.count)
+  }
+
+  /// Sums anew the products of the rows of `block`, of the lengths given, with a gate that are the
+  /// threshold up to rounding.
+  private static func settleTies(
+    _ values: UnsafeMutablePointer<Double>, _ block: Matrix, _ lengths: [Double],
+    _ gate: UnsafePointer<Double>, threshold: Double
+  ) {
+    let (d, length, count) = (block.columns, norm(block.columns, gate), lengths.count)
+    let cut = abs(threshold)
+    lengths.withUnsafeBufferPointer { lengths in
+      // Mostly there are none: a pass that the compiler makes one of vectors.
+      var near = 0
+      for j in 0..<count {
+        let scale = length * lengths[j] + cut
+        near &+= abs(values[j] - threshold) <= tieWidth * scale ? 1 : 0
+      }
+      guard near > 0 else { return }
+      for j in 0..<count {
+        values[j] = comparableProduct(
+          values[j], to: threshold, scale: length * lengths[j] + cut, d, block.row(j), gate)
+      }
+    }
+  }
+
+  /// Bit j of `target` ← `values`_j ≥ `threshold`.
+  private static func pack(
+    _ values: UnsafePointer<Double>, _ count: Int, threshold: Double,
+    into target: UnsafeMutablePointer<UInt8>
+  ) {
+    let weights = SIMD8<Int64>(1, 2, 4, 8, 16, 32, 64, 128)
+    let (limit, zero) = (SIMD8<Double>(repeating: threshold), SIMD8<Int64>())
+    let whole = count / 8
+    for byte in 0..<whole {
+      let lanes = UnsafeRawPointer(values + 8 * byte).loadUnaligned(as: SIMD8<Double>.self)
+      let sum = zero.replacing(with: weights, where: lanes .>= limit).wrappedSum()
+      target[byte] = UInt8(truncatingIfNeeded: sum)
+    }
+    for j in 8 * whole..<count where values[j] >= threshold {
+      target[j >> 3] |= 1 << UInt8(j & 7)
+    }
+  }
+
+  /// The numbers of the patterns that differ from all before them, in ascending order.
+  package var firstOccurrences: [Int] {
+    var capacity = 16
+    while capacity < 2 * count { capacity *= 2 }
+    // Open addressing: −1 is an empty place.
+    var table = [Int32](repeating: -1, count: capacity)
+    var firsts: [Int] = []
+    for index in 0..<count {
+      var place = Int(truncatingIfNeeded: hash(index)) & (capacity - 1)
+      while table[place] >= 0, !areEqual(Int(table[place]), index) {
+        place = (place + 1) & (capacity - 1)
+      }
+      if table[place] < 0 {
+        table[place] = Int32(index)
+        firsts.append(index)
+      }
+    }
+    return firsts
+  }
+
+  package func areEqual(_ a: Int, _ b: Int) -> Bool {
+    let (x, y) = (bits(a), bits(b))
+    for byte in 0..<stride where x[byte] != y[byte] { return false }
+    return true
+  }
+
+  /// Mixes eight bytes at a time by multiplication.
+  private func hash(_ index: Int) -> UInt64 {
+    let bytes = UnsafeRawPointer(bits(index))
+    var value: UInt64 = 0
+    func mix(_ word: UInt64) {
+      let product = (value ^ word ^ 0x9E37_79B9_7F4A_7C15)
+        .multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
+      value = product.high ^ product.low
+    }
+    var offset = 0
+    while offset + 8 <= stride {
+      mix(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+      offset += 8
+    }
+    while offset < stride {
+      mix(UInt64(bytes.load(fromByteOffset: offset, as: UInt8.self)))
+      offset += 1
+    }
+    return value
+  }
+
+  /// The patterns `chosen`, in that order.
+  package func selecting(_ chosen: [Int]) -> Patterns {
+    let tensor = Tensor(type: .u8, shape: [chosen.count, stride])
+    for (place, index) in chosen.enumerated() {
+      (tensor.bytes.base + place * stride).copyMemory(from: bits(index), byteCount: stride)
+    }
+    return Patterns(tensor, rows: rows)
+  }
+
+  /// Whether pattern `a` comes before pattern `b` where patterns are ordered as words of 0 and 1 are:
+  /// by the first row in which they differ.
+  package func precedes(_ a: Int, _ b: Int) -> Bool {
+    let (x, y) = (bits(a), bits(b))
+    for byte in 0..<stride where x[byte] != y[byte] {
+      let difference = x[byte] ^ y[byte]
+      return x[byte] & (difference & (~difference &+ 1)) == 0
+    }
+    return false
+  }
+}

@@ -1,0 +1,74 @@
+import Command
+import Convex
+import Tensors
+
+struct Settings: ToolSettings {
+  var common = CommonSettings()
+  var sample: Int?
+  var sampler: GateSampler?
+  var threshold: Double?
+  var exact = false
+  var maximum: Int?
+  var seed = 0
+
+  func validate() throws {
+    guard exact != (sample != nil) else {
+      throw Failure.usage(
+        exact
+          ? "--sample and --exact exclude each other"
+          : "--sample N or --exact is missing: which patterns to list")
+    }
+    if exact {
+      for (name, given) in [("sampler", sampler != nil), ("threshold", threshold != nil)]
+      where given {
+        throw Failure.usage("--\(name) is for --sample: --exact lists every pattern, cut at 0")
+      }
+    } else if maximum != nil {
+      throw Failure.usage("--max is for --exact: --sample N finds at most N patterns")
+    }
+  }
+
+  static var tool: Tool<Settings> {
+    Tool(
+      name: "arrangements",
+      summary: "list the activation patterns of ReLU neurons on the data",
+      description: """
+        Reads a bundle of kind dataset and writes one of kind arrangements: all of the dataset, and the \
+        patterns that neurons may have on it. A pattern is a bit a row of data, 1 where x.g >= 0 for the \
+        gate g; with K patches a sample the rows are all n K patches. Gates are written too.
+
+        --sample N draws N gates and keeps the patterns that differ, each with the gate that drew it first. \
+        With --threshold T a row is active where x.g >= T ||g||.
+
+        --exact lists every pattern {1[Xu >= 0]} of u whose product with each row is not zero (a row of \
+        zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
+        all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
+        are at most 2 (C(m-1, 0) + ... + C(m-1, r-1)) patterns, as many in general position; more than --max are \
+        refused before the work starts.
+        """,
+      options: [
+        .integer("sample", "N", \.sample, "Draw N gates.", minimum: 1),
+        .value(
+          "sampler", "NAME", \.sampler,
+          "What gates are: gaussian (default), of uniform direction; samples, rows of the data drawn at "
+            + "random.",
+          expected: GateSampler.allCases.map(\.rawValue).joined(separator: " or ")
+        ) { GateSampler(rawValue: $0).map { .some($0) } },
+        .value(
+          "threshold", "T", \.threshold, "Cut at x.g >= T ||g|| (default 0).",
+          expected: "a number"
+        ) { text in Double(text).flatMap { $0.isFinite ? .some($0) : nil } },
+        .flag("exact", \.exact, "List all patterns."),
+        .integer(
+          "max", "N", \.maximum, "Refuse where --exact could find more than N (default 1000000).",
+          minimum: 1, record: .omitted),
+        .integer("seed", "S", \.seed, "Seed of the draw (default 0).", minimum: 0),
+      ],
+      threaded: true,
+      examples: [
+        "patchify --flatten --bias images | arrangements --sample 100 -o train",
+        "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
+          + "--beta 1e-3 -o solution",
+      ])
+  }
+}
