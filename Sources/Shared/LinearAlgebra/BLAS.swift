@@ -115,10 +115,12 @@ package func syr2Lower(
 
 /// Upper triangle of C (n × n) ← A Aᵀ for A of n rows and k columns.
 package func syrkRowsUpper(
-  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, _ c: UnsafeMutablePointer<Double>
+  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, lda: Int? = nil,
+  _ c: UnsafeMutablePointer<Double>
 ) {
   guard n > 0 else { return }
   cblas_dsyrk(
-    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, k)), 0, c,
+    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, lda ?? k)), 0,
+    c,
     Int32(n))
 }

@@ -1,3 +1,4 @@
+import CBLAS
 import CLAPACKE
 
 // LAPACK is column-major. For a symmetric matrix that only swaps the names of the triangles; other
@@ -92,4 +93,16 @@ package func solveGeneral(
   return LAPACKE_dgetrs_work(
     LAPACK_COL_MAJOR, CChar(UInt8(ascii: "T")), Int32(n), 1, a, Int32(n), &pivots, b,
     Int32(n)) == 0
+}
+
+/// X ← L⁻¹ X for the lower triangle L of row-major `l` (n × n), X row-major of `columns` columns.
+package func solveLower(
+  _ n: Int, _ l: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafeMutablePointer<Double>,
+  columns: Int, ldx: Int? = nil
+) {
+  guard n > 0, columns > 0 else { return }
+  cblas_dtrsm(
+    CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(n), Int32(columns), 1,
+    l,
+    Int32(lda ?? n), x, Int32(ldx ?? columns))
 }
