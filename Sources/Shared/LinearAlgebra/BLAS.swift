@@ -113,25 +113,15 @@ package func syr2Lower(
   cblas_dsyr2(CblasRowMajor, CblasLower, Int32(n), alpha, x, 1, y, 1, a, Int32(n))
 }
 
-/// Upper triangle of C (n × n) ← A Aᵀ for A of n rows and k columns.
+/// Upper triangle of C (n × n) ← A Aᵀ + β C for A of n rows and k columns.
 package func syrkRowsUpper(
-  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, lda: Int? = nil,
+  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, beta: Double = 0,
   _ c: UnsafeMutablePointer<Double>
 ) {
   guard n > 0 else { return }
   cblas_dsyrk(
-    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, lda ?? k)), 0,
-    c, Int32(n))
-}
-
-/// Lower triangle of C (n × n) ← A Aᵀ for A of n rows and k columns; the upper is not touched.
-package func syrkRowsLower(
-  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, _ c: UnsafeMutablePointer<Double>
-) {
-  guard n > 0 else { return }
-  cblas_dsyrk(
-    CblasRowMajor, CblasLower, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, k)), 0, c,
-    Int32(n))
+    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, lda ?? k)),
+    beta, c, Int32(n))
 }
 
 /// Each ROW b of `b` (`count` × n) ← L⁻¹ b for the lower triangle L (n × n): B ← B L⁻ᵀ.

@@ -31,8 +31,7 @@ final class ActiveRowsSum {
     }
 
     /// The active rows of X, `factor` times, into `gathered`.
-    func takeRows(of patterns: Patterns, _ index: Int, from x: Matrix, times factor: Double) {
-      take(rows: patterns, index)
+    func gather(_ x: Matrix, times factor: Double) {
       let d = x.columns
       for (k, row) in rows.enumerated() {
         let (source, target) = (x.row(row), gathered.base + k * d)
@@ -40,12 +39,16 @@ final class ActiveRowsSum {
       }
     }
 
-    /// Adds E Eᵀ, E being the `columns` of the rows that stand `stride` apart in `gathered`.
-    func add(columns: Range<Int>, stride: Int) {
-      let m = rows.count
-      guard m > 0, !columns.isEmpty else { return }
+    /// E Eᵀ of the active rows, E being the `columns` of the rows that stand `stride` apart in `gathered`;
+    /// `adding` it to the product before. `spread` adds it to the sum.
+    func multiply(columns: Range<Int>, stride: Int, adding: Bool = false) {
       syrkRowsUpper(
-        m, columns.count, gathered.base + columns.lowerBound, lda: stride, local.base)
+        rows.count, columns.count, gathered.base + columns.lowerBound, lda: stride,
+        beta: adding ? 1 : 0, local.base)
+    }
+
+    func spread() {
+      let m = rows.count
       rows.withUnsafeBufferPointer { rows in
         for a in 0..<m {
           let (target, values) = (sum.row(rows[a]), local.base + a * m)
@@ -69,9 +72,10 @@ final class ActiveRowsSum {
   /// The factor L, its lower triangle row-major.
   var factor: UnsafePointer<Double> { UnsafePointer(matrix.base) }
 
-  /// Calls `term(k, worker, its number)` for every k below `count`, each of which calls `worker.add`, then
-  /// factors the sum. False where a term fails or the sum is not positive definite.
+  /// Calls `term(k, worker, its number)` for every k below `count`, which takes rows, multiplies and spreads,
+  /// then factors the sum. False where a term fails or the sum is not positive definite.
   func build(_ count: Int, _ term: (Int, Worker, Int) -> Bool) -> Bool {
+    isFactored = false
     let lock = Lock()
     var isSound = true
     let active = max(1, min(workers.count, count))
@@ -89,8 +93,12 @@ final class ActiveRowsSum {
     for worker in workers[1..<active] { axpy(n * n, 1, worker.sum.base, matrix.base) }
     for i in 0..<n { matrix[i, i] += 1 }
     matrix.mirrorUpper()
-    return choleskyLower(n, matrix.base)
+    isFactored = choleskyLower(n, matrix.base)
+    return isFactored
   }
+
+  /// Whether there is a factor.
+  private(set) var isFactored = false
 
   /// Solves with the factor.
   func solve(_ b: inout [Double]) { choleskySolve(n, matrix.base, &b, count: 1) }

@@ -488,7 +488,8 @@ final class ConeInteriorPoint {
       triangularSolveRows(
         d, work.factors.row(j), gathered + place * d, ldb: width, count: worker.rows.count)
     }
-    worker.add(columns: 0..<width, stride: width)
+    worker.multiply(columns: 0..<width, stride: width)
+    worker.spread()
     return true
   }
 

@@ -85,8 +85,9 @@ final class ConePricing {
   /// The active rows of the cone at the last projection of a block.
   func support(_ row: Int) -> [Int32] { supports[row] }
 
-  /// The norms of the projections of `rows`, exactly; the projections themselves into `points`.
-  func project(_ rows: [Int], into points: Matrix? = nil) -> [Double] {
+  /// The norms of the projections of `rows`; those that are at most `ceiling` are bounded by what showed
+  /// it, the others exact. The projections themselves go into `points`.
+  func project(_ rows: [Int], into points: Matrix? = nil, ceiling: Double = 0) -> [Double] {
     var result = [Double](repeating: 0, count: rows.count)
     let workers = max(1, min(projectors.count, rows.count))
     result.withUnsafeMutableBufferPointer { result in
@@ -105,7 +106,8 @@ final class ConePricing {
               let feature = self.features.row(row / 2)
               for i in 0..<self.d { t[i] = row % 2 == 0 ? feature[i] : -feature[i] }
               self.cone.signs(self.patterns, row / 2, into: &signs)
-              result[k] = projector.project(&t, signs: &signs, from: supports[row].map { Int($0) })
+              result[k] = projector.project(
+                &t, signs: &signs, from: supports[row].map { Int($0) }, ceiling: ceiling)
               supports[row] = projector.support.map { Int32($0) }
               for i in 0..<self.d { z[i] = projector.point[i] - t[i] }
               self.directions.row(row).update(from: z, count: self.d)
@@ -131,7 +133,9 @@ final class ConePricing {
     while position < bounds.count, found.count < limit {
       let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
       position += batch.count
-      for (row, norm) in zip(batch, project(batch)) where norm > level { found.append((row, norm)) }
+      for (row, norm) in zip(batch, project(batch, ceiling: level)) where norm > level {
+        found.append((row, norm))
+      }
     }
     found.sort { $0.norm == $1.norm ? $0.row < $1.row : $0.norm > $1.norm }
     let rest = position < bounds.count ? bounds[position].bound : level
@@ -147,7 +151,7 @@ final class ConePricing {
     while position < bounds.count, bounds[position].bound > largest {
       let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
       position += batch.count
-      for norm in project(batch) { largest = max(largest, norm) }
+      for norm in project(batch, ceiling: largest) { largest = max(largest, norm) }
       progress(largest)
     }
     return largest

@@ -77,6 +77,7 @@ final class ConeProjector {
   /// λ of the support.
   private let lambda: UnsafeMutablePointer<Double>
   private let slack: UnsafeMutablePointer<Double>
+  private var ceiling = 0.0
   private let basis: UnsafeMutablePointer<Double>
   private let factor: UnsafeMutablePointer<Double>
   /// N Nᵀ of all rows.
@@ -103,12 +104,15 @@ final class ConeProjector {
 
   deinit { for memory in [point, lambda, slack, basis, factor, residual] { memory.deallocate() } }
 
-  /// Projects `t` (d numbers) and returns the norm of the projection.
+  /// Projects `t` (d numbers) and returns the norm of the projection; or, once multipliers show that it is
+  /// at most `ceiling`, that bound, with t + Bᵀλ for those multipliers as `point`.
   @discardableResult
   func project(
-    _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, from warm: [Int] = []
+    _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, from warm: [Int] = [],
+    ceiling: Double = 0
   ) -> Double {
     let scale = norm(d, t)
+    self.ceiling = ceiling
     support = []
     point.update(from: t, count: d)
     guard scale > 0, count > 0 else { return scale }
@@ -157,6 +161,28 @@ final class ConeProjector {
     return true
   }
 
+  /// Whether the positive ones of λ show that the projection is at most `ceiling`; then `point` is
+  /// t + Bᵀλ for these.
+  private func isBelowCeiling(_ t: UnsafePointer<Double>) -> Bool {
+    guard ceiling > 0 else { return false }
+    var isPositive = true
+    for k in support.indices where lambda[k] < 0 { isPositive = false }
+    if isPositive { return norm(d, point) <= ceiling }
+    // z = Bᵀ max(λ, 0), and the multiple of it that brings t nearest to 0.
+    let z = residual
+    for i in 0..<d { z[i] = 0 }
+    for k in support.indices where lambda[k] > 0 { axpy(d, lambda[k], basis + k * d, z) }
+    let square = dot(d, z, z)
+    let factor = square > 0 ? max(0, -dot(d, t, z) / square) : 0
+    for i in 0..<d { z[i] = t[i] + factor * z[i] }
+    guard norm(d, z) <= ceiling else { return false }
+    point.update(from: z, count: d)
+    var kept: [Int] = []
+    for k in support.indices where lambda[k] > 0 { kept.append(support[k]) }
+    support = kept
+    return true
+  }
+
   /// slack ← N (t + Bᵀλ), with the signs.
   private func updateSlack(_ signs: UnsafePointer<Double>) {
     gemv(count, d, cone.rows.base, .plain, point, slack)
@@ -168,8 +194,9 @@ final class ConeProjector {
   ) -> Bool {
     support = warm.filter { $0 < count }
     if support.count > d { support.removeLast(support.count - d) }
-    for round in 0..<60 {
+    for round in 0..<25 {
       guard minimize(t, signs) else { return false }
+      if isBelowCeiling(t) { return true }
       updateSlack(signs)
       for row in support { slack[row] = 0 }
       var kept: [Int] = []
@@ -179,7 +206,6 @@ final class ConeProjector {
       if kept.count == support.count && violated.isEmpty { return true }
       // Few rows enter at once where many would cycle; no more than d can be independent.
       var limit = round > 2 || support.isEmpty ? max(4, kept.count / 6) : violated.count
-      if round > 25 { limit = 1 }
       limit = min(limit, d - kept.count)
       if violated.count > limit {
         violated.sort { slack[$0] == slack[$1] ? $0 < $1 : slack[$0] < slack[$1] }
@@ -190,56 +216,87 @@ final class ConeProjector {
     return false
   }
 
+  /// From the rows of `support` as far as their multipliers are positive: the most violated rows enter,
+  /// and a step goes only as far as the multipliers stay so. The norm falls with every step, so that no
+  /// support comes twice.
   private func lawsonHanson(
     _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>, _ tolerance: Double
   ) {
-    support = []
-    var old: [Double] = []
-    point.update(from: t, count: d)
+    var old = [Double](repeating: 0, count: d)
     var refused = Set<Int>()
+    repair(t, signs, &old)
     for _ in 0..<(10 * d + 100) {
+      if norm(d, point) <= ceiling { return }
       updateSlack(signs)
       for row in support { slack[row] = 0 }
-      var worst = -1
-      for c in 0..<count
-      where slack[c] < -tolerance && (worst < 0 || slack[c] < slack[worst]) && !refused.contains(c)
-      {
-        worst = c
+      var violated: [Int] = []
+      for c in 0..<count where slack[c] < -tolerance && !refused.contains(c) { violated.append(c) }
+      if violated.isEmpty { return }
+      let limit = max(1, min(max(2, support.count / 8), d - support.count))
+      if violated.count > limit {
+        violated.sort { slack[$0] == slack[$1] ? $0 < $1 : slack[$0] < slack[$1] }
+        violated.removeLast(violated.count - limit)
       }
-      if worst < 0 { break }
-      let before = (support, old)
-      // λ of the support, the new row's being 0.
-      let place = support.firstIndex { $0 > worst } ?? support.count
-      support.insert(worst, at: place)
-      old.insert(0, at: place)
-      var fits = minimize(t, signs)
-      while fits, (0..<support.count).contains(where: { lambda[$0] < 0 }) {
-        var step = 1.0
-        for k in support.indices where lambda[k] < 0 {
-          step = min(step, old[k] / (old[k] - lambda[k]))
-        }
-        for k in support.indices { old[k] += step * (lambda[k] - old[k]) }
-        let blocking = support.indices.filter {
-          lambda[$0] < 0 && old[$0] <= 1e-14 * (abs(lambda[$0]) + 1e-300)
-        }
-        let leaving =
-          blocking.isEmpty
-          ? [support.indices.filter { lambda[$0] < 0 }.min { old[$0] < old[$1] }!] : blocking
-        for k in leaving.reversed() {
-          support.remove(at: k)
-          old.remove(at: k)
-        }
-        fits = minimize(t, signs)
+      let before = (support, Array(old[0..<support.count]))
+      for row in violated.sorted() {
+        let place = support.firstIndex { $0 > row } ?? support.count
+        support.insert(row, at: place)
+        old.insert(0, at: place)
       }
-      if fits, support.contains(worst) {
-        old = support.indices.map { lambda[$0] }
-        refused.removeAll()
-      } else {
-        // Dependent on the rows that are in, or no gain: its violation is rounding.
-        (support, old) = before
-        refused.insert(worst)
+      if !minimize(t, signs) || !repair(t, signs, &old, isMinimized: true) {
+        // Dependent on the rows that are in.
+        (support, old) = (before.0, before.1 + Array(repeating: 0, count: d))
+        if violated.count == 1 {
+          refused.insert(violated[0])
+        } else {
+          // The worst alone.
+          let worst = violated.min { slack[$0] < slack[$1] }!
+          let place = support.firstIndex { $0 > worst } ?? support.count
+          support.insert(worst, at: place)
+          old.insert(0, at: place)
+          if !minimize(t, signs) || !repair(t, signs, &old, isMinimized: true) {
+            (support, old) = (before.0, before.1 + Array(repeating: 0, count: d))
+            refused.insert(worst)
+          }
+        }
         _ = minimize(t, signs)
+      } else {
+        refused.removeAll()
       }
+    }
+  }
+
+  /// Goes from the multipliers `old` ≥ 0 of the support to the minimiser over it as far as all stay ≥ 0,
+  /// drops the rows whose multipliers end at 0, and so on until the minimiser is feasible. False where the
+  /// rows are dependent.
+  @discardableResult
+  private func repair(
+    _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>, _ old: inout [Double],
+    isMinimized: Bool = false
+  ) -> Bool {
+    if !isMinimized, !minimize(t, signs) {
+      support = []
+      return minimize(t, signs)
+    }
+    while true {
+      var step = 1.0
+      for k in support.indices where lambda[k] < 0 {
+        step = min(step, old[k] / (old[k] - lambda[k]))
+      }
+      var kept: [Int] = []
+      var values: [Double] = []
+      for k in support.indices {
+        let value = old[k] + step * (lambda[k] - old[k])
+        // A row that did not move from 0, or has come to it.
+        if lambda[k] < 0 && value <= 1e-12 * (abs(lambda[k]) + old[k]) { continue }
+        kept.append(support[k])
+        values.append(max(0, value))
+      }
+      let isDone = kept.count == support.count
+      support = kept
+      for (k, value) in values.enumerated() { old[k] = value }
+      if isDone { return true }
+      guard minimize(t, signs) else { return false }
     }
   }
 }
