@@ -134,3 +134,14 @@ package func triangularSolveRows(
     CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, Int32(count), Int32(n), 1,
     factor, Int32(lda ?? n), b, Int32(ldb ?? n))
 }
+
+/// X ← L⁻¹ X for the lower triangle L of row-major `l` (n × n), X row-major of `columns` columns.
+package func solveLower(
+  _ n: Int, _ l: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafeMutablePointer<Double>,
+  columns: Int, ldx: Int? = nil
+) {
+  guard n > 0, columns > 0 else { return }
+  cblas_dtrsm(
+    CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(n), Int32(columns), 1,
+    l, Int32(lda ?? n), x, Int32(ldx ?? columns))
+}

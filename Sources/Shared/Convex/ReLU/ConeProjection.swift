@@ -146,7 +146,8 @@ final class ConeProjector {
         }
       }
     } else {
-      syrkRowsLower(a, d, basis, factor)
+      syrkRowsUpper(a, d, basis, factor)
+      for i in 0..<a { for j in 0..<i { factor[i * a + j] = factor[j * a + i] } }
     }
     guard choleskyLower(a, factor) else { return false }
     for k in 0..<a where factor[k * a + k] < 1e-7 { return false }
