@@ -113,14 +113,14 @@ package func syr2Lower(
   cblas_dsyr2(CblasRowMajor, CblasLower, Int32(n), alpha, x, 1, y, 1, a, Int32(n))
 }
 
-/// Upper triangle of C (n × n) ← A Aᵀ + β C for A of n rows and k columns.
+/// Upper triangle of C (n × n) ← α A Aᵀ + β C for A of n rows and k columns.
 package func syrkRowsUpper(
-  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, beta: Double = 0,
-  _ c: UnsafeMutablePointer<Double>
+  _ n: Int, _ k: Int, alpha: Double = 1, _ a: UnsafePointer<Double>, lda: Int? = nil,
+  beta: Double = 0, _ c: UnsafeMutablePointer<Double>
 ) {
   guard n > 0 else { return }
   cblas_dsyrk(
-    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, lda ?? k)),
+    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), alpha, a, Int32(max(1, lda ?? k)),
     beta, c, Int32(n))
 }
 

@@ -41,10 +41,22 @@ final class ActiveRowsSum {
 
     /// E Eᵀ of the active rows, E being the `columns` of the rows that stand `stride` apart in `gathered`;
     /// `adding` it to the product before. `spread` adds it to the sum.
-    func multiply(columns: Range<Int>, stride: Int, adding: Bool = false) {
+    func multiply(columns: Range<Int>, stride: Int, times factor: Double = 1, adding: Bool = false)
+    {
       syrkRowsUpper(
-        rows.count, columns.count, gathered.base + columns.lowerBound, lda: stride,
+        rows.count, columns.count, alpha: factor, gathered.base + columns.lowerBound, lda: stride,
         beta: adding ? 1 : 0, local.base)
+    }
+
+    /// What `multiply` would make of all features: the active rows and columns of `kernel`, `factor` times.
+    func take(kernel: Matrix, times factor: Double) {
+      let m = rows.count
+      rows.withUnsafeBufferPointer { rows in
+        for a in 0..<m {
+          let (target, values) = (local.base + a * m, kernel.row(rows[a]))
+          for b in a..<m { target[b] = factor * values[rows[b]] }
+        }
+      }
     }
 
     func spread() {

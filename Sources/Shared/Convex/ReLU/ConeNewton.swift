@@ -21,6 +21,8 @@ final class ConeNewton {
   private let d: Int
   private let sum: ActiveRowsSum
   private let factors: [OrthogonalFactor]
+  /// X Xᵀ, where there are few samples.
+  private let kernel: Matrix?
 
   /// Blocks that carry weight and their η.
   private(set) var blocks: [ConeBlock]
@@ -60,8 +62,16 @@ final class ConeNewton {
     self.blocks = blocks
     self.eta = eta
     (n, d) = (x.rows, x.columns)
-    sum = ActiveRowsSum(x.rows, width: x.columns, scratch: x.columns)
+    sum = ActiveRowsSum(x.rows, width: x.columns, scratch: x.rows + x.columns)
     factors = (0..<Threads.count).map { _ in OrthogonalFactor(x.columns) }
+    if n <= ConeNewton.largestKernel {
+      let kernel = Matrix(n, n)
+      syrkRowsUpper(n, d, x.base, kernel.base)
+      kernel.mirrorUpper()
+      self.kernel = kernel
+    } else {
+      kernel = nil
+    }
     current = Evaluation(n, d, 0)
     current.nu = nu
   }
@@ -81,6 +91,9 @@ final class ConeNewton {
     for j in blocks.indices { sum += beta * eta[j] * current.norms[j] }
     return sum
   }
+
+  /// Samples up to which products with K cost less than those with the features.
+  private static let largestKernel = 1000
 
   // MARK: The dual function
 
@@ -119,23 +132,64 @@ final class ConeNewton {
       }
     }
     return sum.build(groups.count) { k, worker, number in
-      let factor = self.factors[number]
       worker.take(rows: self.patterns, blocks[groups[k][0]].pattern)
-      for (place, j) in groups[k].enumerated() {
-        let active = at.supports[j]
-        for (row, number) in active.enumerated() {
-          (worker.gathered.base + row * self.d).update(
-            from: self.pricing.cone.rows.row(Int(number)), count: self.d)
-        }
-        guard factor.factor(worker.gathered.base, count: active.count) else { return false }
-        // What Qᵀ makes of the coordinates within the face stands in the last columns.
-        worker.gather(self.x, times: eta[j].squareRoot())
-        factor.apply(worker.gathered.base, count: worker.rows.count)
-        worker.multiply(columns: active.count..<self.d, stride: self.d, adding: place > 0)
+      if let kernel = self.kernel {
+        self.addByKernel(kernel, groups[k], at, eta, worker)
+        return true
       }
-      worker.spread()
-      return true
+      return self.addByFeatures(groups[k], at, eta, worker, self.factors[number])
     }
+  }
+
+  /// D X Q Xᵀ D = D K D − E Eᵀ, E = D K_a L⁻ᵀ: K = X Xᵀ, its columns K_a of the rows a that the face makes
+  /// zero, and L the factor of K_aa.
+  private func addByKernel(
+    _ kernel: Matrix, _ group: [Int], _ at: Evaluation, _ eta: [Double],
+    _ worker: ActiveRowsSum.Worker
+  ) {
+    worker.take(kernel: kernel, times: group.reduce(0) { $0 + eta[$1] })
+    let source = pricing.cone.source
+    let gathered = worker.gathered.base
+    for j in group {
+      let face = at.supports[j].map { source[Int($0)] }
+      let a = face.count
+      guard a > 0 else { continue }
+      let factor = gathered + worker.rows.count * a
+      for (k, row) in face.enumerated() {
+        let values = kernel.row(row)
+        for i in 0...k { factor[k * a + i] = values[face[i]] }
+      }
+      // Dependent rows say nothing new; the step is then a little worse.
+      guard choleskyLower(a, factor) else { continue }
+      for (k, row) in worker.rows.enumerated() {
+        let (values, target) = (kernel.row(row), gathered + k * a)
+        for i in 0..<a { target[i] = values[face[i]] }
+      }
+      triangularSolveRows(a, factor, gathered, count: worker.rows.count)
+      worker.multiply(columns: 0..<a, stride: a, times: -eta[j], adding: true)
+    }
+    worker.spread()
+  }
+
+  /// The same by an orthonormal basis of the face.
+  private func addByFeatures(
+    _ group: [Int], _ at: Evaluation, _ eta: [Double], _ worker: ActiveRowsSum.Worker,
+    _ factor: OrthogonalFactor
+  ) -> Bool {
+    for (place, j) in group.enumerated() {
+      let active = at.supports[j]
+      for (row, number) in active.enumerated() {
+        (worker.gathered.base + row * d).update(
+          from: pricing.cone.rows.row(Int(number)), count: d)
+      }
+      guard factor.factor(worker.gathered.base, count: active.count) else { return false }
+      // What Qᵀ makes of the coordinates within the face stands in the last columns.
+      worker.gather(x, times: eta[j].squareRoot())
+      factor.apply(worker.gathered.base, count: worker.rows.count)
+      worker.multiply(columns: active.count..<d, stride: d, adding: place > 0)
+    }
+    worker.spread()
+    return true
   }
 
   // MARK: A step in ν
