@@ -147,3 +147,7 @@ no-cifar-10:
 ## ---------------------------------------------------------------- demo and experiments
 
 include experiments/rules.mk
+
+## ---------------------------------------------------------------- other software
+
+include benchmarks/rules.mk

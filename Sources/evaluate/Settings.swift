@@ -39,26 +39,33 @@ extension Settings {
         and accuracy. Two classes with one output are told apart by the nearer target, more by the largest
         output; ties go to the lower class.
 
-        With --certify the data must be the training data. Everything is recomputed from them by code that
-        shares nothing with the solver: primal_objective, dual_objective (that of the dual point scaled
-        until it is feasible, so that it is a lower bound whatever the solver did), relative_gap,
-        dual_infeasibility and primal_infeasibility (relative to beta and to the largest z4), and
-        recovery_error, the largest difference between the network's outputs and the solution's
-        predictions.
+        With --certify the data must be the training data, for relu and gated-relu the arrangements that
+        the solution was found over. Everything is recomputed from them by code that shares nothing with the
+        solver: primal_objective, dual_objective (that of the dual point scaled until it is feasible, so that
+        it is a lower bound whatever the solver did), relative_gap, dual_infeasibility (relative to beta),
+        primal_infeasibility (relative to the largest z4, or to the lengths of a sample and its weights), and
+        recovery_error, the largest difference between the network's outputs and the solution's predictions.
+        For relu and gated-relu the dual point is judged over all patterns of the arrangements, so that the
+        gap is that of the best network with these patterns; where they are all there are (exact), that of
+        the best network of all.
 
         The claim holds, and the exit status is 0, where the solution's status is optimal, both objectives
         are the claimed ones to 1e-9, the gap is at most the claimed one (and 1e-9), the infeasibilities
-        are at most 1e-9 and the recovery error is at most 1e-8 of the largest prediction. Where beta is
-        so small that storing the dual point in double precision moves it further from feasible, that much
-        more is allowed. Otherwise the report is printed all the same, a message names what fails, and the exit
-        status is 1.
+        are at most 1e-9, the recovery error is at most 1e-8 of the largest prediction, and each gate in use
+        attains its pattern. Where beta is so small that storing the dual point in double precision moves it
+        further from feasible, that much more is allowed. Otherwise the report is printed all the same, a
+        message names what fails, and the exit status is 1.
         """,
       options: [
         .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
         .text(
           "certify", "SOLUTION", \.certify,
           "Recompute the certificate of the solution that the network was recovered from."),
-        .positive("beta", "B", \.beta, "Report the objective, loss + B · Σ |output weight|, too."),
+        .positive(
+          "beta", "B", \.beta,
+          "Report the training objective too: loss + B · Σ |output weight| for polynomials, and for relu and "
+            + "gated-relu loss + B/2 · Σ (|u|² + |a|²) over the neurons' weights in and out, where |a| is a "
+            + "sum of absolute values, or for norm nuclear a length."),
         .flag("json", \.json, "Print the report as one JSON object."),
         .text(
           "predictions", "FILE", \.predictions,

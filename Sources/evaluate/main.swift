@@ -9,13 +9,15 @@ Settings.tool.main { invocation in
   Threads.use(invocation.common.threads)
 
   let network = try TrainedNetwork(Bundle(reading: invocation.input()))
-  let solution = try settings.certify.map {
-    try PolynomialSolution(Bundle(reading: invocation.input(path: $0)))
+  let program = try settings.certify.map {
+    try solution(of: Bundle(reading: invocation.input(path: $0)))
   }
-  let examples = try Examples(reading: invocation.input(path: settings.data ?? "-"))
+  let examples = try Examples(
+    reading: invocation.input(path: settings.data ?? "-"),
+    patterns: program?.needsPatterns ?? false)
 
   let evaluation = try NetworkEvaluation(
-    network, on: examples, beta: settings.beta, certifying: solution)
+    network, on: examples, beta: settings.beta, certifying: program)
   for warning in evaluation.warnings { invocation.warn(warning) }
 
   // All pictures are made before the first file is written.

@@ -5,21 +5,32 @@ import Tensors
 /// The networks that can be trained.
 enum Activation {
   case polynomial(PolynomialActivation)
+  case arrangement(ArrangementActivation)
 
   init?(_ text: String) {
+    if let arrangement = ArrangementActivation(rawValue: text) {
+      self = .arrangement(arrangement)
+      return
+    }
     guard let polynomial = PolynomialActivation(text) else { return nil }
     self = .polynomial(polynomial)
   }
 }
 
-enum Loss: String, CaseIterable {
-  case squared
+/// Which weights share a group of the norm.
+enum Grouping: String, CaseIterable {
+  /// Those of a pattern and an output.
+  case perClass = "class"
+  /// Those of a pattern.
+  case perPattern = "pattern"
 }
 
 struct Settings: ToolSettings {
   var common = CommonSettings()
   var activation: Activation?
-  var loss = Loss.squared
+  var loss = LossName.squared
+  var norm = WeightNorm.group
+  var grouping = Grouping.perClass
   var beta: Double?
   var gap = 1e-4
   var maximumIterations: Int?
@@ -34,7 +45,21 @@ struct Settings: ToolSettings {
 
   func validate() throws {
     guard activation != nil else {
-      throw Failure.usage("--activation is missing: A,B,C for the polynomial A t² + B t + C")
+      throw Failure.usage(
+        "--activation is missing: relu, gated-relu or A,B,C for the polynomial A t² + B t + C")
+    }
+    switch activation {
+    case .polynomial?:
+      if norm == .nuclear { throw Failure.usage("--norm nuclear is for --activation gated-relu") }
+    case .arrangement(let activation)?:
+      if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
+      if activation == .relu, norm == .nuclear {
+        throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
+      }
+    case nil: break
+    }
+    if grouping == .perPattern {
+      throw Failure.usage("--group pattern is not there yet: --group class has a group per class")
     }
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
@@ -52,7 +77,7 @@ struct Settings: ToolSettings {
       name: "solve",
       summary: "train a two-layer network to a certified global optimum",
       description: """
-        Reads a bundle of kind dataset or moments, solves the convex program that is equivalent to \
+        Reads a bundle of kind dataset or moments (for relu and gated-relu: arrangements), solves the convex program that is equivalent to \
         training a two-layer network, and writes a bundle of kind solution.
 
         The objective is the loss, summed over samples and classes, plus beta times the norm; for squared \
@@ -60,22 +85,34 @@ struct Settings: ToolSettings {
         the number of samples. With two classes the network has one output, -1 for the first class and 1 \
         for the second; with more, an output a class, 0 or 1.
 
+        For relu and gated-relu the network's neurons have the patterns that the arrangements list: \
+        yhat = sum_i D_i X (v_i - w_i), with v_i and w_i in the cone of their pattern, or \
+        sum_i D_i X w_i without cones. Where the list is exact, the optimum is that of all such networks.
+
         It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
         is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
         the data. Reaching a limit writes the best point so far, with its status, and warns.
         """,
       options: [
         .value(
-          "activation", "A,B,C", \.activation,
-          "The activation A t^2 + B t + C, such as 0.09,0.5,0.47.",
-          expected: "three numbers A,B,C"
+          "activation", "NAME", \.activation,
+          "relu, gated-relu, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
+          expected: "relu, gated-relu or three numbers A,B,C"
         ) { Activation($0).map { .some($0) } },
         .choice("loss", "LOSS", \.loss, "The loss: squared (default)."),
+        .choice(
+          "norm", "NORM", \.norm,
+          "What beta multiplies for gated-relu with several outputs: group (default), the norms of the "
+            + "weights of each pattern and output; nuclear, the nuclear norm of each pattern's weights."
+        ),
+        .choice(
+          "group", "GROUP", \.grouping,
+          "Which weights make a group: class (default), those of a pattern and an output."),
         .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
         .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
         .choice(
           "solver", "NAME", \.method,
-          "auto (default) chooses by size and beta; interior-point is sure and costs a factorisation an "
+          "For polynomials: auto (default) chooses by size and beta; interior-point is sure and costs a factorisation an "
             + "iteration and class; admm is fast where there are many classes and beta is moderate."
         ),
         .value(
@@ -108,6 +145,7 @@ struct Settings: ToolSettings {
       threaded: true,
       examples: [
         "solve --activation 0.09,0.5,0.47 --beta 1e-2 -o solution train.moments",
+        "arrangements --sample 100 train | solve --activation gated-relu --beta 2 -o solution",
         "solve --activation 1,0,0 --beta 0.01 --path 8 --validation val.moments train.moments >solution",
       ])
   }

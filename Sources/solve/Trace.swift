@@ -18,7 +18,7 @@ final class Trace {
   }
 
   /// The table of a path, as comments.
-  func write(_ choice: RegularizationPath.Choice) {
+  func write<Point>(_ choice: RegularizationPath.Choice<Point>) {
     put("# path: beta\tprimal\tdual\trelative_gap\tvalidation_\(choice.measure)\n")
     for step in choice.steps {
       let gap = relativeGap(primal: step.primal, dual: step.dual)

@@ -17,18 +17,19 @@ import Testing
   private func choose(
     _ problem: Problem, _ validation: Problem, method: PolynomialMethod = .auto, count: Int = 6,
     iterations: Int = .max
-  ) throws -> (RegularizationPath.Choice, PolynomialSolver) {
+  ) throws -> (RegularizationPath.Choice<PolynomialSolver.Point>, PolynomialSolver) {
     let bundle = problem.dataset()
     let data = try MomentData(bundle)
     let targets = try Targets(bundle, samples: problem.n)
     let held = try Validation(validation.dataset(), like: bundle, data, targets)
     let solver = try PolynomialSolver(data, targets: targets.values, activation: usual)
+    solver.method = method
     var rule = StoppingRule()
     rule.gap = 1e-6
     rule.maximumIterations = iterations
     let path = RegularizationPath(from: solver.betaMax, to: 1e-4 * solver.betaMax, count: count)
     let choice = path.choose(
-      solver, rule: rule, method: method, budget: Budget(rule, startedAt: Budget.now()),
+      solver, rule: rule, budget: Budget(rule, startedAt: Budget.now()),
       validation: held, from: .cold
     ) { _, _ in }
     return (choice, solver)

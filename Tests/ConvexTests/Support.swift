@@ -234,8 +234,9 @@ extension PolynomialSolver {
     rule.gap = gap
     if let iterations { rule.maximumIterations = iterations }
     if let seconds { rule.maximumSeconds = seconds }
+    self.method = method
     return solve(
-      beta: beta, from: start, rule: rule, method: method,
+      beta: beta, from: start, rule: rule,
       budget: Budget(rule, startedAt: Budget.now()), trace: trace)
   }
 }

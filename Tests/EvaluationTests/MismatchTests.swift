@@ -111,9 +111,10 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
     let found = complaint(network(changes, metadata), data())
     #expect(found.contains(expected), "\(found)")
   }
-  check([:], "\"activation\" is \"relu\", expected a polynomial", ["activation": "relu"])
-  check([:], "expected a polynomial", ["activation": "1,2,nan"])
-  check([:], "expected a polynomial", ["activation": "1,2"])
+  check(
+    [:], "\"activation\" is \"tanh\", expected \"relu\", \"gated-relu\" or", ["activation": "tanh"])
+  check([:], "or a polynomial", ["activation": "1,2,nan"])
+  check([:], "or a polynomial", ["activation": "1,2"])
   check([:], "\"loss\" of bundle is \"hinge\"", ["loss": "hinge"])
   check([:], "\"targets\" of bundle is \"1,1\"", ["targets": "1,1"])
   check(["hidden.bias": Tensor([0.0, 0])], "does not use")

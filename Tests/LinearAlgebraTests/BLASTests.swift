@@ -125,6 +125,23 @@ import Testing
     }
   }
 
+  @Test func triangularSolves() {
+    var generator = SeededGenerator(6)
+    for n in sizes {
+      // L⁻¹ of every row: multiplied by L it comes back, and the upper triangle is not read.
+      let l = generator.matrix(n, n)
+      for i in 0..<n { for j in 0..<n { l[i, j] = j < i ? l[i, j] : j == i ? 3 : 0 } }
+      let factor = Matrix(copying: l)
+      for i in 0..<n { for j in i + 1..<max(i + 1, n) { factor[i, j] = .nan } }
+      let wide = padded(factor, to: n + 2, filler: .nan)
+      let b = generator.matrix(5, n)
+      let z = Matrix(copying: b)
+      triangularSolveRows(n, wide.base, lda: n + 2, z.base, count: 5)
+      #expect(distance(naive(z, l.transposed), b) < 1e-12)
+    }
+    triangularSolveRows(3, Matrix.identity(3).base, Matrix(0, 3).base, count: 0)
+  }
+
   @Test func vectors() {
     var generator = SeededGenerator(5)
     for n in [0] + sizes {

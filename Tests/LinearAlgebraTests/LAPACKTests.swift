@@ -74,3 +74,44 @@ import Testing
     #expect(solveGeneral(0, b.base, b.base) && choleskyLower(0, b.base))
   }
 }
+
+@Suite struct DecompositionTests {
+  @Test(arguments: [(7, 3), (3, 7), (4, 4), (1, 5), (5, 1), (0, 3)])
+  func singularValues(m: Int, n: Int) throws {
+    var generator = SeededGenerator(UInt64(m * 10 + n + 1))
+    let a = generator.matrix(m, n)
+    let svd = try #require(SingularValues(a))
+    #expect(svd.values == svd.values.sorted(by: >) && svd.values.count == min(m, n))
+    for i in 0..<m {
+      for j in 0..<n {
+        let sum = svd.values.indices.reduce(0.0) {
+          $0 + svd.values[$1] * svd.left[$1, i] * svd.right[$1, j]
+        }
+        #expect(abs(sum - a[i, j]) < 1e-13)
+      }
+    }
+    for k in svd.values.indices {
+      for l in svd.values.indices {
+        let expected = k == l ? 1.0 : 0
+        #expect(abs(dot(m, svd.left.row(k), svd.left.row(l)) - expected) < 1e-13)
+        #expect(abs(dot(n, svd.right.row(k), svd.right.row(l)) - expected) < 1e-13)
+      }
+    }
+    #expect(SingularValues(Matrix(2, 2, [1, .nan, 0, 1])) == nil)
+  }
+
+  /// RᵀR is the Gram matrix.
+  @Test(arguments: [(3, 7), (7, 3), (4, 4)])
+  func triangularFactors(m: Int, n: Int) {
+    var generator = SeededGenerator(UInt64(m * 10 + n + 1))
+    let a = generator.matrix(m, n)
+    let r = Matrix(copying: a)
+    #expect(triangularFactor(m, n, r.base))
+    for j in 0..<m {
+      for k in 0...j {
+        let shared = min(n, k + 1)
+        #expect(abs(dot(shared, r.row(j), r.row(k)) - dot(n, a.row(j), a.row(k))) < 1e-12)
+      }
+    }
+  }
+}

@@ -43,10 +43,45 @@ package struct PolynomialActivation: Activation, Equatable {
   }
 }
 
-/// The activation in a bundle's metadata. Further kinds of network become further cases here.
-func activation(of bundle: Bundle) throws -> PolynomialActivation {
-  try bundle.value("activation", "a polynomial such as \"0.09,0.5,0.47\"") {
-    PolynomialActivation($0)
+/// σ(t) = max(0, t).
+struct RectifiedLinear: Activation {
+  func sum(
+    _ products: UnsafePointer<Double>, patches: Int, neurons: Int,
+    into sums: UnsafeMutablePointer<Double>
+  ) {
+    for j in 0..<neurons { sums[j] = 0 }
+    for p in 0..<patches {
+      let row = products + p * neurons
+      for j in 0..<neurons { sums[j] += row[j] > 0 ? row[j] : 0 }
+    }
+  }
+}
+
+/// The kind of network that the metadata `activation` names.
+package enum NetworkKind: Sendable, Equatable {
+  case polynomial(PolynomialActivation)
+  case relu
+  case gatedReLU
+
+  init(_ bundle: Bundle) throws {
+    self = try bundle.value(
+      "activation", "\"relu\", \"gated-relu\" or a polynomial such as \"0.09,0.5,0.47\""
+    ) { text in
+      switch text {
+      case "relu": .relu
+      case "gated-relu": .gatedReLU
+      default: PolynomialActivation(text).map(NetworkKind.polynomial)
+      }
+    }
+  }
+
+  /// The metadata `activation`.
+  var text: String {
+    switch self {
+    case .polynomial(let activation): "\(activation.a),\(activation.b),\(activation.c)"
+    case .relu: "relu"
+    case .gatedReLU: "gated-relu"
+    }
   }
 }
 

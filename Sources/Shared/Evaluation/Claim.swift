@@ -19,17 +19,32 @@ package struct Claim: Sendable {
   static let objectiveTolerance = 1e-9
   /// How far beyond the claim the gap may be: the objectives' tolerance, and the claim in six digits.
   static let gapTolerance = (absolute: 1e-9, relative: 1e-6)
-  /// How far the primal and the dual point may be from feasible, relative to z₄ and to β; for the
+  /// How far the primal and the dual point may be from feasible, relative to its size and to β; for the
   /// dual point what storing it in double precision moves comes on top.
   static let feasibilityTolerance = 1e-9
   /// How far outputs may be from predictions, relative to the largest prediction.
   static let predictionTolerance = 1e-8
 
-  /// Each way in which the claim does not hold; empty where it does. `recoveryError` is the largest
-  /// |network output − prediction|, `largestPrediction` the scale it is held against.
-  package func violations(
-    _ certificate: PolynomialCertificate, recoveryError: Double, largestPrediction: Double
+  /// Each way in which the claim of `solution` does not hold; empty where it does. `recoveryError` is
+  /// the largest |network output − prediction|.
+  static func violations(
+    of solution: any Solution, _ certificate: Certificate, recoveryError: Double
   ) -> [String] {
+    let claim = solution.program.claim
+    var found = claim.violations(certificate)
+    let limit = Claim.predictionTolerance * solution.program.largestPrediction
+    if !(certificate.predictionError <= limit) {
+      found.append(
+        "the predictions are \(certificate.predictionError) from those of \(solution.variables), "
+          + "above \(limit)")
+    }
+    if !(recoveryError <= limit) {
+      found.append("recovery_error is \(recoveryError), above \(limit)")
+    }
+    return found + certificate.objections
+  }
+
+  private func violations(_ certificate: Certificate) -> [String] {
     var found: [String] = []
     func close(_ claimed: Double, _ value: Double, slack: Double) -> Bool {
       let scale = max(abs(claimed), abs(value))
@@ -62,15 +77,6 @@ package struct Claim: Sendable {
       found.append(
         "primal_infeasibility is \(certificate.primalInfeasibility), above "
           + "\(Claim.feasibilityTolerance)")
-    }
-    let predictionLimit = Claim.predictionTolerance * largestPrediction
-    if !(certificate.predictionError <= predictionLimit) {
-      found.append(
-        "the predictions are \(certificate.predictionError) from those of \"z\", above "
-          + "\(predictionLimit)")
-    }
-    if !(recoveryError <= predictionLimit) {
-      found.append("recovery_error is \(recoveryError), above \(predictionLimit)")
     }
     return found
   }

@@ -27,6 +27,8 @@ package struct Examples: Sendable {
   package let mean: [Double]?
   package let whiten: [Double]?
   package let metadata: [String: String]
+  /// The patterns of an `arrangements` bundle, where they were asked for.
+  package let arrangements: Arrangements?
 
   package var count: Int {
     switch features {
@@ -59,11 +61,13 @@ package struct Examples: Sendable {
   }
 
   /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, of which it keeps only what is
-  /// used here.
-  package init(reading input: Input) throws {
+  /// used here. With `patterns` it must be of kind `arrangements`.
+  package init(reading input: Input, patterns: Bool = false) throws {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .moments, .arrangements)
-    let used = ["x", "moments", "pool", "labels", "targets", "mean", "whiten"]
+    let used =
+      ["x", "moments", "pool", "labels", "targets", "mean", "whiten"]
+      + (patterns ? ["gates", "thresholds", "patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {
       if used.contains(entry.name) {
@@ -73,12 +77,13 @@ package struct Examples: Sendable {
       }
     }
     try reader.finish()
-    try self.init(Bundle(tensors: tensors, metadata: reader.metadata, name: input.name))
+    try self.init(
+      Bundle(tensors: tensors, metadata: reader.metadata, name: input.name), patterns: patterns)
   }
 
   /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws where its tensors do
   /// not fit each other; whether the features are finite shows when they are read.
-  package init(_ bundle: Bundle) throws {
+  package init(_ bundle: Bundle, patterns: Bool = false) throws {
     try bundle.expect(.dataset, .moments, .arrangements)
     name = bundle.name
     metadata = bundle.metadata
@@ -94,6 +99,12 @@ package struct Examples: Sendable {
     mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
     whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])?.doubles
     answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
+    arrangements =
+      if patterns, case .patches(let features) = features {
+        try Arrangements(bundle, features)
+      } else {
+        nil
+      }
   }
 
   private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {

@@ -39,16 +39,16 @@ struct PatchGeometry {
 }
 
 extension TrainedNetwork {
-  /// The filters as a grid of pictures, those with the largest output weights first. Each is scaled
+  /// The filters as a grid of pictures, those with the largest weights first. Each is scaled
   /// to its own largest value, zero being middle gray. Filters on whitened features are shown as the
   /// filters on pixels that they are, W u; the coordinate of a constant feature is left out.
   package func filterPicture() throws -> Picture {
     let geometry = try PatchGeometry(metadata, name: name)
     let pixels = try pixelFilters(geometry)
     let importance = (0..<pixels.rows).map { j in
-      (0..<function.outputs).reduce(0) {
-        $0 + function.outputWeight[$1, j] * function.outputWeight[$1, j]
-      }
+      let filter = function.filters.row(j)
+      return dot(function.filters.columns, filter, filter)
+        * function.outputWeight.column(j).reduce(0) { $0 + $1 * $1 }
     }
     let order = importance.indices.sorted {
       importance[$0] != importance[$1] ? importance[$0] > importance[$1] : $0 < $1

@@ -6,15 +6,18 @@ struct NeuronGroup: Sendable {
   let filters: Matrix
   /// C × m_r.
   let outputWeight: Matrix
+  /// Where the neurons are active, if that is not for their activation to say.
+  let gates: Gates?
 
-  /// The neurons `members` of a whole layer: `filters` m × d, `outputWeight` C × m.
-  init(_ filters: Matrix, _ outputWeight: Matrix, _ members: [Int]) {
-    self.filters = Matrix(members.count, filters.columns)
-    self.outputWeight = Matrix(outputWeight.rows, members.count)
+  /// The neurons `members` of the whole layers.
+  init(_ layers: NetworkLayers, _ members: [Int], gates: Gates? = nil) {
+    filters = Matrix(members.count, layers.filters.columns)
+    outputWeight = Matrix(layers.outputs, members.count)
     for (j, member) in members.enumerated() {
-      self.filters.row(j).update(from: filters.row(member), count: filters.columns)
-      for c in 0..<outputWeight.rows { self.outputWeight[c, j] = outputWeight[c, member] }
+      filters.row(j).update(from: layers.filters.row(member), count: filters.columns)
+      for c in 0..<layers.outputs { outputWeight[c, j] = layers.outputWeight[c, member] }
     }
+    self.gates = gates?.selecting(members)
   }
 }
 
@@ -36,6 +39,7 @@ func forwardPass(
     Threads.perform(parts) { part in
       let x = Matrix(rows * patches.patchCount, d)
       let products = Matrix(rows, widest)
+      let gateProducts = Matrix(groups.contains { $0.gates != nil } ? rows : 0, widest)
       let pooled = Matrix(rows, neurons)
       let end = patches.count * (part + 1) / parts
       for start in stride(from: patches.count * part / parts, to: end, by: rows) {
@@ -47,9 +51,10 @@ func forwardPass(
         for (region, group) in groups.enumerated() where group.filters.rows > 0 {
           let (m, size) = (group.filters.rows, patches.regionSizes[region])
           // T = X_r U_rᵀ
+          let block = x.row(n * patches.regionStarts[region])
           gemm(
-            n * size, m, d, x.row(n * patches.regionStarts[region]), .plain, group.filters.base,
-            .transposed, ldb: d, products.base)
+            n * size, m, d, block, .plain, group.filters.base, .transposed, ldb: d, products.base)
+          group.gates?.mask(products.base, block, rows: n * size, room: gateProducts.base)
           for i in 0..<n {
             let sums = pooled.base + i * m
             activation.sum(products.base + i * size * m, patches: size, neurons: m, into: sums)

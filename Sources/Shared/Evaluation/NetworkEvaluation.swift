@@ -17,12 +17,16 @@ package struct NetworkEvaluation: Sendable {
   /// the training data. Throws where the three do not belong together.
   package init(
     _ network: TrainedNetwork, on examples: Examples, beta: Double? = nil,
-    certifying solution: PolynomialSolution? = nil
+    certifying solution: (any Solution)? = nil
   ) throws {
     var warnings = try network.check(against: examples)
-    try solution?.check(against: examples, network)
-    if let beta, let solution, solution.beta != beta {
-      warnings.append("--beta is \(beta), but \(solution.name) was solved for \(solution.beta)")
+    if let solution {
+      let program = solution.program
+      try program.check(against: examples, network)
+      try solution.check(against: examples)
+      if let beta, program.beta != beta {
+        warnings.append("--beta is \(beta), but \(program.name) was solved for \(program.beta)")
+      }
     }
     expected = try ExpectedOutputs(
       examples, targets: network.targets, outputs: network.function.outputs,
@@ -48,19 +52,16 @@ package struct NetworkEvaluation: Sendable {
     }
     if let beta { report.add("objective", loss + beta * network.function.penalty) }
     if let solution {
-      let certificate = try PolynomialCertificate(solution, examples, expected: expected.values)
-      let recoveryError = largestDifference(outputs, solution.predictions)
+      let certificate = try solution.certificate(on: examples, expected: expected.values)
+      let recoveryError = largestDifference(outputs, solution.program.predictions)
       report.add("primal_objective", certificate.primalObjective)
       report.add("dual_objective", certificate.dualObjective)
       report.add("relative_gap", certificate.relativeGap)
       report.add("dual_infeasibility", certificate.dualInfeasibility)
       report.add("primal_infeasibility", certificate.primalInfeasibility)
       report.add("recovery_error", recoveryError)
-      violations = solution.claim.violations(
-        certificate, recoveryError: recoveryError,
-        largestPrediction: (0..<outputs.count).reduce(0) {
-          max($0, abs(solution.predictions.base[$1]))
-        })
+      warnings += certificate.warnings
+      violations = Claim.violations(of: solution, certificate, recoveryError: recoveryError)
     } else {
       violations = []
     }

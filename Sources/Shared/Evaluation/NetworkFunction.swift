@@ -2,6 +2,7 @@ import LinearAlgebra
 
 /// What a trained network computes. Each kind of network is one type.
 package protocol NetworkFunction: Sendable {
+  var kind: NetworkKind { get }
   /// C.
   var outputs: Int { get }
   /// m.

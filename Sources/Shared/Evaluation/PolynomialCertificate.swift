@@ -1,84 +1,42 @@
 import LinearAlgebra
 import Tensors
 
-/// The proof that a solution is optimal, recomputed from the data: nothing here is taken from the
-/// solver but its point. See `docs/mathematics.md`, section 4.
-package struct PolynomialCertificate: Sendable {
-  /// ℓ(⟨Φ, Z − Z′⟩) + β Σ (z₄ + z₄′).
-  package let primalObjective: Double
-  /// νᵀy − ½‖ν‖² for ν scaled down until it is feasible: a lower bound of the optimum.
-  package let dualObjective: Double
-  /// (primal − dual)/primal; 0 where both are 0.
-  package let relativeGap: Double
-  /// By how much, relative to β, max |[u;1]ᵀ S [u;1]| over ‖u‖ = 1 exceeds β before ν is scaled.
-  package let dualInfeasibility: Double
-  /// The largest negative eigenvalue, asymmetry or |tr Z₁ − z₄|, relative to the largest z₄.
-  package let primalInfeasibility: Double
-  /// The largest |⟨Φ, Z − Z′⟩ − prediction| of the solution.
-  package let predictionError: Double
-  /// The dual infeasibility that rounding ν to double precision may cause.
-  package let dualRounding: Double
-  /// The change of the dual objective that `dualRounding` can mean.
-  package let dualObjectiveRounding: Double
-
-  /// Judges `solution` on the training data with the targets `expected` (n × C). Throws where a
-  /// feature is not a finite number.
-  package init(_ solution: PolynomialSolution, _ examples: Examples, expected: Matrix) throws {
-    let dual = solution.dual
-
+extension PolynomialSolution {
+  package func certificate(on examples: Examples, expected: Matrix) throws -> Certificate {
     // Primal: from the data and Z alone.
-    let outputs = try solution.functional().values(on: examples)
-    let loss = squaredLoss(outputs, expected)
-    let primal = PrimalPoint(solution)
-    primalObjective = loss + solution.beta * primal.norm
-    primalInfeasibility = primal.infeasibility
-    predictionError = largestDifference(outputs, solution.predictions)
+    let outputs = try functional().values(on: examples)
+    let primal = PrimalPoint(self)
 
     // Dual: S = Σ ν Φ for every class and region, and its largest value on the sphere.
+    let dual = program.dual
     let sums = try weightedMoments(dual, of: examples)
     var largest = 0.0
-    for c in 0..<solution.outputs {
+    for c in 0..<program.outputs {
       var total = CompensatedSum()
       for i in 0..<dual.rows { total.add(dual[i, c]) }
-      for region in 0..<solution.regionCount {
-        let width = momentCount(dimension: solution.dimension)
+      for region in 0..<regionCount {
+        let width = momentCount(dimension: dimension)
         guard
           let bound = dualNorm(
-            sums.row(c) + region * width, sumOfDual: total.value, solution.activation,
-            dimension: solution.dimension)
+            sums.row(c) + region * width, sumOfDual: total.value, activation,
+            dimension: dimension)
         else {
           throw Failure.data(
-            "the dual constraint of class \(c), region \(region) of \(solution.name) overflows")
+            "the dual constraint of class \(c), region \(region) of \(program.name) overflows")
         }
         largest = max(largest, bound)
       }
     }
-    dualInfeasibility = max(0, largest / solution.beta - 1)
-    let feasible = largest > solution.beta ? solution.beta / largest : 1
-
-    // νᵀy and ‖ν‖²
-    var linear = CompensatedSum()
-    var square = CompensatedSum()
-    for k in 0..<dual.count {
-      linear.add(dual.base[k], times: expected.base[k])
-      square.add(dual.base[k], times: dual.base[k])
-    }
-    dualObjective = feasible * linear.value - 0.5 * feasible * feasible * square.value
-    relativeGap = PolynomialCertificate.gap(primal: primalObjective, dual: dualObjective)
-
     // Storing ν in double precision moves S by about ε ‖ν‖ ‖Φ‖: no solver can do better.
-    let scale = featureScale(of: examples, solution.activation)
     let norms = (0..<dual.columns).map { c in
       (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] }.squareRoot()
     }
-    dualRounding = 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * scale / solution.beta
-    dualObjectiveRounding = dualRounding * abs(linear.value - square.value)
-  }
-
-  /// (P − D)/P; 0 where both are 0.
-  static func gap(primal: Double, dual: Double) -> Double {
-    let scale = primal > 0 ? primal : max(abs(primal), abs(dual))
-    return scale == 0 ? 0 : (primal - dual) / scale
+    return Certificate(
+      program, expected: expected,
+      primalObjective: squaredLoss(outputs, expected) + program.beta * primal.norm,
+      primalInfeasibility: primal.infeasibility,
+      predictionError: largestDifference(outputs, program.predictions), largestConstraint: largest,
+      rounding: 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * featureScale(of: examples, activation))
   }
 }
 
@@ -95,7 +53,7 @@ private struct PrimalPoint {
     var largestCorner = 0.0
     var largestEntry = 0.0
     var violation = 0.0
-    for c in 0..<solution.outputs {
+    for c in 0..<solution.program.outputs {
       for region in 0..<solution.regionCount {
         for sign in 0..<2 {
           let z = solution.matrix(class: c, region: region, sign: sign)
@@ -180,15 +138,4 @@ private func featureScale(of examples: Examples, _ activation: PolynomialActivat
     }
   }
   return terms > 0 ? (sum / terms).squareRoot() : 0
-}
-
-/// The largest |a − b|; infinite where one of them is not a number.
-package func largestDifference(_ a: Matrix, _ b: Matrix) -> Double {
-  var largest = 0.0
-  for k in 0..<a.count {
-    let difference = abs(a.base[k] - b.base[k])
-    if difference.isNaN { return .infinity }
-    largest = max(largest, difference)
-  }
-  return largest
 }

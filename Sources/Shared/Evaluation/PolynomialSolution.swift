@@ -1,84 +1,47 @@
 import LinearAlgebra
 import Tensors
 
-/// What a solver says of a polynomial network's convex program: its variables, its dual point, and the
-/// claims in its metadata.
-package struct PolynomialSolution: Sendable {
-  package let name: String
+/// What a solver says of a polynomial network's convex program.
+package struct PolynomialSolution: Solution {
+  package let program: SolvedProgram
   package let activation: PolynomialActivation
-  package let beta: Double
-  package let targets: TargetValues
-  package let classes: [String]?
-  /// C, R and d.
-  package let outputs: Int
+  /// R and d.
   package let regionCount: Int
   package let dimension: Int
   /// Z and Z′ of each class and region, (d+1) × (d+1): [C, R, 2, d+1, d+1].
   package let z: [Double]
-  /// ν, n × C.
-  package let dual: Matrix
-  /// n × C.
-  package let predictions: Matrix
-  package let claim: Claim
+
+  package var variables: String { "\"z\"" }
+  package var needsPatterns: Bool { false }
 
   /// Takes over a bundle of kind `solution`.
   package init(_ bundle: Bundle) throws {
-    try bundle.expect(.solution)
-    name = bundle.name
-    activation = try Evaluation.activation(of: bundle)
-    try expectSquaredLoss(bundle)
-    beta = try bundle.number("beta")
-    guard beta > 0 else { throw Failure.data("metadata \"beta\" is \(beta), expected above 0") }
-    let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
-    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
-    let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
-    for (name, tensor) in [("z", z), ("dual", dual), ("predictions", predictions)] {
-      try tensor.expectFinite(name)
+    program = try SolvedProgram(bundle)
+    guard case .polynomial(let activation) = program.kind else {
+      throw Failure.data(
+        "metadata \"activation\" is \(quoted(program.kind.text)), expected a polynomial")
     }
+    self.activation = activation
+    let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
+    try z.expectFinite("z")
     let shape = z.shape
     guard shape[0] > 0, shape[1] > 0, shape[2] == 2, shape[3] == shape[4], shape[3] > 1 else {
       throw Failure.data("tensor \"z\" is \(z.summary), expected [C, R, 2, d+1, d+1]")
     }
-    guard dual.shape[1] == shape[0], predictions.shape == dual.shape else {
+    guard program.outputs == shape[0] else {
       throw Failure.data(
-        "tensor \"z\" is \(z.summary), \"dual\" is \(dual.summary) and \"predictions\" is "
-          + "\(predictions.summary): they differ in classes or samples")
+        "tensor \"z\" is \(z.summary) and \"dual\" is \(bundle.tensors["dual"]!.summary): "
+          + "they differ in classes or samples")
     }
-    (outputs, regionCount, dimension) = (shape[0], shape[1], shape[3] - 1)
+    (regionCount, dimension) = (shape[1], shape[3] - 1)
     self.z = z.doubles
-    self.dual = Matrix(dual.shape[0], dual.shape[1], dual.doubles)
-    self.predictions = Matrix(dual.shape[0], dual.shape[1], predictions.doubles)
-    targets = try TargetValues(bundle, outputs: shape[0])
-    classes = try classNames(of: bundle)
-    claim = try Claim(bundle)
   }
 
-  /// Throws where the samples or the network are not those of this solution.
-  package func check(against examples: Examples, _ network: TrainedNetwork) throws {
-    guard examples.count == dual.rows else {
-      throw Failure.data(
-        "\(examples.name) has \(examples.count) samples, but \(name) has \(dual.rows): --certify "
-          + "needs the training data")
-    }
+  package func check(against examples: Examples) throws {
     guard examples.dimension == dimension, examples.regionCount == regionCount else {
       throw Failure.data(
         "\(examples.summary), \(examples.dimension) features and \(examples.regionCount) "
-          + "region(s), but \(name) is for \(dimension) and \(regionCount)")
-    }
-    guard network.function.outputs == outputs else {
-      throw Failure.data(
-        "\(network.name) has \(network.function.outputs) output(s), but \(name) has \(outputs)")
-    }
-    if let function = network.function as? PolynomialNetwork, function.activation != activation {
-      throw Failure.data("the activations of \(network.name) and of \(name) differ")
-    }
-    guard network.targets == targets else {
-      throw Failure.data("the targets of \(network.name) and of \(name) differ")
-    }
-    if let ours = classes, let theirs = examples.classes, ours != theirs {
-      throw Failure.data(
-        "the classes of \(examples.name) are \(theirs.joined(separator: ",")), but those of "
-          + "\(name) are \(ours.joined(separator: ","))")
+          + "region(s), but \(program.name) is for \(dimension) and \(regionCount)")
     }
   }
 
@@ -93,6 +56,7 @@ package struct PolynomialSolution: Sendable {
   func functional() -> MomentFunctional {
     let d = dimension
     let width = momentCount(dimension: d)
+    let outputs = program.outputs
     let weights = Matrix(regionCount * width, outputs)
     var constants = [Double](repeating: 0, count: outputs)
     for c in 0..<outputs {

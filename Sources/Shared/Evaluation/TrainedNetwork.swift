@@ -18,10 +18,13 @@ package struct TrainedNetwork: Sendable {
     try bundle.expect(.network)
     name = bundle.name
     metadata = bundle.metadata
-    let network = try PolynomialNetwork(bundle)
-    function = network
+    function =
+      switch try NetworkKind(bundle) {
+      case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
+      case .relu, .gatedReLU: try ReLUNetwork(bundle)
+      }
     classes = try classNames(of: bundle)
-    targets = try TargetValues(bundle, outputs: network.outputs)
+    targets = try TargetValues(bundle, outputs: function.outputs)
     mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
     whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])
     try whiten?.expectFinite("whiten")

@@ -1,4 +1,3 @@
-import CBLAS
 import CLAPACKE
 
 // LAPACK is column-major. For a symmetric matrix that only swaps the names of the triangles; other
@@ -95,14 +94,106 @@ package func solveGeneral(
     Int32(n)) == 0
 }
 
-/// X ← L⁻¹ X for the lower triangle L of row-major `l` (n × n), X row-major of `columns` columns.
-package func solveLower(
-  _ n: Int, _ l: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafeMutablePointer<Double>,
-  columns: Int, ldx: Int? = nil
-) {
-  guard n > 0, columns > 0 else { return }
-  cblas_dtrsm(
-    CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(n), Int32(columns), 1,
-    l,
-    Int32(lda ?? n), x, Int32(ldx ?? columns))
+/// The triangular factor of A = Q R: A (n × m) is given by its columns as the ROWS of `a` (m × n), and
+/// the first min(n, j + 1) entries of row j become column j of R. What follows them is not of use.
+/// Returns `false` where LAPACK refuses.
+package func triangularFactor(_ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Double>) -> Bool {
+  guard m > 0, n > 0 else { return true }
+  var tau = [Double](repeating: 0, count: min(m, n))
+  var size = 0.0
+  LAPACKE_dgeqrf_work(LAPACK_COL_MAJOR, Int32(n), Int32(m), a, Int32(n), &tau, &size, -1)
+  var work = [Double](repeating: 0, count: max(1, Int(size)))
+  return LAPACKE_dgeqrf_work(
+    LAPACK_COL_MAJOR, Int32(n), Int32(m), a, Int32(n), &tau, &work, Int32(work.count)) == 0
+}
+
+/// The orthogonal factor Q (n × n) of the matrix whose columns are some vectors of n numbers, by Householder
+/// reflections: its first columns span the vectors, the others what is orthogonal to all of them.
+package final class OrthogonalFactor {
+  private let n: Int
+  private let reflections: UnsafeMutablePointer<Double>
+  private let tau: UnsafeMutablePointer<Double>
+  private var work: [Double]
+  /// Vectors that were factored.
+  private var count = 0
+
+  /// Room for vectors of `n` numbers.
+  package init(_ n: Int) {
+    self.n = n
+    reflections = .allocate(capacity: max(1, n * n))
+    tau = .allocate(capacity: max(1, n))
+    work = Array(repeating: 0, count: 64 * max(1, n))
+  }
+
+  deinit {
+    reflections.deallocate()
+    tau.deallocate()
+  }
+
+  /// Takes the rows of `vectors` (`count` × n, count ≤ n). Returns `false` where LAPACK refuses.
+  package func factor(_ vectors: UnsafePointer<Double>, count: Int) -> Bool {
+    self.count = count
+    guard count > 0 else { return true }
+    reflections.update(from: vectors, count: count * n)
+    return LAPACKE_dgeqrf_work(
+      LAPACK_COL_MAJOR, Int32(n), Int32(count), reflections, Int32(n), tau, &work,
+      Int32(work.count)) == 0
+  }
+
+  /// The first columns of Q, as many as there were vectors, as the rows of `basis` (count × n).
+  package func basis(into basis: UnsafeMutablePointer<Double>) {
+    guard count > 0 else { return }
+    basis.update(from: reflections, count: count * n)
+    LAPACKE_dorgqr_work(
+      LAPACK_COL_MAJOR, Int32(n), Int32(count), Int32(count), basis, Int32(n), tau, &work,
+      Int32(work.count))
+  }
+
+  /// Each row x of `rows` (`m` × n) ← Qᵀ x.
+  package func apply(_ rows: UnsafeMutablePointer<Double>, count m: Int) {
+    guard count > 0, m > 0 else { return }
+    if work.count < 64 * m { work = Array(repeating: 0, count: 64 * m) }
+    // The rows are the columns of a column-major n × m matrix.
+    LAPACKE_dormqr_work(
+      LAPACK_COL_MAJOR, CChar(UInt8(ascii: "L")), CChar(UInt8(ascii: "T")), Int32(n), Int32(m),
+      Int32(count), reflections, Int32(n), tau, rows, Int32(n), &work, Int32(work.count))
+  }
+}
+
+/// A = U diag(s) Vᵀ for A of m rows and n columns, k = min(m, n), s descending.
+package struct SingularValues {
+  package let values: [Double]
+  /// Columns of U as rows, k × m.
+  package let left: Matrix
+  /// Columns of V as rows, k × n.
+  package let right: Matrix
+
+  /// `nil` where LAPACK did not converge, which happens for entries that are not finite.
+  package init?(_ matrix: Matrix) {
+    let (m, n) = (matrix.rows, matrix.columns)
+    let k = min(m, n)
+    left = Matrix(k, m)
+    right = Matrix(k, n)
+    guard k > 0 else {
+      values = []
+      return
+    }
+    let copy = Matrix(copying: matrix)
+    guard copy.isFinite else { return nil }
+    let (u, v) = (Matrix(m, k), right)
+    var s = [Double](repeating: 0, count: k)
+    var integers = [Int32](repeating: 0, count: 8 * k)
+    // Column-major LAPACK sees Aᵀ = V diag(s) Uᵀ: its left vectors are our right ones.
+    func decompose(_ work: UnsafeMutablePointer<Double>, _ size: Int) -> Int32 {
+      LAPACKE_dgesdd_work(
+        LAPACK_COL_MAJOR, CChar(UInt8(ascii: "S")), Int32(n), Int32(m), copy.base, Int32(n), &s,
+        v.base, Int32(n), u.base, Int32(k), work, Int32(size), &integers)
+    }
+    var size = 0.0
+    _ = decompose(&size, -1)
+    var work = [Double](repeating: 0, count: max(1, Int(size)))
+    guard decompose(&work, work.count) == 0 else { return nil }
+    values = s
+    left.copy(from: u.transposed)
+  }
 }

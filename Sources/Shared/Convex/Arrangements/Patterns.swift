@@ -38,15 +38,53 @@ package final class Patterns: @unchecked Sendable {
   /// target_j ← D_jj of pattern `index`, 0 or 1, for all rows.
   package func expand(_ index: Int, into target: UnsafeMutablePointer<Double>) {
     let bits = bits(index)
-    for j in 0..<rows { target[j] = Double(bits[j >> 3] >> UInt8(j & 7) & 1) }
+    let whole = rows / 8
+    Patterns.bytes.withUnsafeBufferPointer { bytes in
+      for byte in 0..<whole { store(bytes[Int(bits[byte])], target + 8 * byte) }
+    }
+    for j in 8 * whole..<rows { target[j] = Double(bits[j >> 3] >> UInt8(j & 7) & 1) }
   }
 
-  /// target_j ← D_jj x_j for all rows.
+  /// target_j ← D_jj x_j for all rows; x and target may be the same.
   package func mask(
     _ index: Int, _ x: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>
   ) {
     let bits = bits(index)
-    for j in 0..<rows { target[j] = Double(bits[j >> 3] >> UInt8(j & 7) & 1) * x[j] }
+    let whole = rows / 8
+    Patterns.bytes.withUnsafeBufferPointer { bytes in
+      for byte in 0..<whole {
+        let values = UnsafeRawPointer(x + 8 * byte).loadUnaligned(as: SIMD8<Double>.self)
+        store(bytes[Int(bits[byte])] * values, target + 8 * byte)
+      }
+    }
+    for j in 8 * whole..<rows { target[j] = Double(bits[j >> 3] >> UInt8(j & 7) & 1) * x[j] }
+  }
+
+  /// The eight zeros and ones of every byte: a bit at a time would cost more than the products that
+  /// follow.
+  private static let bytes = (0..<256).map { byte in
+    var values = SIMD8<Double>()
+    for bit in 0..<8 { values[bit] = Double(byte >> bit & 1) }
+    return values
+  }
+
+  @inline(__always)
+  private func store(_ values: SIMD8<Double>, _ target: UnsafeMutablePointer<Double>) {
+    UnsafeMutableRawPointer(target).storeBytes(of: values, as: SIMD8<Double>.self)
+  }
+
+  /// The patterns `list` on the rows `rows` alone.
+  package func restricted(to rows: [Int], of list: [Int]) -> Patterns {
+    let result = Patterns(
+      Tensor(type: .u8, shape: [list.count, Patterns.stride(rows.count)]), rows: rows.count)
+    for (place, index) in list.enumerated() {
+      let source = bits(index)
+      let target = UnsafeMutablePointer(mutating: result.bits(place))
+      for (k, j) in rows.enumerated() {
+        target[k >> 3] |= (source[j >> 3] >> UInt8(j & 7) & 1) << UInt8(k & 7)
+      }
+    }
+    return result
   }
 
   /// How many rows are active.

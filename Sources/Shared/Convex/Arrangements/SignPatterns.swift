@@ -5,7 +5,9 @@ extension Patterns {
   /// Gates whose products are taken at once, and rows at once (a multiple of 8): 2 MB of products.
   private static let (gateBlock, rowBlock) = (128, 2048)
 
-  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d).
+  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d). Where a row lies on
+  /// the boundary up to rounding, the product is summed in twice the precision: whoever applies the gates
+  /// again has to find the same side.
   ///
   /// Which products are taken together does not depend on the number of threads, so neither do the bits.
   package static func signs(
@@ -20,6 +22,7 @@ extension Patterns {
     for first in Swift.stride(from: 0, to: rows.count, by: rowBlock) {
       let width = min(rowBlock, rows.count - first)
       rows.copy(first..<first + width, into: block.base)
+      let lengths = (0..<width).map { norm(d, block.row($0)) }
       Threads.perform(gateBlocks) { part in
         let start = part * gateBlock
         let height = min(gateBlock, count - start)
@@ -28,14 +31,40 @@ extension Patterns {
         defer { products.deallocate() }
         gemm(height, width, d, gates.row(start), .plain, block.base, .transposed, products)
         for i in 0..<height {
+          let threshold = thresholds?[start + i] ?? 0
+          settleTies(
+            products + i * width, block, lengths, gates.row(start + i), threshold: threshold)
           pack(
-            products + i * width, width, threshold: thresholds?[start + i] ?? 0,
+            products + i * width, width, threshold: threshold,
             into: bits + (start + i) * stride + first / 8)
         }
       }
       progress(first + width)
     }
     return Patterns(tensor, rows: rows.count)
+  }
+
+  /// Sums anew the products of the rows of `block`, of the lengths given, with a gate that are the
+  /// threshold up to rounding.
+  private static func settleTies(
+    _ values: UnsafeMutablePointer<Double>, _ block: Matrix, _ lengths: [Double],
+    _ gate: UnsafePointer<Double>, threshold: Double
+  ) {
+    let (d, length, count) = (block.columns, norm(block.columns, gate), lengths.count)
+    let cut = abs(threshold)
+    lengths.withUnsafeBufferPointer { lengths in
+      // Mostly there are none: a pass that the compiler makes one of vectors.
+      var near = 0
+      for j in 0..<count {
+        let scale = length * lengths[j] + cut
+        near &+= abs(values[j] - threshold) <= tieWidth * scale ? 1 : 0
+      }
+      guard near > 0 else { return }
+      for j in 0..<count {
+        values[j] = comparableProduct(
+          values[j], to: threshold, scale: length * lengths[j] + cut, d, block.row(j), gate)
+      }
+    }
   }
 
   /// Bit j of `target` ← `values`_j ≥ `threshold`.

@@ -34,6 +34,8 @@ package final class PolynomialSolver {
 
   /// The smallest β for which the network that is zero is optimal.
   package let betaMax: Double
+  /// The algorithm for the solves that follow.
+  package var method = PolynomialMethod.auto
 
   /// `targets` is n × C. Throws where the data hold a value that is not finite.
   package init(
@@ -75,12 +77,13 @@ package final class PolynomialSolver {
   // MARK: Solving
 
   /// The best primal and dual points for one β, before the data have certified them.
-  package struct Point {
+  package struct Point: Bounded {
     fileprivate let results: [ClassResult]
     fileprivate let status: Status
     package var blocks: [Matrix] { results.map(\.blocks) }
     package var primal: Double { results.primal }
     package var dual: Double { results.dual }
+    package var dualBound: Double { dual }
   }
 
   /// Where a solve begins.
@@ -94,12 +97,11 @@ package final class PolynomialSolver {
 
   /// Solves for one β and certifies the solution on the data.
   package func solve(
-    beta: Double, from start: Start = .cold, rule: StoppingRule, method: PolynomialMethod = .auto,
-    budget: Budget, trace: (TraceRow) -> Void
+    beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> PolynomialSolution {
     var tolerance = 0.8 * rule.gap
     var point = improve(
-      start, beta: beta, tolerance: tolerance, method: method, budget: budget, trace: trace)
+      start, beta: beta, tolerance: tolerance, budget: budget, trace: trace)
     while true {
       let solution = finish(point, beta: beta, slack: 0.1 * rule.gap, budget)
       if solution.gap <= rule.gap { return solution.with(.optimal) }
@@ -109,19 +111,17 @@ package final class PolynomialSolver {
       // The data say a little less than their Gram matrix promised: go on.
       tolerance *= 0.1
       point = improve(
-        .point(point), beta: beta, tolerance: tolerance, method: method, budget: budget,
-        trace: trace)
+        .point(point), beta: beta, tolerance: tolerance, budget: budget, trace: trace)
     }
   }
 
   /// The best points for one β without the passes over the data that certify them: for the β of a path,
   /// most of which are not chosen.
   package func point(
-    beta: Double, from start: Start = .cold, rule: StoppingRule, method: PolynomialMethod = .auto,
-    budget: Budget, trace: (TraceRow) -> Void
+    beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point {
     improve(
-      start, beta: beta, tolerance: 0.8 * rule.gap, method: method, budget: budget, trace: trace)
+      start, beta: beta, tolerance: 0.8 * rule.gap, budget: budget, trace: trace)
   }
 
   private func initial(_ start: Start, beta: Double) -> [ClassResult] {
@@ -153,8 +153,7 @@ package final class PolynomialSolver {
 
   /// Brings the gap to `tolerance`, or says what prevented it.
   private func improve(
-    _ start: Start, beta: Double, tolerance: Double, method: PolynomialMethod, budget: Budget,
-    trace: (TraceRow) -> Void
+    _ start: Start, beta: Double, tolerance: Double, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point {
     var results = initial(start, beta: beta)
     func report(_ results: [ClassResult], _ neurons: Int) {
@@ -375,6 +374,14 @@ package final class PolynomialSolver {
       }
     }
     return rebuilt
+  }
+}
+
+extension PolynomialSolver: RegularizedSolver {
+  package func start(at point: Point) -> Start { .point(point) }
+
+  package func predictions(_ point: Point, on data: MomentData) -> Matrix {
+    predictions(point.blocks, on: data)
   }
 }
 

@@ -23,8 +23,8 @@ package struct CompensatedSum {
 }
 
 /// a + b as the rounded sum and its exact rounding error (Knuth's TwoSum).
-@inline(__always)
-func exactSum(_ a: Double, _ b: Double) -> (sum: Double, error: Double) {
+@inlinable @inline(__always)
+package func exactSum(_ a: Double, _ b: Double) -> (sum: Double, error: Double) {
   let sum = a + b
   let virtual = sum - a
   return (sum, (a - (sum - virtual)) + (b - virtual))

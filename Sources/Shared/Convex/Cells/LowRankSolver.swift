@@ -7,7 +7,7 @@ import Tensors
 /// Column generation: an interior-point method solves the program over a few cones, all others are priced by the
 /// exact norm of their dual constraint, and those that violate it enter, until the gap over all is certified. With
 /// the complete list the optimum is that of all ReLU networks (Pilanci and Ergen, 2020).
-package final class LowRankSolver {
+package final class LowRankSolver: ArrangementSolver {
   private struct RankTooHigh: Error {}
 
   private let data: ArrangementData
@@ -86,6 +86,19 @@ package final class LowRankSolver {
       if !agrees { lock.locked { result = false } }
     }
     return result
+  }
+
+  package func point(
+    beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> ArrangementSolution {
+    withoutActuallyEscaping(trace) {
+      solve(beta: beta, from: start, rule: rule, budget: budget, trace: $0)
+    }
+  }
+
+  package func predictions(_ point: ArrangementSolution, on data: Matrix) -> Matrix {
+    point.predictions(on: data, of: .relu, gatesOf: self.data)
   }
 
   /// Solves each output of its own for β > 0, from an `earlier` solution over the same patterns where there is one.

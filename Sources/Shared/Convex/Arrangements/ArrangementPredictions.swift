@@ -1,0 +1,63 @@
+import LinearAlgebra
+
+extension ArrangementSolution {
+  /// ŷ (n × C) on the rows of `x`, any samples of the same features: of a gated network
+  /// Σ_i 1[x·g_i ≥ t_i] x·w_ic, of a ReLU network Σ_i (x·v_ic)₊ − (x·w_ic)₊.
+  package func predictions(
+    on x: Matrix, of activation: ArrangementActivation, gatesOf data: ArrangementData
+  ) -> Matrix {
+    let (n, d, outputs) = (x.rows, x.columns, positive.count)
+    let result = Matrix(n, outputs)
+    guard !index.isEmpty else { return result }
+    let open = Matrix(activation == .gatedReLU ? index.count : 0, d)
+    if activation == .gatedReLU {
+      for (row, i) in index.enumerated() {
+        data.gates.copyDoubles(i * d..<(i + 1) * d, into: open.row(row))
+      }
+    }
+    let thresholds = data.thresholds?.doubles
+    let lengths = (0..<open.rows).map { norm(d, open.row($0)) }
+    let rows = min(n, 1024)
+    let width = index.count
+    let products = Matrix(rows, width)
+    let gates = Matrix(activation == .gatedReLU ? rows : 0, width)
+    // Blocks of rows, so that memory does not grow with the samples.
+    for first in stride(from: 0, to: n, by: rows) {
+      let count = min(rows, n - first)
+      if activation == .gatedReLU {
+        gemm(
+          count, width, d, x.row(first), .plain, open.base, .transposed, gates.base)
+        for j in 0..<count {
+          let row = x.row(first + j)
+          let length = norm(d, row)
+          for k in 0..<width {
+            // 1 where the gate is open, as arrangements decides it.
+            let threshold = thresholds?[index[k]] ?? 0
+            let product = comparableProduct(
+              gates[j, k], to: threshold, scale: length * lengths[k] + abs(threshold), d, row,
+              open.row(k))
+            gates[j, k] = product >= threshold ? 1 : 0
+          }
+        }
+      }
+      for c in 0..<outputs {
+        for (sign, weights) in [(1.0, positive), (-1.0, negative)] where !weights.isEmpty {
+          gemm(
+            count, width, d, x.row(first), .plain, weights[c].base, .transposed, products.base)
+          for j in 0..<count {
+            var sum = 0.0
+            for k in 0..<width {
+              let value = products[j, k]
+              switch activation {
+              case .relu: sum += max(0, value)
+              case .gatedReLU: sum += gates[j, k] * value
+              }
+            }
+            result[first + j, c] += sign * sum
+          }
+        }
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,61 @@
+import LinearAlgebra
+import Tensors
+
+/// The activations of networks over patterns, by the names that metadata and options have.
+package enum ArrangementActivation: String, CaseIterable, Sendable {
+  case relu
+  case gatedReLU = "gated-relu"
+}
+
+/// What β multiplies: Σ ‖w_ic‖ over patterns and outputs, or Σ ‖W_i‖_* over patterns.
+package enum WeightNorm: String, CaseIterable, Sendable {
+  case group, nuclear
+}
+
+/// Trains networks over the patterns of `ArrangementData` to a certified optimum, for any number of β.
+///
+/// `point` returns feasible points whose values are those that a recomputation from the data finds. It
+/// stops when their relative gap is at most `rule.gap` or the budget is exhausted, and counts its
+/// iterations there. Without a start it begins where it likes.
+package protocol ArrangementSolver: RegularizedSolver
+where Start == ArrangementSolution?, Point == ArrangementSolution, Data == Matrix {}
+
+extension ArrangementSolver {
+  package func start(at point: ArrangementSolution) -> ArrangementSolution? { point }
+}
+
+extension ArrangementSolution: Bounded {
+  package var dualBound: Double { dualValue }
+}
+
+/// A program over patterns: what is trained, and by which solver.
+package struct ArrangementProgram {
+  package let activation: ArrangementActivation
+  package let norm: WeightNorm
+  package let loss: LossName
+
+  package init(activation: ArrangementActivation, norm: WeightNorm, loss: LossName) {
+    self.activation = activation
+    self.norm = norm
+    self.loss = loss
+  }
+
+  /// The solver of this program; `targets` is n × C. With one output the nuclear norm is the group norm.
+  package func solver(
+    _ data: ArrangementData, targets: Matrix, progress: @escaping (String) -> Void = { _ in }
+  ) throws -> any ArrangementSolver {
+    switch (activation, norm) {
+    case (.gatedReLU, .group):
+      return try GatedSolver(data, targets: targets, progress: progress)
+    case (.gatedReLU, .nuclear) where targets.columns == 1:
+      return try GatedSolver(data, targets: targets, progress: progress)
+    case (.gatedReLU, .nuclear):
+      return try NuclearNormSolver(data, targets: targets, progress: progress)
+    case (.relu, .group):
+      return try LowRankSolver(data: data, targets: targets)
+        ?? ReLUSolver(data, targets: targets, progress: progress)
+    case (.relu, .nuclear):
+      throw Failure.usage("--norm nuclear is for gated-relu: relu has --norm group")
+    }
+  }
+}

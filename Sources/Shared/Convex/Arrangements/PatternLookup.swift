@@ -1,0 +1,60 @@
+import LinearAlgebra
+import Tensors
+
+/// Finds the places that gates of another bundle have among the patterns of `data`.
+struct PatternLookup {
+  private let data: ArrangementData
+  private let ownThresholds: [Double]?
+
+  init(_ data: ArrangementData) {
+    self.data = data
+    ownThresholds = data.thresholds?.doubles
+  }
+
+  /// For each of `gates` (A × d) its place: `hints` where the gate stands there, else that of an equal
+  /// gate, else that of the pattern which the gate makes of X. Throws where there is none.
+  func places(of gates: Tensor, thresholds: Tensor?, near hints: [Int]) throws -> [Int] {
+    let thresholds = thresholds?.doubles
+    let d = data.dimension
+    var byGate: [Gate: Int]?
+    var byPattern: [[UInt8]: Int]?
+    return try hints.enumerated().map { k, hint in
+      let gate = Gate(
+        vector: gates.rows(k..<k + 1).doubles, threshold: thresholds?[k] ?? 0)
+      if hint >= 0, hint < data.patterns.count, own(hint) == gate { return hint }
+      if byGate == nil {
+        byGate = Dictionary(
+          (0..<data.patterns.count).map { (own($0), $0) }, uniquingKeysWith: { first, _ in first })
+      }
+      if let place = byGate?[gate] { return place }
+      if byPattern == nil {
+        byPattern = Dictionary(
+          (0..<data.patterns.count).map { i in
+            (
+              Array(UnsafeBufferPointer(start: data.patterns.bits(i), count: data.patterns.stride)),
+              i
+            )
+          }, uniquingKeysWith: { first, _ in first })
+      }
+      var bits = [UInt8](repeating: 0, count: data.patterns.stride)
+      for j in 0..<data.samples
+      where dot(d, data.features.row(j), gate.vector) >= gate.threshold {
+        bits[j >> 3] |= 1 << UInt8(j & 7)
+      }
+      if let place = byPattern?[bits] { return place }
+      throw Failure.data(
+        "the gate in row \(k) of the warm start makes none of the \(data.patterns.count) patterns "
+          + "of the training data")
+    }
+  }
+
+  private struct Gate: Hashable {
+    var vector: [Double]
+    var threshold: Double
+  }
+
+  private func own(_ i: Int) -> Gate {
+    Gate(
+      vector: data.gates.rows(i..<i + 1).doubles, threshold: ownThresholds?[i] ?? 0)
+  }
+}

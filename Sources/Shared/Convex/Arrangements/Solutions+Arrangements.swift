@@ -1,0 +1,118 @@
+import LinearAlgebra
+import Tensors
+
+extension Solutions {
+  /// The bundle of a network over patterns; `source` is the training data's bundle. Weights are [A, d]
+  /// for one output, [C, A, d] for more.
+  package static func bundle(
+    _ solution: ArrangementSolution, data: ArrangementData, targets: Targets,
+    program: ArrangementProgram, beta: Double, betaMax: Double, source: Bundle,
+    notes: [String: String], metadata: [String: String]
+  ) -> Bundle {
+    let (n, d, outputs) = (data.samples, data.dimension, targets.values.columns)
+    let active = solution.index.count
+    func weights(_ matrices: [Matrix]) -> Tensor {
+      Tensor(
+        matrices.flatMap(\.values), shape: (outputs == 1 ? [] : [outputs]) + [active, d])
+    }
+    var gates: [Double] = []
+    gates.reserveCapacity(active * d)
+    for i in solution.index { gates += data.gates.rows(i..<i + 1).doubles }
+    var tensors = [
+      "gates": Tensor(gates, shape: [active, d]),
+      "index": Tensor(solution.index.map { Int32($0) }),
+      "dual": Tensor(solution.dual.values, shape: [n, outputs]),
+      "predictions": Tensor(solution.predictions.values, shape: [n, outputs]),
+    ]
+    if let thresholds = data.thresholds?.doubles {
+      tensors["thresholds"] = Tensor(solution.index.map { thresholds[$0] })
+    }
+    switch program.activation {
+    case .gatedReLU: tensors["w"] = weights(solution.positive)
+    case .relu:
+      tensors["v"] = weights(solution.positive)
+      tensors["w"] = weights(solution.negative)
+    }
+    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
+    var all = inherit(source.metadata)
+    all.merge(notes) { $1 }
+    all.merge(metadata) { $1 }
+    all["activation"] = program.activation.rawValue
+    all["loss"] = program.loss.rawValue
+    all["norm"] = program.norm.rawValue
+    all["group"] = "class"
+    all["beta"] = "\(beta)"
+    all["beta_max"] = "\(betaMax)"
+    all["status"] = solution.status.rawValue
+    all["primal_objective"] = "\(solution.primal)"
+    all["dual_objective"] = "\(solution.dualValue)"
+    all["relative_gap"] = "\(solution.gap)"
+    all["iterations"] = "\(solution.iterations)"
+    all["exact"] = data.isExact ? "true" : "false"
+    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
+    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+  }
+
+  /// The solution of `bundle` as a start for a program over the patterns of `data`: its gates must be
+  /// among theirs, or have a pattern that is. Weights of one pattern are added up.
+  package static func start(
+    _ bundle: Bundle, data: ArrangementData, outputs: Int, activation: ArrangementActivation
+  ) throws -> ArrangementSolution {
+    try bundle.expect(.solution)
+    let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
+    guard theirs == activation.rawValue else {
+      throw Failure.data(
+        "the warm start \(bundle.name) has the activation \(quoted(theirs)), "
+          + "expected \(quoted(activation.rawValue))")
+    }
+    let gates = try bundle.require("gates", [.f64], ["[A, d]"])
+    let (active, d) = (gates.shape[0], data.dimension)
+    func expect(_ name: String, _ tensor: Tensor, _ shape: [Int]) throws {
+      guard tensor.shape == shape else {
+        throw Failure.data(
+          "tensor \(quoted(name)) of the warm start is \(tensor.summary), "
+            + "expected \(tensor.type.rawValue) \(shape)")
+      }
+      try tensor.expectFinite(name)
+    }
+    try expect("gates", gates, [active, d])
+    let index = try bundle.require("index", [.i32], ["[A]"])
+    try expect("index", index, [active])
+    let thresholds = try bundle.optional("thresholds", [.f64], ["[A]"])
+    if let thresholds { try expect("thresholds", thresholds, [active]) }
+    let names = activation == .relu ? ["v", "w"] : ["w"]
+    let weights = try names.map { name in
+      let tensor = try bundle.require(name, [.f64], ["[A, d]", "[C, A, d]"])
+      try expect(name, tensor, (outputs == 1 ? [] : [outputs]) + [active, d])
+      return tensor
+    }
+    let shape = [data.samples, outputs]
+    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
+    try expect("dual", dual, shape)
+    let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
+    try expect("predictions", predictions, shape)
+
+    let places = try PatternLookup(data).places(
+      of: gates, thresholds: thresholds, near: index.doubles.map { Int($0) })
+    let kept = Set(places).sorted()
+    let row = Dictionary(uniqueKeysWithValues: kept.enumerated().map { ($1, $0) })
+    func gathered(_ tensor: Tensor) -> [Matrix] {
+      tensor.withElements(of: Double.self) { values in
+        (0..<outputs).map { c in
+          let matrix = Matrix(kept.count, d)
+          for (k, place) in places.enumerated() {
+            let source = values.baseAddress! + (c * active + k) * d
+            axpy(d, 1, source, matrix.row(row[place]!))
+          }
+          return matrix
+        }
+      }
+    }
+    return ArrangementSolution(
+      index: kept, positive: gathered(weights[0]),
+      negative: weights.count > 1 ? gathered(weights[1]) : [],
+      dual: Matrix(shape[0], shape[1], dual.doubles),
+      predictions: Matrix(shape[0], shape[1], predictions.doubles),
+      status: .stalled, primal: .infinity, dualValue: -.infinity, iterations: 0)
+  }
+}

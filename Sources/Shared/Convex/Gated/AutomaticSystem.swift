@@ -1,0 +1,66 @@
+import LinearAlgebra
+import Tensors
+
+/// The forms that the linear systems of η have.
+package enum GatedForm: String, CaseIterable, Sendable {
+  /// By size.
+  case automatic
+  /// n × n, the kernel of the samples.
+  case kernel
+  /// A d × A d, the weights of the active patterns.
+  case primal
+  /// Conjugate gradients.
+  case conjugateGradients = "conjugate-gradients"
+}
+
+/// Of all forms the one that suits n, d and the number of active members at each η.
+final class AutomaticSystem: EtaSystem {
+  private let products: PatternProducts
+  private let form: GatedForm
+  private lazy var kernel = KernelSystem(products)
+  private lazy var primal = PrimalSystem(products)
+  private lazy var iterative = NystromSystem(products)
+  private var current: (any EtaSystem)?
+
+  /// The largest orders whose factorisations take seconds.
+  static let largestKernel = 15_000
+  static let largestPrimal = 12_000
+
+  init(_ products: PatternProducts, form: GatedForm) {
+    self.products = products
+    self.form = form
+  }
+
+  /// The form for `count` active members.
+  private func choice(_ count: Int) -> any EtaSystem {
+    let (n, order) = (products.samples, count * products.dimension)
+    switch form {
+    case .kernel: return kernel
+    case .primal: return primal
+    case .conjugateGradients: return iterative
+    case .automatic:
+      // The Gram matrix of the weights has to be made, the kernel's is there.
+      if order <= min(n / 2, AutomaticSystem.largestPrimal) { return primal }
+      return n <= AutomaticSystem.largestKernel ? kernel : iterative
+    }
+  }
+
+  func factor(_ active: [Int], _ eta: [Double]) -> Bool {
+    let system = choice(active.count)
+    current = system
+    return system.factor(active, eta)
+  }
+
+  func solve(_ nu: UnsafeMutablePointer<Double>) { current?.solve(nu) }
+
+  func hessian(
+    _ working: [Int], directions t: Matrix, images u: Matrix,
+    into h: UnsafeMutablePointer<Double>
+  ) {
+    current?.hessian(working, directions: t, images: u, into: h)
+  }
+
+  func increasePrecision() -> Bool { current?.increasePrecision() ?? false }
+
+  var isIterative: Bool { current?.isIterative ?? false }
+}

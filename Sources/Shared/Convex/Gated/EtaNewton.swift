@@ -1,0 +1,281 @@
+import Glibc
+import LinearAlgebra
+
+/// Solves min ½‖Σ_i D_i X w_i − y‖² + β Σ_i ‖w_i‖ for one output by Newton's method in the η of
+/// β‖w‖ = min over η > 0 of ½(‖w‖²/η + β²η), the multiple-kernel form of the group lasso.
+///
+/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ y and T_i = Xᵀ D_i ν the weights are w_i = η_i T_i, and
+/// f(η) = ½ yᵀν + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises
+/// ½ pᵀHp − rᵀp over η + p ≥ 0 with H = Uᵀ(I + M)⁻¹U, U_i = D_i X T_i. The right-hand side
+/// r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, is nearly linear in η far from the solution;
+/// where it gains nothing, Newton's own r_i = ½(‖T_i‖² − β²) is taken.
+final class EtaNewton {
+  /// What ends a solve.
+  enum End { case reached, interrupted, stalled }
+
+  private let products: PatternProducts
+  private let system: any EtaSystem
+  private let pricing: PatternPricing
+  private let loss: any Loss
+  private let quadratic = BoundedQuadratic()
+  /// ‖x_j‖², for what rounding does to Xᵀ D ν.
+  private let rowSquares: [Double]
+  /// ‖X‖_F.
+  private let featureSize: Double
+
+  // The problem at hand.
+  private var y: Matrix
+  private var beta = 1.0
+  private var tolerance = 1e-4
+
+  // Where it stands: η, and what `locate` found there.
+  /// η of all members.
+  private(set) var eta: [Double]
+  private var active: [Int] = []
+  private let nu: Matrix
+  /// Whether ν is one of this problem, if of another η.
+  private var hasLocated = false
+  /// ŷ.
+  private let fitted: Matrix
+  private let scratch: Matrix
+  /// T_i and U_i of the active members, then of those that enter, and ‖T_i‖.
+  private var directions = Matrix(0, 0)
+  private var images = Matrix(0, 0)
+  private var norms: [Double] = []
+  private var primal = 0.0
+  /// f(η), and how far off it may be.
+  private var value = 0.0
+  private var slack = 0.0
+
+  private var working: [Int] = []
+  private var hessian = Matrix(0, 0)
+  private var step = Matrix(0, 0)
+
+  init(
+    _ products: PatternProducts, system: any EtaSystem, pricing: PatternPricing, loss: any Loss
+  ) {
+    self.products = products
+    self.system = system
+    self.pricing = pricing
+    self.loss = loss
+    let (n, d) = (products.samples, products.dimension)
+    rowSquares = (0..<n).map { dot(d, products.x.row($0), products.x.row($0)) }
+    featureSize = norm(n * d, products.x.base)
+    eta = Array(repeating: 0, count: products.count)
+    y = Matrix(n, 1)
+    nu = Matrix(n, 1)
+    fitted = Matrix(n, 1)
+    scratch = Matrix(n, 1)
+  }
+
+  /// Improves `point` until its gap is at most `tolerance`, from η = `start`; asks `proceed` before each
+  /// iteration, and tells `report` of each with the number of active members.
+  func solve(
+    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: PrimalDualPoint,
+    proceed: () -> Bool, report: (Int) -> Void
+  ) -> End {
+    self.y = y
+    self.beta = beta
+    self.tolerance = tolerance
+    hasLocated = false
+    eta = start
+    var attempts = 0
+    while !locate(gap: 1) {
+      // Too large for any precision.
+      attempts += 1
+      if attempts > 20 { return .stalled }
+      for i in eta.indices { eta[i] *= 0.1 }
+    }
+    var best = (gap: Double.infinity, primal: Double.infinity)
+    var idle = 0
+    while true {
+      let entering = judge(point)
+      report(active.count)
+      if point.gap <= tolerance { return .reached }
+      // Rounding ends it where neither point gets better any more.
+      let isBetter =
+        point.gap < 0.9 * best.gap
+        || best.primal - point.primal > 0.01 * (point.primal - point.dualValue)
+      idle = isBetter ? 0 : idle + 1
+      if isBetter { best = (point.gap, point.primal) }
+      if idle > 20 { return .stalled }
+      if !proceed() { return .interrupted }
+      if !advance(entering, gap: point.gap) {
+        guard system.increasePrecision(), locate(gap: point.gap) else { return .stalled }
+      }
+    }
+  }
+
+  // MARK: A point
+
+  /// Finds ν, T, U, ŷ and f at η; `false` where rounding prevents it. `gap` is what is known of the gap.
+  private func locate(gap: Double) -> Bool {
+    active.removeAll(keepingCapacity: true)
+    var sum = 0.0
+    for i in eta.indices where eta[i] > 0 {
+      active.append(i)
+      sum += eta[i]
+    }
+    reserve(active.count)
+    let n = y.rows
+    let goal = max(tolerance, 0.01 * min(gap, 1))
+    repeat {
+      guard system.factor(active, eta) else { continue }
+      if !(system.isIterative && hasLocated) {
+        nu.copy(from: y)
+        system.solve(nu.base)
+      }
+      hasLocated = true
+      // ν solves its system to the factor's precision; the error δ shows in what the weights leave of y.
+      // f feels half its square, the norms ‖T_i‖ ‖X‖ times it at most, but mostly far less: that shows
+      // in how much a correction moves them.
+      var (last, moved) = (Double.infinity, Double.infinity)
+      for _ in 0..<6 {
+        products.correlations(nu.base, active, into: directions)
+        products.images(directions, active, into: images)
+        var (penalty, quadratic, change) = (0.0, 0.0, 0.0)
+        fitted.fill(0)
+        for (row, i) in active.enumerated() {
+          let length = norm(products.dimension, directions.row(row))
+          change = max(change, abs(length - norms[row]))
+          norms[row] = length
+          penalty += eta[i] * length
+          quadratic += eta[i] * length * length
+          axpy(n, eta[i], images.row(row), fitted.base)
+        }
+        let fit = loss.value(fitted, y)
+        primal = fit + beta * penalty
+        for j in 0..<n { scratch.base[j] = y.base[j] - fitted.base[j] - nu.base[j] }
+        let error = norm(n, scratch.base)
+        slack = 0.5 * error * error
+        value = fit + 0.5 * quadratic + 0.5 * beta * beta * sum
+        guard value.isFinite else { break }
+        let contraction = error / last
+        if last.isFinite { moved = change * contraction }
+        if slack <= 0.05 * goal * primal,
+          goal >= 1e-4 || min(moved, featureSize * error) <= 0.1 * goal * beta
+        {
+          return true
+        }
+        if contraction > 0.25 { break }
+        last = error
+        system.solve(scratch.base)
+        axpy(n, 1, scratch.base, nu.base)
+      }
+    } while system.increasePrecision()
+    return value.isFinite
+  }
+
+  /// Offers the primal and the dual point of ν to `point`; returns the members that should enter.
+  private func judge(_ point: PrimalDualPoint) -> [(member: Int, norm: Double)] {
+    point.offer(
+      primal: primal, active: active, eta: active.map { eta[$0] }, directions: directions,
+      predictions: fitted)
+    var largest = 0.0
+    for row in active.indices { largest = max(largest, norms[row]) }
+    let open = pricing.open(nu, above: beta, besides: active)
+    var entering: [(member: Int, norm: Double)] = []
+    if open > 0 {
+      let restricted = relativeGap(primal: primal, dual: scaledDual(largest).value)
+      // All patterns, where that costs no more than a factorisation; otherwise once those in use have
+      // been brought further.
+      let (n, d) = (products.samples, products.dimension)
+      let isCheap = open * d <= n * n + 4 * (active.count + 10) * d
+      if isCheap || restricted <= max(tolerance, 0.1 * min(point.gap, 1)) {
+        largest = max(largest, pricing.price(nu, above: beta * (1 + 1e-9)))
+        entering = pricing.violators
+      } else {
+        largest = max(largest, pricing.looseBound(nu))
+      }
+    }
+    let (value, scaling) = scaledDual(largest)
+    point.offer(dual: value, direction: nu, times: scaling)
+    return entering
+  }
+
+  /// The dual value of the best multiple of ν that satisfies ‖Xᵀ D_i ν‖ ≤ β, and the factor, where the
+  /// largest of those norms is `largest`.
+  private func scaledDual(_ largest: Double) -> (value: Double, scaling: Double) {
+    let n = y.rows
+    // Whoever recomputes the norms adds up in another order: leave room for the rounding of such sums.
+    var square = 0.0
+    for j in 0..<n { square += nu.base[j] * nu.base[j] * rowSquares[j] }
+    let unit = 0x1p-52 * (4 + 0.5 * Double(n).squareRoot())
+    let bound = largest + unit * square.squareRoot()
+    let scaling = loss.scaling(nu, y, bound: bound > 0 ? beta / bound : .infinity)
+    for j in 0..<n { scratch.base[j] = scaling * nu.base[j] }
+    return (loss.dualValue(scratch, y), scaling)
+  }
+
+  // MARK: The step
+
+  /// Moves η by a step that lowers f; `false` where none was found, and η is as it was.
+  private func advance(_ entering: [(member: Int, norm: Double)], gap: Double) -> Bool {
+    // Few at a time: most that violate now will not once the first have entered.
+    let cap = max(10, active.count)
+    let chosen =
+      entering.count > cap
+      ? Array(entering.sorted { ($0.norm, $1.member) > ($1.norm, $0.member) }[..<cap]) : entering
+    let count = active.count + chosen.count
+    reserve(count)
+    working.removeAll(keepingCapacity: true)
+    working += active
+    for (k, violator) in chosen.enumerated() {
+      working.append(violator.member)
+      norms[active.count + k] = violator.norm
+    }
+    if !chosen.isEmpty {
+      products.correlations(nu.base, working, into: directions)
+      products.images(directions, working, into: images)
+    }
+    system.hessian(working, directions: directions, images: images, into: hessian.base)
+
+    let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
+    let (secular, plain) = (step.row(3), step.row(4))
+    for (k, i) in working.enumerated() {
+      let square = norms[k] * norms[k]
+      before[k] = eta[i]
+      lower[k] = -eta[i]
+      secular[k] = square * (norms[k] / beta - 1)
+      plain[k] = 0.5 * (square - beta * beta)
+    }
+    let (start, startSlack) = (value, slack)
+    for (right, attempts) in [(secular, 3), (plain, 12)] {
+      quadratic.minimize(count, hessian.base, right, lower: lower, into: p)
+      let decrease = dot(count, plain, p)
+      guard decrease > 0 else { continue }
+      var t = 1.0
+      for _ in 0..<attempts {
+        for (k, i) in working.enumerated() {
+          let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
+          eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
+        }
+        if locate(gap: gap),
+          value <= start - 1e-4 * t * decrease
+            || abs(value - start) <= 1e-13 * abs(start) + slack + startSlack
+        {
+          return true
+        }
+        t *= attempts == 3 ? 0.3 : 0.5
+      }
+    }
+    for (k, i) in working.enumerated() { eta[i] = before[k] }
+    return false
+  }
+
+  /// Makes room for `count` members; what stands there stays.
+  private func reserve(_ count: Int) {
+    guard directions.rows < count else { return }
+    let rows = min(products.count, max(count + 16, 2 * directions.rows))
+    func grown(_ old: Matrix, columns: Int) -> Matrix {
+      let new = Matrix(rows, columns)
+      new.base.update(from: old.base, count: old.count)
+      return new
+    }
+    directions = grown(directions, columns: products.dimension)
+    images = grown(images, columns: products.samples)
+    norms += Array(repeating: 0, count: rows - norms.count)
+    hessian = Matrix(rows, rows)
+    step = Matrix(5, rows)
+  }
+}

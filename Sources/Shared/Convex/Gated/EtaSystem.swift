@@ -1,0 +1,31 @@
+import LinearAlgebra
+
+/// The linear systems of one η: I + M with M = Σ η_i D_i X Xᵀ D_i.
+///
+/// Whatever form it takes, ν that it solves for may be inexact: the certificate does not rest on it, and
+/// `EtaNewton` corrects ν where it shows.
+protocol EtaSystem: AnyObject {
+  /// Takes the members `active` with their η_i > 0; `false` where rounding leaves I + M not positive
+  /// definite.
+  func factor(_ active: [Int], _ eta: [Double]) -> Bool
+
+  /// ν ← (I + M)⁻¹ ν.
+  func solve(_ nu: UnsafeMutablePointer<Double>)
+
+  /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the members `working` with the directions `t`; their images
+  /// U_i = D_i X t_i are the rows of `u`, which are overwritten.
+  func hessian(
+    _ working: [Int], directions t: Matrix, images u: Matrix,
+    into h: UnsafeMutablePointer<Double>)
+
+  /// Changes to a form of higher precision, to be factored anew; `false` where there is none.
+  func increasePrecision() -> Bool
+
+  /// Whether `solve` does less the nearer to 0 its right-hand side is, so that an earlier ν helps.
+  var isIterative: Bool { get }
+}
+
+extension EtaSystem {
+  func increasePrecision() -> Bool { false }
+  var isIterative: Bool { false }
+}

@@ -1,0 +1,100 @@
+import LinearAlgebra
+import Tensors
+
+/// The problem on some of the samples and patterns. A quarter of the samples, or less, makes a level below, whose
+/// solution is where this one starts: a factorisation there costs a sixty-fourth.
+final class GatedLevel {
+  let products: PatternProducts
+  private let loss: any Loss
+  private let form: GatedForm
+  private lazy var newton = EtaNewton(
+    products, system: AutomaticSystem(products, form: form), pricing: PatternPricing(products),
+    loss: loss)
+  /// The level below, with its samples and members.
+  private lazy var coarser = makeCoarser()
+
+  /// Samples from which on a level below pays.
+  private static let smallest = 200
+  /// Samples that a level below has at most.
+  private static let mostSamples = 5000
+  /// Patterns that a level below has at most.
+  private static let mostPatterns = 1000
+
+  init(_ products: PatternProducts, form: GatedForm, loss: any Loss) {
+    self.products = products
+    self.form = form
+    self.loss = loss
+  }
+
+  /// Improves `point` for one β, from η = `start` or from where this level begins by itself.
+  func solve(
+    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: PrimalDualPoint,
+    proceed: () -> Bool, report: (Int) -> Void
+  ) -> EtaNewton.End {
+    let start = start ?? startBelow(y, beta: beta, proceed: proceed)
+    if let start {
+      let end = newton.solve(
+        y, beta: beta, from: start, tolerance: tolerance, point: point, proceed: proceed,
+        report: report)
+      if end != .stalled { return end }
+    }
+    let ladder = startOnLadder(y, beta: beta, proceed: proceed)
+    return newton.solve(
+      y, beta: beta, from: ladder, tolerance: tolerance, point: point, proceed: proceed,
+      report: report)
+  }
+
+  /// η from the level below; `nil` where there is none or it found nothing.
+  private func startBelow(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double]? {
+    guard let (level, rows, members) = coarser else { return nil }
+    // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
+    let share = Double(rows.count) / Double(y.rows)
+    let part = Matrix(rows.count, 1, rows.map { y.base[$0] })
+    let point = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
+    _ = level.solve(
+      part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
+      report: { _ in })
+    var eta = [Double](repeating: 0, count: products.count)
+    for (k, value) in level.newton.eta.enumerated() { eta[members[k]] = share * value }
+    return eta.contains { $0 > 0 } ? eta : nil
+  }
+
+  /// η from larger β, each a hundredth of the one before: Newton's method does not find its way to a tiny
+  /// β from afar. It begins with the same η for those patterns that y correlates with most.
+  private func startOnLadder(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double] {
+    var eta = [Double](repeating: 0, count: products.count)
+    var norms = eta
+    products.norms(y.base, Array(eta.indices), into: &norms)
+    let order = eta.indices.sorted { (norms[$0], $1) > (norms[$1], $0) }
+    guard let first = order.first else { return eta }
+    let largest = norms[first]
+    let count = max(1, min(products.count / 10, 100))
+    let trace = dot(products.x.count, products.x.base, products.x.base)
+    let size = 2 * Double(y.rows) / (trace * Double(count))
+    var rung = max(beta, 1e-2 * largest)
+    for i in order.prefix(count) { eta[i] = size * max(1, largest / rung / 10) }
+    while rung > beta * (1 + 1e-12) {
+      let point = PrimalDualPoint(y, dimension: products.dimension, loss: loss)
+      _ = newton.solve(
+        y, beta: rung, from: eta, tolerance: 1e-1, point: point, proceed: proceed,
+        report: { _ in })
+      let next = max(beta, 1e-2 * rung)
+      // The weights stay as they are: η_i = ‖w_i‖/β.
+      eta = newton.eta.map { $0 * rung / next }
+      rung = next
+    }
+    return eta
+  }
+
+  private func makeCoarser() -> (level: GatedLevel, rows: [Int], members: [Int])? {
+    guard products.samples >= GatedLevel.smallest else { return nil }
+    // Drawn at random: a fixed stride may meet an order of the samples.
+    var random = RandomSource(seed: 0, stream: 1)
+    let rows = random.sample(
+      min(products.samples / 4, GatedLevel.mostSamples), of: products.samples)
+    let kept = random.sample(min(GatedLevel.mostPatterns, products.count), of: products.count)
+    let (part, places) = products.restricted(to: rows, keeping: kept)
+    guard part.count > 0 else { return nil }
+    return (GatedLevel(part, form: form, loss: loss), rows, places)
+  }
+}

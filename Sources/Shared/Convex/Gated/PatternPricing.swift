@@ -1,0 +1,78 @@
+import LinearAlgebra
+
+/// The norms ‖Xᵀ D_i ν‖ of patterns without weight, computed as seldom as their bounds allow: from an
+/// earlier ν they have moved by ‖X‖ ‖ν − ν'‖ at most.
+final class PatternPricing {
+  private let products: PatternProducts
+  /// Where the bounds were taken.
+  private let reference: Matrix
+  private var hasReference = false
+  private var bounds: [Double]
+  /// ‖X‖_F, which no ‖D_i X‖ exceeds.
+  private let size: Double
+  private var list: [Int] = []
+  private var values: [Double] = []
+  private var isSkipped: [Bool]
+
+  /// The members whose norm the last call found above its level, with those norms.
+  private(set) var violators: [(member: Int, norm: Double)] = []
+
+  init(_ products: PatternProducts) {
+    self.products = products
+    reference = Matrix(products.samples, 1)
+    bounds = Array(repeating: .infinity, count: products.count)
+    isSkipped = Array(repeating: false, count: products.count)
+    size = norm(products.x.count, products.x.base)
+    list.reserveCapacity(products.count)
+    values = Array(repeating: 0, count: products.count)
+  }
+
+  /// How many patterns the bounds leave open at `level`, those of `known` apart.
+  func open(_ nu: Matrix, above level: Double, besides known: [Int]) -> Int {
+    let shift = self.shift(nu)
+    for i in known { isSkipped[i] = true }
+    list.removeAll(keepingCapacity: true)
+    for i in 0..<products.count where !isSkipped[i] && !(bounds[i] + shift <= level) {
+      list.append(i)
+    }
+    for i in known { isSkipped[i] = false }
+    return list.count
+  }
+
+  /// The largest bound of the patterns that the last call of `open` found.
+  func looseBound(_ nu: Matrix) -> Double {
+    let shift = self.shift(nu)
+    return list.reduce(0) { max($0, bounds[$1] + shift) }
+  }
+
+  /// Computes the norms that the last call of `open` found open; returns the largest.
+  func price(_ nu: Matrix, above level: Double) -> Double {
+    products.norms(nu.base, list, into: &values)
+    violators.removeAll(keepingCapacity: true)
+    var largest = 0.0
+    for (k, i) in list.enumerated() {
+      largest = max(largest, values[k])
+      if values[k] > level { violators.append((i, values[k])) }
+    }
+    if 2 * list.count >= products.count {
+      // Nearly all are known now: bounds from here are tighter.
+      let shift = self.shift(nu)
+      for i in bounds.indices { bounds[i] += shift }
+      for (k, i) in list.enumerated() { bounds[i] = values[k] }
+      reference.copy(from: nu)
+      hasReference = true
+    }
+    return largest
+  }
+
+  private func shift(_ nu: Matrix) -> Double {
+    guard hasReference else { return .infinity }
+    var sum = 0.0
+    for j in 0..<nu.count {
+      let difference = nu.base[j] - reference.base[j]
+      sum += difference * difference
+    }
+    // The factor: rounding of what the bounds come from.
+    return size * sum.squareRoot() * (1 + 1e-9)
+  }
+}

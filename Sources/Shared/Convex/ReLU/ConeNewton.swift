@@ -1,0 +1,409 @@
+import Glibc
+import LinearAlgebra
+
+/// Newton's method in the weights η of the ReLU program with scalar output.
+///
+/// With β‖v‖ = min over η > 0 of ½ (‖v‖²/η + β²η) the program is
+///
+///   min over η ≥ 0 of f(η) = max over ν of νᵀy − ½‖ν‖² − ½ Σ η_j ‖P_j‖² + ½ β² Σ η_j,
+///
+/// P_j the projection of ± Xᵀ D_i ν onto K_i. The inner maximum is found by semismooth Newton steps in ν,
+/// whose matrix is I + Σ η_j D_i X Q_j Xᵀ D_i with the orthogonal projector Q_j onto the face of the cone
+/// that P_j lies in; v_j = η_j P_j is in its cone by construction. The outer step is that of the gated
+/// program: the bounded quadratic with H = ZᵀZ, Z = L⁻¹U, U_j = ± D_i X P_j.
+final class ConeNewton {
+  private let x: Matrix
+  private let y: [Double]
+  private let beta: Double
+  private let pricing: ConePricing
+  private let patterns: Patterns
+  private let n: Int
+  private let d: Int
+  private let sum: ActiveRowsSum
+  private let factors: [OrthogonalFactor]
+
+  /// Blocks that carry weight and their η.
+  private(set) var blocks: [ConeBlock]
+  private(set) var eta: [Double]
+  private var current: Evaluation
+  private(set) var iterations = 0
+
+  /// The dual function at a ν: projections, their images, value and gradient.
+  private final class Evaluation {
+    var nu: [Double]
+    var points: Matrix
+    var images: Matrix
+    var norms: [Double] = []
+    var supports: [[Int32]] = []
+    var value = 0.0
+    var gradient: [Double]
+    /// Σ η U.
+    var outputs: [Double]
+    init(_ n: Int, _ d: Int, _ blocks: Int) {
+      nu = Array(repeating: 0, count: n)
+      gradient = nu
+      outputs = nu
+      points = Matrix(blocks, d)
+      images = Matrix(blocks, n)
+    }
+  }
+
+  init(
+    _ x: Matrix, y: [Double], beta: Double, pricing: ConePricing, patterns: Patterns,
+    blocks: [ConeBlock], eta: [Double], nu: [Double]
+  ) {
+    self.x = x
+    self.y = y
+    self.beta = beta
+    self.pricing = pricing
+    self.patterns = patterns
+    self.blocks = blocks
+    self.eta = eta
+    (n, d) = (x.rows, x.columns)
+    sum = ActiveRowsSum(x.rows, width: x.columns, scratch: x.columns)
+    factors = (0..<Threads.count).map { _ in OrthogonalFactor(x.columns) }
+    current = Evaluation(n, d, 0)
+    current.nu = nu
+  }
+
+  var nu: [Double] { current.nu }
+  var points: Matrix { current.points }
+  var norms: [Double] { current.norms }
+  var outputs: [Double] { current.outputs }
+
+  /// The objective of v_j = η_j P_j, which is feasible.
+  var primal: Double {
+    var sum = 0.0
+    for i in 0..<n {
+      let residual = y[i] - current.outputs[i]
+      sum += 0.5 * residual * residual
+    }
+    for j in blocks.indices { sum += beta * eta[j] * current.norms[j] }
+    return sum
+  }
+
+  // MARK: The dual function
+
+  private func evaluate(_ blocks: [ConeBlock], _ eta: [Double], at nu: [Double]) -> Evaluation {
+    let result = Evaluation(n, d, blocks.count)
+    result.nu = nu
+    var seen = Set<Int>()
+    let chosen = blocks.map(\.pattern).filter { seen.insert($0).inserted }
+    pricing.correlate(nu, chosen)
+    let rows = blocks.map(ConePricing.row)
+    result.norms = pricing.project(rows, into: result.points)
+    result.supports = rows.map { pricing.support($0) }
+    pricing.images(of: result.points, blocks, into: result.images)
+    var value = 0.0
+    for i in 0..<n { value += nu[i] * (0.5 * nu[i] - y[i]) }
+    for j in blocks.indices {
+      value += 0.5 * eta[j] * result.norms[j] * result.norms[j]
+      axpy(n, eta[j], result.images.row(j), &result.outputs)
+    }
+    result.value = value
+    for i in 0..<n { result.gradient[i] = nu[i] - y[i] + result.outputs[i] }
+    return result
+  }
+
+  /// Factors I + Σ η D X Q Xᵀ D at an evaluation.
+  private func factor(_ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]) -> Bool {
+    // Both signs of a pattern have the same active rows.
+    var groups: [[Int]] = []
+    var places: [Int: Int] = [:]
+    for j in blocks.indices where eta[j] > 0 {
+      if let place = places[blocks[j].pattern] {
+        groups[place].append(j)
+      } else {
+        places[blocks[j].pattern] = groups.count
+        groups.append([j])
+      }
+    }
+    return sum.build(groups.count) { k, worker, number in
+      let factor = self.factors[number]
+      worker.take(rows: self.patterns, blocks[groups[k][0]].pattern)
+      for (place, j) in groups[k].enumerated() {
+        let active = at.supports[j]
+        for (row, number) in active.enumerated() {
+          (worker.gathered.base + row * self.d).update(
+            from: self.pricing.cone.rows.row(Int(number)), count: self.d)
+        }
+        guard factor.factor(worker.gathered.base, count: active.count) else { return false }
+        // What Qᵀ makes of the coordinates within the face stands in the last columns.
+        worker.gather(self.x, times: eta[j].squareRoot())
+        factor.apply(worker.gathered.base, count: worker.rows.count)
+        worker.multiply(columns: active.count..<self.d, stride: self.d, adding: place > 0)
+      }
+      worker.spread()
+      return true
+    }
+  }
+
+  // MARK: A step in ν
+
+  /// The faces of an evaluation: of each block an orthonormal basis of the span of the active rows.
+  private func faces(_ at: Evaluation, _ blocks: [ConeBlock]) -> [Matrix] {
+    var bases = blocks.indices.map { Matrix(at.supports[$0].count, d) }
+    bases.withUnsafeMutableBufferPointer { bases in
+      nonisolated(unsafe) let bases = bases
+      let workers = max(1, min(factors.count, blocks.count))
+      Threads.perform(workers) { worker in
+        let factor = self.factors[worker]
+        for j in Swift.stride(from: worker, to: blocks.count, by: workers) {
+          let basis = bases[j]
+          for (row, number) in at.supports[j].enumerated() {
+            basis.row(row).update(from: self.pricing.cone.rows.row(Int(number)), count: self.d)
+          }
+          if factor.factor(basis.base, count: basis.rows) { factor.basis(into: basis.base) }
+        }
+      }
+    }
+    return bases
+  }
+
+  /// (I + Σ η D X Q Xᵀ D) z.
+  private func multiply(
+    _ z: [Double], _ blocks: [ConeBlock], _ eta: [Double], _ bases: [Matrix]
+  ) -> [Double] {
+    var seen = Set<Int>()
+    let chosen = blocks.map(\.pattern).filter { seen.insert($0).inserted }
+    pricing.correlate(z, chosen)
+    let points = Matrix(blocks.count, d)
+    Threads.split(blocks.count, grain: 8) { range in
+      var inner = [Double](repeating: 0, count: self.d)
+      for j in range {
+        let (row, basis) = (points.row(j), bases[j])
+        row.update(from: self.pricing.features.row(blocks[j].pattern), count: self.d)
+        if basis.rows > 0 {
+          // Q t = t − Vᵀ V t.
+          gemv(basis.rows, self.d, basis.base, .plain, row, &inner)
+          gemv(basis.rows, self.d, alpha: -1, basis.base, .transposed, inner, beta: 1, row)
+        }
+        // The sign of the block goes in and out.
+        scale(self.d, eta[j] * blocks[j].sign, row)
+      }
+    }
+    let images = Matrix(blocks.count, n)
+    pricing.images(of: points, blocks, into: images)
+    var result = z
+    for j in blocks.indices { axpy(n, 1, images.row(j), &result) }
+    return result
+  }
+
+  /// −M⁻¹ g for the matrix M of an evaluation: by conjugate gradients with the last factor of a matrix that
+  /// was near, or, where that takes too many steps, by a new factor.
+  private func direction(
+    _ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]
+  ) -> [Double]? {
+    if sum.isFactored, n > ConeNewton.smallest {
+      let bases = faces(at, blocks)
+      var x = [Double](repeating: 0, count: n)
+      var r = at.gradient.map { -$0 }
+      let goal = 1e-3 * norm(n, r)
+      var z = r
+      sum.solve(&z)
+      var p = z
+      var rz = dot(n, r, z)
+      for _ in 0..<ConeNewton.mostSteps {
+        let mp = multiply(p, blocks, eta, bases)
+        let alpha = rz / dot(n, p, mp)
+        guard alpha.isFinite, alpha > 0 else { break }
+        axpy(n, alpha, p, &x)
+        axpy(n, -alpha, mp, &r)
+        if norm(n, r) <= goal { return x }
+        z = r
+        sum.solve(&z)
+        let next = dot(n, r, z)
+        for i in 0..<n { p[i] = z[i] + next / rz * p[i] }
+        rz = next
+      }
+    }
+    guard factor(at, blocks, eta) else { return nil }
+    var result = at.gradient.map { -$0 }
+    sum.solve(&result)
+    return result
+  }
+
+  /// Samples up to which a factor costs less than a few steps of conjugate gradients.
+  private static let smallest = 400
+  /// Steps of conjugate gradients that cost less than a factor.
+  private static let mostSteps = 25
+
+  /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. `nil` where
+  /// the numbers fail.
+  private func maximize(
+    _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double,
+    proceed: () -> Bool
+  ) -> Evaluation? {
+    var at = evaluate(blocks, eta, at: nu)
+    for _ in 0..<60 {
+      guard norm(n, at.gradient) > tolerance, proceed() else { return at }
+      guard let direction = direction(at, blocks, eta) else { return nil }
+      let slope = dot(n, at.gradient, direction)
+      guard slope.isFinite, -slope > 1e-15 * abs(at.value) else { return at }
+      // The slope along the direction falls to a tenth by safeguarded secant steps.
+      var (low, lowSlope) = (0.0, slope)
+      var high: (t: Double, slope: Double)?
+      var t = 1.0
+      var next = at
+      for attempt in 0..<25 {
+        var moved = at.nu
+        axpy(n, t, direction, &moved)
+        next = evaluate(blocks, eta, at: moved)
+        let here = dot(n, next.gradient, direction)
+        guard here.isFinite else { return nil }
+        if here <= 0.1 * abs(slope) && (t >= 1 || here >= 0.5 * slope) { break }
+        if here > 0 { high = (t, here) } else { (low, lowSlope) = (t, here) }
+        guard let high else { break }
+        let width = high.t - low
+        let secant = low + width * -lowSlope / (high.slope - lowSlope)
+        t =
+          attempt % 3 < 2
+          ? min(max(secant, low + 0.02 * width), high.t - 0.02 * width) : 0.5 * (low + high.t)
+      }
+      at = next
+    }
+    return at
+  }
+
+  // MARK: Outer steps
+
+  /// Finds the first ν. False where the numbers fail.
+  func begin(_ proceed: () -> Bool) -> Bool {
+    guard
+      let first = maximize(
+        blocks, eta, from: current.nu, tolerance: 1e-3 * norm(n, current.nu), proceed: proceed)
+    else { return false }
+    current = first
+    return true
+  }
+
+  /// f(η).
+  private func objective(_ at: Evaluation, _ eta: [Double]) -> Double {
+    -at.value + 0.5 * beta * beta * eta.reduce(0, +)
+  }
+
+  private let quadratic = BoundedQuadratic()
+
+  /// One step in η; `violators` (rows of pricing with their norms, the largest first) may enter. False
+  /// where none lowers f.
+  func advance(
+    violators: [(row: Int, norm: Double)], gap: Double, proceed: () -> Bool
+  ) -> Bool {
+    iterations += 1
+    mergeParallel()
+    var (all, norms, before) = (blocks, current.norms, eta)
+    let inside = Set(blocks)
+    let limit = max(10, blocks.count / 2)
+    var unit: [[Double]] = blocks.indices.map { self.unit(current.images.row($0)) }
+    let points = Matrix(1, d)
+    let image = Matrix(1, n)
+    var entering = Matrix(limit, n)
+    var count = 0
+    for violator in violators where count < limit {
+      let block = ConePricing.block(violator.row)
+      guard !inside.contains(block) else { continue }
+      let value = pricing.project([violator.row], into: points)[0]
+      pricing.images(of: points, [block], into: image)
+      let direction = self.unit(image.base)
+      // What would go the same way as a block that is in already brings nothing.
+      if unit.contains(where: { dot(n, $0, direction) > 1 - 1e-8 }) { continue }
+      unit.append(direction)
+      entering.row(count).update(from: image.base, count: n)
+      all.append(block)
+      norms.append(value)
+      before.append(0)
+      count += 1
+    }
+    let total = all.count
+    guard total > 0 else { return false }
+    let z = Matrix(total, n)
+    z.base.update(from: current.images.base, count: blocks.count * n)
+    if count > 0 { z.row(blocks.count).update(from: entering.base, count: count * n) }
+    entering = Matrix(0, 0)
+    guard factor(current, blocks, eta) else { return false }
+    triangularSolveRows(n, sum.factor, z.base, count: total)
+    let hessian = Matrix(total, total)
+    syrkRowsUpper(total, n, z.base, hessian.base)
+    hessian.mirrorUpper()
+
+    let value = objective(current, eta)
+    var step = [Double](repeating: 0, count: total)
+    let lower = before.map { -$0 }
+    for isSecular in [true, false] {
+      let right = norms.map {
+        isSecular ? $0 * $0 * ($0 / beta - 1) : 0.5 * ($0 * $0 - beta * beta)
+      }
+      quadratic.minimize(total, hessian.base, right, lower: lower, into: &step)
+      var decrease = 0.0
+      for j in 0..<total { decrease += 0.5 * (norms[j] * norms[j] - beta * beta) * step[j] }
+      guard decrease > 0 else { continue }
+      var t = 1.0
+      let largest = before.max() ?? 0
+      for _ in 0..<(isSecular ? 3 : 20) {
+        var moved = (0..<total).map { max(0, before[$0] + t * step[$0]) }
+        for j in 0..<total {
+          if t == 1, step[j] <= lower[j] * (1 - 1e-12) { moved[j] = 0 }
+          moved[j] = min(moved[j], 20 * max(before[j], 0.1 * largest))
+        }
+        let kept = (0..<total).filter { moved[$0] > 0 }
+        let (blocks, eta) = (kept.map { all[$0] }, kept.map { moved[$0] })
+        let size = norm(n, current.nu)
+        let tolerance = max(1e-13 * norm(n, y), min(1e-3 * size, 1e-3 * gap * size))
+        if let next = maximize(
+          blocks, eta, from: current.nu, tolerance: tolerance, proceed: proceed)
+        {
+          let here = objective(next, eta)
+          if here <= value - 1e-4 * t * decrease || abs(here - value) < 1e-11 * abs(value) {
+            (self.blocks, self.eta, current) = (blocks, eta, next)
+            return true
+          }
+        }
+        t *= 0.3
+      }
+    }
+    return false
+  }
+
+  private func unit(_ image: UnsafePointer<Double>) -> [Double] {
+    let length = max(norm(n, image), 1e-300)
+    return (0..<n).map { image[$0] / length }
+  }
+
+  /// Neurons of neighbouring cones that lie on a common face are one: their η add up.
+  private func mergeParallel() {
+    guard blocks.count > 1 else { return }
+    let units = Matrix(blocks.count, n)
+    var lengths: [Double] = []
+    for j in blocks.indices {
+      let length = max(norm(n, current.images.row(j)), 1e-300)
+      lengths.append(length)
+      for i in 0..<n { units[j, i] = current.images[j, i] / length }
+    }
+    let cosines = Matrix(blocks.count, blocks.count)
+    syrkRowsUpper(blocks.count, n, units.base, cosines.base)
+    var gone = Set<Int>()
+    for a in blocks.indices where !gone.contains(a) {
+      for b in blocks.indices where b > a && !gone.contains(b) && cosines[a, b] > 1 - 1e-12 {
+        if abs(lengths[b] / lengths[a] - 1) < 1e-6 {
+          eta[a] += eta[b]
+          gone.insert(b)
+        }
+      }
+    }
+    guard !gone.isEmpty else { return }
+    let kept = blocks.indices.filter { !gone.contains($0) }
+    let cut = Evaluation(n, d, kept.count)
+    (cut.nu, cut.value, cut.gradient, cut.outputs) = (
+      current.nu, current.value, current.gradient, current.outputs
+    )
+    for (k, j) in kept.enumerated() {
+      cut.points.row(k).update(from: current.points.row(j), count: d)
+      cut.images.row(k).update(from: current.images.row(j), count: n)
+    }
+    cut.norms = kept.map { current.norms[$0] }
+    cut.supports = kept.map { current.supports[$0] }
+    blocks = kept.map { blocks[$0] }
+    eta = kept.map { eta[$0] }
+    current = cut
+  }
+}

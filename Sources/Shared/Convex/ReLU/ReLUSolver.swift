@@ -1,0 +1,349 @@
+import Glibc
+import LinearAlgebra
+import Tensors
+
+/// Trains ReLU networks over given patterns, one group per pattern and output, squared loss, to a
+/// certified optimum of
+///
+///   min ½ ‖Σ D_i X (v_i − w_i) − y‖² + β Σ (‖v_i‖ + ‖w_i‖),  (2D_i − I) X v_i ≥ 0, the same for w
+///
+/// (Pilanci and Ergen 2020, equation 8): `ConeNewton` from the solution of the gated program, and where
+/// its steps end, `ConeInteriorPoint`. Both work on the blocks that matter; `ConePricing` bounds the dual
+/// constraints of all others. Outputs share no variables: each is solved for itself.
+package final class ReLUSolver: ArrangementSolver {
+  package let betaMax: Double
+  private let data: ArrangementData
+  private let targets: Matrix
+  private let loss: any Loss = SquaredLoss()
+  private let gated: GatedSolver
+  private let cone: ConeRows
+  private let pricing: ConePricing
+  /// The patterns that differ; blocks are numbered by their places here.
+  private let members: [Int]
+  private let patterns: Patterns
+  /// Of each output y and the largest norm of a projection of ± Xᵀ D_i y.
+  private var outputs: [(y: Matrix, betaMax: Double)] = []
+
+  /// `targets` is n × C.
+  package init(
+    _ data: ArrangementData, targets: Matrix, progress: (String) -> Void = { _ in }
+  ) throws {
+    self.data = data
+    self.targets = targets
+    let x = data.features
+    try ReLUSolver.expectMemory(data, outputs: targets.columns)
+    members = DistinctPatterns(data.patterns, features: x).indices
+    patterns = data.patterns.restricted(to: Array(0..<x.rows), of: members)
+    gated = try GatedSolver(data, targets: targets)
+    cone = ConeRows(x)
+    pricing = ConePricing(x, patterns: patterns, cone: cone)
+    for c in 0..<targets.columns {
+      let y = Matrix(targets.rows, 1, targets.column(c))
+      pricing.correlate(y.base)
+      outputs.append((y, pricing.largest { progress("beta_max of output \(c): \($0)") }))
+    }
+    betaMax = outputs.reduce(0) { max($0, $1.betaMax) }
+  }
+
+  /// Refuses, before any work, what exceeds the machine's memory: the matrix of ν on two threads, and
+  /// what pricing keeps of each block.
+  private static func expectMemory(_ data: ArrangementData, outputs: Int) throws {
+    let (n, d, p) = (
+      Double(data.samples), Double(data.dimension), Double(data.patterns.count)
+    )
+    let threads = Double(Threads.count)
+    let bytes = 8 * (2 * threads * n * n + 3 * p * d + 4 * n * d) + p * n / 8
+    try Tensors.expectMemory(
+      bytes,
+      for: "a ReLU program of \(data.samples) samples, \(data.dimension) features and "
+        + "\(data.patterns.count) patterns")
+  }
+
+  package func predictions(_ point: ArrangementSolution, on data: Matrix) -> Matrix {
+    point.predictions(on: data, of: .relu, gatesOf: self.data)
+  }
+
+  // MARK: Solving
+
+  package func point(
+    beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> ArrangementSolution {
+    let points = outputs.map { output in
+      let point = PrimalDualPoint(output.y, dimension: data.dimension, loss: loss)
+      offerDual(output.y, output.y, bound: output.betaMax, beta: beta, to: point)
+      return point
+    }
+    var counts = points.map { _ in 0 }
+    func report() {
+      trace(
+        TraceRow(
+          iteration: budget.iterations, seconds: budget.seconds,
+          primal: points.reduce(0) { $0 + $1.primal },
+          dual: points.reduce(0) { $0 + $1.dualValue }, neurons: counts.reduce(0, +)))
+    }
+    report()
+    let open = outputs.indices.filter {
+      beta < outputs[$0].betaMax && points[$0].gap > rule.gap
+    }
+    var status = Status.optimal
+    let seed =
+      open.isEmpty
+      ? nil : start ?? gatedStart(beta: beta, startedAt: budget, rule: rule)
+    for c in open {
+      if let limit = budget.exhausted {
+        status = limit
+        break
+      }
+      let problem = Problem(
+        y: outputs[c].y, beta: beta, tolerance: 0.9 * rule.gap, point: points[c])
+      let tell = { (active: Int) in
+        counts[c] = active
+        report()
+      }
+      newton(problem, from: seed.map { blocks(of: $0, output: c, beta: beta) }, budget, tell)
+      if points[c].gap > problem.tolerance, budget.exhausted == nil {
+        interiorPoint(problem, budget, tell)
+      }
+      if points[c].gap > rule.gap { status = budget.exhausted ?? .stalled }
+    }
+    let solution = compose(points, beta: beta, iterations: budget.iterations)
+    return solution.with(solution.gap <= rule.gap ? .optimal : status)
+  }
+
+  /// One output's program, and the best points found for it.
+  private struct Problem {
+    let y: Matrix
+    let beta: Double
+    let tolerance: Double
+    let point: PrimalDualPoint
+    var targets: [Double] { y.values }
+  }
+
+  private typealias Beginning = (blocks: [ConeBlock], eta: [Double], nu: [Double])
+
+  /// The gated program's solution, whose weights split into v and w of the cones.
+  private func gatedStart(
+    beta: Double, startedAt budget: Budget, rule: StoppingRule
+  ) -> ArrangementSolution {
+    var loose = StoppingRule()
+    loose.gap = 1e-3
+    loose.maximumSeconds = max(0, rule.maximumSeconds - budget.seconds)
+    var solution = gated.point(
+      beta: beta, from: nil, rule: loose, budget: Budget(loose, startedAt: Budget.now()),
+      trace: { _ in })
+    solution.negative = solution.positive
+    return solution
+  }
+
+  /// The blocks that carry weight in `start`, η = ‖v‖/β and ν = y − ŷ.
+  private func blocks(of start: ArrangementSolution, output c: Int, beta: Double) -> Beginning {
+    var place: [Int: Int] = [:]
+    for (k, i) in members.enumerated() { place[i] = k }
+    var result: Beginning = ([], [], [])
+    for (row, i) in start.index.enumerated() {
+      guard let pattern = place[i] else { continue }
+      for (sign, weights) in [(1.0, start.positive[c]), (-1.0, start.negative[c])] {
+        let eta = norm(data.dimension, weights.row(row)) / beta
+        guard eta > 0 else { continue }
+        result.blocks.append(ConeBlock(pattern: pattern, sign: sign))
+        result.eta.append(eta)
+      }
+    }
+    result.nu = (0..<targets.rows).map { targets[$0, c] - start.predictions[$0, c] }
+    return result
+  }
+
+  private func newton(
+    _ problem: Problem, from start: Beginning?, _ budget: Budget, _ report: (Int) -> Void
+  ) {
+    guard let start, !start.blocks.isEmpty else { return }
+    let beta = problem.beta
+    let method = ConeNewton(
+      data.features, y: problem.targets, beta: beta, pricing: pricing, patterns: patterns,
+      blocks: start.blocks, eta: start.eta, nu: start.nu)
+    guard method.begin({ budget.exhausted == nil }) else { return }
+    var slow = 0
+    while true {
+      budget.count()
+      let before = problem.point.gap
+      problem.point.offer(
+        primal: method.primal, active: method.blocks.map(ConePricing.row), eta: method.eta,
+        directions: method.points, predictions: Matrix(targets.rows, 1, method.outputs))
+      pricing.correlate(method.nu)
+      let (bound, violators) = pricing.price(
+        above: beta * (1 + 1e-10), limit: max(60, method.blocks.count))
+      offerDual(
+        Matrix(targets.rows, 1, method.nu), problem.y, bound: bound, beta: beta, to: problem.point)
+      report(method.blocks.count)
+      if problem.point.gap <= problem.tolerance || budget.exhausted != nil { return }
+      slow = problem.point.gap > 0.9 * before ? slow + 1 : 0
+      guard slow < 8,
+        method.advance(
+          violators: violators, gap: problem.point.gap, proceed: { budget.exhausted == nil })
+      else { return }
+    }
+  }
+
+  /// Blocks with which the interior-point method begins at once; of more, those that matter so far.
+  private static let mostBlocks = 400
+
+  private func interiorPoint(_ problem: Problem, _ budget: Budget, _ report: (Int) -> Void) {
+    let beta = problem.beta
+    let x = data.features
+    var first = Set(problem.point.active)
+    if pricing.count <= ReLUSolver.mostBlocks { first = Set(0..<pricing.count) }
+    if first.isEmpty {
+      pricing.correlate(problem.y.base)
+      first = Set(pricing.price(above: 0, limit: ReLUSolver.mostBlocks).found.map(\.row))
+    }
+    var squares = 0.0
+    for k in 0..<x.count { squares += x.base[k] * x.base[k] }
+    let size = norm(problem.y.count, problem.y.base)
+    let method = ConeInteriorPoint(
+      x, cone: cone, y: problem.targets, beta: beta, patterns: patterns,
+      blocks: first.sorted().map(ConePricing.block), gates: gate,
+      radius: 10 * size / squares.squareRoot())
+    var stalled = 0
+    while budget.exhausted == nil {
+      let (gap, kappa) = method.gap(loss, problem.y)
+      let isFeasible = method.primalResidual <= 1e-9 * method.largestWeight
+      let isReached = isFeasible && gap <= 0.5 * problem.tolerance
+      pricing.correlate(method.nu)
+      let inside = Set(method.blocks.map(ConePricing.row))
+      var bound = kappa
+      var violators: [(row: Int, norm: Double)] = []
+      if isReached {
+        let all = pricing.price(above: max(beta, kappa), besides: inside)
+        (bound, violators) = (all.bound, all.found)
+        offer(method, to: problem)
+      } else {
+        bound = max(kappa, pricing.looseBound(besides: inside))
+      }
+      offerDual(
+        Matrix(targets.rows, 1, method.nu), problem.y, bound: bound, beta: beta, to: problem.point)
+      report(method.blocks.count)
+      if problem.point.gap <= problem.tolerance { return }
+      if isReached {
+        stalled += 1
+        guard !violators.isEmpty, stalled < 20 else { return }
+        method.restart(
+          adding: violators.prefix(max(10, method.blocks.count / 2)).map {
+            ConePricing.block($0.row)
+          }, gates: gate)
+      } else if let kept = method.carrying(gap: gap) {
+        for j in method.blocks.indices where !kept.contains(j) {
+          let row = ConePricing.row(method.blocks[j])
+          method.withMultipliers(of: j) { pricing.remember(row, $0) }
+        }
+        method.keep(kept)
+      }
+      budget.count()
+      guard method.iterate() else {
+        offer(method, to: problem)
+        return
+      }
+    }
+    offer(method, to: problem)
+  }
+
+  /// Offers the weights of an interior point, projected onto their cones, without those that cost more
+  /// than they bring.
+  private func offer(_ method: ConeInteriorPoint, to problem: Problem) {
+    let (n, d) = (data.samples, data.dimension)
+    let largest = method.largestWeight
+    let chosen = method.blocks.indices.filter { norm(d, method.v.row($0)) > 1e-7 * largest }
+    let rows = chosen.map { ConePricing.row(method.blocks[$0]) }
+    let points = Matrix(chosen.count, d)
+    let vectors = Matrix(chosen.count, d)
+    for (k, j) in chosen.enumerated() {
+      vectors.row(k).update(from: method.v.row(j), count: d)
+    }
+    pricing.projectVectors(vectors, rows, into: points)
+    let images = Matrix(chosen.count, n)
+    pricing.images(of: points, chosen.map { method.blocks[$0] }, into: images)
+    // The smallest first: what a weight brings, νᵀU − β‖v‖ − ½‖U‖², may be less than nothing.
+    let fitted = Matrix(n, 1)
+    for k in chosen.indices { axpy(n, 1, images.row(k), fitted.base) }
+    let residual = Matrix(n, 1)
+    var active: [Int] = []
+    var penalty = 0.0
+    for i in 0..<n { residual.base[i] = problem.y.base[i] - fitted.base[i] }
+    for k in chosen.indices.sorted(by: {
+      (norm(d, points.row($0)), $0) < (norm(d, points.row($1)), $1)
+    }) {
+      let length = norm(d, points.row(k))
+      let image = images.row(k)
+      let gain = dot(n, residual.base, image) + 0.5 * dot(n, image, image) - problem.beta * length
+      if gain < 0 {
+        axpy(n, 1, image, residual.base)
+        axpy(n, -1, image, fitted.base)
+      } else {
+        active.append(k)
+        penalty += length
+      }
+    }
+    active.sort()
+    let weights = Matrix(active.count, d)
+    for (row, k) in active.enumerated() {
+      weights.row(row).update(from: points.row(k), count: d)
+    }
+    problem.point.offer(
+      primal: loss.value(fitted, problem.y) + problem.beta * penalty,
+      active: active.map { rows[$0] },
+      eta: active.map { _ in 1 }, directions: weights, predictions: fitted)
+  }
+
+  /// Offers the best multiple of ν, of which all norms of projections are at most `bound`.
+  private func offerDual(
+    _ nu: Matrix, _ y: Matrix, bound: Double, beta: Double, to point: PrimalDualPoint
+  ) {
+    // Room for the rounding of whoever recomputes the projections.
+    let largest = bound * (1 + 1e-12)
+    let scaling = loss.scaling(nu, y, bound: largest > 0 ? beta / largest : .infinity)
+    let scaled = Matrix(copying: nu)
+    scale(scaled.count, scaling, scaled.base)
+    point.offer(dual: loss.dualValue(scaled, y), direction: nu, times: scaling)
+  }
+
+  /// The gate of a pattern, which lies inside its cone.
+  private func gate(_ member: Int, _ target: UnsafeMutablePointer<Double>) {
+    let d = data.dimension
+    data.gates.withElements(of: Double.self) {
+      target.update(from: $0.baseAddress! + members[member] * d, count: d)
+    }
+  }
+
+  /// The solution of all outputs, its objectives from the data.
+  private func compose(
+    _ points: [PrimalDualPoint], beta: Double, iterations: Int
+  ) -> ArrangementSolution {
+    let (n, d) = (data.samples, data.dimension)
+    let used = Set(points.flatMap { $0.active.map { $0 / 2 } }).sorted()
+    var place: [Int: Int] = [:]
+    for (k, i) in used.enumerated() { place[i] = k }
+    let dual = Matrix(n, points.count)
+    let predictions = Matrix(n, points.count)
+    var positive: [Matrix] = []
+    var negative: [Matrix] = []
+    var penalty = 0.0
+    for (c, point) in points.enumerated() {
+      let pair = [Matrix(used.count, d), Matrix(used.count, d)]
+      for (k, row) in point.active.enumerated() {
+        pair[row % 2].row(place[row / 2]!).update(from: point.weights.row(k), count: d)
+        penalty += norm(d, point.weights.row(k))
+      }
+      positive.append(pair[0])
+      negative.append(pair[1])
+      for j in 0..<n {
+        dual[j, c] = point.dual.base[j]
+        predictions[j, c] = point.predictions.base[j]
+      }
+    }
+    return ArrangementSolution(
+      index: used.map { members[$0] }, positive: positive, negative: negative, dual: dual,
+      predictions: predictions, status: .optimal,
+      primal: loss.value(predictions, targets) + beta * penalty,
+      dualValue: loss.dualValue(dual, targets), iterations: iterations)
+  }
+}

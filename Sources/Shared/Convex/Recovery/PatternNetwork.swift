@@ -1,0 +1,59 @@
+import LinearAlgebra
+import Tensors
+
+/// The ReLU or gated-ReLU network that a solution of a program over patterns stands for: its neurons
+/// merged, and balanced so that both layers bear the same share of the norm. For one output these are
+/// equations (6a, 6b) of Pilanci & Ergen 2020: u = v/√‖v‖ and α = ±√‖v‖.
+package struct PatternNetwork {
+  private let neurons: [HiddenNeuron]
+  private let solution: WrittenSolution
+  package var count: Int { neurons.count }
+
+  /// Neurons below `tolerance` times the largest are dropped; by default only what is rounding, below
+  /// 10⁻¹⁵ of it.
+  package init(_ solution: WrittenSolution, tolerance: Double?) {
+    self.solution = solution
+    let weights = solution.weights
+    var neurons = weights.neurons(solution.norm)
+    // Singular vectors of one pattern are orthogonal: there is nothing to merge.
+    if solution.norm == .group || weights.positive.count == 1 {
+      neurons = ParallelNeurons.merged(neurons, gated: weights.isGated)
+    }
+    let sizes = neurons.map { $0.weight(solution.norm) }
+    let cutoff = (tolerance ?? 1e-15) * (sizes.max() ?? 0)
+    // The largest first.
+    self.neurons = sizes.indices.sorted { (sizes[$1], $0) < (sizes[$0], $1) }
+      .filter { sizes[$0] >= cutoff && sizes[$0] > 0 }.map { neurons[$0] }
+  }
+
+  /// The bundle of kind `network`; `source` hands on its metadata and its whitening.
+  package func bundle(from source: Bundle, metadata: [String: String]) -> Bundle {
+    let (m, d) = (neurons.count, solution.features)
+    let outputs = solution.weights.positive.count
+    let hidden = Tensor(type: .f64, shape: [m, d])
+    let output = Tensor(type: .f64, shape: [outputs, m])
+    hidden.withMutableElements(of: Double.self) { u in
+      output.withMutableElements(of: Double.self) { a in
+        for (j, neuron) in neurons.enumerated() {
+          let root = neuron.weight(solution.norm).squareRoot()
+          for k in 0..<d { u[j * d + k] = root * neuron.direction[k] }
+          for c in 0..<outputs { a[c * m + j] = neuron.output[c] / root }
+        }
+      }
+    }
+    var tensors = ["hidden.weight": hidden, "output.weight": output]
+    if solution.weights.isGated {
+      let patterns = neurons.map(\.pattern)
+      tensors["hidden.gate"] = select(patterns, of: solution.gates)
+      tensors["hidden.threshold"] = solution.thresholds.map { select(patterns, of: $0) }
+    }
+    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
+    var all = Solutions.inherit(source.metadata)
+    for key in ["activation", "loss", "norm", "group", "beta", "targets"] {
+      all[key] = source.metadata[key]
+    }
+    all["norm"] = solution.norm.rawValue
+    all.merge(metadata) { $1 }
+    return Bundle(kind: .network, tensors: tensors, metadata: all)
+  }
+}

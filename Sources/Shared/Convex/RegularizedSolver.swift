@@ -1,0 +1,30 @@
+import LinearAlgebra
+
+/// A pair of a primal and a dual value.
+package protocol Bounded {
+  var primal: Double { get }
+  var dualBound: Double { get }
+}
+
+/// A solver that trains the networks of one program for any number of β, each from what it found before.
+package protocol RegularizedSolver: AnyObject {
+  /// Where a solve can begin.
+  associatedtype Start
+  /// What a solve finds.
+  associatedtype Point: Bounded
+  /// Samples that a network can be applied to.
+  associatedtype Data
+
+  /// The smallest β for which the network that is zero is optimal.
+  var betaMax: Double { get }
+
+  /// The best points for one β; `trace` is told of each check.
+  func point(
+    beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
+  ) -> Point
+
+  func start(at point: Point) -> Start
+
+  /// ŷ (n × C) of the network at `point`.
+  func predictions(_ point: Point, on data: Data) -> Matrix
+}

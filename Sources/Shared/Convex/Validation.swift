@@ -1,0 +1,59 @@
+import LinearAlgebra
+import Tensors
+
+/// Held-out data to choose β by.
+package struct Validation<Data> {
+  let data: Data
+  let targets: Targets
+
+  /// Accuracy, or minus the loss where there are no labels: more is better.
+  func score(_ predictions: Matrix) -> Double {
+    targets.accuracy(predictions) ?? -targets.squaredLoss(predictions)
+  }
+}
+
+extension Validation where Data == MomentData {
+  /// `bundle` must have the shape and the classes of the training data.
+  package init(
+    _ bundle: Bundle, like training: Bundle, _ data: MomentData, _ targets: Targets
+  ) throws {
+    self.data = try MomentData(bundle)
+    guard self.data.features == data.features, self.data.regions == data.regions else {
+      throw Failure.data(
+        "the validation data have \(self.data.regions) regions of \(self.data.features) features, "
+          + "the training data \(data.regions) of \(data.features)")
+    }
+    try expectSameStatistics(bundle, training)
+    try self.data.expectFinite()
+    self.targets = try Targets(bundle, samples: self.data.samples, like: targets)
+  }
+}
+
+extension Validation where Data == Matrix {
+  /// X of a dataset or arrangements `bundle` with the features and the classes of the training data.
+  package init(
+    _ bundle: Bundle, like training: Bundle, _ data: ArrangementData, _ targets: Targets
+  ) throws {
+    try bundle.expect(.dataset, .arrangements)
+    self.data = try ArrangementData.features(of: bundle)
+    guard self.data.columns == data.dimension else {
+      throw Failure.data(
+        "the validation data have \(self.data.columns) features, "
+          + "the training data \(data.dimension)")
+    }
+    try expectSameStatistics(bundle, training)
+    self.targets = try Targets(bundle, samples: self.data.rows, like: targets)
+  }
+}
+
+/// Fails where the two bundles were not prepared by the same fitted statistics.
+private func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
+  for name in ["mean", "whiten"] {
+    let (mine, theirs) = (bundle.tensors[name], training.tensors[name])
+    guard mine?.shape == theirs?.shape, mine?.doubles == theirs?.doubles else {
+      throw Failure.data(
+        "tensor \"\(name)\" of the validation data differs from that of the training data: "
+          + "make them with patchify --like")
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import LinearAlgebra
+import Tensors
+
+/// The half-spaces x · g ≥ t that decide where neurons are active.
+struct Gates: Sendable, Equatable {
+  /// m × d.
+  let vectors: Matrix
+  let thresholds: [Double]
+  /// ‖g‖ of each.
+  private let lengths: [Double]
+
+  init(vectors: Matrix, thresholds: [Double]) {
+    precondition(thresholds.count == vectors.rows, "a threshold for each gate")
+    self.vectors = vectors
+    self.thresholds = thresholds
+    lengths = (0..<vectors.rows).map { norm(vectors.columns, vectors.row($0)) }
+  }
+
+  static func == (a: Gates, b: Gates) -> Bool {
+    a.vectors.columns == b.vectors.columns && a.vectors.values == b.vectors.values
+      && a.thresholds == b.thresholds
+  }
+
+  /// The gates `members`, in that order.
+  func selecting(_ members: [Int]) -> Gates {
+    let d = vectors.columns
+    let chosen = Matrix(members.count, d)
+    for (j, member) in members.enumerated() {
+      chosen.row(j).update(from: vectors.row(member), count: d)
+    }
+    return Gates(vectors: chosen, thresholds: members.map { thresholds[$0] })
+  }
+
+  /// products_ij ← 0 where x_i · g_j < t_j, for `rows` rows of `x` and products of as many rows and m
+  /// columns. `room` has space for as many numbers.
+  func mask(
+    _ products: UnsafeMutablePointer<Double>, _ x: UnsafePointer<Double>, rows: Int,
+    room: UnsafeMutablePointer<Double>
+  ) {
+    let (m, d) = (vectors.rows, vectors.columns)
+    // X Gᵀ
+    gemm(rows, m, d, x, .plain, vectors.base, .transposed, ldb: d, room)
+    for i in 0..<rows {
+      let (row, values, target) = (x + i * d, room + i * m, products + i * m)
+      let length = norm(d, row)
+      for j in 0..<m {
+        let value = comparableProduct(
+          values[j], to: thresholds[j], scale: length * lengths[j] + abs(thresholds[j]), d, row,
+          vectors.row(j))
+        if value < thresholds[j] { target[j] = 0 }
+      }
+    }
+  }
+
+  /// How far x lies on the wrong side of gate j that should have it active, or not: x · g − t by the
+  /// sign that it should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side.
+  func violation(
+    _ j: Int, product: Double, length: Double, active: Bool
+  ) -> Double {
+    let scale = length * lengths[j] + abs(thresholds[j])
+    guard scale > 0 else { return 0 }
+    return (active ? thresholds[j] - product : product - thresholds[j]) / scale
+  }
+}
+
+/// Gates as a bundle holds them: of many patterns only few may ever be looked at.
+struct GateTensors: Sendable {
+  /// F64 [m, d].
+  private let vectors: Tensor
+  /// F64 [m].
+  private let thresholds: Tensor?
+
+  /// Checks the tensor `name` and, where it is there, `threshold`. `count` and `dimension` are what they
+  /// must have.
+  init(
+    _ bundle: Bundle, _ name: String, threshold: String, count: Int, dimension: Int
+  ) throws {
+    vectors = try bundle.require(name, [.f64], ["[m, d]"])
+    guard vectors.shape == [count, dimension] else {
+      throw Failure.data(
+        "tensor \(quoted(name)) of \(bundle.name) is \(vectors.summary), expected F64 "
+          + "[\(count), \(dimension)]")
+    }
+    try vectors.expectFinite(name)
+    thresholds = try bundle.optional(threshold, [.f64], ["[m]"])
+    if let thresholds {
+      guard thresholds.shape == [count] else {
+        throw Failure.data(
+          "tensor \(quoted(threshold)) of \(bundle.name) is \(thresholds.summary), expected F64 "
+            + "[\(count)]")
+      }
+      try thresholds.expectFinite(threshold)
+    }
+  }
+
+  /// All gates.
+  var all: Gates { selecting(Array(0..<vectors.shape[0])) }
+
+  /// The gates `members`, in that order.
+  func selecting(_ members: [Int]) -> Gates {
+    let d = vectors.shape[1]
+    let chosen = Matrix(members.count, d)
+    var cuts = [Double](repeating: 0, count: members.count)
+    for (j, member) in members.enumerated() {
+      vectors.copyDoubles(member * d..<(member + 1) * d, into: chosen.row(j))
+      thresholds?.copyDoubles(member..<member + 1, into: &cuts[j])
+    }
+    return Gates(vectors: chosen, thresholds: cuts)
+  }
+}

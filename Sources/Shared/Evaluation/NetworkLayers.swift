@@ -1,0 +1,81 @@
+import LinearAlgebra
+import Tensors
+
+/// The weights of a two-layer network whose neurons look at the patches of one pooling region each.
+struct NetworkLayers: Sendable {
+  let name: String
+  /// m × d.
+  let filters: Matrix
+  /// C × m.
+  let outputWeight: Matrix
+  /// The pooling region of each neuron.
+  let regions: [Int]
+  private let hasRegions: Bool
+  /// How many regions the network says that its data have.
+  private let claimedRegions: Int?
+
+  var outputs: Int { outputWeight.rows }
+  var neurons: Int { filters.rows }
+
+  /// Takes over the tensors of a bundle of kind `network`. `unused` are tensors that its kind of network
+  /// would have to heed, and does not.
+  init(_ bundle: Bundle, unused: [String]) throws {
+    name = bundle.name
+    try expectSquaredLoss(bundle)
+    for extra in unused where bundle.tensors[extra] != nil {
+      throw Failure.data(
+        "\(name) has a tensor \(quoted(extra)), which a network with activation "
+          + "\(quoted(bundle.metadata["activation"] ?? "")) does not use")
+    }
+    let hidden = try bundle.require("hidden.weight", [.f64], ["[m, d]"])
+    let output = try bundle.require("output.weight", [.f64], ["[C, m]"])
+    try hidden.expectFinite("hidden.weight")
+    try output.expectFinite("output.weight")
+    guard output.shape[1] == hidden.shape[0], output.shape[0] > 0 else {
+      throw Failure.data(
+        "tensor \"output.weight\" is \(output.summary), but \"hidden.weight\" is "
+          + "\(hidden.summary): expected a column for each neuron")
+    }
+    filters = Matrix(hidden.shape[0], hidden.shape[1], hidden.doubles)
+    outputWeight = Matrix(output.shape[0], output.shape[1], output.doubles)
+    let region = try bundle.optional("hidden.region", [.i32], ["[m]"])
+    if let region, region.count != filters.rows {
+      throw Failure.data(
+        "tensor \"hidden.region\" is \(region.summary), but \"hidden.weight\" is "
+          + "\(hidden.summary): expected a region for each neuron")
+    }
+    regions =
+      region.map { $0.withElements(of: Int32.self) { $0.map(Int.init) } }
+      ?? Array(repeating: 0, count: filters.rows)
+    hasRegions = region != nil
+    if let bad = regions.first(where: { $0 < 0 }) {
+      throw Failure.data("tensor \"hidden.region\" holds \(bad), expected 0 or more")
+    }
+    claimedRegions = bundle.metadata["regions"].flatMap { Int($0) }
+  }
+
+  /// Throws where features or regions of the samples are not those of the network.
+  func check(against examples: Examples) throws {
+    guard filters.columns == examples.dimension else {
+      throw Failure.data(
+        "\(examples.summary), \(examples.dimension) features, but tensor \"hidden.weight\" of "
+          + "\(name) is F64 [\(filters.rows), \(filters.columns)], \(filters.columns) features")
+    }
+    let available = examples.regionCount
+    let needed = claimedRegions ?? (hasRegions ? (regions.max() ?? -1) + 1 : 1)
+    let fits = claimedRegions == nil && hasRegions ? needed <= available : needed == available
+    guard fits, (regions.max() ?? -1) < available else {
+      throw Failure.data(
+        "\(examples.summary) with \(available) pooling region\(available == 1 ? "" : "s"), "
+          + "but \(name) is for \(max(needed, (regions.max() ?? -1) + 1))")
+    }
+  }
+
+  /// The neurons of a region.
+  func members(of region: Int) -> [Int] { regions.indices.filter { regions[$0] == region } }
+
+  /// The neurons of each of `regionCount` regions.
+  func groups(regionCount: Int, gates: Gates? = nil) -> [NeuronGroup] {
+    (0..<regionCount).map { NeuronGroup(self, members(of: $0), gates: gates) }
+  }
+}

@@ -1,0 +1,96 @@
+import LinearAlgebra
+import Tensors
+
+/// What a solver says of the convex program of a kind of network. Each kind is one type.
+package protocol Solution: Sendable {
+  /// What all kinds have.
+  var program: SolvedProgram { get }
+  /// What messages call the tensors of the primal point.
+  var variables: String { get }
+  /// Whether the certificate is over the patterns of the data.
+  var needsPatterns: Bool { get }
+  /// Throws where the samples are not those of this solution.
+  func check(against examples: Examples) throws
+  /// The proof that it is optimal, from the data and the targets `expected` (n × C). Throws where a
+  /// feature is not a finite number.
+  func certificate(on examples: Examples, expected: Matrix) throws -> Certificate
+}
+
+/// The solution that a bundle holds, by its metadata `activation`.
+package func solution(of bundle: Bundle) throws -> any Solution {
+  try bundle.expect(.solution)
+  return switch try NetworkKind(bundle) {
+  case .polynomial: try PolynomialSolution(bundle)
+  case .relu, .gatedReLU: try PatternSolution(bundle)
+  }
+}
+
+/// What every solution has: the program it is of, a dual point, predictions and a claim.
+package struct SolvedProgram: Sendable {
+  package let name: String
+  package let kind: NetworkKind
+  package let beta: Double
+  package let targets: TargetValues
+  package let classes: [String]?
+  /// ν, n × C.
+  package let dual: Matrix
+  /// n × C.
+  package let predictions: Matrix
+  package let claim: Claim
+
+  /// n and C.
+  package var samples: Int { dual.rows }
+  package var outputs: Int { dual.columns }
+
+  init(_ bundle: Bundle) throws {
+    try bundle.expect(.solution)
+    name = bundle.name
+    kind = try NetworkKind(bundle)
+    try expectSquaredLoss(bundle)
+    beta = try bundle.number("beta")
+    guard beta > 0 else { throw Failure.data("metadata \"beta\" is \(beta), expected above 0") }
+    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
+    let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
+    try dual.expectFinite("dual")
+    try predictions.expectFinite("predictions")
+    guard dual.shape[0] > 0, dual.shape[1] > 0, predictions.shape == dual.shape else {
+      throw Failure.data(
+        "tensor \"dual\" is \(dual.summary) and \"predictions\" is \(predictions.summary): they "
+          + "differ in classes or samples, or have none")
+    }
+    self.dual = Matrix(dual.shape[0], dual.shape[1], dual.doubles)
+    self.predictions = Matrix(dual.shape[0], dual.shape[1], predictions.doubles)
+    targets = try TargetValues(bundle, outputs: dual.shape[1])
+    classes = try classNames(of: bundle)
+    claim = try Claim(bundle)
+  }
+
+  /// The largest |prediction|.
+  var largestPrediction: Double {
+    (0..<predictions.count).reduce(0) { max($0, abs(predictions.base[$1])) }
+  }
+
+  /// Throws where the samples or the network are not those of this program.
+  func check(against examples: Examples, _ network: TrainedNetwork) throws {
+    guard examples.count == samples else {
+      throw Failure.data(
+        "\(examples.name) has \(examples.count) samples, but \(name) has \(samples): --certify "
+          + "needs the training data")
+    }
+    guard network.function.outputs == outputs else {
+      throw Failure.data(
+        "\(network.name) has \(network.function.outputs) output(s), but \(name) has \(outputs)")
+    }
+    guard network.function.kind == kind else {
+      throw Failure.data("the activations of \(network.name) and of \(name) differ")
+    }
+    guard network.targets == targets else {
+      throw Failure.data("the targets of \(network.name) and of \(name) differ")
+    }
+    if let ours = classes, let theirs = examples.classes, ours != theirs {
+      throw Failure.data(
+        "the classes of \(examples.name) are \(theirs.joined(separator: ",")), but those of "
+          + "\(name) are \(ours.joined(separator: ","))")
+    }
+  }
+}

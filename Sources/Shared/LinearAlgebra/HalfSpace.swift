@@ -1,0 +1,24 @@
+/// How near to its threshold a product x · g may be, relative to ‖x‖ ‖g‖ + |t|, for rounding to decide on
+/// which side it is.
+@inlinable package var tieWidth: Double { 1e-12 }
+
+/// x · g for a comparison with a threshold t: the rounded product `value`, except next to the threshold,
+/// where rounding would decide, differently from one blocking of a product of matrices to another. There it
+/// is summed as in twice the precision. `scale` is ‖x‖ ‖g‖ + |t|.
+@inline(__always)
+package func comparableProduct(
+  _ value: Double, to threshold: Double, scale: Double, _ n: Int, _ x: UnsafePointer<Double>,
+  _ g: UnsafePointer<Double>
+) -> Double {
+  guard abs(value - threshold) <= tieWidth * scale else { return value }
+  return accurateDot(n, x, g)
+}
+
+/// x · y as if summed in twice the precision and rounded once.
+package func accurateDot(
+  _ n: Int, _ x: UnsafePointer<Double>, _ y: UnsafePointer<Double>
+) -> Double {
+  var sum = CompensatedSum()
+  for k in 0..<n { sum.add(x[k], times: y[k]) }
+  return sum.value
+}

@@ -1,0 +1,24 @@
+# What other software makes of the same problems. Each program lives in an environment of its own in
+# build/venv, which pip fills; what cannot be had is skipped aloud.
+
+comma := ,
+
+# A ReLU network on whole images, for PyTorch to load.
+PYTORCH := torch==2.13.0+cpu safetensors numpy
+EXAMPLE := build/pytorch
+$(eval $(call step,$(EXAMPLE)/train.images,cifar-extract --resize 8x8 --classes $(if $(CIFAR),\
+  airplane$(comma)automobile --range 0:500 $(CIFAR),0$(comma)1 --synthetic 1000),$(if $(CIFAR),$(BATCHES))))
+$(eval $(call step,$(EXAMPLE)/train,patchify --flatten --bias $(EXAMPLE)/train.images))
+$(eval $(call step,$(EXAMPLE)/arrangements,arrangements --sample 100 $(EXAMPLE)/train))
+$(eval $(call step,$(EXAMPLE)/solution,solve --activation relu --beta 5 --gap 1e-4 \
+  $(EXAMPLE)/arrangements))
+$(eval $(call step,$(EXAMPLE)/network,recover $(EXAMPLE)/solution))
+$(eval $(call step,$(EXAMPLE)/report,evaluate --data $(EXAMPLE)/arrangements \
+  --certify $(EXAMPLE)/solution --beta 5 --predictions=$(EXAMPLE)/predictions $(EXAMPLE)/network))
+
+.PHONY: pytorch-check
+pytorch-check: $(EXAMPLE)/report ## whether PyTorch says what evaluate says of a ReLU network
+	@if benchmarks/venv pytorch $(PYTORCH); then \
+	  build/venv/pytorch/bin/python benchmarks/pytorch-network \
+	    $(EXAMPLE)/train $(EXAMPLE)/network $(EXAMPLE)/predictions; \
+	else echo "make: pytorch-check is skipped: pip could not install $(PYTORCH)" >&2; fi
