@@ -179,7 +179,62 @@ struct CellPricing {
         if side < 0 { inside.positive = false } else if side > 0 { inside.negative = false }
       }
     }
+    if r > 3 {
+      let (positive, negative) = projectOntoFaces(t, length, rays, r)
+      raise(positive, false)
+      raise(negative, true)
+      return
+    }
     if inside.positive { raise(length, false) }
     if inside.negative { raise(length, true) }
+  }
+
+  /// The largest norm of a projection of t, and of −t, that lies inside of the span of three rays or more.
+  private static func projectOntoFaces(
+    _ t: UnsafePointer<Double>, _ length: Double, _ rays: UnsafePointer<Double>, _ r: Int
+  ) -> (positive: Double, negative: Double) {
+    var result = (positive: 0.0, negative: 0.0)
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * r * r + r) { buffer in
+      let (basis, triangle) = (buffer.baseAddress!, buffer.baseAddress! + r * r)
+      let products = triangle + r * r
+      for face in 1..<1 << r where face.nonzeroBitCount >= 3 {
+        // Gram and Schmidt: ray e is Σ_q triangle[q, e] q.
+        var size = 0
+        var square = 0.0
+        for i in 0..<r where face >> i & 1 == 1 {
+          let q = basis + size * r
+          q.update(from: rays + i * r, count: r)
+          for e in 0..<size {
+            let earlier = basis + e * r
+            var overlap = 0.0
+            for k in 0..<r { overlap += earlier[k] * q[k] }
+            for k in 0..<r { q[k] -= overlap * earlier[k] }
+            triangle[e * r + size] = overlap
+          }
+          var norm = 0.0
+          for k in 0..<r { norm += q[k] * q[k] }
+          norm = norm.squareRoot()
+          triangle[size * r + size] = norm
+          products[size] = 0
+          for k in 0..<r {
+            q[k] /= norm
+            products[size] += q[k] * t[k]
+          }
+          square += products[size] * products[size]
+          size += 1
+        }
+        // The projection's coordinates, last first.
+        var (isPositive, isNegative) = (true, true)
+        for e in stride(from: size - 1, through: 0, by: -1) {
+          products[e] /= triangle[e * r + e]
+          if products[e] < 0 { isPositive = false } else if products[e] > 0 { isNegative = false }
+          for m in 0..<e { products[m] -= triangle[m * r + e] * products[e] }
+        }
+        let value = size == r ? length : min(length, square.squareRoot())
+        if isPositive { result.positive = max(result.positive, value) }
+        if isNegative { result.negative = max(result.negative, value) }
+      }
+    }
+    return result
   }
 }

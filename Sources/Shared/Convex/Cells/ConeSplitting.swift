@@ -2,14 +2,14 @@ import Glibc
 import LinearAlgebra
 import Tensors
 
-/// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 3, each split into simplicial
+/// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial
 /// cones: those of r unit vectors, its extreme rays among them.
 ///
 /// A sector of the plane has two extreme rays. A cone of R³ has a ring of them, found by walking from wall to
-/// wall, as a hull is wrapped, and is split like a fan.
+/// wall, as a hull is wrapped, and is split like a fan. Those of R⁴ come from the double description method.
 struct ConeSplitting {
   /// Above this rank cones are not split.
-  static let maximumRank = 3
+  static let maximumRank = 4
   let r: Int
   /// The first simplex of each cell, and the number of simplices at the end.
   let starts: [Int]
@@ -45,9 +45,10 @@ struct ConeSplitting {
         switch r {
         case 1: return ([point[0] < 0 ? -1 : 1], [0])
         case 2: return ConeSplitting.sector(walls, point)
-        default:
+        case 3:
           let (ring, met) = ConeSplitting.ring(walls, point)
           return (ConeSplitting.fan(ring), met)
+        default: return ConeSplitting.pulled(walls, point, r)
         }
       }
       lock.locked { found[part] = cones }
@@ -143,6 +144,19 @@ struct ConeSplitting {
       for ray in [ring[0], ring[k], ring[k + 1]] { result += [ray[0], ray[1], ray[2]] }
     }
     return result
+  }
+
+  /// A triangulation of any cone.
+  private static func pulled(
+    _ walls: [SIMD4<Double>], _ point: SIMD4<Double>, _ r: Int
+  ) -> (rays: [Double], walls: [Int32]) {
+    func array(_ x: SIMD4<Double>) -> [Double] { (0..<r).map { x[$0] } }
+    guard let cone = DoubleDescription(walls: walls.map(array), point: array(point)) else {
+      return ([], [])
+    }
+    return (
+      cone.simplices.flatMap { $0.flatMap { cone.rays[$0] } }, cone.facets.map { Int32($0) }
+    )
   }
 }
 

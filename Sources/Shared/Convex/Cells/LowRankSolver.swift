@@ -20,7 +20,7 @@ package final class LowRankSolver: ArrangementSolver {
   /// The smallest β that makes the network zero.
   package let betaMax: Double
 
-  /// `targets` are n × C. Returns `nil` where this solver does not serve: where the rank is above 3, where gates
+  /// `targets` are n × C. Returns `nil` where this solver does not serve: where the rank is above 4, where gates
   /// have thresholds, or where a gate does not attain its pattern strictly.
   package init?(data: ArrangementData, targets: Matrix) {
     guard data.thresholds == nil,
