@@ -116,6 +116,23 @@ import Testing
     #expect(!KernelSystem(products, isSingle: false).factor([0, 1], [.nan, 1, 0, 0, 0]))
   }
 
+  @Test func theFormFollowsTheSize() throws {
+    let problem = GatedProblem(n: 60, d: 3, patterns: 20)
+    let data = try ArrangementData(problem.bundle)
+    let products = PatternProducts(data.features, data.patterns, members: Array(0..<20))
+    var eta = [Double](repeating: 0, count: 20)
+    for i in 0..<20 { eta[i] = 1 }
+    for (limit, isIterative) in [(100, false), (10, true)] {
+      let system = AutomaticSystem(products, form: .automatic, kernelLimit: limit)
+      #expect(system.factor([1, 2], eta) && !system.isIterative)
+      #expect(system.factor(Array(0..<20), eta) && system.isIterative == isIterative)
+      // Conjugate gradients that do not get on give way to a factorisation, once.
+      #expect(system.increasePrecision() == isIterative)
+      #expect(system.factor(Array(0..<20), eta) && !system.isIterative)
+      #expect(!system.increasePrecision())
+    }
+  }
+
   @Test func singlePrecisionIsNotSeen() throws {
     let problem = GatedProblem(n: 900, d: 6, patterns: 30, seed: 4)
     let solver = try problem.solver(.kernel)

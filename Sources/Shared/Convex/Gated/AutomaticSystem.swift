@@ -17,18 +17,24 @@ package enum GatedForm: String, CaseIterable, Sendable {
 final class AutomaticSystem: EtaSystem {
   private let products: PatternProducts
   private let form: GatedForm
+  private let kernelLimit: Int
   private lazy var kernel = KernelSystem(products)
   private lazy var primal = PrimalSystem(products)
   private lazy var iterative = NystromSystem(products)
   private var current: (any EtaSystem)?
+  private var hasGivenUpIterating = false
 
   /// The largest orders whose factorisations take seconds.
   static let largestKernel = 15_000
   static let largestPrimal = 12_000
+  /// The largest that is factored where conjugate gradients do not get on.
+  static let largestFallback = 30_000
 
-  init(_ products: PatternProducts, form: GatedForm) {
+  /// Beyond `kernelLimit` samples the kernel is not factored unless conjugate gradients have failed.
+  init(_ products: PatternProducts, form: GatedForm, kernelLimit: Int = largestKernel) {
     self.products = products
     self.form = form
+    self.kernelLimit = kernelLimit
   }
 
   /// The form for `count` active members.
@@ -41,7 +47,8 @@ final class AutomaticSystem: EtaSystem {
     case .automatic:
       // The Gram matrix of the weights has to be made, the kernel's is there.
       if order <= min(n / 2, AutomaticSystem.largestPrimal) { return primal }
-      return n <= AutomaticSystem.largestKernel ? kernel : iterative
+      let isKernel = n <= kernelLimit || hasGivenUpIterating
+      return isKernel ? kernel : iterative
     }
   }
 
@@ -60,7 +67,16 @@ final class AutomaticSystem: EtaSystem {
     current?.hessian(working, directions: t, images: u, into: h)
   }
 
-  func increasePrecision() -> Bool { current?.increasePrecision() ?? false }
+  func increasePrecision() -> Bool {
+    guard let current else { return false }
+    if form == .automatic, current.isIterative,
+      products.samples <= AutomaticSystem.largestFallback
+    {
+      hasGivenUpIterating = true
+      return true
+    }
+    return current.increasePrecision()
+  }
 
   var isIterative: Bool { current?.isIterative ?? false }
 }

@@ -176,17 +176,21 @@ final class EtaNewton {
     let open = pricing.open(nu, above: beta, besides: active)
     var entering: [(member: Int, norm: Double)] = []
     if open > 0 {
-      let restricted = relativeGap(primal: primal, dual: scaledDual(largest).value)
-      // All patterns, where that costs no more than a factorisation; otherwise once those in use have
-      // been brought further.
+      // All patterns, where that costs no more than a factorisation; otherwise once those in use, and
+      // the worst violators of the last time, have been brought further.
       let (n, d) = (products.samples, products.dimension)
+      let level = beta * (1 + 1e-9)
       let isCheap = open * d <= n * n + 4 * (active.count + 10) * d
+      if !isCheap {
+        largest = max(largest, pricing.pricePool(nu, above: level, besides: active))
+      }
+      let restricted = relativeGap(primal: primal, dual: scaledDual(largest).value)
       if isCheap || restricted <= max(tolerance, 0.1 * min(point.gap, 1)) {
-        largest = max(largest, pricing.price(nu, above: beta * (1 + 1e-9)))
-        entering = pricing.violators
+        largest = max(largest, pricing.price(nu, above: level))
       } else {
         largest = max(largest, pricing.looseBound(nu))
       }
+      entering = pricing.violators
     }
     let (value, scaling) = scaledDual(largest)
     point.offer(dual: value, direction: nu, times: scaling)
@@ -242,6 +246,7 @@ final class EtaNewton {
     let (start, startSlack) = (value, slack)
     for (right, attempts) in [(secular, 3), (plain, 12)] {
       quadratic.minimize(count, hessian.base, right, lower: lower, into: p)
+      if system.isIterative { improveStep(count, right, lower: lower, p) }
       let decrease = dot(count, plain, p)
       guard decrease > 0 else { continue }
       var t = 1.0
@@ -261,6 +266,57 @@ final class EtaNewton {
     }
     for (k, i) in working.enumerated() { eta[i] = before[k] }
     return false
+  }
+
+  /// Brings a step p of an approximate Hessian nearer to that of H itself: conjugate gradients over the
+  /// members that p leaves off their bounds, the approximation being the preconditioner. A product with H
+  /// costs one solve.
+  private func improveStep(
+    _ count: Int, _ right: UnsafePointer<Double>, lower: UnsafePointer<Double>,
+    _ p: UnsafeMutablePointer<Double>
+  ) {
+    let n = y.rows
+    let free = (0..<count).filter { p[$0] > lower[$0] }
+    guard !free.isEmpty else { return }
+    func product(_ v: [Double]) -> [Double] {
+      scratch.fill(0)
+      for k in 0..<count where v[k] != 0 { axpy(n, v[k], images.row(k), scratch.base) }
+      system.solve(scratch.base)
+      return (0..<count).map { dot(n, images.row($0), scratch.base) }
+    }
+    let block = Matrix(free.count, free.count)
+    for (a, i) in free.enumerated() {
+      for (b, j) in free.enumerated() { block[a, b] = hessian.base[i * count + j] }
+      block[a, a] *= 1 + 1e-9
+    }
+    guard choleskyLower(free.count, block.base) else { return }
+    func conditioned(_ residual: [Double]) -> [Double] {
+      let part = Matrix(1, free.count, free.map { residual[$0] })
+      choleskySolve(free.count, block.base, part.base, count: 1)
+      var result = [Double](repeating: 0, count: count)
+      for (a, i) in free.enumerated() { result[i] = part.base[a] }
+      return result
+    }
+    let image = product((0..<count).map { p[$0] })
+    var residual = (0..<count).map { right[$0] - image[$0] }
+    var z = conditioned(residual)
+    var direction = z
+    var size = zip(residual, z).reduce(0) { $0 + $1.0 * $1.1 }
+    let goal = 1e-2 * size
+    for _ in 0..<5 where size > goal && size.isFinite {
+      let image = product(direction)
+      let curvature = zip(direction, image).reduce(0) { $0 + $1.0 * $1.1 }
+      guard curvature > 0 else { break }
+      for k in 0..<count {
+        p[k] += size / curvature * direction[k]
+        residual[k] -= size / curvature * image[k]
+      }
+      z = conditioned(residual)
+      let next = zip(residual, z).reduce(0) { $0 + $1.0 * $1.1 }
+      for k in 0..<count { direction[k] = z[k] + next / size * direction[k] }
+      size = next
+    }
+    for k in 0..<count { p[k] = max(p[k], lower[k]) }
   }
 
   /// Makes room for `count` members; what stands there stays.

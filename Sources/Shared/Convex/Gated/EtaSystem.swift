@@ -13,7 +13,8 @@ protocol EtaSystem: AnyObject {
   func solve(_ nu: UnsafeMutablePointer<Double>)
 
   /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the members `working` with the directions `t`; their images
-  /// U_i = D_i X t_i are the rows of `u`, which are overwritten.
+  /// U_i = D_i X t_i are the rows of `u`, which may be overwritten. An iterative system approximates H,
+  /// and leaves U.
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>)
@@ -21,7 +22,7 @@ protocol EtaSystem: AnyObject {
   /// Changes to a form of higher precision, to be factored anew; `false` where there is none.
   func increasePrecision() -> Bool
 
-  /// Whether `solve` does less the nearer to 0 its right-hand side is, so that an earlier ν helps.
+  /// Whether `solve` works its way, so that an earlier ν helps, and `hessian` is approximate.
   var isIterative: Bool { get }
 }
 

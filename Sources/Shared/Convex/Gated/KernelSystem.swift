@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Tensors
 
 /// The system in the samples, n × n: M = (X Xᵀ) ∘ (D diag(η) Dᵀ), and its Cholesky factor.
 ///
@@ -178,7 +179,8 @@ final class KernelSystem: EtaSystem {
   }
 
   func increasePrecision() -> Bool {
-    guard single != nil else { return false }
+    let n = Double(products.samples)
+    guard single != nil, 8 * n * n < 0.5 * machineMemory else { return false }
     single = nil
     double = KernelFactor(products)
     return true

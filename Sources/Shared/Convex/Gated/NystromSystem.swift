@@ -29,7 +29,11 @@ final class NystromSystem: EtaSystem {
 
   /// How much smaller a solve makes its residual: `EtaNewton` asks for more where more is needed.
   private static let reduction = 1e-3
-  private static let maximumIterations = 500
+  /// Where a Cholesky factorisation is to be had, an eighth of what it would cost.
+  private var maximumIterations: Int {
+    guard n <= AutomaticSystem.largestFallback else { return 1000 }
+    return max(50, n * n / (200 * products.dimension * max(1, active.count)))
+  }
 
   init(_ products: PatternProducts) {
     self.products = products
@@ -126,7 +130,7 @@ final class NystromSystem: EtaSystem {
     direction.copy(from: conditioned)
     var product = dot(n, residual.base, conditioned.base)
     let goal = NystromSystem.reduction * norm(n, nu)
-    for _ in 0..<NystromSystem.maximumIterations where norm(n, residual.base) > goal {
+    for _ in 0..<maximumIterations where norm(n, residual.base) > goal {
       image.copy(from: direction)
       products.addProduct(direction.base, active, eta, to: image.base)
       let curvature = dot(n, direction.base, image.base)
@@ -149,10 +153,7 @@ final class NystromSystem: EtaSystem {
     into h: UnsafeMutablePointer<Double>
   ) {
     let (count, rank) = (working.count, landmarks.count)
-    for k in 0..<count {
-      let row = u.row(k)
-      for j in 0..<n { row[j] *= roots.base[j] }
-    }
+    for k in 0..<count { for j in 0..<n { u.row(k)[j] *= roots.base[j] } }
     syrkRowsUpper(count, n, u.base, h)
     if projections.rows < count { projections = Matrix(count + 16, rank) }
     gemm(count, rank, n, u.base, .plain, columns.base, .plain, projections.base)
@@ -160,6 +161,8 @@ final class NystromSystem: EtaSystem {
     gemm(
       count, count, rank, alpha: -1, projections.base, .plain, projections.base, .transposed,
       beta: 1, h)
+    // U is needed still.
+    for k in 0..<count { for j in 0..<n { u.row(k)[j] /= roots.base[j] } }
     for i in 0..<count { for j in 0..<i { h[i * count + j] = h[j * count + i] } }
   }
 

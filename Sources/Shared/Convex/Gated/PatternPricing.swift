@@ -13,12 +13,17 @@ final class PatternPricing {
   private var list: [Int] = []
   private var values: [Double] = []
   private var isSkipped: [Bool]
+  private let poolSize: Int
+
+  /// The worst violators when all were priced last.
+  private var pool: [Int] = []
 
   /// The members whose norm the last call found above its level, with those norms.
   private(set) var violators: [(member: Int, norm: Double)] = []
 
   init(_ products: PatternProducts) {
     self.products = products
+    poolSize = max(100, min(5000, products.samples * products.samples / products.dimension / 4))
     reference = Matrix(products.samples, 1)
     bounds = Array(repeating: .infinity, count: products.count)
     isSkipped = Array(repeating: false, count: products.count)
@@ -54,6 +59,8 @@ final class PatternPricing {
       largest = max(largest, values[k])
       if values[k] > level { violators.append((i, values[k])) }
     }
+    pool = violators.sorted { ($0.norm, $1.member) > ($1.norm, $0.member) }
+      .prefix(poolSize).map(\.member)
     if 2 * list.count >= products.count {
       // Nearly all are known now: bounds from here are tighter.
       let shift = self.shift(nu)
@@ -61,6 +68,22 @@ final class PatternPricing {
       for (k, i) in list.enumerated() { bounds[i] = values[k] }
       reference.copy(from: nu)
       hasReference = true
+    }
+    return largest
+  }
+
+  /// Computes the norms of the worst violators of the last call of `price`, those of `known` apart:
+  /// they go on to enter until all are priced again. Returns the largest.
+  func pricePool(_ nu: Matrix, above level: Double, besides known: [Int]) -> Double {
+    for i in known { isSkipped[i] = true }
+    let members = pool.filter { !isSkipped[$0] }
+    for i in known { isSkipped[i] = false }
+    products.norms(nu.base, members, into: &values)
+    violators.removeAll(keepingCapacity: true)
+    var largest = 0.0
+    for (k, i) in members.enumerated() {
+      largest = max(largest, values[k])
+      if values[k] > level { violators.append((i, values[k])) }
     }
     return largest
   }
