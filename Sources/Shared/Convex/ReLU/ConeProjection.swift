@@ -21,6 +21,12 @@ final class ConeRows {
     return gram
   }
 
+  /// No rows: every cone is the whole space of `d` features.
+  init(none d: Int) {
+    rows = Matrix(0, d)
+    source = []
+  }
+
   init(_ x: Matrix) {
     var kept: [(row: Int, unit: [Double])] = []
     for i in 0..<x.rows {
