@@ -63,6 +63,22 @@ extract/first-2000/test := --split test --range 200:400
 patchify/first-2000/f4s4 := --size 4 --stride 4
 solve/first-2000/f4s4/path := $(NEAR_RELU) --beta 1e-2 --path 8 --gap 1e-4
 
+# Fully connected networks, over the patterns of sampled gates: SET/PATTERNS/RUN, of options of arrangements
+# (patterns/SET/PATTERNS) and of solve (train/SET/PATTERNS/RUN). A sample is the whole image and a constant:
+#   build/SET/{train,test}.dataset, build/SET/PATTERNS/arrangements, and RUN's products as above
+extract/8x8/train := --classes airplane,automobile --range 0:2000 --resize 8x8
+extract/8x8/test := --split test --classes airplane,automobile --resize 8x8
+patterns/8x8/gates-100 := --sample 100
+train/8x8/gates-100/gated-20 := --activation gated-relu --beta 20 --gap 1e-6
+train/8x8/gates-100/gated-2 := --activation gated-relu --beta 2 --gap 1e-6
+train/8x8/gates-100/relu-20 := --activation relu --beta 20 --gap 1e-4
+train/8x8/gates-100/relu-2 := --activation relu --beta 2 --gap 1e-4
+extract/16x16/train := --range 0:5000 --resize 16x16
+extract/16x16/test := --split test --resize 16x16
+patterns/16x16/gates-200 := --sample 200
+train/16x16/gates-200/group-20 := --activation gated-relu --beta 20 --gap 1e-3
+train/16x16/gates-200/nuclear-20 := --activation gated-relu --norm nuclear --beta 20 --gap 1e-3
+
 # What runs where no data set is.
 extract/synthetic/train := --synthetic 3000
 extract/synthetic/test := --synthetic 1000 --split test
@@ -70,7 +86,7 @@ patchify/synthetic/f4s4 := --size 4 --stride 4
 solve/synthetic/f4s4/beta-1e-1 := $(NEAR_RELU) --beta 1e-1 --gap 1e-4
 
 EXPERIMENTS := cifar-2 paper-table cifar-10 cifar-10-regions cifar-10-whitened cifar-10-best \
-  paper-ten-classes
+  paper-ten-classes relu relu-ten-classes
 runs/cifar-2 := $(addprefix cifar-2/f4s4/,beta-1 beta-1e-2 beta-1e-6)
 runs/paper-table := $(addprefix cifar-2/f4s1/,a-0.08 a-0.09 a-0.10)
 runs/cifar-10 := cifar-10/f4s4/beta-1e-2
@@ -78,6 +94,8 @@ runs/cifar-10-regions := held-out/regions/path cifar-10/regions/refit
 runs/cifar-10-whitened := held-out/whitened/path cifar-10/whitened/refit
 runs/cifar-10-best := mirrored/best/path
 runs/paper-ten-classes := first-2000/f4s4/path
+runs/relu := $(addprefix 8x8/gates-100/,gated-20 gated-2 relu-20 relu-2)
+runs/relu-ten-classes := $(addprefix 16x16/gates-200/,group-20 nuclear-20)
 runs/demo := $(if $(CIFAR),cifar-2/f4s4/beta-1e-2 cifar-10/f4s4/beta-1e-2,synthetic/f4s4/beta-1e-1)
 
 demo: ## the main job, on CIFAR-10 where it is found, else on synthetic images
@@ -88,6 +106,8 @@ cifar-10-regions: ## the same with 2 x 2 pooling regions, beta by validation
 cifar-10-whitened: ## the same with larger, normalised and whitened patches
 cifar-10-best: ## the best of this family in ten minutes: mirrored images, stride 1, 4 x 4 regions
 paper-ten-classes: ## the paper's protocol for ten classes
+relu: ## gated-ReLU and ReLU networks over 100 sampled patterns, 2,000 images of 8 x 8 pixels
+relu-ten-classes: ## gated-ReLU networks of ten classes, group norm and nuclear norm
 define experiment
 .PHONY: $(1)
 $(1): $(runs/$(1):%=build/%/train.report) $(runs/$(1):%=build/%/test.report)
@@ -137,6 +157,15 @@ certify-step = $(call step,$(2)/train.report,evaluate --data $(3)/train.moments 
 test-step = $(call step,$(2)/test.report,evaluate --data $(3)/test.moments \
   --filters=$(2)/filters.png --confusion=$(2)/confusion.png $(2)/network)
 
+flat-step = $(call step,build/$(1)/$(2).dataset,patchify $(if $(filter train,$(2)),--flatten \
+  --bias,--like build/$(1)/train.dataset) build/$(1)/$(2).images)
+patterns-step = $(call step,build/$(1)/arrangements,arrangements --quiet $(patterns/$(1)) \
+  build/$(dir $(1))train.dataset)
+train-step = $(call step,$(2)/solution,solve $(train/$(1)) $(3)/arrangements)
+certify-patterns-step = $(call step,$(2)/train.report,evaluate --data $(3)/arrangements \
+  --certify $(2)/solution --beta `cat $(2)/beta` $(2)/network)
+test-patterns-step = $(call step,$(2)/test.report,evaluate --data $(dir $(3))test.dataset $(2)/network)
+
 names = $(patsubst $(1)/%,%,$(filter $(1)/%,$(.VARIABLES)))
 $(foreach part,$(call names,extract),$(eval $(call extract-step,$(part))))
 $(foreach patches,$(call names,patchify),\
@@ -144,6 +173,12 @@ $(foreach patches,$(call names,patchify),\
   $(foreach part,validation test,$(if $(extract/$(dir $(patches))$(part)),\
     $(eval $(call like-step,$(patches),$(part))))))
 $(foreach run,$(call names,solve),$(foreach kind,solve recover certify test,\
+  $(eval $(call $(kind)-step,$(run),build/$(run),$(patsubst %/,%,build/$(dir $(run)))))))
+
+$(foreach set,$(sort $(patsubst %/,%,$(dir $(call names,patterns)))),\
+  $(foreach part,train test,$(eval $(call flat-step,$(set),$(part)))))
+$(foreach patterns,$(call names,patterns),$(eval $(call patterns-step,$(patterns))))
+$(foreach run,$(call names,train),$(foreach kind,train recover certify-patterns test-patterns,\
   $(eval $(call $(kind)-step,$(run),build/$(run),$(patsubst %/,%,build/$(dir $(run)))))))
 
 build/%/beta: build/%/solution

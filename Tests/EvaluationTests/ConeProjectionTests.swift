@@ -74,6 +74,33 @@ func projectionsFindTheNearestFace(_ n: Int, _ d: Int) {
   }
 }
 
+@Test func blocksOfRowsPivotToTheSameBound() {
+  var generator = SeededGenerator(10)
+  for (n, d) in [(20, 20), (30, 45), (17, 60)] {
+    for round in 0..<20 {
+      var rows = (0..<n).map { _ in generator.signed(d) }
+      if round % 2 == 0 {
+        rows[1] = rows[0]
+        rows[2] = rows[0].map { -2 * $0 }
+        rows[3] = rows[3].map { _ in 0 }
+      }
+      let gate = generator.signed(d)
+      let signs = rows.map { product($0, gate) >= 0 ? 1.0 : -1 }
+      let t = zip(generator.signed(d), gate).map { $0 + 0.3 * $1 }
+      let x = Matrix(n, d, rows.flatMap(\.self))
+      let lengths = rows.map { length($0) }
+      let single = bound(t, rows, signs: signs)
+      let pivoting = ConeProjection(
+        features: x, lengths: lengths, gram: BlockPivoting.gram(x, lengths: lengths))
+      let found = pivoting.bound(t, signs: signs, limit: 0)
+      #expect(found >= single * (1 - 1e-14))
+      #expect(found <= single * (1 + 1e-11) + 1e-12, "\(n) × \(d), round \(round)")
+      let limited = pivoting.bound(t, signs: signs, limit: 1.05 * single + 1e-6)
+      #expect(limited >= single * (1 - 1e-14) && limited <= 1.05 * single + 1e-6)
+    }
+  }
+}
+
 @Test func nearlyParallelRowsKeepTheBoundTight() {
   // Facets that differ in the ninth digit.
   var generator = SeededGenerator(8)

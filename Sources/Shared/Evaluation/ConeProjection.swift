@@ -31,8 +31,13 @@ final class ConeProjection {
   private let multipliers, wanted: Matrix
   private let room, low: Matrix
 
-  /// For b_j = ± x_j of `features`, n × d, whose rows have the lengths given.
-  init(features: Matrix, lengths: [Double]) {
+  /// For rows that may be independent: what works on all of them at once.
+  private let pivoting: BlockPivoting?
+
+  /// For b_j = ± x_j of `features`, n × d, whose rows have the lengths given. `gram` is
+  /// `BlockPivoting.gram` of them where n ≤ d.
+  init(features: Matrix, lengths: [Double], gram: Matrix? = nil) {
+    pivoting = gram.map { BlockPivoting(gram: $0) }
     x = features
     self.lengths = lengths
     let (n, d) = (features.rows, features.columns)
@@ -63,6 +68,7 @@ final class ConeProjection {
     lift()
     // What is claimed to be below the limit must still be so when it is summed with care.
     let goal = limit * (1 - 1e-14)
+    if let bound = boundByPivoting(t, signs: signs, limit: limit) { return bound }
     refresh(t)
     if norm(dimension, residual.base) > goal, let guess {
       begin(t, signs: signs, guess: guess)
@@ -91,7 +97,38 @@ final class ConeProjection {
       stalls = next < length ? 0 : stalls + 1
       length = next
     }
-    return certified(t, signs: signs)
+    return certified(
+      t, signs: signs,
+      passive.indices.map { (row: passive[$0], multiplier: multipliers.base[$0]) })
+  }
+
+  /// The bound by block pivoting; `nil` where that found none.
+  private func boundByPivoting(
+    _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, limit: Double
+  ) -> Double? {
+    guard let pivoting else { return nil }
+    let length = norm(dimension, t)
+    func project(_ vector: UnsafePointer<Double>) {
+      gemv(x.rows, dimension, x.base, .plain, vector, products.base)
+      for j in 0..<x.rows {
+        products.base[j] *= lengths[j] > 0 ? signs[j] / lengths[j] : 0
+      }
+    }
+    func certifiedByPivoting() -> Double {
+      let rows = (0..<x.rows).filter { pivoting.multipliers.base[$0] > 0 }
+      return certified(
+        t, signs: signs, rows.map { (row: $0, multiplier: pivoting.multipliers.base[$0]) })
+    }
+    project(t)
+    guard pivoting.minimize(products.base, signs: signs, length: length, limit: limit) else {
+      return nil
+    }
+    let bound = certifiedByPivoting()
+    guard bound > limit else { return bound }
+    // The certified sum t + Σ λ b is still there.
+    project(room.base)
+    pivoting.refine(products.base, signs: signs)
+    return min(bound, certifiedByPivoting())
   }
 
   // MARK: The method of Lawson and Hanson
@@ -250,13 +287,16 @@ final class ConeProjection {
 
   /// ‖t + Σ λ_j b_j‖, rounded up, for the multipliers as they are: nothing of how they were found is
   /// relied on.
-  private func certified(_ t: UnsafePointer<Double>, signs: UnsafePointer<Double>) -> Double {
+  private func certified(
+    _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>,
+    _ terms: [(row: Int, multiplier: Double)]
+  ) -> Double {
     let d = dimension
     let (high, low) = (room.base, low.base)
     high.update(from: t, count: d)
     low.update(repeating: 0, count: d)
-    for (k, row) in passive.enumerated() {
-      let factor = signs[row] * (max(0, multipliers.base[k]) / lengths[row])
+    for (row, multiplier) in terms {
+      let factor = signs[row] * (max(0, multiplier) / lengths[row])
       let source = x.row(row)
       for l in 0..<d {
         let product = factor * source[l]

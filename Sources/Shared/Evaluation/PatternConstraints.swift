@@ -13,6 +13,8 @@ struct PatternConstraints {
   private let lengths: [Double]
   /// Where a pattern's weights are among those of the solution.
   private let places: [Int: Int]
+  /// Products of the samples, where cones of them can be projected on by block pivoting.
+  private let gram: Matrix?
 
   /// `features` is X, n × d, with rows of the lengths given.
   init(
@@ -23,6 +25,11 @@ struct PatternConstraints {
     self.features = features
     self.lengths = lengths
     places = Dictionary(uniqueKeysWithValues: zip(solution.index, solution.index.indices))
+    // Beyond that many numbers the other method has to do.
+    let n = features.rows
+    gram =
+      solution.negative != nil && n > 16 && n <= features.columns && n <= 6000
+      ? BlockPivoting.gram(features, lengths: lengths) : nil
   }
 
   /// An upper bound of the largest constraint over all patterns of the data, where it exceeds β attained
@@ -41,11 +48,11 @@ struct PatternConstraints {
           arrangements, features, solution.program.dual,
           limit: min(size, total))
         let judge = judge()
+        // Only what exceeds β, and what was found above it, needs to be known exactly.
+        var largest = solution.program.beta
         for block in own {
           let patterns = block * size..<min(total, (block + 1) * size)
           sums.update(patterns)
-          // Only what exceeds β, and what was found above it, needs to be known exactly.
-          var largest = solution.program.beta
           for (i, pattern) in patterns.enumerated() {
             largest = max(largest, judge(pattern, sums.sums.row(i * outputs), largest))
           }
@@ -88,7 +95,7 @@ struct PatternConstraints {
     _ negative: [Matrix]
   ) -> (_ pattern: Int, _ sums: UnsafePointer<Double>, _ limit: Double) -> Double {
     let (n, d, outputs) = (features.rows, features.columns, solution.program.outputs)
-    let projection = ConeProjection(features: features, lengths: lengths)
+    let projection = ConeProjection(features: features, lengths: lengths, gram: gram)
     let signs = Matrix(1, n)
     let opposite = Matrix(1, d)
     return { pattern, sums, limit in

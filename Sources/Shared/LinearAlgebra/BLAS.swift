@@ -113,14 +113,14 @@ package func syr2Lower(
   cblas_dsyr2(CblasRowMajor, CblasLower, Int32(n), alpha, x, 1, y, 1, a, Int32(n))
 }
 
-/// Upper triangle of C (n × n) ← A Aᵀ + β C for A of n rows and k columns.
+/// Upper triangle of C (n × n) ← α A Aᵀ + β C for A of n rows and k columns.
 package func syrkRowsUpper(
-  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, beta: Double = 0,
-  _ c: UnsafeMutablePointer<Double>
+  _ n: Int, _ k: Int, alpha: Double = 1, _ a: UnsafePointer<Double>, lda: Int? = nil,
+  beta: Double = 0, _ c: UnsafeMutablePointer<Double>
 ) {
   guard n > 0 else { return }
   cblas_dsyrk(
-    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, lda ?? k)),
+    CblasRowMajor, CblasUpper, CblasNoTrans, Int32(n), Int32(k), alpha, a, Int32(max(1, lda ?? k)),
     beta, c, Int32(n))
 }
 
@@ -143,4 +143,15 @@ package func triangularSolveRows(
   cblas_dtrsm(
     CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, Int32(count), Int32(n), 1,
     factor, Int32(lda ?? n), b, Int32(ldb ?? n))
+}
+
+/// X ← L⁻¹ X for the lower triangle L of row-major `l` (n × n), X row-major of `columns` columns.
+package func solveLower(
+  _ n: Int, _ l: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafeMutablePointer<Double>,
+  columns: Int, ldx: Int? = nil
+) {
+  guard n > 0, columns > 0 else { return }
+  cblas_dtrsm(
+    CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, Int32(n), Int32(columns), 1,
+    l, Int32(lda ?? n), x, Int32(ldx ?? columns))
 }

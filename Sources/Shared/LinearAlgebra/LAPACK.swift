@@ -140,6 +140,15 @@ package final class OrthogonalFactor {
       Int32(work.count)) == 0
   }
 
+  /// The first columns of Q, as many as there were vectors, as the rows of `basis` (count × n).
+  package func basis(into basis: UnsafeMutablePointer<Double>) {
+    guard count > 0 else { return }
+    basis.update(from: reflections, count: count * n)
+    LAPACKE_dorgqr_work(
+      LAPACK_COL_MAJOR, Int32(n), Int32(count), Int32(count), basis, Int32(n), tau, &work,
+      Int32(work.count))
+  }
+
   /// Each row x of `rows` (`m` × n) ← Qᵀ x.
   package func apply(_ rows: UnsafeMutablePointer<Double>, count m: Int) {
     guard count > 0, m > 0 else { return }

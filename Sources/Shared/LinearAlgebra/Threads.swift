@@ -13,10 +13,28 @@ package enum Threads {
     return key
   }()
 
+  /// How many BLAS uses between the parts of `perform`.
+  nonisolated(unsafe) private static var countInBLAS = 1
+
   /// Sets the number for the rest of the process.
   package static func use(_ count: Int) {
     self.count = max(1, count)
+    countInBLAS = self.count
     openblas_set_num_threads(Int32(clamping: self.count))
+  }
+
+  /// Calls `body` with BLAS on one thread. Its threads wait for work by spinning: where products are
+  /// small they take the processors from the threads of `perform`.
+  package static func withSerialBLAS<R>(_ body: () throws -> R) rethrows -> R {
+    guard pthread_getspecific(isBusy) == nil else { return try body() }
+    let before = countInBLAS
+    countInBLAS = 1
+    openblas_set_num_threads(1)
+    defer {
+      countInBLAS = before
+      openblas_set_num_threads(Int32(clamping: before))
+    }
+    return try body()
   }
 
   /// Calls `body(part)` once for each `part` in `0 ..< parts`, on all threads, with BLAS on one thread
@@ -29,7 +47,7 @@ package enum Threads {
       return
     }
     openblas_set_num_threads(1)
-    defer { openblas_set_num_threads(Int32(clamping: count)) }
+    defer { openblas_set_num_threads(Int32(clamping: countInBLAS)) }
     let workers = min(count, parts)
     // The parts write to different memory, as the caller promises.
     withoutActuallyEscaping(body) { body in

@@ -16,6 +16,7 @@ extension ArrangementSolution {
       }
     }
     let thresholds = data.thresholds?.doubles
+    let lengths = (0..<open.rows).map { norm(d, open.row($0)) }
     let rows = min(n, 1024)
     let width = index.count
     let products = Matrix(rows, width)
@@ -24,9 +25,20 @@ extension ArrangementSolution {
     for first in stride(from: 0, to: n, by: rows) {
       let count = min(rows, n - first)
       if activation == .gatedReLU {
-        // x·g as arrangements computes it decides; thresholds compare with ≥.
         gemm(
           count, width, d, x.row(first), .plain, open.base, .transposed, gates.base)
+        for j in 0..<count {
+          let row = x.row(first + j)
+          let length = norm(d, row)
+          for k in 0..<width {
+            // 1 where the gate is open, as arrangements decides it.
+            let threshold = thresholds?[index[k]] ?? 0
+            let product = comparableProduct(
+              gates[j, k], to: threshold, scale: length * lengths[k] + abs(threshold), d, row,
+              open.row(k))
+            gates[j, k] = product >= threshold ? 1 : 0
+          }
+        }
       }
       for c in 0..<outputs {
         for (sign, weights) in [(1.0, positive), (-1.0, negative)] where !weights.isEmpty {
@@ -38,7 +50,7 @@ extension ArrangementSolution {
               let value = products[j, k]
               switch activation {
               case .relu: sum += max(0, value)
-              case .gatedReLU: sum += gates[j, k] >= (thresholds?[index[k]] ?? 0) ? value : 0
+              case .gatedReLU: sum += gates[j, k] * value
               }
             }
             result[first + j, c] += sign * sum

@@ -52,7 +52,8 @@ package struct ArrangementProgram {
     case (.gatedReLU, .nuclear):
       return try NuclearNormSolver(data, targets: targets, progress: progress)
     case (.relu, .group):
-      return try ReLUSolver(data, targets: targets, progress: progress)
+      return try LowRankSolver(data: data, targets: targets)
+        ?? ReLUSolver(data, targets: targets, progress: progress)
     case (.relu, .nuclear):
       throw Failure.usage("--norm nuclear is for gated-relu: relu has --norm group")
     }

@@ -107,37 +107,47 @@ struct HyperplaneArrangement {
       step = min(step, 0.5 * abs(value) / max(abs(slope), 1e-300))
     }
     let old = Int(halves[node.place].x)
-    var oldValue = 0.0
-    for i in 0..<r { oldValue += normal[i] * points[old * r + i] }
     let cells = SIMD2(Int32(old), Int32(margins.count))
-    var candidates: [(point: [Double], margin: Double)] = []
-    for side in [-1.0, 1.0] {
-      var candidate = (0..<r).map { point[$0] + side * step * normal[$0] }
-      let length = candidate.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      for i in 0..<r { candidate[i] /= length }
-      var margin = step / length
-      for j in 0..<k {
-        var value = 0.0
-        for i in 0..<r { value += rows[j * r + i] * candidate[i] }
-        margin = min(margin, abs(value))
+    var sideMargins = (0.0, 0.0)
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * r) { sides in
+      var oldValue = 0.0
+      for i in 0..<r { oldValue += normal[i] * points[old * r + i] }
+      for half in 0..<2 {
+        let sign = half == 0 ? -1.0 : 1
+        let candidate = sides.baseAddress! + half * r
+        var length = 0.0
+        for i in 0..<r {
+          candidate[i] = point[i] + sign * step * normal[i]
+          length += candidate[i] * candidate[i]
+        }
+        length = length.squareRoot()
+        for i in 0..<r { candidate[i] /= length }
+        var margin = step / length
+        for j in 0..<k {
+          var value = 0.0
+          for i in 0..<r { value += rows[j * r + i] * candidate[i] }
+          margin = min(margin, abs(value))
+        }
+        // The point that the cell had may lie deeper in its half.
+        let kept = min(margins[old], sign * oldValue)
+        if kept > margin {
+          margin = kept
+          for i in 0..<r { candidate[i] = points[old * r + i] }
+        }
+        if half == 0 { sideMargins.0 = margin } else { sideMargins.1 = margin }
       }
-      // The point that the cell had may lie deeper in its half.
-      let kept = min(margins[old], side * oldValue)
-      if kept > margin {
-        candidate = Array(points[old * r..<(old + 1) * r])
-        margin = kept
-      }
-      candidates.append((candidate, margin))
+      for i in 0..<r { points[old * r + i] = sides[i] }
+      points += sides[r..<2 * r]
     }
-    for i in 0..<r { points[old * r + i] = candidates[0].point[i] }
-    margins[old] = candidates[0].margin
-    points += candidates[1].point
-    margins.append(candidates[1].margin)
+    margins[old] = sideMargins.0
+    margins.append(sideMargins.1)
 
     cuts[node.place] = Int32(k)
     halves[node.place] = SIMD2(Int32(cuts.count), Int32(cuts.count + 1))
-    cuts += [-1, -1]
-    halves += [SIMD2(repeating: cells.x), SIMD2(repeating: cells.y)]
+    for half in 0..<2 {
+      cuts.append(-1)
+      halves.append(SIMD2(repeating: cells[half]))
+    }
   }
 
   /// The node of the cell that holds `point`, and the last cut above it.

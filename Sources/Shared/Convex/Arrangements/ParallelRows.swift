@@ -12,6 +12,24 @@ enum ParallelRows {
     _ rows: UnsafePointer<Double>, _ count: Int, _ r: Int, _ errors: [Double]
   ) -> [Int] {
     guard count > 1 else { return Array(0..<count) }
+    let parent = chains(rows, count, r, errors)
+    return (0..<count).filter { parent[$0] == $0 }
+  }
+
+  /// The numbers of the rows on each line, ascending, in the order of the first.
+  static func classes(
+    _ rows: UnsafePointer<Double>, _ count: Int, _ r: Int, _ errors: [Double]
+  ) -> [[Int]] {
+    let parent = count > 1 ? chains(rows, count, r, errors) : Array(0..<count)
+    var members = [[Int]](repeating: [], count: count)
+    for i in 0..<count { members[parent[i]].append(i) }
+    return members.filter { !$0.isEmpty }
+  }
+
+  /// Of each row the first of its line.
+  private static func chains(
+    _ rows: UnsafePointer<Double>, _ count: Int, _ r: Int, _ errors: [Double]
+  ) -> [Int] {
     // Parallel rows have the same product with any vector, up to its sign: sorted by it they are
     // neighbours. The vector has no symmetry that data could share.
     let probe = (0..<r).map { sin(1 + 1.7 * Double($0)) }
@@ -44,7 +62,7 @@ enum ParallelRows {
         if root(j) == root(i), errors[j] >= errors[i], keys[j] == keys[i] { break }
       }
     }
-    return (0..<count).filter { parent[$0] == $0 }
+    return (0..<count).map(root)
   }
 
   /// Whether the angle between two lines is at most `tolerance`: min ‖x ∓ y‖, which does not cancel.

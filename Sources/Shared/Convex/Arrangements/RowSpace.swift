@@ -13,6 +13,8 @@ package struct RowSpace {
   package let normals: Matrix
   /// To which error each normal is known, as an angle.
   package let errors: [Double]
+  /// An orthonormal basis of the space of the rows as they are, r × d.
+  package let basis: Matrix
   /// R⁻ᵀ B times the column scales, r × d: row z ↦ u.
   private let lift: Matrix
 
@@ -43,6 +45,10 @@ package struct RowSpace {
     }
     normals = q
     self.errors = errors
+    let unscaled = basis.transposed
+    for k in 0..<d { for i in 0..<rank { unscaled[k, i] /= scales[k] } }
+    _ = RowSpace.orthonormalize(unscaled)
+    self.basis = unscaled.transposed
     lift = product(inverse, .transposed, basis, .plain)
     for i in 0..<rank { for k in 0..<d { lift[i, k] *= scales[k] } }
   }

@@ -86,50 +86,12 @@ extension Patterns {
   }
 
   /// The numbers of the patterns that differ from all before them, in ascending order.
-  package var firstOccurrences: [Int] {
-    var capacity = 16
-    while capacity < 2 * count { capacity *= 2 }
-    // Open addressing: −1 is an empty place.
-    var table = [Int32](repeating: -1, count: capacity)
-    var firsts: [Int] = []
-    for index in 0..<count {
-      var place = Int(truncatingIfNeeded: hash(index)) & (capacity - 1)
-      while table[place] >= 0, !areEqual(Int(table[place]), index) {
-        place = (place + 1) & (capacity - 1)
-      }
-      if table[place] < 0 {
-        table[place] = Int32(index)
-        firsts.append(index)
-      }
-    }
-    return firsts
-  }
+  package var firstOccurrences: [Int] { PatternIndex(self).firsts }
 
   package func areEqual(_ a: Int, _ b: Int) -> Bool {
     let (x, y) = (bits(a), bits(b))
     for byte in 0..<stride where x[byte] != y[byte] { return false }
     return true
-  }
-
-  /// Mixes eight bytes at a time by multiplication.
-  private func hash(_ index: Int) -> UInt64 {
-    let bytes = UnsafeRawPointer(bits(index))
-    var value: UInt64 = 0
-    func mix(_ word: UInt64) {
-      let product = (value ^ word ^ 0x9E37_79B9_7F4A_7C15)
-        .multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
-      value = product.high ^ product.low
-    }
-    var offset = 0
-    while offset + 8 <= stride {
-      mix(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-      offset += 8
-    }
-    while offset < stride {
-      mix(UInt64(bytes.load(fromByteOffset: offset, as: UInt8.self)))
-      offset += 1
-    }
-    return value
   }
 
   /// The patterns `chosen`, in that order.

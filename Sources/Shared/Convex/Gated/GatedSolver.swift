@@ -96,11 +96,30 @@ package final class GatedSolver: ArrangementSolver {
       switch end {
       case .reached: break
       case .interrupted: status = budget.exhausted ?? .stalled
-      case .stalled: status = .stalled
+      case .stalled:
+        let fallback = GatedInteriorPoint(
+          products: finest.products, patterns: data.patterns, loss: loss, gate: gate)
+        fallback.solve(
+          output.y, beta: beta, tolerance: 0.9 * rule.gap, point: point,
+          proceed: {
+            if budget.exhausted != nil { return false }
+            budget.count()
+            return true
+          },
+          report: { active in
+            counts[c] = active
+            report()
+          })
+        if point.gap > rule.gap { status = budget.exhausted ?? .stalled }
       }
     }
     let solution = compose(points, beta: beta, iterations: budget.iterations)
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
+  }
+
+  private func gate(_ pattern: Int, _ target: UnsafeMutablePointer<Double>) {
+    data.gates.copyDoubles(
+      pattern * data.dimension..<(pattern + 1) * data.dimension, into: target)
   }
 
   package func predictions(_ point: ArrangementSolution, on data: Matrix) -> Matrix {

@@ -57,42 +57,47 @@ package final class NuclearNormSolver: ArrangementSolver {
     }
 
     var working = initialPatterns(start)
+    // While others are still to be priced, a tenth of the gap over all patterns is accurate enough.
+    let finest = 0.5 * rule.gap
+    var accuracy = max(finest, 0.1)
     while true {
       let isComplete = working.count == data.patterns.count
       let kernel = kernel(of: working)
       let admm = NuclearNormADMM(
         data, patterns: working, targets: rows, beta: beta, system: kernel)
       let end = run(
-        admm, kernel, start: best.isZero ? start : best.start, isComplete: isComplete, best: best,
+        admm, kernel, start: best.isZero ? start : best.start, isComplete: isComplete,
+        accuracy: accuracy, best: best,
         rule: rule, budget: budget, trace: trace)
-      if isComplete || end == .stalled || end == .timeLimit || end == .iterationLimit {
-        return solution(end)
-      }
+      if isComplete { return solution(end) }
       // The patterns that were left out: price them at what the others found.
       let dual = admm.residual
       let norms = NuclearNormSolver.spectralNorms(data, dual)
       best.offerDual(dual, kappa: norms.max() ?? 0)
       trace(row(best, budget))
       if best.gap <= rule.gap { return solution(.optimal) }
+      if end != .optimal { return solution(end) }
       let present = Set(working)
       let violated = norms.indices.filter { !present.contains($0) && norms[$0] > beta }
         .sorted { (norms[$1], $0) < (norms[$0], $1) }
-      if violated.isEmpty { return solution(.stalled) }
+      if violated.isEmpty, accuracy <= finest { return solution(.stalled) }
+      accuracy = violated.isEmpty ? finest : max(finest, min(accuracy, 0.1 * best.gap))
       working = (working + violated.prefix(max(64, working.count))).sorted()
     }
   }
 
-  /// Iterates until the gap over the solver's patterns is reached, half of it where others are still to be
-  /// priced.
+  /// Iterates until the gap is reached; where other patterns are still to be priced, until that over the
+  /// patterns at work is at most `accuracy`.
   private func run(
     _ admm: NuclearNormADMM, _ kernel: RidgeSystem, start: ArrangementSolution?, isComplete: Bool,
-    best: BestPoint, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
+    accuracy: Double, best: BestPoint, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
   ) -> Status {
     let beta = best.beta
     var ridge = 3 * kernel.scale * (beta / betaMax) * (1 + 50 * beta / betaMax)
     let warm = start.map { weights(of: $0, for: admm.patterns) }
     if let warm, warm.norm > 0 {
-      ridge = 2.5 * beta * Double(admm.patterns.count) / warm.norm
+      ridge = 2.5 * beta * Double(warm.count) / warm.norm
     }
     guard kernel.factor(ridge: ridge) else { return .stalled }
     if let start, let warm { admm.begin(at: warm.rows, dual: start.dual.transposed) }
@@ -113,7 +118,7 @@ package final class NuclearNormSolver: ArrangementSolver {
         best.offerDual(admm.residual, kappa: check.kappa)
         trace(row(best, budget))
         if best.gap <= rule.gap { return .optimal }
-      } else if relativeGap(primal: best.primal, dual: local.dual) <= 0.5 * rule.gap {
+      } else if relativeGap(primal: local.primal, dual: local.dual) <= accuracy {
         return .optimal
       }
       let gap = relativeGap(primal: local.primal, dual: local.dual)
@@ -168,10 +173,10 @@ package final class NuclearNormSolver: ArrangementSolver {
     return Set(order.prefix(manyPatterns / 4) + (start?.index ?? [])).sorted()
   }
 
-  /// The weights of `start` as rows for `patterns`, P·C × d, and their norm.
+  /// The weights of `start` as rows for `patterns`, P·C × d, how many patterns have them, and their norm.
   private func weights(
     of start: ArrangementSolution, for patterns: [Int]
-  ) -> (rows: Matrix, norm: Double) {
+  ) -> (rows: Matrix, count: Int, norm: Double) {
     let (classes, d) = (targets.columns, data.dimension)
     let result = Matrix(patterns.count * classes, d)
     let place = Dictionary(uniqueKeysWithValues: patterns.enumerated().map { ($1, $0) })
@@ -182,7 +187,7 @@ package final class NuclearNormSolver: ArrangementSolver {
       }
     }
     let norm = start.neurons(.nuclear).reduce(0) { $0 + $1.weight(.nuclear) }
-    return (result, norm)
+    return (result, start.index.count, norm)
   }
 
   /// ‖Xᵀ D_i N‖₂ of every pattern, for the C rows of `rows` as N.

@@ -41,10 +41,22 @@ final class ActiveRowsSum {
 
     /// E Eᵀ of the active rows, E being the `columns` of the rows that stand `stride` apart in `gathered`;
     /// `adding` it to the product before. `spread` adds it to the sum.
-    func multiply(columns: Range<Int>, stride: Int, adding: Bool = false) {
+    func multiply(columns: Range<Int>, stride: Int, times factor: Double = 1, adding: Bool = false)
+    {
       syrkRowsUpper(
-        rows.count, columns.count, gathered.base + columns.lowerBound, lda: stride,
+        rows.count, columns.count, alpha: factor, gathered.base + columns.lowerBound, lda: stride,
         beta: adding ? 1 : 0, local.base)
+    }
+
+    /// What `multiply` would make of all features: the active rows and columns of `kernel`, `factor` times.
+    func take(kernel: Matrix, times factor: Double) {
+      let m = rows.count
+      rows.withUnsafeBufferPointer { rows in
+        for a in 0..<m {
+          let (target, values) = (local.base + a * m, kernel.row(rows[a]))
+          for b in a..<m { target[b] = factor * values[rows[b]] }
+        }
+      }
     }
 
     func spread() {
@@ -75,6 +87,7 @@ final class ActiveRowsSum {
   /// Calls `term(k, worker, its number)` for every k below `count`, which takes rows, multiplies and spreads,
   /// then factors the sum. False where a term fails or the sum is not positive definite.
   func build(_ count: Int, _ term: (Int, Worker, Int) -> Bool) -> Bool {
+    isFactored = false
     let lock = Lock()
     var isSound = true
     let active = max(1, min(workers.count, count))
@@ -92,8 +105,12 @@ final class ActiveRowsSum {
     for worker in workers[1..<active] { axpy(n * n, 1, worker.sum.base, matrix.base) }
     for i in 0..<n { matrix[i, i] += 1 }
     matrix.mirrorUpper()
-    return choleskyLower(n, matrix.base)
+    isFactored = choleskyLower(n, matrix.base)
+    return isFactored
   }
+
+  /// Whether there is a factor.
+  private(set) var isFactored = false
 
   /// Solves with the factor.
   func solve(_ b: inout [Double]) { choleskySolve(n, matrix.base, &b, count: 1) }

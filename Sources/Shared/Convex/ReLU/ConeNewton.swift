@@ -21,6 +21,8 @@ final class ConeNewton {
   private let d: Int
   private let sum: ActiveRowsSum
   private let factors: [OrthogonalFactor]
+  /// X Xᵀ, where there are few samples.
+  private let kernel: Matrix?
 
   /// Blocks that carry weight and their η.
   private(set) var blocks: [ConeBlock]
@@ -60,8 +62,16 @@ final class ConeNewton {
     self.blocks = blocks
     self.eta = eta
     (n, d) = (x.rows, x.columns)
-    sum = ActiveRowsSum(x.rows, width: x.columns, scratch: x.columns)
+    sum = ActiveRowsSum(x.rows, width: x.columns, scratch: x.rows + x.columns)
     factors = (0..<Threads.count).map { _ in OrthogonalFactor(x.columns) }
+    if n <= ConeNewton.largestKernel {
+      let kernel = Matrix(n, n)
+      syrkRowsUpper(n, d, x.base, kernel.base)
+      kernel.mirrorUpper()
+      self.kernel = kernel
+    } else {
+      kernel = nil
+    }
     current = Evaluation(n, d, 0)
     current.nu = nu
   }
@@ -81,6 +91,9 @@ final class ConeNewton {
     for j in blocks.indices { sum += beta * eta[j] * current.norms[j] }
     return sum
   }
+
+  /// Samples up to which products with K cost less than those with the features.
+  private static let largestKernel = 1000
 
   // MARK: The dual function
 
@@ -119,37 +132,166 @@ final class ConeNewton {
       }
     }
     return sum.build(groups.count) { k, worker, number in
-      let factor = self.factors[number]
       worker.take(rows: self.patterns, blocks[groups[k][0]].pattern)
-      for (place, j) in groups[k].enumerated() {
-        let active = at.supports[j]
-        for (row, number) in active.enumerated() {
-          (worker.gathered.base + row * self.d).update(
-            from: self.pricing.cone.rows.row(Int(number)), count: self.d)
-        }
-        guard factor.factor(worker.gathered.base, count: active.count) else { return false }
-        // What Qᵀ makes of the coordinates within the face stands in the last columns.
-        worker.gather(self.x, times: eta[j].squareRoot())
-        factor.apply(worker.gathered.base, count: worker.rows.count)
-        worker.multiply(columns: active.count..<self.d, stride: self.d, adding: place > 0)
+      if let kernel = self.kernel {
+        self.addByKernel(kernel, groups[k], at, eta, worker)
+        return true
       }
-      worker.spread()
-      return true
+      return self.addByFeatures(groups[k], at, eta, worker, self.factors[number])
     }
   }
 
-  /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. Leaves the
-  /// factor there. `nil` where the numbers fail.
+  /// D X Q Xᵀ D = D K D − E Eᵀ, E = D K_a L⁻ᵀ: K = X Xᵀ, its columns K_a of the rows a that the face makes
+  /// zero, and L the factor of K_aa.
+  private func addByKernel(
+    _ kernel: Matrix, _ group: [Int], _ at: Evaluation, _ eta: [Double],
+    _ worker: ActiveRowsSum.Worker
+  ) {
+    worker.take(kernel: kernel, times: group.reduce(0) { $0 + eta[$1] })
+    let source = pricing.cone.source
+    let gathered = worker.gathered.base
+    for j in group {
+      let face = at.supports[j].map { source[Int($0)] }
+      let a = face.count
+      guard a > 0 else { continue }
+      let factor = gathered + worker.rows.count * a
+      for (k, row) in face.enumerated() {
+        let values = kernel.row(row)
+        for i in 0...k { factor[k * a + i] = values[face[i]] }
+      }
+      // Dependent rows say nothing new; the step is then a little worse.
+      guard choleskyLower(a, factor) else { continue }
+      for (k, row) in worker.rows.enumerated() {
+        let (values, target) = (kernel.row(row), gathered + k * a)
+        for i in 0..<a { target[i] = values[face[i]] }
+      }
+      triangularSolveRows(a, factor, gathered, count: worker.rows.count)
+      worker.multiply(columns: 0..<a, stride: a, times: -eta[j], adding: true)
+    }
+    worker.spread()
+  }
+
+  /// The same by an orthonormal basis of the face.
+  private func addByFeatures(
+    _ group: [Int], _ at: Evaluation, _ eta: [Double], _ worker: ActiveRowsSum.Worker,
+    _ factor: OrthogonalFactor
+  ) -> Bool {
+    for (place, j) in group.enumerated() {
+      let active = at.supports[j]
+      for (row, number) in active.enumerated() {
+        (worker.gathered.base + row * d).update(
+          from: pricing.cone.rows.row(Int(number)), count: d)
+      }
+      guard factor.factor(worker.gathered.base, count: active.count) else { return false }
+      // What Qᵀ makes of the coordinates within the face stands in the last columns.
+      worker.gather(x, times: eta[j].squareRoot())
+      factor.apply(worker.gathered.base, count: worker.rows.count)
+      worker.multiply(columns: active.count..<d, stride: d, adding: place > 0)
+    }
+    worker.spread()
+    return true
+  }
+
+  // MARK: A step in ν
+
+  /// The faces of an evaluation: of each block an orthonormal basis of the span of the active rows.
+  private func faces(_ at: Evaluation, _ blocks: [ConeBlock]) -> [Matrix] {
+    var bases = blocks.indices.map { Matrix(at.supports[$0].count, d) }
+    bases.withUnsafeMutableBufferPointer { bases in
+      nonisolated(unsafe) let bases = bases
+      let workers = max(1, min(factors.count, blocks.count))
+      Threads.perform(workers) { worker in
+        let factor = self.factors[worker]
+        for j in Swift.stride(from: worker, to: blocks.count, by: workers) {
+          let basis = bases[j]
+          for (row, number) in at.supports[j].enumerated() {
+            basis.row(row).update(from: self.pricing.cone.rows.row(Int(number)), count: self.d)
+          }
+          if factor.factor(basis.base, count: basis.rows) { factor.basis(into: basis.base) }
+        }
+      }
+    }
+    return bases
+  }
+
+  /// (I + Σ η D X Q Xᵀ D) z.
+  private func multiply(
+    _ z: [Double], _ blocks: [ConeBlock], _ eta: [Double], _ bases: [Matrix]
+  ) -> [Double] {
+    var seen = Set<Int>()
+    let chosen = blocks.map(\.pattern).filter { seen.insert($0).inserted }
+    pricing.correlate(z, chosen)
+    let points = Matrix(blocks.count, d)
+    Threads.split(blocks.count, grain: 8) { range in
+      var inner = [Double](repeating: 0, count: self.d)
+      for j in range {
+        let (row, basis) = (points.row(j), bases[j])
+        row.update(from: self.pricing.features.row(blocks[j].pattern), count: self.d)
+        if basis.rows > 0 {
+          // Q t = t − Vᵀ V t.
+          gemv(basis.rows, self.d, basis.base, .plain, row, &inner)
+          gemv(basis.rows, self.d, alpha: -1, basis.base, .transposed, inner, beta: 1, row)
+        }
+        // The sign of the block goes in and out.
+        scale(self.d, eta[j] * blocks[j].sign, row)
+      }
+    }
+    let images = Matrix(blocks.count, n)
+    pricing.images(of: points, blocks, into: images)
+    var result = z
+    for j in blocks.indices { axpy(n, 1, images.row(j), &result) }
+    return result
+  }
+
+  /// −M⁻¹ g for the matrix M of an evaluation: by conjugate gradients with the last factor of a matrix that
+  /// was near, or, where that takes too many steps, by a new factor.
+  private func direction(
+    _ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]
+  ) -> [Double]? {
+    if sum.isFactored, n > ConeNewton.smallest {
+      let bases = faces(at, blocks)
+      var x = [Double](repeating: 0, count: n)
+      var r = at.gradient.map { -$0 }
+      let goal = 1e-3 * norm(n, r)
+      var z = r
+      sum.solve(&z)
+      var p = z
+      var rz = dot(n, r, z)
+      for _ in 0..<ConeNewton.mostSteps {
+        let mp = multiply(p, blocks, eta, bases)
+        let alpha = rz / dot(n, p, mp)
+        guard alpha.isFinite, alpha > 0 else { break }
+        axpy(n, alpha, p, &x)
+        axpy(n, -alpha, mp, &r)
+        if norm(n, r) <= goal { return x }
+        z = r
+        sum.solve(&z)
+        let next = dot(n, r, z)
+        for i in 0..<n { p[i] = z[i] + next / rz * p[i] }
+        rz = next
+      }
+    }
+    guard factor(at, blocks, eta) else { return nil }
+    var result = at.gradient.map { -$0 }
+    sum.solve(&result)
+    return result
+  }
+
+  /// Samples up to which a factor costs less than a few steps of conjugate gradients.
+  private static let smallest = 400
+  /// Steps of conjugate gradients that cost less than a factor.
+  private static let mostSteps = 25
+
+  /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. `nil` where
+  /// the numbers fail.
   private func maximize(
     _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double,
     proceed: () -> Bool
   ) -> Evaluation? {
     var at = evaluate(blocks, eta, at: nu)
     for _ in 0..<60 {
-      guard factor(at, blocks, eta) else { return nil }
       guard norm(n, at.gradient) > tolerance, proceed() else { return at }
-      var direction = at.gradient.map { -$0 }
-      sum.solve(&direction)
+      guard let direction = direction(at, blocks, eta) else { return nil }
       let slope = dot(n, at.gradient, direction)
       guard slope.isFinite, -slope > 1e-15 * abs(at.value) else { return at }
       // The slope along the direction falls to a tenth by safeguarded secant steps.
@@ -232,6 +374,7 @@ final class ConeNewton {
     z.base.update(from: current.images.base, count: blocks.count * n)
     if count > 0 { z.row(blocks.count).update(from: entering.base, count: count * n) }
     entering = Matrix(0, 0)
+    guard factor(current, blocks, eta) else { return false }
     triangularSolveRows(n, sum.factor, z.base, count: total)
     let hessian = Matrix(total, total)
     syrkRowsUpper(total, n, z.base, hessian.base)

@@ -133,7 +133,9 @@ final class ConePricing {
     while position < bounds.count, found.count < limit {
       let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
       position += batch.count
-      for (row, norm) in zip(batch, project(batch, ceiling: level)) where norm > level { found.append((row, norm)) }
+      for (row, norm) in zip(batch, project(batch, ceiling: level)) where norm > level {
+        found.append((row, norm))
+      }
     }
     found.sort { $0.norm == $1.norm ? $0.row < $1.row : $0.norm > $1.norm }
     let rest = position < bounds.count ? bounds[position].bound : level

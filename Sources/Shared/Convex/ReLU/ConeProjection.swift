@@ -21,6 +21,12 @@ final class ConeRows {
     return gram
   }
 
+  /// No rows: every cone is the whole space of `d` features.
+  init(none d: Int) {
+    rows = Matrix(0, d)
+    source = []
+  }
+
   init(_ x: Matrix) {
     var kept: [(row: Int, unit: [Double])] = []
     for i in 0..<x.rows {
@@ -146,7 +152,8 @@ final class ConeProjector {
         }
       }
     } else {
-      syrkRowsLower(a, d, basis, factor)
+      syrkRowsUpper(a, d, basis, factor)
+      for i in 0..<a { for j in 0..<i { factor[i * a + j] = factor[j * a + i] } }
     }
     guard choleskyLower(a, factor) else { return false }
     for k in 0..<a where factor[k * a + k] < 1e-7 { return false }

@@ -69,6 +69,17 @@ package final class ReLUSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
+    // A thread takes whole blocks where their products are small.
+    data.samples * data.dimension < 1 << 16
+      ? Threads.withSerialBLAS {
+        best(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
+      } : best(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
+  }
+
+  private func best(
+    beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> ArrangementSolution {
     let points = outputs.map { output in
       let point = PrimalDualPoint(output.y, dimension: data.dimension, loss: loss)
       offerDual(output.y, output.y, bound: output.betaMax, beta: beta, to: point)

@@ -80,12 +80,13 @@ package struct WrittenSolution {
     return index
   }
 
-  /// Whether a class has more neurons than samples, which is more than it needs.
+  /// Whether there are more neurons than predictions on the training data, of a class or, for the nuclear
+  /// norm, of all classes: more than are needed.
   package var hasSpareNeurons: Bool {
     let neurons = weights.neurons(norm)
-    return weights.positive.indices.contains { c in
-      neurons.count { $0.output[c] != 0 } > weights.predictions.rows
-    }
+    let (n, classes) = (weights.predictions.rows, weights.positive.count)
+    if norm == .nuclear { return neurons.count > n * classes }
+    return (0..<classes).contains { c in neurons.count { $0.output[c] != 0 } > n }
   }
 
   /// Takes the fewest neurons in reach that have the solution's predictions and norm; `false` where
