@@ -26,7 +26,7 @@ final class AutomaticSystem: EtaSystem {
 
   /// The largest orders whose factorisations take seconds.
   static let largestKernel = 15_000
-  static let largestPrimal = 12_000
+  static let largestPrimal = 8_000
   /// The largest that is factored where conjugate gradients do not get on.
   static let largestFallback = 30_000
 

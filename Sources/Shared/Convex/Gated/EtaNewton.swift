@@ -98,7 +98,7 @@ final class EtaNewton {
         || best.primal - point.primal > 0.01 * (point.primal - point.dualValue)
       idle = isBetter ? 0 : idle + 1
       if isBetter { best = (point.gap, point.primal) }
-      if idle > 20 { return .stalled }
+      if idle > 10 { return .stalled }
       if !proceed() { return .interrupted }
       if !advance(entering, gap: point.gap) {
         guard system.increasePrecision(), locate(gap: point.gap) else { return .stalled }
@@ -215,6 +215,7 @@ final class EtaNewton {
 
   /// Moves η by a step that lowers f; `false` where none was found, and η is as it was.
   private func advance(_ entering: [(member: Int, norm: Double)], gap: Double) -> Bool {
+    let n = y.rows
     // Few at a time: most that violate now will not once the first have entered.
     let cap = max(10, active.count)
     let chosen =
@@ -250,7 +251,15 @@ final class EtaNewton {
       (secular, 0, 3), (plain, 0, 12), (plain, 1e-6, 6), (plain, 1e-2, 12),
     ] {
       quadratic.minimize(count, hessian.base, right, lower: lower, damping: damping, into: p)
-      if system.isIterative { improveStep(count, right, lower: lower, p) }
+      // Once a trial has failed, U is that of the trial.
+      if system.isIterative && attempts == 3 {
+        StepCorrection.improve(p, count, right, lower: lower, hessian: hessian.base) { v, product in
+          scratch.fill(0)
+          for k in 0..<count { axpy(n, v[k], images.row(k), scratch.base) }
+          system.solve(scratch.base)
+          for k in 0..<count { product[k] = dot(n, images.row(k), scratch.base) }
+        }
+      }
       let decrease = dot(count, plain, p)
       guard decrease > 0 else { continue }
       var t = 1.0
@@ -270,57 +279,6 @@ final class EtaNewton {
     }
     for (k, i) in working.enumerated() { eta[i] = before[k] }
     return false
-  }
-
-  /// Brings a step p of an approximate Hessian nearer to that of H itself: conjugate gradients over the
-  /// members that p leaves off their bounds, the approximation being the preconditioner. A product with H
-  /// costs one solve.
-  private func improveStep(
-    _ count: Int, _ right: UnsafePointer<Double>, lower: UnsafePointer<Double>,
-    _ p: UnsafeMutablePointer<Double>
-  ) {
-    let n = y.rows
-    let free = (0..<count).filter { p[$0] > lower[$0] }
-    guard !free.isEmpty else { return }
-    func product(_ v: [Double]) -> [Double] {
-      scratch.fill(0)
-      for k in 0..<count where v[k] != 0 { axpy(n, v[k], images.row(k), scratch.base) }
-      system.solve(scratch.base)
-      return (0..<count).map { dot(n, images.row($0), scratch.base) }
-    }
-    let block = Matrix(free.count, free.count)
-    for (a, i) in free.enumerated() {
-      for (b, j) in free.enumerated() { block[a, b] = hessian.base[i * count + j] }
-      block[a, a] *= 1 + 1e-9
-    }
-    guard choleskyLower(free.count, block.base) else { return }
-    func conditioned(_ residual: [Double]) -> [Double] {
-      let part = Matrix(1, free.count, free.map { residual[$0] })
-      choleskySolve(free.count, block.base, part.base, count: 1)
-      var result = [Double](repeating: 0, count: count)
-      for (a, i) in free.enumerated() { result[i] = part.base[a] }
-      return result
-    }
-    let image = product((0..<count).map { p[$0] })
-    var residual = (0..<count).map { right[$0] - image[$0] }
-    var z = conditioned(residual)
-    var direction = z
-    var size = zip(residual, z).reduce(0) { $0 + $1.0 * $1.1 }
-    let goal = 1e-2 * size
-    for _ in 0..<5 where size > goal && size.isFinite {
-      let image = product(direction)
-      let curvature = zip(direction, image).reduce(0) { $0 + $1.0 * $1.1 }
-      guard curvature > 0 else { break }
-      for k in 0..<count {
-        p[k] += size / curvature * direction[k]
-        residual[k] -= size / curvature * image[k]
-      }
-      z = conditioned(residual)
-      let next = zip(residual, z).reduce(0) { $0 + $1.0 * $1.1 }
-      for k in 0..<count { direction[k] = z[k] + next / size * direction[k] }
-      size = next
-    }
-    for k in 0..<count { p[k] = max(p[k], lower[k]) }
   }
 
   /// Makes room for `count` members; what stands there stays.

@@ -36,7 +36,8 @@ final class GatedLevel {
       let end = newton.solve(
         y, beta: beta, from: start, tolerance: tolerance, point: point, proceed: proceed,
         report: report)
-      if end != .stalled { return end }
+      // Where rounding ended it there is nothing to gain from another way.
+      if end != .stalled || point.gap < 1e-3 { return end }
     }
     let ladder = startOnLadder(y, beta: beta, proceed: proceed)
     return newton.solve(

@@ -41,7 +41,8 @@ package final class GatedSolver: ArrangementSolver {
   private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
     let (n, d) = (Double(data.samples), Double(data.dimension))
     let isKernel = data.samples <= AutomaticSystem.largestKernel
-    let system = isKernel ? n * n : n * 2 * min(1000, max(200, n / 50))
+    let primal = Double(AutomaticSystem.largestPrimal)
+    let system = isKernel ? n * n : 2 * max(n * min(1000, max(200, n / 50)), primal * primal)
     let active = min(Double(data.patterns.count), 100)
     try Tensors.expectMemory(
       8 * (2 * n * d + system + active * (2 * n + d) + Double(outputs) * (4 * n + active * d)),

@@ -111,18 +111,15 @@ final class PrimalSystem: EtaSystem {
       for row in 0..<old * d { larger.row(row).update(from: gram.row(row), count: old * d) }
       gram = larger
     }
-    // FᵀF by blocks of rows, for the new columns only; the parts of the threads are added in order.
+    // FᵀF by blocks of rows, for the new columns only.
     let (n, lead) = (products.samples, gram.columns)
     let (all, fresh) = (known.count * d, new.count * d)
-    let workers = max(1, min(Threads.count, n / PrimalSystem.blockRows))
-    let sums = (0..<workers).map { _ in Matrix(fresh, all) }
-    Threads.perform(workers) { worker in
-      let rows = Matrix(min(n, PrimalSystem.blockRows), all)
-      for first in stride(
-        from: worker * PrimalSystem.blockRows, to: n, by: workers * PrimalSystem.blockRows)
-      {
-        let count = min(PrimalSystem.blockRows, n - first)
-        for j in 0..<count {
+    let sum = Matrix(fresh, all)
+    let rows = Matrix(min(n, PrimalSystem.blockRows), all)
+    for first in stride(from: 0, to: n, by: PrimalSystem.blockRows) {
+      let count = min(PrimalSystem.blockRows, n - first)
+      Threads.split(count, grain: 64) { range in
+        for j in range {
           let (x, target) = (self.products.x.row(first + j), rows.row(j))
           for (k, i) in self.known.enumerated() {
             if self.products.isActive(i, first + j) {
@@ -132,15 +129,14 @@ final class PrimalSystem: EtaSystem {
             }
           }
         }
-        gemm(
-          fresh, all, count, rows.base + old * self.d, .transposed, lda: all, rows.base, .plain,
-          ldb: all, beta: 1, sums[worker].base)
       }
+      gemm(
+        fresh, all, count, rows.base + old * d, .transposed, lda: all, rows.base, .plain,
+        ldb: all, beta: 1, sum.base)
     }
-    for sum in sums.dropFirst() { axpy(sum.count, 1, sum.base, sums[0].base) }
     for k in 0..<fresh {
       let row = gram.row(old * d + k)
-      row.update(from: sums[0].row(k), count: all)
+      row.update(from: sum.row(k), count: all)
       for l in 0..<old * d { gram.base[l * lead + old * d + k] = row[l] }
     }
   }
