@@ -29,7 +29,7 @@ final class ConePricing {
     squares = Array(repeating: 0, count: 2 * patterns.count)
     supports = Array(repeating: [], count: 2 * patterns.count)
     projectors = (0..<Threads.count).map { _ in ConeProjector(cone) }
-    masked = Matrix(min(patterns.count, 256), x.rows)
+    masked = Matrix(max(1, min(patterns.count, 256)), x.rows)
   }
 
   static func row(_ block: ConeBlock) -> Int { 2 * block.pattern + (block.sign > 0 ? 0 : 1) }
@@ -170,6 +170,22 @@ final class ConePricing {
     for (j, block) in blocks.enumerated() {
       patterns.mask(block.pattern, images.row(j), into: images.row(j))
       if block.sign < 0 { scale(x.rows, -1, images.row(j)) }
+    }
+  }
+
+  /// How far rows p of `points` are outside the cones of `rows`, relative to ‖p‖.
+  func violations(of points: Matrix, _ rows: [Int]) -> [Double] {
+    let c = cone.rows.rows
+    let products = Matrix(rows.count, c)
+    gemm(rows.count, c, d, points.base, .plain, cone.rows.base, .transposed, products.base)
+    var signs = [Double](repeating: 0, count: c)
+    return rows.enumerated().map { k, row in
+      cone.signs(patterns, row / 2, into: &signs)
+      let length = norm(d, points.row(k))
+      var largest = 0.0
+      guard length > 0 else { return 0 }
+      for i in 0..<c { largest = max(largest, -signs[i] * products[k, i] / length) }
+      return largest
     }
   }
 

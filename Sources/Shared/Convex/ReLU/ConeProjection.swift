@@ -28,31 +28,20 @@ final class ConeRows {
   }
 
   init(_ x: Matrix) {
-    var kept: [(row: Int, unit: [Double])] = []
-    for i in 0..<x.rows {
-      let length = norm(x.columns, x.row(i))
-      guard length > 0 else { continue }
-      // x and −x bound the same cones: the first entry that is not 0 is positive.
-      var unit = (0..<x.columns).map { x[i, $0] / length }
-      if unit.first(where: { $0 != 0 })! < 0 { for k in unit.indices { unit[k] = 0 - unit[k] } }
-      kept.append((i, unit))
+    let d = x.columns
+    let kept = (0..<x.rows).filter { norm(d, x.row($0)) > 0 }
+    let units = Matrix(kept.count, d)
+    for (k, i) in kept.enumerated() {
+      units.row(k).update(from: x.row(i), count: d)
+      scale(d, 1 / norm(d, x.row(i)), units.row(k))
     }
-    kept.sort {
-      $0.unit == $1.unit
-        ? $0.row < $1.row : $0.unit.lexicographicallyPrecedes($1.unit)
-    }
-    var previous: [Double]?
-    var chosen: [Int] = []
-    for (row, unit) in kept where unit != previous {
-      chosen.append(row)
-      previous = unit
-    }
-    source = chosen.sorted()
-    rows = Matrix(source.count, x.columns)
-    for (c, i) in source.enumerated() {
-      let length = norm(x.columns, x.row(i))
-      for k in 0..<x.columns { rows[c, k] = x[i, k] / length }
-    }
+    // x and −x, and multiples, bound the same cones; two rows that are nearly parallel make projections
+    // singular.
+    let errors = [Double](repeating: 0x1p-50, count: kept.count)
+    let chosen = ParallelRows.representatives(units.base, kept.count, d, errors)
+    source = chosen.map { kept[$0] }
+    rows = Matrix(chosen.count, d)
+    for (c, k) in chosen.enumerated() { rows.row(c).update(from: units.row(k), count: d) }
   }
 
   /// signs_c ← 1 where the pattern has the row active, else −1.

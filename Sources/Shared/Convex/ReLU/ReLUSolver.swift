@@ -178,9 +178,16 @@ package final class ReLUSolver: ArrangementSolver {
     while true {
       budget.count()
       let before = problem.point.gap
-      problem.point.offer(
-        primal: method.primal, active: method.blocks.map(ConePricing.row), eta: method.eta,
-        directions: method.points, predictions: Matrix(targets.rows, 1, method.outputs))
+      let rows = method.blocks.map(ConePricing.row)
+      if pricing.violations(of: method.points, rows).allSatisfy({ $0 <= 1e-11 }) {
+        problem.point.offer(
+          primal: method.primal, active: rows, eta: method.eta, directions: method.points,
+          predictions: Matrix(targets.rows, 1, method.outputs))
+      } else {
+        let vectors = Matrix(copying: method.points)
+        for j in rows.indices { scale(data.dimension, method.eta[j], vectors.row(j)) }
+        offer(vectors, rows, to: problem)
+      }
       pricing.correlate(method.nu)
       let (bound, violators) = pricing.price(
         above: beta * (1 + 1e-10), limit: max(60, method.blocks.count))
@@ -258,21 +265,36 @@ package final class ReLUSolver: ArrangementSolver {
     offer(method, to: problem)
   }
 
-  /// Offers the weights of an interior point, projected onto their cones, without those that cost more
-  /// than they bring.
   private func offer(_ method: ConeInteriorPoint, to problem: Problem) {
-    let (n, d) = (data.samples, data.dimension)
-    let largest = method.largestWeight
-    let chosen = method.blocks.indices.filter { norm(d, method.v.row($0)) > 1e-7 * largest }
-    let rows = chosen.map { ConePricing.row(method.blocks[$0]) }
-    let points = Matrix(chosen.count, d)
+    let d = data.dimension
+    let least = 1e-7 * method.largestWeight
+    let chosen = method.blocks.indices.filter { norm(d, method.v.row($0)) > least }
     let vectors = Matrix(chosen.count, d)
     for (k, j) in chosen.enumerated() {
       vectors.row(k).update(from: method.v.row(j), count: d)
     }
-    pricing.projectVectors(vectors, rows, into: points)
+    offer(vectors, chosen.map { ConePricing.row(method.blocks[$0]) }, to: problem)
+  }
+
+  /// How far outside its cone a weight may be, relative to its norm.
+  private static let feasibility = 1e-10
+
+  /// Offers the weights `vectors` of the blocks `all`, projected onto their cones, without those that cost
+  /// more than they bring.
+  private func offer(_ vectors: Matrix, _ all: [Int], to problem: Problem) {
+    let (n, d) = (data.samples, data.dimension)
+    let points = Matrix(all.count, d)
+    pricing.projectVectors(vectors, all, into: points)
+    // Where the projection is much shorter than the vector, once more: errors are relative to the vector.
+    if pricing.violations(of: points, all).contains(where: { $0 > ReLUSolver.feasibility }) {
+      vectors.copy(from: points)
+      pricing.projectVectors(vectors, all, into: points)
+    }
+    let violations = pricing.violations(of: points, all)
+    for k in all.indices where violations[k] > ReLUSolver.feasibility { scale(d, 0, points.row(k)) }
+    let (rows, chosen) = (all, Array(all.indices))
     let images = Matrix(chosen.count, n)
-    pricing.images(of: points, chosen.map { method.blocks[$0] }, into: images)
+    pricing.images(of: points, all.map(ConePricing.block), into: images)
     // The smallest first: what a weight brings, νᵀU − β‖v‖ − ½‖U‖², may be less than nothing.
     let fitted = Matrix(n, 1)
     for k in chosen.indices { axpy(n, 1, images.row(k), fitted.base) }
