@@ -21,6 +21,9 @@ package final class ReLUSolver: ArrangementSolver {
   /// The patterns that differ; blocks are numbered by their places here.
   private let members: [Int]
   private let patterns: Patterns
+  /// By which methods it solves; `automatic` is the first, then the second where the gap is not reached.
+  enum Method: CaseIterable { case automatic, newton, interiorPoint }
+  var method = Method.automatic
   /// Of each output y and the largest norm of a projection of ± Xᵀ D_i y.
   private var outputs: [(y: Matrix, betaMax: Double)] = []
 
@@ -112,8 +115,10 @@ package final class ReLUSolver: ArrangementSolver {
         counts[c] = active
         report()
       }
-      newton(problem, from: seed.map { blocks(of: $0, output: c, beta: beta) }, budget, tell)
-      if points[c].gap > problem.tolerance, budget.exhausted == nil {
+      if method != .interiorPoint {
+        newton(problem, from: seed.map { blocks(of: $0, output: c, beta: beta) }, budget, tell)
+      }
+      if method != .newton, points[c].gap > problem.tolerance, budget.exhausted == nil {
         interiorPoint(problem, budget, tell)
       }
       if points[c].gap > rule.gap { status = budget.exhausted ?? .stalled }
