@@ -77,8 +77,9 @@ struct Settings: ToolSettings {
       name: "solve",
       summary: "train a two-layer network to a certified global optimum",
       description: """
-        Reads a bundle of kind dataset or moments (for relu and gated-relu: arrangements), solves the convex program that is equivalent to \
-        training a two-layer network, and writes a bundle of kind solution.
+        Reads a bundle of kind dataset or moments (for relu and gated-relu: arrangements), solves the \
+        convex program that is equivalent to training a two-layer network, and writes a bundle of kind \
+        solution.
 
         The objective is the loss, summed over samples and classes, plus beta times the norm; for squared \
         loss 1/2 ||yhat - y||^2 + beta * (sum of the weights of unit-norm neurons). Nothing is divided by \
@@ -112,8 +113,9 @@ struct Settings: ToolSettings {
         .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
         .choice(
           "solver", "NAME", \.method,
-          "For polynomials: auto (default) chooses by size and beta; interior-point is sure and costs a factorisation an "
-            + "iteration and class; admm is fast where there are many classes and beta is moderate."
+          "For polynomials: auto (default) chooses by size and beta; interior-point is sure and costs a "
+            + "factorisation an iteration and class; admm is fast where there are many classes and beta is "
+            + "moderate."
         ),
         .value(
           "targets", "A,B", \.targets,

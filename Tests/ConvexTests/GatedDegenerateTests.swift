@@ -104,6 +104,26 @@ import Testing
     try check(problem)
   }
 
+  /// Hundreds of patterns for each sample: any Hessian over them is singular.
+  @Test func manyMorePatternsThanSamples() throws {
+    var problem = GatedProblem(n: 30, d: 4, patterns: 1, bias: false)
+    let rows = Matrix(30, 4)
+    for k in problem.x.indices { rows.base[k] = problem.x[k] }
+    let all = try ExactPatterns(rows, maximum: 10_000).list()
+    problem.patterns = (0..<all.patterns.count).map { i in
+      (0..<30).map { all.patterns.isActive(i, row: $0) }
+    }
+    problem.gates = (0..<all.gates.count).map { all.gates.base[$0] }
+    #expect(problem.patterns.count == 8180)
+    let solver = try problem.solver()
+    for share in [0.1, 1e-2, 1e-4] {
+      let beta = share * solver.betaMax
+      let solution = solver.solve(beta: beta, gap: 1e-5)
+      #expect(solution.status == .optimal, "\(share): \(solution.gap)")
+      expectCertified(solution, problem, beta: beta, gap: 1e-5)
+    }
+  }
+
   @Test func scalesOfFeaturesAndTargets() throws {
     for (features, targets) in [(1e-6, 1.0), (1e6, 1), (1, 1e-6), (1, 1e6), (1e4, 1e-4)] {
       var problem = GatedProblem(n: 25, d: 4, patterns: 10)

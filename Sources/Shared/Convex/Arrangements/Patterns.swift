@@ -86,12 +86,4 @@ package final class Patterns: @unchecked Sendable {
     }
     return result
   }
-
-  /// How many rows are active.
-  package func activeRows(_ index: Int) -> Int {
-    let bits = bits(index)
-    var sum = 0
-    for byte in 0..<stride { sum += bits[byte].nonzeroBitCount }
-    return sum
-  }
 }

@@ -2,7 +2,8 @@ import Glibc
 import LinearAlgebra
 
 /// Minimises ½ pᵀHp − rᵀp over p ≥ ℓ for a positive semidefinite H, by block principal pivoting: all
-/// signs that are wrong change at once, then, should that cycle, one at a time (Júdice and Pires 1994).
+/// signs that are wrong change at once, and where that makes no fewer of them wrong, one at a time until
+/// there are fewer (Júdice and Pires 1994).
 final class BoundedQuadratic {
   private var capacity = 0
   private var scaled = Matrix(0, 0)
@@ -10,14 +11,18 @@ final class BoundedQuadratic {
   private var vectors = Matrix(0, 0)
   private var free: [Bool] = []
   private var places: [Int] = []
+  private var wrong: [Int] = []
 
   /// Relative to the unit diagonal that H is scaled to: patterns that nearly coincide make it singular.
   private static let ridge = 1e-11
+  /// How often all signs may change without fewer being wrong.
+  private static let patience = 5
 
-  /// `h` (order × order, both triangles) and `lower` ≤ 0; `p` ← the minimiser.
+  /// `h` (order × order, both triangles) and `lower` ≤ 0; `p` ← the minimiser. `damping` times its
+  /// diagonal is added to H.
   func minimize(
     _ order: Int, _ h: UnsafePointer<Double>, _ r: UnsafePointer<Double>,
-    lower: UnsafePointer<Double>, into p: UnsafeMutablePointer<Double>
+    lower: UnsafePointer<Double>, damping: Double = 0, into p: UnsafeMutablePointer<Double>
   ) {
     reserve(order)
     let (scale, right, bound, x, gradient) = (
@@ -34,26 +39,34 @@ final class BoundedQuadratic {
     let s = scaled.base
     for i in 0..<order {
       for j in 0..<order { s[i * order + j] = h[i * order + j] * scale[i] * scale[j] }
-      s[i * order + i] = 1
+      s[i * order + i] = 1 + max(damping, BoundedQuadratic.ridge)
     }
     for i in 0..<order { free[i] = true }
-    for round in 0..<200 {
+    var (fewest, patience) = (order + 1, BoundedQuadratic.patience)
+    for _ in 0..<max(200, 5 * order) {
       for i in 0..<order { x[i] = bound[i] }
       solveFree(order, right, x)
       // s x − right: the gradient, and where a variable stands at its bound, its multiplier.
       gemv(order, order, s, .plain, x, gradient)
-      var last = -1
+      wrong.removeAll(keepingCapacity: true)
       for i in 0..<order {
         let isWrong =
           free[i]
           ? x[i] < bound[i] - 1e-15 * abs(bound[i])
           : gradient[i] - right[i] < -1e-12 * largest
-        guard isWrong else { continue }
-        last = i
-        if round < 100 { free[i].toggle() }
+        if isWrong { wrong.append(i) }
       }
-      if last < 0 { break }
-      if round >= 100 { free[last].toggle() }
+      guard let last = wrong.last else { break }
+      if wrong.count < fewest {
+        (fewest, patience) = (wrong.count, BoundedQuadratic.patience)
+      } else {
+        patience -= 1
+      }
+      if patience > 0 {
+        for i in wrong { free[i].toggle() }
+      } else {
+        free[last].toggle()
+      }
     }
     for i in 0..<order { p[i] = max(lower[i], x[i] * scale[i]) }
   }
@@ -73,13 +86,13 @@ final class BoundedQuadratic {
       for j in 0..<order where !free[j] { value -= s[i * order + j] * x[j] }
       solution[a] = value
     }
-    var ridge = BoundedQuadratic.ridge
+    var ridge = 0.0
     repeat {
       for (a, i) in places.enumerated() {
         for b in 0...a { system.base[a * count + b] = s[i * order + places[b]] }
         system.base[a * count + a] += ridge
       }
-      ridge *= 1000
+      ridge = max(1000 * BoundedQuadratic.ridge, 1000 * ridge)
     } while !choleskyLower(count, system.base) && ridge < 1
     choleskySolve(count, system.base, solution, count: 1)
     for (a, i) in places.enumerated() { x[i] = solution[a] }
@@ -93,5 +106,6 @@ final class BoundedQuadratic {
     vectors = Matrix(6, capacity)
     free = Array(repeating: true, count: capacity)
     places.reserveCapacity(capacity)
+    wrong.reserveCapacity(capacity)
   }
 }

@@ -245,8 +245,12 @@ final class EtaNewton {
       plain[k] = 0.5 * (square - beta * beta)
     }
     let (start, startSlack) = (value, slack)
-    for (right, attempts) in [(secular, 3), (plain, 12)] {
-      quadratic.minimize(count, hessian.base, right, lower: lower, into: p)
+    // Where there are more patterns than H has rank, its minimiser may lie far beyond where f is like
+    // the quadratic: a damped H keeps it near.
+    for (right, damping, attempts) in [
+      (secular, 0, 3), (plain, 0, 12), (plain, 1e-6, 6), (plain, 1e-2, 12),
+    ] {
+      quadratic.minimize(count, hessian.base, right, lower: lower, damping: damping, into: p)
       // Once a trial has failed, U is that of the trial.
       if system.isIterative && attempts == 3 {
         StepCorrection.improve(p, count, right, lower: lower, hessian: hessian.base) { v, product in

@@ -71,7 +71,9 @@ struct GatedInteriorPoint {
     let d = products.dimension
     let least = 1e-8 * method.largestWeight
     let chosen = method.blocks.indices.filter { norm(d, method.v.row($0)) > least }
-      .map { (row: $0, member: member[method.blocks[$0].pattern]!) }.sorted { $0.member < $1.member }
+      .map { (row: $0, member: member[method.blocks[$0].pattern]!) }.sorted {
+        $0.member < $1.member
+      }
     let weights = Matrix(chosen.count, d)
     var penalty = 0.0
     for (k, block) in chosen.enumerated() {
