@@ -14,7 +14,7 @@ final class GatedLevel {
   private lazy var coarser = makeCoarser()
 
   /// Samples from which on a level below pays.
-  private static let smallest = 200
+  private static let smallest = 600
   /// Samples that a level below has at most.
   private static let mostSamples = 5000
   /// Patterns that a level below has at most.
