@@ -116,7 +116,11 @@ func bruteForceProjection(_ t: [Double], _ rows: [[Double]]) -> [Double] {
     let size = inner(t, t).squareRoot()
     guard rows.allSatisfy({ inner($0, point) >= -1e-12 * size * inner($0, $0).squareRoot() })
     else { continue }
-    func distance(_ u: [Double]) -> Double { zip(u, t).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } }
+    func distance(_ u: [Double]) -> Double {
+      zip(u, t).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    }
+      zip(u, t).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    }
     if distance(point) < distance(best) { best = point }
   }
   return best
@@ -200,7 +204,9 @@ func expectReLUCertified(
         for wall in problem.walls(i) {
           violation = max(violation, -inner(wall, v) / (length * inner(wall, wall).squareRoot()))
         }
-        for j in 0..<n where problem.patterns[i][j] { outputs[j] += sign * inner(problem.row(j), v) }
+        for j in 0..<n where problem.patterns[i][j] {
+          outputs[j] += sign * inner(problem.row(j), v)
+        }
       }
     }
     let size = outputs.reduce(1e-300) { max($0, abs($1)) }

@@ -32,8 +32,8 @@ final class ConeRows {
     let kept = (0..<x.rows).filter { norm(d, x.row($0)) > 0 }
     let units = Matrix(kept.count, d)
     for (k, i) in kept.enumerated() {
-      units.row(k).update(from: x.row(i), count: d)
-      scale(d, 1 / norm(d, x.row(i)), units.row(k))
+      let length = norm(d, x.row(i))
+      for j in 0..<d { units[k, j] = x[i, j] / length }
     }
     // x and −x, and multiples, bound the same cones; two rows that are nearly parallel make projections
     // singular.
