@@ -119,8 +119,6 @@ func bruteForceProjection(_ t: [Double], _ rows: [[Double]]) -> [Double] {
     func distance(_ u: [Double]) -> Double {
       zip(u, t).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
     }
-      zip(u, t).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-    }
     if distance(point) < distance(best) { best = point }
   }
   return best
