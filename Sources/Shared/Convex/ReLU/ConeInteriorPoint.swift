@@ -476,7 +476,7 @@ final class ConeInteriorPoint {
         h[i * d + i] += diagonal
       }
       for i in 0..<d { for k in 0..<i { h[i * d + k] = h[k * d + i] } }
-      guard choleskyLower(d, h) else { return false }
+      guard choleskyLower(d, h) || factorByRows(j) else { return false }
     }
     // E = D X L⁻ᵀ of both signs side by side.
     let width = members[p].count * d
@@ -490,6 +490,34 @@ final class ConeInteriorPoint {
     }
     worker.multiply(columns: 0..<width, stride: width)
     worker.spread()
+    return true
+  }
+
+  /// The factor of H_j as the triangle of the rows whose squares it is the sum of, the largest first: near
+  /// the optimum they differ so much that H_j itself keeps nothing of the smallest.
+  private func factorByRows(_ j: Int) -> Bool {
+    let ratio = work.ratio.row(j)
+    let (diagonal, w) = (scalings[j].diagonal.squareRoot(), scalings[j].vector)
+    let square = dot(d, w, w)
+    // √(reduced block) = η⁻¹ (I − (1 − 1/√(1 + 2‖w‖²)) wwᵀ/‖w‖²)
+    let shrink = square > 0 ? (1 - 1 / (1 + 2 * square).squareRoot()) / square : 0
+    let sizes = (0..<c).map { ratio[$0].squareRoot() } + [Double](repeating: diagonal, count: d)
+    let order = sizes.indices.sorted { sizes[$0] == sizes[$1] ? $0 < $1 : sizes[$0] > sizes[$1] }
+    let columns = Matrix(d, c + d)
+    for (place, row) in order.enumerated() {
+      for i in 0..<d {
+        columns[i, place] =
+          row < c
+          ? sizes[row] * cone.rows[row, i]
+          : diagonal * ((row - c == i ? 1 : 0) - shrink * w[row - c] * w[i])
+      }
+    }
+    guard triangularFactor(d, c + d, columns.base) else { return false }
+    let h = work.factors.row(j)
+    for i in 0..<d {
+      for k in 0...i { h[i * d + k] = columns[i, k] }
+      guard h[i * d + i].isFinite, h[i * d + i] != 0 else { return false }
+    }
     return true
   }
 
