@@ -27,7 +27,9 @@ final class ConeRows {
     source = []
   }
 
-  init(_ x: Matrix) {
+  /// Of rows that are parallel one is enough where all `patterns` have them on the sides that it has: not so
+  /// with thresholds, or gates that are orthogonal to a row.
+  init(_ x: Matrix, patterns: Patterns? = nil) {
     let d = x.columns
     let kept = (0..<x.rows).filter { norm(d, x.row($0)) > 0 }
     let units = Matrix(kept.count, d)
@@ -38,7 +40,26 @@ final class ConeRows {
     // x and −x, and multiples, bound the same cones; two rows that are nearly parallel make projections
     // singular.
     let errors = [Double](repeating: 0x1p-50, count: kept.count)
-    let chosen = ParallelRows.representatives(units.base, kept.count, d, errors)
+    let firsts = ParallelRows.representatives(units.base, kept.count, d, errors)
+    var chosen = firsts
+    if let patterns, firsts.count < kept.count {
+      let isFirst = Set(firsts)
+      for k in kept.indices where !isFirst.contains(k) {
+        let parallel = firsts.first { abs(dot(d, units.row($0), units.row(k))) > 1 - 1e-12 }
+        guard let parallel else {
+          chosen.append(k)
+          continue
+        }
+        let isOpposite = dot(d, units.row(parallel), units.row(k)) < 0
+        let agrees = (0..<patterns.count).allSatisfy {
+          let isSame =
+            patterns.isActive($0, row: kept[k]) == patterns.isActive($0, row: kept[parallel])
+          return isSame != isOpposite
+        }
+        if !agrees { chosen.append(k) }
+      }
+      chosen.sort()
+    }
     source = chosen.map { kept[$0] }
     rows = Matrix(chosen.count, d)
     for (c, k) in chosen.enumerated() { rows.row(c).update(from: units.row(k), count: d) }

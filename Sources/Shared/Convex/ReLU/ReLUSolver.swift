@@ -38,7 +38,7 @@ package final class ReLUSolver: ArrangementSolver {
     members = DistinctPatterns(data.patterns, features: x).indices
     patterns = data.patterns.restricted(to: Array(0..<x.rows), of: members)
     gated = try GatedSolver(data, targets: targets)
-    cone = ConeRows(x)
+    cone = ConeRows(x, patterns: patterns)
     pricing = ConePricing(x, patterns: patterns, cone: cone)
     for c in 0..<targets.columns {
       let y = Matrix(targets.rows, 1, targets.column(c))
