@@ -29,7 +29,7 @@ final class ConePricing {
     squares = Array(repeating: 0, count: 2 * patterns.count)
     supports = Array(repeating: [], count: 2 * patterns.count)
     projectors = (0..<Threads.count).map { _ in ConeProjector(cone) }
-    masked = Matrix(min(patterns.count, 256), x.rows)
+    masked = Matrix(max(1, min(patterns.count, 256)), x.rows)
   }
 
   static func row(_ block: ConeBlock) -> Int { 2 * block.pattern + (block.sign > 0 ? 0 : 1) }

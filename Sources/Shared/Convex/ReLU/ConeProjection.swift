@@ -2,7 +2,8 @@ import Glibc
 import LinearAlgebra
 
 /// The rows that bound the cones K_i = {u : (2D_i − I) X u ≥ 0}: those of X that are not zero, of unit
-/// norm, each direction once.
+/// norm, each direction once; but x, 2x and −x each where patterns put them on sides that differ, as
+/// thresholds do and −x does of a gate that is orthogonal to x.
 final class ConeRows {
   /// N, c × d.
   let rows: Matrix
@@ -21,25 +22,38 @@ final class ConeRows {
     return gram
   }
 
-  init(_ x: Matrix) {
-    var kept: [(row: Int, unit: [Double])] = []
+  init(_ x: Matrix, patterns: Patterns? = nil) {
+    var kept: [(row: Int, isTurned: Bool, unit: [Double])] = []
     for i in 0..<x.rows {
       let length = norm(x.columns, x.row(i))
       guard length > 0 else { continue }
       // x and −x bound the same cones: the first entry that is not 0 is positive.
       var unit = (0..<x.columns).map { x[i, $0] / length }
-      if unit.first(where: { $0 != 0 })! < 0 { for k in unit.indices { unit[k] = 0 - unit[k] } }
-      kept.append((i, unit))
+      let isTurned = unit.first(where: { $0 != 0 })! < 0
+      if isTurned { for k in unit.indices { unit[k] = 0 - unit[k] } }
+      kept.append((i, isTurned, unit))
     }
     kept.sort {
       $0.unit == $1.unit
         ? $0.row < $1.row : $0.unit.lexicographicallyPrecedes($1.unit)
     }
-    var previous: [Double]?
     var chosen: [Int] = []
-    for (row, unit) in kept where unit != previous {
-      chosen.append(row)
-      previous = unit
+    // The rows of one direction that are in.
+    var same: [(row: Int, isTurned: Bool, unit: [Double])] = []
+    for next in kept {
+      if next.unit != same.first?.unit { same = [] }
+      let isKnown = same.contains { other in
+        guard let patterns else { return true }
+        let isOpposite = other.isTurned != next.isTurned
+        return (0..<patterns.count).allSatisfy { i in
+          let differ =
+            patterns.isActive(i, row: other.row) != patterns.isActive(i, row: next.row)
+          return differ == isOpposite
+        }
+      }
+      if isKnown { continue }
+      same.append(next)
+      chosen.append(next.row)
     }
     source = chosen.sorted()
     rows = Matrix(source.count, x.columns)
