@@ -260,11 +260,13 @@ final class ConeInteriorPoint {
   }
 
   /// Without blocks that neither carry weight nor are about to: of those that end at 0, ‖v‖ is about
-  /// c μ/(β − ‖P‖). `nil` where there are few of them.
-  func carrying(gap: Double) -> [Int]? {
+  /// c μ/(β − ‖P‖). Those of `returned` (rows of pricing) stay. `nil` where there are few of them.
+  func carrying(gap: Double, besides returned: Set<Int> = []) -> [Int]? {
     let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
     let floor = factor * Double(c + 1) * mu / beta
-    let kept = blocks.indices.filter { norm(d, v.row($0)) > floor }
+    let kept = blocks.indices.filter {
+      norm(d, v.row($0)) > floor || returned.contains(ConePricing.row(blocks[$0]))
+    }
     return kept.count < blocks.count * 9 / 10 && !kept.isEmpty ? kept : nil
   }
 

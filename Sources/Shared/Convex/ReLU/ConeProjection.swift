@@ -2,7 +2,8 @@ import Glibc
 import LinearAlgebra
 
 /// The rows that bound the cones K_i = {u : (2D_i − I) X u ≥ 0}: those of X that are not zero, of unit
-/// norm, each direction once.
+/// norm, each direction once; but x, 2x and −x each where patterns put them on sides that differ, as
+/// thresholds do and −x does of a gate that is orthogonal to x.
 final class ConeRows {
   /// N, c × d.
   let rows: Matrix

@@ -211,74 +211,111 @@ package final class ReLUSolver: ArrangementSolver {
   /// Blocks with which the interior-point method begins at once; of more, those that matter so far.
   private static let mostBlocks = 400
 
+  /// Starts of the interior-point method, each over the blocks of the one before that matter and those
+  /// that were missing.
+  private static let mostStarts = 8
+
   private func interiorPoint(_ problem: Problem, _ budget: Budget, _ report: (Int) -> Void) {
-    let beta = problem.beta
-    let x = data.features
     var first = Set(problem.point.active)
     if pricing.count <= ReLUSolver.mostBlocks { first = Set(0..<pricing.count) }
     if first.isEmpty {
       pricing.correlate(problem.y.base)
       first = Set(pricing.price(above: 0, limit: ReLUSolver.mostBlocks).found.map(\.row))
     }
-    var squares = 0.0
-    for k in 0..<x.count { squares += x.base[k] * x.base[k] }
-    let size = norm(problem.y.count, problem.y.base)
+    var returned = Set<Int>()
+    for start in 0..<ReLUSolver.mostStarts {
+      let before = problem.point.gap
+      let carried = interiorPoint(problem, over: first, keeping: returned, budget, report)
+      if problem.point.gap <= problem.tolerance || budget.exhausted != nil { return }
+      // What the best network lacks, or had for too few iterations before rounding ended them.
+      let residual = Matrix(copying: problem.y)
+      axpy(residual.count, -1, problem.point.predictions.base, residual.base)
+      pricing.correlate(residual.base)
+      let (bound, violators) = pricing.price(
+        above: problem.beta * (1 + 0.1 * problem.tolerance), limit: ReLUSolver.mostBlocks)
+      offerDual(residual, problem.y, bound: bound, beta: problem.beta, to: problem.point)
+      returned.formUnion(violators.map(\.row))
+      let next = carried.union(returned)
+      if next == first || problem.point.gap <= problem.tolerance { return }
+      if start > 0, problem.point.gap > 0.5 * before { return }
+      first = next
+    }
+  }
+
+  /// One start over the blocks `first`; those of `returned` are not left out again. Returns the blocks that
+  /// it ended with.
+  private func interiorPoint(
+    _ problem: Problem, over first: Set<Int>, keeping returned: Set<Int>, _ budget: Budget,
+    _ report: (Int) -> Void
+  ) -> Set<Int> {
+    let beta = problem.beta
+    let x = data.features
     let method = ConeInteriorPoint(
       x, cone: cone, y: problem.targets, beta: beta, patterns: patterns,
       blocks: first.sorted().map(ConePricing.block), gates: gate,
-      radius: 10 * size / squares.squareRoot())
+      radius: 10 * norm(problem.y.count, problem.y.base) / norm(x.count, x.base))
+    var carried: Set<Int> { Set(method.blocks.map(ConePricing.row)) }
     var stalled = 0
+    // The iterate of the lowest gap over the blocks that are in: rounding ends what comes after.
+    var lowest = Double.infinity
+    var best: (blocks: [ConeBlock], weights: Matrix)?
     while budget.exhausted == nil {
       let (gap, kappa) = method.gap(loss, problem.y)
       let isFeasible = method.primalResidual <= 1e-9 * method.largestWeight
       let isReached = isFeasible && gap <= 0.5 * problem.tolerance
+      let inside = carried
       pricing.correlate(method.nu)
-      let inside = Set(method.blocks.map(ConePricing.row))
       var bound = kappa
       var violators: [(row: Int, norm: Double)] = []
       if isReached {
         let all = pricing.price(above: max(beta, kappa), besides: inside)
         (bound, violators) = (all.bound, all.found)
-        offer(method, to: problem)
+        offer(method.blocks, method.v, to: problem)
       } else {
         bound = max(kappa, pricing.looseBound(besides: inside))
       }
       offerDual(
         Matrix(targets.rows, 1, method.nu), problem.y, bound: bound, beta: beta, to: problem.point)
       report(method.blocks.count)
-      if problem.point.gap <= problem.tolerance { return }
+      if problem.point.gap <= problem.tolerance { return inside }
       if isReached {
         stalled += 1
-        guard !violators.isEmpty, stalled < 20 else { return }
+        guard !violators.isEmpty, stalled < 20 else { return inside }
         method.restart(
           adding: violators.prefix(max(10, method.blocks.count / 2)).map {
             ConePricing.block($0.row)
           }, gates: gate)
-      } else if let kept = method.carrying(gap: gap) {
+        (lowest, best) = (.infinity, nil)
+      } else if let kept = method.carrying(gap: gap, besides: returned) {
         for j in method.blocks.indices where !kept.contains(j) {
           let row = ConePricing.row(method.blocks[j])
           method.withMultipliers(of: j) { pricing.remember(row, $0) }
         }
         method.keep(kept)
+        (lowest, best) = (.infinity, nil)
+      } else if isFeasible, gap < lowest {
+        (lowest, best) = (gap, (method.blocks, Matrix(copying: method.v)))
+      } else if lowest < 1e-4, gap > 100 * lowest {
+        break
       }
       budget.count()
-      guard method.iterate() else {
-        offer(method, to: problem)
-        return
-      }
+      guard method.iterate() else { break }
     }
-    offer(method, to: problem)
+    if let best { offer(best.blocks, best.weights, to: problem) }
+    offer(method.blocks, method.v, to: problem)
+    return carried
   }
 
-  private func offer(_ method: ConeInteriorPoint, to problem: Problem) {
+  /// Offers the weights `v` of an interior point, a row a block.
+  private func offer(_ blocks: [ConeBlock], _ v: Matrix, to problem: Problem) {
     let d = data.dimension
-    let least = 1e-7 * method.largestWeight
-    let chosen = method.blocks.indices.filter { norm(d, method.v.row($0)) > least }
+    let largest = blocks.indices.reduce(0) { max($0, norm(d, v.row($1))) }
+    let chosen = blocks.indices.filter { norm(d, v.row($0)) > 1e-7 * largest }
     let vectors = Matrix(chosen.count, d)
     for (k, j) in chosen.enumerated() {
-      vectors.row(k).update(from: method.v.row(j), count: d)
+      vectors.row(k).update(from: v.row(j), count: d)
     }
-    offer(vectors, chosen.map { ConePricing.row(method.blocks[$0]) }, to: problem)
+    offer(vectors, chosen.map { ConePricing.row(blocks[$0]) }, to: problem)
   }
 
   /// How far outside its cone a weight may be, relative to its norm.
@@ -352,12 +389,40 @@ package final class ReLUSolver: ArrangementSolver {
     }
   }
 
+  /// The weights of a point that lie in their cones to the last digits, and their predictions. A
+  /// projection is in the cone to rounding of the vector that was projected: of weights that are small
+  /// beside it, to be projected themselves, little may be left, or nothing but rounding.
+  private func feasible(
+    _ point: PrimalDualPoint
+  ) -> (active: [Int], weights: Matrix, predictions: Matrix) {
+    let (d, count) = (data.dimension, point.active.count)
+    let weights = Matrix(count, d)
+    weights.base.update(from: point.weights.base, count: weights.count)
+    let once = Matrix(count, d)
+    let twice = Matrix(count, d)
+    pricing.projectVectors(weights, point.active, into: once)
+    pricing.projectVectors(once, point.active, into: twice)
+    if memcmp(weights.base, twice.base, 8 * weights.count) == 0 {
+      return (point.active, weights, point.predictions)
+    }
+    let kept = (0..<count).filter { norm(d, twice.row($0)) > 1e-6 * norm(d, weights.row($0)) }
+    let result = Matrix(kept.count, d)
+    for (k, row) in kept.enumerated() { result.row(k).update(from: twice.row(row), count: d) }
+    let active = kept.map { point.active[$0] }
+    let images = Matrix(kept.count, data.samples)
+    pricing.images(of: result, active.map(ConePricing.block), into: images)
+    let predictions = Matrix(data.samples, 1)
+    for k in kept.indices { axpy(data.samples, 1, images.row(k), predictions.base) }
+    return (active, result, predictions)
+  }
+
   /// The solution of all outputs, its objectives from the data.
   private func compose(
     _ points: [PrimalDualPoint], beta: Double, iterations: Int
   ) -> ArrangementSolution {
     let (n, d) = (data.samples, data.dimension)
-    let used = Set(points.flatMap { $0.active.map { $0 / 2 } }).sorted()
+    let feasible = points.map { self.feasible($0) }
+    let used = Set(feasible.flatMap { $0.active.map { $0 / 2 } }).sorted()
     var place: [Int: Int] = [:]
     for (k, i) in used.enumerated() { place[i] = k }
     let dual = Matrix(n, points.count)
@@ -365,17 +430,17 @@ package final class ReLUSolver: ArrangementSolver {
     var positive: [Matrix] = []
     var negative: [Matrix] = []
     var penalty = 0.0
-    for (c, point) in points.enumerated() {
+    for (c, (point, primal)) in zip(points, feasible).enumerated() {
       let pair = [Matrix(used.count, d), Matrix(used.count, d)]
-      for (k, row) in point.active.enumerated() {
-        pair[row % 2].row(place[row / 2]!).update(from: point.weights.row(k), count: d)
-        penalty += norm(d, point.weights.row(k))
+      for (k, row) in primal.active.enumerated() {
+        pair[row % 2].row(place[row / 2]!).update(from: primal.weights.row(k), count: d)
+        penalty += norm(d, primal.weights.row(k))
       }
       positive.append(pair[0])
       negative.append(pair[1])
       for j in 0..<n {
         dual[j, c] = point.dual.base[j]
-        predictions[j, c] = point.predictions.base[j]
+        predictions[j, c] = primal.predictions.base[j]
       }
     }
     return ArrangementSolution(
