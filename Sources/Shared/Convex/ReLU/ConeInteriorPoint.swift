@@ -249,12 +249,25 @@ final class ConeInteriorPoint {
       LinearAlgebra.scale(d, radius / max(norm(d, all.v.row(j)), 1e-300), all.v.row(j))
       all.tau.append(2 * radius)
     }
+    // What was there leaves the boundary so far that it does not stop the first steps of what comes.
+    for j in 0..<old {
+      let slack = min(0.5, mu / (beta * max(all.tau[j], radius)))
+      all.tau[j] = max(all.tau[j], norm(d, all.v.row(j)) + mu / beta)
+      let length = norm(d, all.g.row(j))
+      if length > beta * (1 - slack) {
+        LinearAlgebra.scale(d, beta * (1 - slack) / length, all.g.row(j))
+      }
+    }
     take(all)
     products(of: v, into: work.wide)
     let floor = 0.3 * radius / Double(d).squareRoot()
-    for i in old * c..<s.count {
-      s.base[i] = max(work.wide.base[i], floor)
-      lambda.base[i] = mu / s.base[i]
+    for i in 0..<s.count {
+      if i >= old * c { s.base[i] = max(work.wide.base[i], floor) }
+      if s.base[i] > lambda.base[i] {
+        lambda.base[i] = max(lambda.base[i], mu / s.base[i])
+      } else {
+        s.base[i] = max(s.base[i], mu / lambda.base[i])
+      }
     }
     refresh()
   }
