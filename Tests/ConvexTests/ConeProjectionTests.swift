@@ -109,6 +109,19 @@ private func repeated(_ random: inout RandomSource, _ d: Int) -> Matrix {
     }
     #expect(ConeRows(Matrix(3, 2)).rows.rows == 0)
   }
+
+  /// x, −x, 2x and −3x of the patterns 1010, 0101, and with them one that has x off but 2x on, or both of
+  /// x and −x.
+  @Test func rowsOnSidesThatDifferStay() {
+    let x = Matrix(4, 2, [1, 2, -1, -2, 2, 4, -3, -6])
+    func kept(_ patterns: [UInt8]) -> [Int] {
+      ConeRows(x, patterns: Patterns(Tensor(patterns, shape: [patterns.count, 1]), rows: 4)).source
+    }
+    #expect(kept([0b0101, 0b1010]) == [0])
+    #expect(kept([0b0101, 0b1010, 0b1110]) == [0, 2])
+    #expect(kept([0b0101, 0b0111, 0b1010]) == [0, 1])
+    #expect(kept([0b0000]) == [0, 1])
+  }
 }
 
 @Suite struct ConeProjectionTests {

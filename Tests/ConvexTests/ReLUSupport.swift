@@ -214,8 +214,11 @@ func expectReLUCertified(
       primal += 0.5 * (outputs[j] - y) * (outputs[j] - y)
       dual += nu * (y - 0.5 * nu)
     }
+    // What ν in double precision leaves unknown of Xᵀ D ν.
+    let nu = solution.dual.column(c)
+    let rounding = 1e-15 * (inner(nu, nu) * inner(problem.x, problem.x)).squareRoot()
     for norm in problem.projectedNorms(solution.dual, output: c) {
-      excess = max(excess, norm / beta - 1)
+      excess = max(excess, (norm - rounding) / beta - 1)
     }
   }
   let size = max(abs(primal), 1e-300)

@@ -258,7 +258,7 @@ package final class ReLUSolver: ArrangementSolver {
     var stalled = 0
     // The iterate of the lowest gap over the blocks that are in: rounding ends what comes after.
     var lowest = Double.infinity
-    var best: (blocks: [ConeBlock], weights: Matrix)?
+    var best: (blocks: [ConeBlock], weights: Matrix, nu: Matrix, kappa: Double)?
     while budget.exhausted == nil {
       let (gap, kappa) = method.gap(loss, problem.y)
       let isFeasible = method.primalResidual <= 1e-9 * method.largestWeight
@@ -294,14 +294,24 @@ package final class ReLUSolver: ArrangementSolver {
         method.keep(kept)
         (lowest, best) = (.infinity, nil)
       } else if isFeasible, gap < lowest {
-        (lowest, best) = (gap, (method.blocks, Matrix(copying: method.v)))
+        lowest = gap
+        best = (
+          method.blocks, Matrix(copying: method.v), Matrix(targets.rows, 1, method.nu), kappa
+        )
       } else if lowest < 1e-4, gap > 100 * lowest {
         break
       }
       budget.count()
       guard method.iterate() else { break }
     }
-    if let best { offer(best.blocks, best.weights, to: problem) }
+    if let best {
+      offer(best.blocks, best.weights, to: problem)
+      pricing.correlate(best.nu.base)
+      let bound = pricing.price(
+        above: max(beta, best.kappa), besides: Set(best.blocks.map(ConePricing.row))
+      ).bound
+      offerDual(best.nu, problem.y, bound: bound, beta: beta, to: problem.point)
+    }
     offer(method.blocks, method.v, to: problem)
     return carried
   }
