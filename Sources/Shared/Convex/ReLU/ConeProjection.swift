@@ -46,18 +46,16 @@ final class ConeRows {
     if let patterns, firsts.count < kept.count {
       let isFirst = Set(firsts)
       for k in kept.indices where !isFirst.contains(k) {
-        let parallel = firsts.first { abs(dot(d, units.row($0), units.row(k))) > 1 - 1e-12 }
-        guard let parallel else {
-          chosen.append(k)
-          continue
+        let isKnown = chosen.contains { other in
+          let cosine = dot(d, units.row(other), units.row(k))
+          guard abs(cosine) > 1 - 1e-12 else { return false }
+          return (0..<patterns.count).allSatisfy {
+            let isSame =
+              patterns.isActive($0, row: kept[k]) == patterns.isActive($0, row: kept[other])
+            return isSame == (cosine > 0)
+          }
         }
-        let isOpposite = dot(d, units.row(parallel), units.row(k)) < 0
-        let agrees = (0..<patterns.count).allSatisfy {
-          let isSame =
-            patterns.isActive($0, row: kept[k]) == patterns.isActive($0, row: kept[parallel])
-          return isSame != isOpposite
-        }
-        if !agrees { chosen.append(k) }
+        if !isKnown { chosen.append(k) }
       }
       chosen.sort()
     }
