@@ -17,20 +17,12 @@ enum Activation {
   }
 }
 
-/// Which weights share a group of the norm.
-enum Grouping: String, CaseIterable {
-  /// Those of a pattern and an output.
-  case perClass = "class"
-  /// Those of a pattern.
-  case perPattern = "pattern"
-}
-
 struct Settings: ToolSettings {
   var common = CommonSettings()
   var activation: Activation?
   var loss = LossName.squared
   var norm = WeightNorm.group
-  var grouping = Grouping.perClass
+  var grouping = WeightGrouping.perClass
   var beta: Double?
   var gap = 1e-4
   var maximumIterations: Int?

@@ -5,9 +5,11 @@ extension Training {
   /// Trains a network over patterns and returns its solution's bundle.
   func arrangement(_ activation: ArrangementActivation) throws -> Bundle {
     let program = ArrangementProgram(
-      activation: activation, norm: settings.norm, loss: settings.loss)
+      activation: activation, norm: settings.norm, grouping: settings.grouping,
+      loss: settings.loss)
     let data = try ArrangementData(source)
-    let targets = try Targets(source, samples: data.samples, levels: settings.targets)
+    let targets = try Targets(
+      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
     let validation = try read(settings.validation).map {
       try Validation($0, like: source, data, targets)
     }

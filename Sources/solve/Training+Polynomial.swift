@@ -5,7 +5,8 @@ extension Training {
   /// Trains a network of polynomial activation and returns its solution's bundle.
   func polynomial(_ activation: PolynomialActivation) throws -> Bundle {
     let data = try MomentData(source)
-    let targets = try Targets(source, samples: data.samples, levels: settings.targets)
+    let targets = try Targets(
+      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
     let validation = try read(settings.validation).map {
       try Validation($0, like: source, data, targets)
     }

@@ -153,7 +153,7 @@ private func message(_ body: () throws -> Void) -> String {
     let three = try Targets(labels([2, 0]), samples: 2)
     #expect(three.accuracy(Matrix(2, 3, [0, 0.1, 0.2, 0.3, 0.3, -1])) == 1)
     #expect(three.accuracy(Matrix(2, 3, [0.2, 0.1, 0.2, 0.3, 0.4, -1])) == 0)
-    #expect(three.squaredLoss(Matrix(2, 3)) == 1)
+    #expect(three.lossValue(Matrix(2, 3)) == 1)
   }
 
   @Test func validationFollowsTheTrainingData() throws {

@@ -12,13 +12,18 @@ package struct Targets {
   /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more.
   /// Empty for regression.
   package let levels: [Double]
+  /// The loss by which outputs and targets are compared.
+  package let loss: LossName
 
   /// Reads `targets` (regression) or `labels`. With two classes the first takes `levels[0]`, the second
-  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1. Data to validate by have
-  /// the classes and levels of the `training` data.
+  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1 (−1 or 1 for losses of
+  /// signs). For cross-entropy two classes have an output each too. Data to validate by have the classes,
+  /// levels and loss of the `training` data.
   package init(
-    _ bundle: Bundle, samples: Int, levels: [Double]? = nil, like training: Targets? = nil
+    _ bundle: Bundle, samples: Int, levels: [Double]? = nil, loss: LossName = .squared,
+    like training: Targets? = nil
   ) throws {
+    let loss = training?.loss ?? loss
     let hasLabels = bundle.tensors["labels"] != nil
     if let training, hasLabels != (training.labels != nil) {
       let (mine, theirs) = hasLabels ? ("labels", "targets") : ("targets", "labels")
@@ -29,16 +34,18 @@ package struct Targets {
         "\(bundle.name) holds both tensors \"labels\" and \"targets\", expected one of them")
     }
     if hasLabels {
-      try self.init(labels: bundle, samples: samples, levels: levels, like: training)
+      try self.init(labels: bundle, samples: samples, levels: levels, loss: loss, like: training)
     } else {
       guard levels == nil else {
         throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
       }
-      try self.init(targets: bundle, samples: samples, like: training)
+      try self.init(targets: bundle, samples: samples, loss: loss, like: training)
     }
   }
 
-  private init(targets bundle: Bundle, samples: Int, like training: Targets?) throws {
+  private init(
+    targets bundle: Bundle, samples: Int, loss: LossName, like training: Targets?
+  ) throws {
     let tensor = try bundle.require("targets", [.f32, .f64], ["[n]", "[n, C]"])
     guard tensor.shape[0] == samples else {
       throw Failure.data("tensor \"targets\" is \(tensor.summary), expected \(samples) rows")
@@ -54,11 +61,13 @@ package struct Targets {
     }
     try tensor.expectFinite("targets")
     values = Matrix(samples, outputs, tensor.doubles)
+    try loss.loss.expect(values, name: bundle.name)
+    self.loss = loss
     (labels, classes, levels) = (nil, [], [])
   }
 
   private init(
-    labels bundle: Bundle, samples: Int, levels: [Double]?, like training: Targets?
+    labels bundle: Bundle, samples: Int, levels: [Double]?, loss: LossName, like training: Targets?
   ) throws {
     let tensor = try bundle.require("labels", [.i32], ["[n]"])
     guard tensor.shape[0] == samples else {
@@ -90,12 +99,23 @@ package struct Targets {
     // A header names millions of classes in a few megabytes.
     try expectMemory(
       8 * Double(samples) * Double(count), for: "\(samples) samples of \(count) classes")
+    guard levels == nil || loss != .crossEntropy else {
+      throw Failure.usage("--targets is not for the cross-entropy loss: its targets are 0 and 1")
+    }
+    if let levels, loss.hasSigns, levels.map(abs) != [1, 1] {
+      throw Failure.usage("--targets must be -1,1 or 1,-1 for the \(loss.rawValue) loss")
+    }
+    self.loss = loss
     self.labels = labels
     classes = names
-    self.levels = training?.levels ?? (count == 2 ? levels ?? [-1, 1] : [0, 1])
-    values = Matrix(samples, count == 2 ? 1 : count)
+    // Cross-entropy has an output for each of two classes too.
+    let isBinary = count == 2 && loss != .crossEntropy
+    self.levels =
+      training?.levels ?? (isBinary ? levels ?? [-1, 1] : loss.hasSigns ? [-1, 1] : [0, 1])
+    values = Matrix(samples, isBinary ? 1 : count)
+    if !isBinary { values.fill(self.levels[0]) }
     for (i, label) in labels.enumerated() {
-      if count == 2 { values[i, 0] = self.levels[label] } else { values[i, label] = 1 }
+      if isBinary { values[i, 0] = self.levels[label] } else { values[i, label] = self.levels[1] }
     }
   }
 
@@ -120,13 +140,8 @@ package struct Targets {
     return Double(right) / Double(labels.count)
   }
 
-  /// ½ Σ (ŷ − y)².
-  package func squaredLoss(_ predictions: Matrix) -> Double {
-    var sum = 0.0
-    for i in 0..<values.count {
-      let difference = predictions.base[i] - values.base[i]
-      sum += difference * difference
-    }
-    return 0.5 * sum
+  /// ℓ(ŷ).
+  package func lossValue(_ predictions: Matrix) -> Double {
+    loss.loss.value(predictions, values)
   }
 }

@@ -8,7 +8,7 @@ package struct Validation<Data> {
 
   /// Accuracy, or minus the loss where there are no labels: more is better.
   func score(_ predictions: Matrix) -> Double {
-    targets.accuracy(predictions) ?? -targets.squaredLoss(predictions)
+    targets.accuracy(predictions) ?? -targets.lossValue(predictions)
   }
 }
 

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Tensors
 
 /// The training data of a fully-connected network with the patterns its neurons may have.
-package final class ArrangementData {
+package final class ArrangementData: PatternedData {
   /// X, n × d.
   package let features: Matrix
   package let patterns: Patterns
@@ -15,6 +15,7 @@ package final class ArrangementData {
 
   package var samples: Int { features.rows }
   package var dimension: Int { features.columns }
+  package var regions: Int { 1 }
 
   /// Reads a bundle of kind `arrangements` with one patch a sample.
   package init(_ bundle: Bundle) throws {

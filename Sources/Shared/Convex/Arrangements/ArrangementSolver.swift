@@ -12,6 +12,28 @@ package enum WeightNorm: String, CaseIterable, Sendable {
   case group, nuclear
 }
 
+/// Which weights of a pattern share a group of the norm: those of each output by themselves, or all.
+package enum WeightGrouping: String, CaseIterable, Sendable {
+  /// Σ ‖w_ic‖ over patterns and outputs.
+  case perClass = "class"
+  /// Σ ‖W_i‖_F over patterns.
+  case perPattern = "pattern"
+}
+
+/// What is trained over patterns, whatever it is trained on.
+package protocol PatternedData: AnyObject {
+  /// n, and d features of a patch.
+  var samples: Int { get }
+  var dimension: Int { get }
+  /// R, the regions over which patches are averaged.
+  var regions: Int { get }
+  /// F64 [P, d], and F64 [P] where gates cut elsewhere than at 0.
+  var gates: Tensor { get }
+  var thresholds: Tensor? { get }
+  /// Whether these are all patterns that the data have.
+  var isExact: Bool { get }
+}
+
 /// Trains networks over the patterns of `ArrangementData` to a certified optimum, for any number of β.
 ///
 /// `point` returns feasible points whose values are those that a recomputation from the data finds. It
@@ -32,11 +54,16 @@ extension ArrangementSolution: Bounded {
 package struct ArrangementProgram {
   package let activation: ArrangementActivation
   package let norm: WeightNorm
+  package let grouping: WeightGrouping
   package let loss: LossName
 
-  package init(activation: ArrangementActivation, norm: WeightNorm, loss: LossName) {
+  package init(
+    activation: ArrangementActivation, norm: WeightNorm, grouping: WeightGrouping = .perClass,
+    loss: LossName
+  ) {
     self.activation = activation
     self.norm = norm
+    self.grouping = grouping
     self.loss = loss
   }
 

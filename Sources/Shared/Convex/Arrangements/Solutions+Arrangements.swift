@@ -3,9 +3,9 @@ import Tensors
 
 extension Solutions {
   /// The bundle of a network over patterns; `source` is the training data's bundle. Weights are [A, d]
-  /// for one output, [C, A, d] for more.
+  /// for one output, [C, A, d] for more, and [C, A, R, d] where there is more than one region.
   package static func bundle(
-    _ solution: ArrangementSolution, data: ArrangementData, targets: Targets,
+    _ solution: ArrangementSolution, data: some PatternedData, targets: Targets,
     program: ArrangementProgram, beta: Double, betaMax: Double, source: Bundle,
     notes: [String: String], metadata: [String: String]
   ) -> Bundle {
@@ -13,7 +13,9 @@ extension Solutions {
     let active = solution.index.count
     func weights(_ matrices: [Matrix]) -> Tensor {
       Tensor(
-        matrices.flatMap(\.values), shape: (outputs == 1 ? [] : [outputs]) + [active, d])
+        matrices.flatMap(\.values),
+        shape: data.regions > 1
+          ? [outputs, active, data.regions, d] : (outputs == 1 ? [] : [outputs]) + [active, d])
     }
     var gates: [Double] = []
     gates.reserveCapacity(active * d)
@@ -40,7 +42,7 @@ extension Solutions {
     all["activation"] = program.activation.rawValue
     all["loss"] = program.loss.rawValue
     all["norm"] = program.norm.rawValue
-    all["group"] = "class"
+    all["group"] = program.grouping.rawValue
     all["beta"] = "\(beta)"
     all["beta_max"] = "\(betaMax)"
     all["status"] = solution.status.rawValue

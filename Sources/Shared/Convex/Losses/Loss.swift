@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Tensors
 
 /// A convex loss ℓ(ŷ) of predictions against targets, both n × C, summed over samples and outputs.
 ///
@@ -7,28 +8,82 @@ import LinearAlgebra
 /// into them, as far as is best, by `scaling`.
 package protocol Loss: Sendable {
   /// What metadata call it.
-  var name: String { get }
+  var name: LossName { get }
 
   /// ℓ(ŷ).
   func value(_ predictions: Matrix, _ targets: Matrix) -> Double
 
-  /// `residual` ← −∇ℓ(ŷ): at the optimum, the dual point ν.
+  /// `residual` ← −∇ℓ(ŷ): at the optimum, the dual point ν. (A subgradient where there is no gradient.)
   func residual(_ predictions: Matrix, _ targets: Matrix, into residual: Matrix)
+
+  /// `curvature` ← the second derivatives ∂²ℓ/∂ŷ², for cross-entropy the diagonal.
+  func curvature(_ predictions: Matrix, _ targets: Matrix, into curvature: Matrix)
+
+  /// `result` ← argmin over z of ℓ(z) + (penalty/2) ‖z − point‖². What stands in `result` is where an
+  /// iteration begins; the rows are independent of each other. −penalty · (result − point), that is
+  /// −∇ℓ(result), is in the conjugate's domain.
+  func prox(_ point: Matrix, _ targets: Matrix, penalty: Double, into result: Matrix)
 
   /// −ℓ*(−ν); −∞ outside the domain.
   func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double
 
-  /// The s with |s| ≤ `bound` for which the dual value of s·`direction` is largest.
+  /// The s with |s| ≤ `bound` for which the dual value of s·`direction` is largest; 0 where no multiple is
+  /// in the domain.
   func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double
+
+  /// Throws `Failure.data` where the loss is not defined for such targets; `name` is their bundle's.
+  func expect(_ targets: Matrix, name: String) throws
+}
+
+extension Loss {
+  package func expect(_ targets: Matrix, name: String) throws {}
 }
 
 /// The losses by the names that metadata and options have.
 package enum LossName: String, CaseIterable, Sendable {
-  case squared
+  case squared, logistic, hinge, huber
+  case crossEntropy = "cross-entropy"
 
   package var loss: any Loss {
     switch self {
     case .squared: SquaredLoss()
+    case .logistic: LogisticLoss()
+    case .hinge: HingeLoss()
+    case .huber: HuberLoss()
+    case .crossEntropy: CrossEntropyLoss()
     }
   }
+
+  /// Whether targets are ±1, one output against all others.
+  package var hasSigns: Bool { self == .logistic || self == .hinge }
+}
+
+/// The s in 0 … `upper` at which a concave function is largest, from its `slope`, which does not increase.
+func maximizer(upTo upper: Double, slope: (Double) -> Double) -> Double {
+  guard upper > 0 else { return 0 }
+  let last = slope(upper)
+  if !(last < 0) { return last.isNaN ? 0 : upper }
+  var (low, high) = (0.0, upper)
+  var (below, above) = (slope(0), last)
+  guard below > 0 else { return 0 }
+  // Regula falsi, halved (Illinois), and a bisection where that is slow.
+  for iteration in 0..<80 {
+    let width = high - low
+    if width <= 1e-12 * high { break }
+    var s = 0.5 * (low + high)
+    if iteration % 3 != 2, below.isFinite, above.isFinite {
+      s = low + width * below / (below - above)
+      if !(s > low && s < high) { s = 0.5 * (low + high) }
+    }
+    let value = slope(s)
+    if value == 0 { return s }
+    if value > 0 {
+      (low, below) = (s, value)
+      above *= 0.5
+    } else {
+      (high, above) = (s, value)
+      below *= 0.5
+    }
+  }
+  return low
 }

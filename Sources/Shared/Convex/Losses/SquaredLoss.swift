@@ -1,22 +1,16 @@
 import LinearAlgebra
 
 /// ℓ(ŷ) = ½‖ŷ − y‖², −ℓ*(−ν) = νᵀy − ½‖ν‖².
-package struct SquaredLoss: Loss {
+package struct SquaredLoss: ScalarLoss {
   package init() {}
 
-  package let name = LossName.squared.rawValue
+  package let name = LossName.squared
 
-  package func value(_ predictions: Matrix, _ targets: Matrix) -> Double {
-    var sum = 0.0
-    for k in 0..<targets.count {
-      let difference = predictions.base[k] - targets.base[k]
-      sum += difference * difference
-    }
-    return 0.5 * sum
-  }
-
-  package func residual(_ predictions: Matrix, _ targets: Matrix, into residual: Matrix) {
-    for k in 0..<targets.count { residual.base[k] = targets.base[k] - predictions.base[k] }
+  func value(_ z: Double, _ y: Double) -> Double { 0.5 * (z - y) * (z - y) }
+  func slope(_ z: Double, _ y: Double) -> Double { z - y }
+  func curvature(_ z: Double, _ y: Double) -> Double { 1 }
+  func prox(_ v: Double, _ y: Double, penalty r: Double, from start: Double) -> Double {
+    (y + r * v) / (1 + r)
   }
 
   package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {

@@ -1,0 +1,229 @@
+import Glibc
+import LinearAlgebra
+import Tensors
+
+/// ℓ = Σ_i (log Σ_c e^(ŷ_ic) − Σ_c y_ic ŷ_ic) for targets whose rows are distributions, one-hot as a rule. With
+/// Q = Y − ν in the simplex, row by row, −ℓ*(−ν) = −Σ Q log Q.
+package struct CrossEntropyLoss: Loss {
+  package init() {}
+
+  package let name = LossName.crossEntropy
+
+  package func value(_ predictions: Matrix, _ targets: Matrix) -> Double {
+    let C = predictions.columns
+    let parts = sums(predictions.rows) { range in
+      var sum = 0.0
+      for i in range {
+        let (z, y) = (predictions.row(i), targets.row(i))
+        let largest = CrossEntropyLoss.largest(z, C)
+        var (total, fit) = (0.0, 0.0)
+        for c in 0..<C {
+          total += exp(z[c] - largest)
+          fit += y[c] * (z[c] - largest)
+        }
+        sum += log(total) - fit
+      }
+      return sum
+    }
+    return parts
+  }
+
+  package func residual(_ predictions: Matrix, _ targets: Matrix, into residual: Matrix) {
+    let C = predictions.columns
+    Threads.split(predictions.rows, grain: 1000) { range in
+      for i in range {
+        let (y, r) = (targets.row(i), residual.row(i))
+        CrossEntropyLoss.softmax(predictions.row(i), C, into: r)
+        for c in 0..<C { r[c] = y[c] - r[c] }
+      }
+    }
+  }
+
+  package func curvature(_ predictions: Matrix, _ targets: Matrix, into curvature: Matrix) {
+    let C = predictions.columns
+    Threads.split(predictions.rows, grain: 1000) { range in
+      for i in range {
+        let p = curvature.row(i)
+        CrossEntropyLoss.softmax(predictions.row(i), C, into: p)
+        for c in 0..<C { p[c] *= 1 - p[c] }
+      }
+    }
+  }
+
+  /// `result` ← (diag(p) − p pᵀ) v for each row, p = softmax(ŷ).
+  package func hessianProduct(_ predictions: Matrix, _ vectors: Matrix, into result: Matrix) {
+    let C = predictions.columns
+    Threads.split(predictions.rows, grain: 1000) { range in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: C) { room in
+        let p = room.baseAddress!
+        for i in range {
+          CrossEntropyLoss.softmax(predictions.row(i), C, into: p)
+          let (v, target) = (vectors.row(i), result.row(i))
+          let mean = dot(C, p, v)
+          for c in 0..<C { target[c] = p[c] * (v[c] - mean) }
+        }
+      }
+    }
+  }
+
+  /// Newton's method with the Hessian's inverse in closed form (Sherman–Morrison), a row at a time.
+  package func prox(_ point: Matrix, _ targets: Matrix, penalty r: Double, into result: Matrix) {
+    let C = point.columns
+    Threads.split(point.rows, grain: 200) { range in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * C) { room in
+        let p = room.baseAddress!
+        let (g, u, trial) = (p + C, p + 2 * C, p + 3 * C)
+        for i in range {
+          let (v, y, z) = (point.row(i), targets.row(i), result.row(i))
+          if !objective(z, v, y, r, C).isFinite { z.update(from: v, count: C) }
+          for _ in 0..<50 {
+            CrossEntropyLoss.softmax(z, C, into: p)
+            var (top, bottom, size) = (0.0, 1.0, 0.0)
+            for c in 0..<C {
+              g[c] = p[c] - y[c] + r * (z[c] - v[c])
+              let h = p[c] + r
+              u[c] = g[c] / h
+              top += p[c] * u[c]
+              bottom -= p[c] * p[c] / h
+            }
+            let share = top / bottom
+            var (slope, length) = (0.0, 0.0)
+            for c in 0..<C {
+              u[c] += p[c] / (p[c] + r) * share
+              slope += g[c] * u[c]
+              length = max(length, abs(u[c]))
+              size = max(size, abs(z[c]))
+            }
+            // Far from the solution the full step can be too long.
+            var t = 1.0
+            if length > 0.5 {
+              let start = objective(z, v, y, r, C)
+              for _ in 0..<40 {
+                for c in 0..<C { trial[c] = z[c] - t * u[c] }
+                if objective(trial, v, y, r, C) <= start - 1e-4 * t * slope { break }
+                t *= 0.5
+              }
+            }
+            for c in 0..<C { z[c] -= t * u[c] }
+            if length <= 1e-13 * max(1, size) { break }
+          }
+        }
+      }
+    }
+  }
+
+  private func objective(
+    _ z: UnsafePointer<Double>, _ v: UnsafePointer<Double>, _ y: UnsafePointer<Double>, _ r: Double,
+    _ C: Int
+  ) -> Double {
+    let largest = CrossEntropyLoss.largest(z, C)
+    var (total, rest) = (0.0, 0.0)
+    for c in 0..<C {
+      total += exp(z[c] - largest)
+      rest += 0.5 * r * (z[c] - v[c]) * (z[c] - v[c]) - y[c] * (z[c] - largest)
+    }
+    return log(total) + rest
+  }
+
+  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
+    let C = dual.columns
+    return sums(dual.rows) { range in
+      var sum = 0.0
+      for i in range {
+        let (nu, y) = (dual.row(i), targets.row(i))
+        var total = 0.0
+        for c in 0..<C {
+          let q = y[c] - nu[c]
+          total += nu[c]
+          if q < 0 { return -.infinity }
+          if q > 0 { sum -= q * log(q) }
+        }
+        if abs(total) > CrossEntropyLoss.rounding { return -.infinity }
+      }
+      return sum
+    }
+  }
+
+  /// What rounding may make of the sum of a row of ν, which is 0.
+  private static let rounding = 1e-12
+
+  package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
+    let C = direction.columns
+    var upper = bound
+    for i in 0..<direction.rows {
+      let (nu, y) = (direction.row(i), targets.row(i))
+      for c in 0..<C {
+        if nu[c] > 0 {
+          upper = min(upper, y[c] / nu[c] * (1 - 2 * Double.ulpOfOne))
+        } else if y[c] >= 1, nu[c] < 0 {
+          return 0
+        }
+      }
+    }
+    guard upper > 0 else { return 0 }
+    return maximizer(upTo: upper) { s in
+      sums(direction.rows) { range in
+        var sum = 0.0
+        for i in range {
+          let (nu, y) = (direction.row(i), targets.row(i))
+          for c in 0..<C where nu[c] != 0 { sum += nu[c] * log(max(0, y[c] - s * nu[c])) }
+        }
+        return sum
+      }
+    }
+  }
+
+  package func expect(_ targets: Matrix, name: String) throws {
+    guard targets.columns > 1 else {
+      throw Failure.data(
+        "tensor \"targets\" of \(name) has one column, expected a column a class for the "
+          + "cross-entropy loss")
+    }
+    for i in 0..<targets.rows {
+      let y = targets.row(i)
+      var (sum, smallest) = (0.0, Double.infinity)
+      for c in 0..<targets.columns {
+        sum += y[c]
+        smallest = min(smallest, y[c])
+      }
+      guard smallest >= 0, abs(sum - 1) <= 1e-12 else {
+        throw Failure.data(
+          "tensor \"targets\" of \(name): row \(i) is no distribution (its least entry is "
+            + "\(smallest), its sum \(sum)), expected one for the cross-entropy loss")
+      }
+    }
+  }
+
+  /// The sum of `part` over blocks of the rows: the same for any number of threads.
+  private func sums(_ rows: Int, _ part: (Range<Int>) -> Double) -> Double {
+    let size = 1000
+    let blocks = (rows + size - 1) / size
+    var values = [Double](repeating: 0, count: blocks)
+    values.withUnsafeMutableBufferPointer { values in
+      nonisolated(unsafe) let values = values
+      Threads.split(blocks) { own in
+        for block in own { values[block] = part(block * size..<min(rows, (block + 1) * size)) }
+      }
+    }
+    return values.reduce(0, +)
+  }
+
+  private static func largest(_ z: UnsafePointer<Double>, _ count: Int) -> Double {
+    var largest = z[0]
+    for c in 1..<count { largest = max(largest, z[c]) }
+    return largest
+  }
+
+  /// p ← softmax(z).
+  static func softmax(
+    _ z: UnsafePointer<Double>, _ count: Int, into p: UnsafeMutablePointer<Double>
+  ) {
+    let largest = largest(z, count)
+    var sum = 0.0
+    for c in 0..<count {
+      p[c] = exp(z[c] - largest)
+      sum += p[c]
+    }
+    for c in 0..<count { p[c] /= sum }
+  }
+}

@@ -1,0 +1,40 @@
+import LinearAlgebra
+
+/// ℓ = Σ ½e² where |e| ≤ δ, δ(|e| − ½δ) beyond, e = ŷ − y; −ℓ*(−ν) = νᵀy − ½‖ν‖² for |ν_j| ≤ δ (Huber
+/// 1964). δ is 1.
+package struct HuberLoss: ScalarLoss {
+  package init() {}
+
+  package let name = LossName.huber
+  private let delta = 1.0
+
+  func value(_ z: Double, _ y: Double) -> Double {
+    let e = abs(z - y)
+    return e <= delta ? 0.5 * e * e : delta * (e - 0.5 * delta)
+  }
+  func slope(_ z: Double, _ y: Double) -> Double { max(-delta, min(delta, z - y)) }
+  func curvature(_ z: Double, _ y: Double) -> Double { abs(z - y) < delta ? 1 : 0 }
+  func prox(_ v: Double, _ y: Double, penalty r: Double, from start: Double) -> Double {
+    let e = r * (v - y) / (1 + r)
+    return abs(e) <= delta ? y + e : v - (e > 0 ? delta : -delta) / r
+  }
+
+  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
+    var sum = 0.0
+    for k in 0..<targets.count {
+      let nu = dual.base[k]
+      guard abs(nu) <= delta else { return -.infinity }
+      sum += nu * (targets.base[k] - 0.5 * nu)
+    }
+    return sum
+  }
+
+  package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
+    var largest = 0.0
+    for k in 0..<direction.count { largest = max(largest, abs(direction.base[k])) }
+    guard largest > 0 else { return 0 }
+    // Rounded down, so that s ν itself is in the domain.
+    let domain = delta / largest * (1 - 2 * Double.ulpOfOne)
+    return SquaredLoss().scaling(direction, targets, bound: min(bound, domain))
+  }
+}

@@ -1,0 +1,11 @@
+import Convex
+import Tensors
+import Testing
+
+@testable import Convolution
+
+@Test func unknownKindsAreRefused() {
+  #expect(throws: Failure.self) {
+    _ = try ConvolutionalData(Bundle(kind: .dataset, tensors: [:], metadata: [:]))
+  }
+}
