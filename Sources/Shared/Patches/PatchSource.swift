@@ -78,15 +78,15 @@ package final class PatchReader {
 
   /// The patches of `samples` in the order of `source.order`: K rows of d numbers a sample.
   package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
-    let (K, d) = (source.patchCount, source.dimension)
+    let (count, d) = (source.patchCount, source.dimension)
     if isOrdered {
-      x.copyDoubles(samples.lowerBound * K * d..<samples.upperBound * K * d, into: target)
+      x.copyDoubles(samples.lowerBound * count * d..<samples.upperBound * count * d, into: target)
       return
     }
     for (place, i) in samples.enumerated() {
-      x.copyDoubles(i * K * d..<(i + 1) * K * d, into: room.baseAddress!)
+      x.copyDoubles(i * count * d..<(i + 1) * count * d, into: room.baseAddress!)
       for (k, patch) in source.order.enumerated() {
-        (target + (place * K + k) * d).update(from: room.baseAddress! + patch * d, count: d)
+        (target + (place * count + k) * d).update(from: room.baseAddress! + patch * d, count: d)
       }
     }
   }

@@ -10,14 +10,14 @@ package struct CrossEntropyLoss: Loss {
   package let name = LossName.crossEntropy
 
   package func value(_ predictions: Matrix, _ targets: Matrix) -> Double {
-    let C = predictions.columns
+    let classes = predictions.columns
     let parts = sums(predictions.rows) { range in
       var sum = 0.0
       for i in range {
         let (z, y) = (predictions.row(i), targets.row(i))
-        let largest = CrossEntropyLoss.largest(z, C)
+        let largest = CrossEntropyLoss.largest(z, classes)
         var (total, fit) = (0.0, 0.0)
-        for c in 0..<C {
+        for c in 0..<classes {
           total += exp(z[c] - largest)
           fit += y[c] * (z[c] - largest)
         }
@@ -29,38 +29,38 @@ package struct CrossEntropyLoss: Loss {
   }
 
   package func residual(_ predictions: Matrix, _ targets: Matrix, into residual: Matrix) {
-    let C = predictions.columns
+    let classes = predictions.columns
     Threads.split(predictions.rows, grain: 1000) { range in
       for i in range {
         let (y, r) = (targets.row(i), residual.row(i))
-        CrossEntropyLoss.softmax(predictions.row(i), C, into: r)
-        for c in 0..<C { r[c] = y[c] - r[c] }
+        CrossEntropyLoss.softmax(predictions.row(i), classes, into: r)
+        for c in 0..<classes { r[c] = y[c] - r[c] }
       }
     }
   }
 
   package func curvature(_ predictions: Matrix, _ targets: Matrix, into curvature: Matrix) {
-    let C = predictions.columns
+    let classes = predictions.columns
     Threads.split(predictions.rows, grain: 1000) { range in
       for i in range {
         let p = curvature.row(i)
-        CrossEntropyLoss.softmax(predictions.row(i), C, into: p)
-        for c in 0..<C { p[c] *= 1 - p[c] }
+        CrossEntropyLoss.softmax(predictions.row(i), classes, into: p)
+        for c in 0..<classes { p[c] *= 1 - p[c] }
       }
     }
   }
 
   /// `result` ← (diag(p) − p pᵀ) v for each row, p = softmax(ŷ).
   package func hessianProduct(_ predictions: Matrix, _ vectors: Matrix, into result: Matrix) {
-    let C = predictions.columns
+    let classes = predictions.columns
     Threads.split(predictions.rows, grain: 1000) { range in
-      withUnsafeTemporaryAllocation(of: Double.self, capacity: C) { room in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: classes) { room in
         let p = room.baseAddress!
         for i in range {
-          CrossEntropyLoss.softmax(predictions.row(i), C, into: p)
+          CrossEntropyLoss.softmax(predictions.row(i), classes, into: p)
           let (v, target) = (vectors.row(i), result.row(i))
-          let mean = dot(C, p, v)
-          for c in 0..<C { target[c] = p[c] * (v[c] - mean) }
+          let mean = dot(classes, p, v)
+          for c in 0..<classes { target[c] = p[c] * (v[c] - mean) }
         }
       }
     }
@@ -68,18 +68,18 @@ package struct CrossEntropyLoss: Loss {
 
   /// Newton's method with the Hessian's inverse in closed form (Sherman–Morrison), a row at a time.
   package func prox(_ point: Matrix, _ targets: Matrix, penalty r: Double, into result: Matrix) {
-    let C = point.columns
+    let classes = point.columns
     Threads.split(point.rows, grain: 200) { range in
-      withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * C) { room in
+      withUnsafeTemporaryAllocation(of: Double.self, capacity: 4 * classes) { room in
         let p = room.baseAddress!
-        let (g, u, trial) = (p + C, p + 2 * C, p + 3 * C)
+        let (g, u, trial) = (p + classes, p + 2 * classes, p + 3 * classes)
         for i in range {
           let (v, y, z) = (point.row(i), targets.row(i), result.row(i))
-          if !objective(z, v, y, r, C).isFinite { z.update(from: v, count: C) }
+          if !objective(z, v, y, r, classes).isFinite { z.update(from: v, count: classes) }
           for _ in 0..<50 {
-            CrossEntropyLoss.softmax(z, C, into: p)
+            CrossEntropyLoss.softmax(z, classes, into: p)
             var (top, bottom, size) = (0.0, 1.0, 0.0)
-            for c in 0..<C {
+            for c in 0..<classes {
               g[c] = p[c] - y[c] + r * (z[c] - v[c])
               let h = p[c] + r
               u[c] = g[c] / h
@@ -88,7 +88,7 @@ package struct CrossEntropyLoss: Loss {
             }
             let share = top / bottom
             var (slope, length) = (0.0, 0.0)
-            for c in 0..<C {
+            for c in 0..<classes {
               u[c] += p[c] / (p[c] + r) * share
               slope += g[c] * u[c]
               length = max(length, abs(u[c]))
@@ -97,14 +97,14 @@ package struct CrossEntropyLoss: Loss {
             // Far from the solution the full step can be too long.
             var t = 1.0
             if length > 0.5 {
-              let start = objective(z, v, y, r, C)
+              let start = objective(z, v, y, r, classes)
               for _ in 0..<40 {
-                for c in 0..<C { trial[c] = z[c] - t * u[c] }
-                if objective(trial, v, y, r, C) <= start - 1e-4 * t * slope { break }
+                for c in 0..<classes { trial[c] = z[c] - t * u[c] }
+                if objective(trial, v, y, r, classes) <= start - 1e-4 * t * slope { break }
                 t *= 0.5
               }
             }
-            for c in 0..<C { z[c] -= t * u[c] }
+            for c in 0..<classes { z[c] -= t * u[c] }
             if length <= 1e-13 * max(1, size) { break }
           }
         }
@@ -114,11 +114,11 @@ package struct CrossEntropyLoss: Loss {
 
   private func objective(
     _ z: UnsafePointer<Double>, _ v: UnsafePointer<Double>, _ y: UnsafePointer<Double>, _ r: Double,
-    _ C: Int
+    _ classes: Int
   ) -> Double {
-    let largest = CrossEntropyLoss.largest(z, C)
+    let largest = CrossEntropyLoss.largest(z, classes)
     var (total, rest) = (0.0, 0.0)
-    for c in 0..<C {
+    for c in 0..<classes {
       total += exp(z[c] - largest)
       rest += 0.5 * r * (z[c] - v[c]) * (z[c] - v[c]) - y[c] * (z[c] - largest)
     }
@@ -126,13 +126,13 @@ package struct CrossEntropyLoss: Loss {
   }
 
   package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    let C = dual.columns
+    let classes = dual.columns
     return sums(dual.rows) { range in
       var sum = 0.0
       for i in range {
         let (nu, y) = (dual.row(i), targets.row(i))
         var total = 0.0
-        for c in 0..<C {
+        for c in 0..<classes {
           let q = y[c] - nu[c]
           total += nu[c]
           if q < 0 { return -.infinity }
@@ -148,11 +148,11 @@ package struct CrossEntropyLoss: Loss {
   private static let rounding = 1e-12
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
-    let C = direction.columns
+    let classes = direction.columns
     var upper = bound
     for i in 0..<direction.rows {
       let (nu, y) = (direction.row(i), targets.row(i))
-      for c in 0..<C {
+      for c in 0..<classes {
         if nu[c] > 0 {
           upper = min(upper, y[c] / nu[c] * (1 - 2 * Double.ulpOfOne))
         } else if y[c] >= 1, nu[c] < 0 {
@@ -166,7 +166,7 @@ package struct CrossEntropyLoss: Loss {
         var sum = 0.0
         for i in range {
           let (nu, y) = (direction.row(i), targets.row(i))
-          for c in 0..<C where nu[c] != 0 { sum += nu[c] * log(max(0, y[c] - s * nu[c])) }
+          for c in 0..<classes where nu[c] != 0 { sum += nu[c] * log(max(0, y[c] - s * nu[c])) }
         }
         return sum
       }
