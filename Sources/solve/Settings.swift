@@ -43,15 +43,15 @@ struct Settings: ToolSettings {
     switch activation {
     case .polynomial?:
       if norm == .nuclear { throw Failure.usage("--norm nuclear is for --activation gated-relu") }
+      if grouping == .perPattern {
+        throw Failure.usage("--group pattern is for networks over patterns: relu and gated-relu")
+      }
     case .arrangement(let activation)?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if activation == .relu, norm == .nuclear {
         throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
       }
     case nil: break
-    }
-    if grouping == .perPattern {
-      throw Failure.usage("--group pattern is not there yet: --group class has a group per class")
     }
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
@@ -92,7 +92,9 @@ struct Settings: ToolSettings {
           "relu, gated-relu, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
           expected: "relu, gated-relu or three numbers A,B,C"
         ) { Activation($0).map { .some($0) } },
-        .choice("loss", "LOSS", \.loss, "The loss: squared (default)."),
+        .choice(
+          "loss", "LOSS", \.loss,
+          "The loss: squared (default), logistic, hinge, huber or cross-entropy."),
         .choice(
           "norm", "NORM", \.norm,
           "What beta multiplies for gated-relu with several outputs: group (default), the norms of the "
@@ -100,7 +102,8 @@ struct Settings: ToolSettings {
         ),
         .choice(
           "group", "GROUP", \.grouping,
-          "Which weights make a group: class (default), those of a pattern and an output."),
+          "Which weights make a group: class (default), those of a pattern and an output; pattern, all "
+            + "of a pattern."),
         .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
         .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
         .choice(
