@@ -50,6 +50,9 @@ struct Settings: ToolSettings {
     switch activation {
     case .polynomial?:
       if norm == .nuclear { throw Failure.usage("--norm nuclear is for --activation gated-relu") }
+      if grouping == .perPattern {
+        throw Failure.usage("--group pattern is for networks over patterns: relu and gated-relu")
+      }
     case .arrangement(let activation)?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if activation == .relu, norm == .nuclear {
@@ -68,9 +71,6 @@ struct Settings: ToolSettings {
       guard case .linear? = activation else {
         throw Failure.usage("--circular is for --activation linear")
       }
-    }
-    if grouping == .perPattern, !circular {
-      throw Failure.usage("--group pattern is not there yet: --group class has a group per class")
     }
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
@@ -127,7 +127,8 @@ struct Settings: ToolSettings {
         ),
         .choice(
           "group", "GROUP", \.grouping,
-          "Which weights make a group: class (default), those of a pattern and an output."),
+          "Which weights make a group: class (default), those of a pattern and an output; pattern, all "
+            + "of a pattern."),
         .flag(
           "circular", \.circular,
           "With linear: one filter as long as a sample, slid around it, instead of filters over patches."

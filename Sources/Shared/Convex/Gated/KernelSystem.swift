@@ -85,7 +85,7 @@ final class KernelFactor<Scalar: KernelScalar> {
   func solve(_ nu: UnsafeMutablePointer<Double>) {
     let b = reserveVectors(1)
     for j in 0..<n { b[j] = Scalar(nu[j]) }
-    onUsefulThreads { Scalar.solve(n, storage.base, lda: lead, b) }
+    onUsefulThreads { Scalar.solve(n, storage.base, lda: lead, b, count: 1) }
     for j in 0..<n { nu[j] = Double(b[j]) }
   }
 
