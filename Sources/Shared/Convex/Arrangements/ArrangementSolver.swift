@@ -73,7 +73,7 @@ package struct ArrangementProgram {
   ) throws -> any ArrangementSolver {
     switch (activation, norm) {
     case (.gatedReLU, .group):
-      return try GatedSolver(data, targets: targets, progress: progress)
+      return try GatedSolver(data, targets: targets, grouping: grouping, progress: progress)
     case (.gatedReLU, .nuclear) where targets.columns == 1:
       return try GatedSolver(data, targets: targets, progress: progress)
     case (.gatedReLU, .nuclear):
