@@ -82,7 +82,7 @@ package struct ArrangementProgram {
     case (.relu, _) where loss != .squared || !isSeparate:
       throw Failure.usage("relu has --loss squared and --group class")
     case (.gatedReLU, .group):
-      return try GatedSolver(data, targets: targets, progress: progress)
+      return try GatedSolver(data, targets: targets, grouping: grouping, progress: progress)
     case (.gatedReLU, .nuclear) where targets.columns == 1:
       return try GatedSolver(data, targets: targets, progress: progress)
     case (.gatedReLU, .nuclear):
