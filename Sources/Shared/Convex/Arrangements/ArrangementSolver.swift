@@ -76,7 +76,7 @@ package struct ArrangementProgram {
     case (.gatedReLU, .nuclear) where loss != .squared:
       throw Failure.usage(
         "--norm nuclear is for --loss squared: the \(loss.rawValue) loss has --norm group")
-    case (.gatedReLU, .group) where loss != .squared || !isSeparate:
+    case (.gatedReLU, .group) where loss != .squared:
       return try GatedLossSolver(
         data, targets: targets, loss: loss, grouping: grouping, progress: progress)
     case (.relu, _) where loss != .squared || !isSeparate:
