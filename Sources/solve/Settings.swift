@@ -50,9 +50,6 @@ struct Settings: ToolSettings {
       }
     case nil: break
     }
-    if grouping == .perPattern {
-      throw Failure.usage("--group pattern is not there yet: --group class has a group per class")
-    }
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
       throw Failure.usage("--path needs --validation BUNDLE to choose by")
@@ -100,7 +97,8 @@ struct Settings: ToolSettings {
         ),
         .choice(
           "group", "GROUP", \.grouping,
-          "Which weights make a group: class (default), those of a pattern and an output."),
+          "Which weights make a group: class (default), those of a pattern and an output; pattern, those of "
+            + "a pattern and all outputs."),
         .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
         .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
         .choice(

@@ -71,6 +71,9 @@ package struct ArrangementProgram {
   package func solver(
     _ data: ArrangementData, targets: Matrix, progress: @escaping (String) -> Void = { _ in }
   ) throws -> any ArrangementSolver {
+    if grouping == .perPattern, targets.columns > 1 {
+      throw Failure.usage("--group pattern is for convolutional networks so far: use --group class")
+    }
     switch (activation, norm) {
     case (.gatedReLU, .group):
       return try GatedSolver(data, targets: targets, progress: progress)
