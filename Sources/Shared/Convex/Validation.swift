@@ -7,6 +7,11 @@ package struct Validation<Data> {
   let data: Data
   let targets: Targets
 
+  package init(data: Data, targets: Targets) {
+    self.data = data
+    self.targets = targets
+  }
+
   /// Accuracy, or minus the loss where there are no labels: more is better.
   func score(_ predictions: Matrix) -> Double {
     targets.accuracy(predictions) ?? -targets.lossValue(predictions)
@@ -64,7 +69,7 @@ extension Validation where Data == PatchSource {
 }
 
 /// Fails where the two bundles were not prepared by the same fitted statistics.
-private func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
+package func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
   for name in ["mean", "whiten"] {
     let (mine, theirs) = (bundle.tensors[name], training.tensors[name])
     guard mine?.shape == theirs?.shape, mine?.doubles == theirs?.doubles else {
