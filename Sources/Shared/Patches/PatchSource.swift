@@ -36,6 +36,11 @@ package final class PatchSource: @unchecked Sendable {
     if case .deferred = features { true } else { false }
   }
 
+  /// F32 or F64 [n, K, d] or [n, d], where it is not deferred.
+  package var stored: Tensor? {
+    if case .stored(let x) = features { x } else { nil }
+  }
+
   /// Reads a bundle of kind `dataset` or `arrangements`; throws `Failure.data` where its tensors and metadata
   /// do not fit each other.
   package init(_ bundle: Bundle) throws {
