@@ -43,6 +43,9 @@ struct Settings: ToolSettings {
     switch activation {
     case .polynomial?:
       if norm == .nuclear { throw Failure.usage("--norm nuclear is for --activation gated-relu") }
+      if method == .interiorPoint, loss != .squared {
+        throw Failure.usage("--solver interior-point is for --loss squared")
+      }
     case .arrangement(let activation)?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if activation == .relu, norm == .nuclear {
