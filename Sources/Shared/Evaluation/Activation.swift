@@ -63,15 +63,19 @@ package enum NetworkKind: Sendable, Equatable {
   case relu
   case gatedReLU
   case linear
+  /// A linear network whose filters slide around the whole sample.
+  case circular
 
   init(_ bundle: Bundle) throws {
     self = try bundle.value(
-      "activation", "\"relu\", \"gated-relu\", \"linear\" or a polynomial such as \"0.09,0.5,0.47\""
+      "activation",
+      "\"relu\", \"gated-relu\", \"linear\", \"circular\" or a polynomial such as \"0.09,0.5,0.47\""
     ) { text in
       switch text {
       case "relu": .relu
       case "gated-relu": .gatedReLU
       case "linear": .linear
+      case "circular": .circular
       default: PolynomialActivation(text).map(NetworkKind.polynomial)
       }
     }
@@ -84,6 +88,12 @@ package enum NetworkKind: Sendable, Equatable {
     case .relu: "relu"
     case .gatedReLU: "gated-relu"
     case .linear: "linear"
+    case .circular: "circular"
     }
+  }
+
+  /// Whether outputs are linear in the features.
+  var isLinear: Bool {
+    self == .linear || self == .circular
   }
 }

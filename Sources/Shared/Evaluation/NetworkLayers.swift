@@ -67,7 +67,7 @@ struct NetworkLayers: Sendable {
     var groups: [[Int]] = []
     let values = tensor.withElements(of: Int32.self) { $0.map(Int.init) }
     for (j, group) in values.enumerated() {
-      guard group == groups.count - 1 || group == groups.count else {
+      guard group >= 0, group == groups.count - 1 || group == groups.count else {
         throw Failure.data(
           "tensor \"hidden.group\" should ascend from 0 without gaps, but holds \(group) at \(j)")
       }

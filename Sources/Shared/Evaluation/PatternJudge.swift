@@ -30,7 +30,8 @@ struct ConeRows {
 /// Bounds the dual constraint of a pattern from T_icr = (1/P_r) Σ_{k in r} X_kᵀ D_i^k ν_c, of which none may exceed β:
 ///
 /// - group a class: the length of T_ic, of R·d numbers; group a pattern: that of T_i, of C·R·d;
-/// - nuclear norm: the largest singular value of T_i, d × RC;
+/// - nuclear norm: the largest singular value of T_i, d × RC; circular networks: √d times the largest entry of
+///   its Fourier transform;
 /// - ReLU: the same of the projections of all T_icr, and of all −T_icr, on (2 D_i − I) X u ≥ 0.
 ///
 /// An object works for one thread.
@@ -53,7 +54,7 @@ final class PatternJudge {
     parts = solution.program.outputs * solution.regions
     dimension = solution.dimension
     let order = min(parts, dimension)
-    let isNuclear = solution.weightNorm == .nuclear
+    let isNuclear = solution.weightNorm == .nuclear && solution.program.kind != .circular
     eigensolver = isNuclear ? SymmetricEigensolver(order: order) : nil
     gram = isNuclear ? Matrix(order, order) : Matrix(0, 0)
     self.rows = rows
@@ -66,6 +67,7 @@ final class PatternJudge {
   /// An upper bound of the constraint of a pattern from its `sums`, C·R rows of d numbers, those of class
   /// 0 first: attained up to rounding where it is above `limit`. Infinite where a sum overflows.
   func bound(_ pattern: Int, _ sums: UnsafePointer<Double>, limit: Double) -> Double {
+    if solution.program.kind == .circular { return fourierNorm(sums) }
     if let eigensolver { return spectralNorm(sums, eigensolver) }
     let (outputs, regions) = (solution.program.outputs, solution.regions)
     // A group is some consecutive parts.
@@ -133,6 +135,16 @@ final class PatternJudge {
           guess: guesses?(parts.lowerBound + place)))
     }
     return lengthRoundedUp(lengths.count, lengths)
+  }
+
+  /// √d max_k |(F T)_k|, F unitary.
+  private func fourierNorm(_ sums: UnsafePointer<Double>) -> Double {
+    let rows = (0..<parts).map { sums + $0 * dimension }
+    let groups = solution.grouping == .perPattern ? [rows] : rows.map { [$0] }
+    let lengths = groups.flatMap { fourierLengths($0, dimension: dimension) }
+    guard lengths.allSatisfy(\.isFinite) else { return .infinity }
+    let root = Double(dimension).squareRoot()
+    return (lengths.max() ?? 0) * root * (1 + 4 * root * .ulpOfOne)
   }
 
   private func spectralNorm(

@@ -65,6 +65,16 @@ extension PatternSolution {
   /// The norm of the weights of pattern `i` of the index: of each class a row of R·d numbers.
   private func norm(of i: Int, _ weights: [Matrix]) -> Double {
     let width = regions * dimension
+    if program.kind == .circular {
+      // d^(−1/2) Σ_k |ζ_k|
+      let rows = weights.map { UnsafePointer($0.row(i)) }
+      let groups = grouping == .perPattern ? [rows] : rows.map { [$0] }
+      var sum = CompensatedSum()
+      for group in groups {
+        for length in fourierLengths(group, dimension: dimension) { sum.add(length) }
+      }
+      return sum.value / Double(dimension).squareRoot()
+    }
     let lengths = weights.map { LinearAlgebra.norm(width, $0.row(i)) }
     switch (weightNorm, grouping) {
     case (.group, .perClass):

@@ -23,9 +23,10 @@ package struct PatternSolution: Solution {
   private let claimsExact: Bool
 
   package var variables: String { negative == nil ? "\"w\"" : "\"v\" and \"w\"" }
-  package var needsPatterns: Bool { program.kind != .linear }
+  package var needsPatterns: Bool { !program.kind.isLinear }
 
   private static let shapes = ["[A, d]", "[C, A, d]", "[C, A, R, d]"]
+  private static let linearShapes = ["[1, d]", "[C, 1, d]", "[C, 1, R, d]"]
 
   /// Takes over a bundle of kind `solution`.
   package init(_ bundle: Bundle) throws {
@@ -34,18 +35,20 @@ package struct PatternSolution: Solution {
     grouping = try WeightGrouping(bundle)
     let kind = program.kind
     let isReLU = kind == .relu
-    guard isReLU || kind == .gatedReLU || kind == .linear else {
+    guard isReLU || kind == .gatedReLU || kind.isLinear else {
       throw Failure.data(
-        "metadata \"activation\" is \(quoted(kind.text)), expected relu, gated-relu or linear")
+        "metadata \"activation\" is \(quoted(kind.text)), expected relu, gated-relu, linear or circular"
+      )
     }
-    guard (weightNorm == .group) != (kind == .linear), !isReLU || weightNorm == .group else {
+    let expectedNorm: WeightNorm = isReLU ? .group : kind.isLinear ? .nuclear : weightNorm
+    guard weightNorm == expectedNorm else {
       throw Failure.data(
         "metadata \"norm\" of \(bundle.name) is \(quoted(weightNorm.rawValue)), expected "
-          + "\(kind == .linear ? "\"nuclear\"" : "\"group\"") for activation \(kind.text)")
+          + "\(quoted(expectedNorm.rawValue)) for activation \(kind.text)")
     }
     let name = isReLU ? "v" : "w"
     let first = try bundle.require(
-      name, [.f64], kind == .linear ? ["[C, 1, R, d]"] : PatternSolution.shapes)
+      name, [.f64], kind.isLinear ? PatternSolution.linearShapes : PatternSolution.shapes)
     let shape = first.shape
     let outputs = program.outputs
     let (regions, dimension) = (shape.count == 4 ? shape[2] : 1, shape.last!)
@@ -54,7 +57,7 @@ package struct PatternSolution: Solution {
     }
     (self.regions, self.dimension) = (regions, dimension)
     let width = regions * dimension
-    if kind == .linear {
+    if kind.isLinear {
       index = [0]
       gates = Gates(vectors: Matrix(0, dimension), thresholds: [])
     } else {
@@ -68,9 +71,9 @@ package struct PatternSolution: Solution {
       let tensor = try bundle.require(name, [.f64], PatternSolution.shapes)
       let middle = shape.count == 4 ? [regions] : []
       let expected = [outputs, count] + middle + [dimension]
-      let isFlat = outputs == 1 && tensor.shape.count == 2 && shape.count == 2
-      guard tensor.shape == expected || (isFlat && tensor.shape == [count, dimension]) else {
-        let shape = outputs == 1 && shape.count == 2 ? Array(expected.dropFirst()) : expected
+      let flat = outputs == 1 && shape.count < 4 ? [count, dimension] : expected
+      guard tensor.shape == expected || tensor.shape == flat else {
+        let shape = flat
         throw Failure.data(
           "tensor \(quoted(name)) of \(bundle.name) is \(tensor.summary), expected F64 \(shape)")
       }
@@ -112,6 +115,11 @@ package struct PatternSolution: Solution {
       throw Failure.data(
         "\(examples.summary), \(examples.dimension) features, but \(program.name) is for \(dimension)"
       )
+    }
+    guard case .patches(let patches) = examples.features,
+      program.kind != .circular || patches.patchCount == 1
+    else {
+      throw Failure.data("\(examples.summary), expected one patch a sample for activation circular")
     }
     guard examples.regionCount == regions else {
       throw Failure.data(

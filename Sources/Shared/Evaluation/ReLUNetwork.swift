@@ -80,7 +80,7 @@ package struct ReLUNetwork: NetworkFunction {
   package func values(on examples: Examples) throws -> Matrix {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let values: Matrix? =
-      if kind == .linear {
+      if kind.isLinear {
         pooledForwardPass(patches, .all, pooledWeights(patches), outputs: outputs)
       } else if let gates, isCheaperPooled(patches, gates) {
         pooledForwardPass(

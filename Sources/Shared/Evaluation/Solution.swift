@@ -21,7 +21,7 @@ package func solution(of bundle: Bundle) throws -> any Solution {
   try bundle.expect(.solution)
   return switch try NetworkKind(bundle) {
   case .polynomial: try PolynomialSolution(bundle)
-  case .relu, .gatedReLU, .linear: try PatternSolution(bundle)
+  case .relu, .gatedReLU, .linear, .circular: try PatternSolution(bundle)
   }
 }
 

@@ -23,7 +23,7 @@ package struct TrainedNetwork: Sendable {
     function =
       switch try NetworkKind(bundle) {
       case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
-      case .relu, .gatedReLU, .linear: try ReLUNetwork(bundle)
+      case .relu, .gatedReLU, .linear, .circular: try ReLUNetwork(bundle)
       }
     loss = try TrainingLoss(bundle)
     classes = try classNames(of: bundle)
