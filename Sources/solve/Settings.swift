@@ -53,6 +53,9 @@ struct Settings: ToolSettings {
       if grouping == .perPattern {
         throw Failure.usage("--group pattern is for networks over patterns: relu and gated-relu")
       }
+      if method == .interiorPoint, loss != .squared {
+        throw Failure.usage("--solver interior-point is for --loss squared")
+      }
     case .arrangement(let activation)?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if activation == .relu, norm == .nuclear {

@@ -82,6 +82,27 @@ package final class MomentData {
     }
   }
 
+  private init(copying other: MomentData) {
+    (samples, regions, features, width) = (
+      other.samples, other.regions, other.features, other.width
+    )
+    let moments = Tensor(type: .f64, shape: [samples, regions, width])
+    moments.withMutableElements(of: Double.self) { values in
+      other.forEachBlock { range, rows in
+        (values.baseAddress! + range.lowerBound * other.rowLength).update(
+          from: rows, count: range.count * other.rowLength)
+      }
+    }
+    source = .moments(moments)
+  }
+
+  /// The same rows, moments in double precision, for who reads them again and again: themselves where
+  /// that is what they are, else a copy in memory.
+  package var resident: MomentData { isDirect ? self : MomentData(copying: self) }
+
+  /// Bytes that `resident` takes beyond what is there.
+  package var residentSize: Double { isDirect ? 0 : 8 * Double(samples) * Double(rowLength) }
+
   /// Numbers in a row: R · width.
   package var rowLength: Int { regions * width }
 

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Patches
 import Tensors
 
 /// Held-out data to choose β by.
@@ -48,6 +49,22 @@ extension Validation where Data == Matrix {
     }
     try expectSameStatistics(bundle, training)
     self.targets = try Targets(bundle, samples: self.data.rows, like: targets)
+  }
+}
+
+extension Validation where Data == PatchSource {
+  /// The patches of a dataset or arrangements `bundle` that are like those of the training data.
+  package init(
+    _ bundle: Bundle, like training: Bundle, _ patches: PatchSource, _ targets: Targets
+  ) throws {
+    self.data = try PatchSource(bundle)
+    guard self.data.dimension == patches.dimension, self.data.regions == patches.regions else {
+      throw Failure.data(
+        "the validation data have \(self.data.regions) regions of \(self.data.dimension) features, "
+          + "the training data \(patches.regions) of \(patches.dimension)")
+    }
+    try expectSameStatistics(bundle, training)
+    self.targets = try Targets(bundle, samples: self.data.count, like: targets)
   }
 }
 
