@@ -60,6 +60,8 @@ final class AutomaticSystem: EtaSystem {
 
   func solve(_ nu: UnsafeMutablePointer<Double>) { current?.solve(nu) }
 
+  func solve(rows nu: Matrix) { current?.solve(rows: nu) }
+
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>

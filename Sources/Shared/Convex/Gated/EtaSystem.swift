@@ -12,6 +12,9 @@ protocol EtaSystem: AnyObject {
   /// ν ← (I + M)⁻¹ ν.
   func solve(_ nu: UnsafeMutablePointer<Double>)
 
+  /// Each row ν of `nu` ← (I + M)⁻¹ ν.
+  func solve(rows nu: Matrix)
+
   /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the members `working` with the directions `t`; their images
   /// U_i = D_i X t_i are the rows of `u`, which may be overwritten. An iterative system approximates H,
   /// and leaves U.
@@ -27,6 +30,7 @@ protocol EtaSystem: AnyObject {
 }
 
 extension EtaSystem {
+  func solve(rows nu: Matrix) { for c in 0..<nu.rows { solve(nu.row(c)) } }
   func increasePrecision() -> Bool { false }
   var isIterative: Bool { false }
 }

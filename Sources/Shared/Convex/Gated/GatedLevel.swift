@@ -7,9 +7,11 @@ final class GatedLevel {
   let products: PatternProducts
   private let loss: any Loss
   private let form: GatedForm
+  /// C, the outputs that share their groups.
+  private let outputs: Int
   private lazy var newton = EtaNewton(
-    products, system: AutomaticSystem(products, form: form), pricing: PatternPricing(products),
-    loss: loss)
+    products, outputs: outputs, system: AutomaticSystem(products, form: form),
+    pricing: PatternPricing(products, outputs: outputs), loss: loss)
   /// The level below, with its samples and members.
   private lazy var coarser = makeCoarser()
 
@@ -20,13 +22,15 @@ final class GatedLevel {
   /// Patterns that a level below has at most.
   private static let mostPatterns = 1000
 
-  init(_ products: PatternProducts, form: GatedForm, loss: any Loss) {
+  init(_ products: PatternProducts, outputs: Int, form: GatedForm, loss: any Loss) {
     self.products = products
+    self.outputs = outputs
     self.form = form
     self.loss = loss
   }
 
-  /// Improves `point` for one β, from η = `start` or from where this level begins by itself.
+  /// Improves `point` for targets `y`, C × n, and one β, from η = `start` or from where this level begins
+  /// by itself.
   func solve(
     _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: PrimalDualPoint,
     proceed: () -> Bool, report: (Int) -> Void
@@ -49,8 +53,9 @@ final class GatedLevel {
   private func startBelow(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double]? {
     guard let (level, rows, members) = coarser else { return nil }
     // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
-    let share = Double(rows.count) / Double(y.rows)
-    let part = Matrix(rows.count, 1, rows.map { y.base[$0] })
+    let share = Double(rows.count) / Double(y.columns)
+    let part = Matrix(outputs, rows.count)
+    for c in 0..<outputs { for (k, j) in rows.enumerated() { part[c, k] = y[c, j] } }
     let point = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
     _ = level.solve(
       part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
@@ -64,14 +69,13 @@ final class GatedLevel {
   /// β from afar. It begins with the same η for those patterns that y correlates with most.
   private func startOnLadder(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double] {
     var eta = [Double](repeating: 0, count: products.count)
-    var norms = eta
-    products.norms(y.base, Array(eta.indices), into: &norms)
+    let norms = products.norms(y, Array(eta.indices))
     let order = eta.indices.sorted { (norms[$0], $1) > (norms[$1], $0) }
     guard let first = order.first else { return eta }
     let largest = norms[first]
     let count = max(1, min(products.count / 10, 100))
     let trace = dot(products.x.count, products.x.base, products.x.base)
-    let size = 2 * Double(y.rows) / (trace * Double(count))
+    let size = 2 * Double(y.columns) / (trace * Double(count))
     var rung = max(beta, 1e-2 * largest)
     for i in order.prefix(count) { eta[i] = size * max(1, largest / rung / 10) }
     while rung > beta * (1 + 1e-12) {
@@ -96,6 +100,6 @@ final class GatedLevel {
     let kept = random.sample(min(GatedLevel.mostPatterns, products.count), of: products.count)
     let (part, places) = products.restricted(to: rows, keeping: kept)
     guard part.count > 0 else { return nil }
-    return (GatedLevel(part, form: form, loss: loss), rows, places)
+    return (GatedLevel(part, outputs: outputs, form: form, loss: loss), rows, places)
   }
 }

@@ -9,7 +9,7 @@ protocol KernelScalar: BinaryFloatingPoint {
     _ b: UnsafePointer<Self>, _ opB: Operation, ldb: Int, _ c: UnsafeMutablePointer<Self>, ldc: Int)
   static func factor(_ n: Int, _ a: UnsafeMutablePointer<Self>, lda: Int) -> Bool
   static func solve(
-    _ n: Int, _ factor: UnsafePointer<Self>, lda: Int, _ b: UnsafeMutablePointer<Self>)
+    _ n: Int, _ factor: UnsafePointer<Self>, lda: Int, _ b: UnsafeMutablePointer<Self>, count: Int)
   static func solveTriangle(
     _ n: Int, _ factor: UnsafePointer<Self>, lda: Int, _ b: UnsafeMutablePointer<Self>, count: Int)
 }
@@ -28,9 +28,10 @@ extension Double: KernelScalar {
   }
 
   static func solve(
-    _ n: Int, _ factor: UnsafePointer<Double>, lda: Int, _ b: UnsafeMutablePointer<Double>
+    _ n: Int, _ factor: UnsafePointer<Double>, lda: Int, _ b: UnsafeMutablePointer<Double>,
+    count: Int
   ) {
-    choleskySolve(n, factor, lda: lda, b, count: 1)
+    choleskySolve(n, factor, lda: lda, b, count: count)
   }
 
   static func solveTriangle(
@@ -55,9 +56,9 @@ extension Float: KernelScalar {
   }
 
   static func solve(
-    _ n: Int, _ factor: UnsafePointer<Float>, lda: Int, _ b: UnsafeMutablePointer<Float>
+    _ n: Int, _ factor: UnsafePointer<Float>, lda: Int, _ b: UnsafeMutablePointer<Float>, count: Int
   ) {
-    choleskySolve(n, factor, lda: lda, b, count: 1)
+    choleskySolve(n, factor, lda: lda, b, count: count)
   }
 
   static func solveTriangle(

@@ -191,7 +191,8 @@ final class NuclearNormADMM {
   private func begin(_ part: Part) {
     part.reset()
     forEachBlock(part) { block in
-      part.columns.transposedProduct(block.map { patterns[$0] }, data, solved, part.products)
+      part.columns.transposedProduct(
+        block.map { patterns[$0] }, data, solved, into: part.products.base)
       let rows = block.count * classes
       let place = block.lowerBound * classes
       duals.row(place).update(from: part.products.base, count: rows * d)
@@ -205,7 +206,7 @@ final class NuclearNormADMM {
     part.reset()
     forEachBlock(part) { block in
       let numbers = block.map { patterns[$0] }
-      part.columns.transposedProduct(numbers, data, solved, part.products)
+      part.columns.transposedProduct(numbers, data, solved, into: part.products.base)
       for i in block { shrink(i, part, part.products.row((i - block.lowerBound) * classes)) }
       part.columns.addProduct(
         numbers, data, weights.row(block.lowerBound * classes), to: part.fitted)

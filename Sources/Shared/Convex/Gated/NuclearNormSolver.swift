@@ -205,7 +205,7 @@ package final class NuclearNormSolver: ArrangementSolver {
       let eigen = SymmetricEigensolver(order: classes)
       for first in stride(from: range.lowerBound, to: range.upperBound, by: columns.block) {
         let block = Array(first..<min(first + columns.block, range.upperBound))
-        columns.transposedProduct(block, data, rows, products)
+        columns.transposedProduct(block, data, rows, into: products.base)
         for (i, pattern) in block.enumerated() {
           syrkRowsUpper(classes, data.dimension, products.row(i * classes), gram.base)
           let isDone = eigen.decompose(gram.base, vectors: false)

@@ -23,7 +23,8 @@ final class PatternColumns {
 
   /// Rows i·C + c of `result` ← (Xᵀ D_i q_c)ᵀ for the i-th of `patterns` and row c of `q`, C × n.
   func transposedProduct(
-    _ patterns: [Int], _ data: ArrangementData, _ q: Matrix, _ result: Matrix
+    _ patterns: some Collection<Int>, _ data: ArrangementData, _ q: Matrix,
+    into result: UnsafeMutablePointer<Double>
   ) {
     let m = mask.base
     for (i, pattern) in patterns.enumerated() {
@@ -35,12 +36,12 @@ final class PatternColumns {
     }
     gemm(
       patterns.count * classes, data.dimension, samples, masked.base, .plain, data.features.base,
-      .plain, result.base)
+      .plain, result)
   }
 
   /// Row c of `result` (C × n) grows by Σ_i D_i X w_ic for rows i·C + c of `weights`.
   func addProduct(
-    _ patterns: [Int], _ data: ArrangementData, _ weights: UnsafePointer<Double>,
+    _ patterns: some Collection<Int>, _ data: ArrangementData, _ weights: UnsafePointer<Double>,
     to result: Matrix
   ) {
     gemm(

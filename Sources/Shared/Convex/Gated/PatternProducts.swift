@@ -72,6 +72,29 @@ final class PatternProducts {
     }
   }
 
+  /// (Σ_c ‖Xᵀ D_i ν_c‖²)^½ of the members in `list`, in that order, over the rows ν_c of `nu`. `scratch`
+  /// is as long as `list` where there is more than one.
+  func norms(
+    _ nu: Matrix, _ list: [Int], into norms: inout [Double], scratch: inout [Double]
+  ) {
+    self.norms(nu.row(0), list, into: &norms)
+    guard nu.rows > 1 else { return }
+    for k in list.indices { norms[k] *= norms[k] }
+    for c in 1..<nu.rows {
+      self.norms(nu.row(c), list, into: &scratch)
+      for k in list.indices { norms[k] += scratch[k] * scratch[k] }
+    }
+    for k in list.indices { norms[k].formSquareRoot() }
+  }
+
+  /// The same in an array of its own.
+  func norms(_ nu: Matrix, _ list: [Int]) -> [Double] {
+    var norms = [Double](repeating: 0, count: list.count)
+    var scratch = norms
+    self.norms(nu, list, into: &norms, scratch: &scratch)
+    return norms
+  }
+
   private func correlations(
     _ nu: UnsafePointer<Double>, _ list: [Int], _ range: Range<Int>, _ scratch: Matrix,
     into t: UnsafeMutablePointer<Double>
