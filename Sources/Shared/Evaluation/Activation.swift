@@ -62,14 +62,16 @@ package enum NetworkKind: Sendable, Equatable {
   case polynomial(PolynomialActivation)
   case relu
   case gatedReLU
+  case linear
 
   init(_ bundle: Bundle) throws {
     self = try bundle.value(
-      "activation", "\"relu\", \"gated-relu\" or a polynomial such as \"0.09,0.5,0.47\""
+      "activation", "\"relu\", \"gated-relu\", \"linear\" or a polynomial such as \"0.09,0.5,0.47\""
     ) { text in
       switch text {
       case "relu": .relu
       case "gated-relu": .gatedReLU
+      case "linear": .linear
       default: PolynomialActivation(text).map(NetworkKind.polynomial)
       }
     }
@@ -81,13 +83,7 @@ package enum NetworkKind: Sendable, Equatable {
     case .polynomial(let activation): "\(activation.a),\(activation.b),\(activation.c)"
     case .relu: "relu"
     case .gatedReLU: "gated-relu"
+    case .linear: "linear"
     }
   }
-}
-
-/// Two-layer networks train on the squared loss; a bundle that names another is refused.
-func expectSquaredLoss(_ bundle: Bundle) throws {
-  guard let loss = bundle.metadata["loss"], loss != "squared" else { return }
-  throw Failure.data(
-    "metadata \"loss\" of \(bundle.name) is \(quoted(loss)), expected \"squared\"")
 }
