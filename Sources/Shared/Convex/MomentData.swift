@@ -45,6 +45,10 @@ package final class MomentData {
       (samples, regions, features, self.width) = (moments.shape[0], moments.shape[1], d, width)
       source = .moments(moments)
     } else {
+      guard bundle.tensors["x"] != nil || bundle.tensors["images"] == nil else {
+        throw Failure.data(
+          "\(bundle.name) is deferred: polynomial activations need moments (patchify --moments)")
+      }
       let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
       guard x.count > 0 else {
         let missing =

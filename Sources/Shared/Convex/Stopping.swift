@@ -60,10 +60,12 @@ package final class Budget {
   /// Iterations that are left.
   package var remaining: Int { rule.maximumIterations - iterations }
 
+  package var isOutOfTime: Bool { seconds >= rule.maximumSeconds }
+
   /// The limit that is reached, if one is.
   package var exhausted: Status? {
     if iterations >= rule.maximumIterations { return .iterationLimit }
-    if seconds >= rule.maximumSeconds { return .timeLimit }
+    if isOutOfTime { return .timeLimit }
     return nil
   }
 

@@ -19,17 +19,19 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   /// R, and the search; `nil` where the time was up before the features were read.
   private let correlations: Matrix?
   private let newton: GramNewton?
+  /// What was found for a β, in case it is asked for once more.
+  private var found: [Double: ArrangementSolution] = [:]
   /// Seconds that reading all samples takes.
   private let readingTime: Double
 
   /// Directions of the features that the preconditioner knows, at most.
-  private static let largestRank = 700
+  private static let largestRank = 500
 
-  /// `targets` is n × C. Reads the samples, unless `budget` ends it. Throws where the machine has not the
-  /// memory.
+  /// `targets` is n × C; `form` is that of G, by its size unless it is given. Reads the samples, unless
+  /// `budget` ends it. Throws where the machine has not the memory.
   package init(
     _ data: ConvolutionalData, targets: Matrix, grouping: WeightGrouping, budget: Budget,
-    progress: @escaping (String) -> Void = { _ in }
+    form: FeatureForm? = nil, progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
@@ -38,16 +40,17 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     let size = data.regions * data.dimension
     let (n, q, outputs) = (data.samples, members.count * size, targets.columns)
     problems = GroupProblem.all(outputs: outputs, shared: grouping == .perPattern)
-    let rank = min(ConvolutionalGatedSolver.largestRank, q / 4, n)
+    let form = form ?? FeatureMoments.form(samples: n, order: q)
+    let rank = max(1, min(ConvolutionalGatedSolver.largestRank, q / 4, n))
     try expectMemory(
-      FeatureMoments.memory(samples: n, order: q) + 8 * Double(q) * Double(3 * rank + 12 * outputs),
+      FeatureMoments.memory(form, samples: n, order: q) + 8 * Double(q)
+        * Double(3 * rank + 2 * size + 12 * outputs),
       for: "a network of \(n) samples and \(members.count) gates with \(size) features each")
     stream = FeatureStream(PooledFeatures(data, members: members))
-    let begin = Budget.now()
     let proceed = { budget.exhausted == nil }
     let moments = FeatureMoments(
-      stream, targets: targets, proceed: proceed, progress: progress)
-    readingTime = Budget.now() - begin
+      stream, targets: targets, form: form, proceed: proceed, progress: progress)
+    readingTime = stream.seconds
     correlations = moments?.correlations
     var largest = Double.infinity
     if let moments {
@@ -88,6 +91,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
+    if start != nil, let known = found[beta], known.gap <= rule.gap { return known }
     let point = CertifiedPoint(
       targets, correlations: correlations, order: stream.features.order, problems: problems,
       groupSize: stream.features.groupSize, beta: beta)
@@ -106,7 +110,10 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
       }
     }
     if point.gap <= rule.gap { status = .optimal }
-    return point.solution(members: members, status: status, iterations: budget.iterations)
+    let solution = point.solution(
+      members: members, status: status, iterations: budget.iterations)
+    found[beta] = solution
+    return solution
   }
 
   /// Searches by the Gram matrix, certifies by the samples, and where these tell of a larger gap searches on
@@ -116,15 +123,16 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     _ budget: Budget, _ point: CertifiedPoint, _ report: (Double, Double, Int) -> Void
   ) -> Status {
     // What is found in time must be certified in time.
-    func proceed() -> Bool {
-      budget.exhausted == nil && budget.seconds + readingTime < rule.maximumSeconds
+    func isOpen() -> Bool {
+      budget.seconds + readingTime < rule.maximumSeconds
     }
     func count() -> Bool {
-      guard proceed() else { return false }
+      guard budget.exhausted == nil, isOpen() else { return false }
       budget.count()
       return true
     }
     func certify() {
+      guard newton.active > 0 else { return }
       let pass = ResidualPass(
         stream, weights: newton.weights, targets: targets, progress: progress)
       point.offer(pass, weights: newton.weights, beta: beta)
@@ -132,16 +140,18 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
         directions: pass.directions, squares: pass.squares, products: pass.products)
       report(point.primal, point.dualValue, newton.active)
     }
-    begin(newton, beta: beta, from: start, proceed: count)
+    begin(newton, beta: beta, from: start, isOpen: isOpen, proceed: count)
     var last = Double.infinity
     var failures = 0
     while true {
       let end = newton.solve(
-        beta: beta, goal: 0.9 * rule.gap, proceed: count,
+        beta: beta, goal: 0.9 * rule.gap, isOpen: isOpen, proceed: count,
         report: { report(newton.primal, newton.dual, newton.active) })
       certify()
       if point.gap <= rule.gap { return .optimal }
-      if end == .interrupted || !proceed() { return budget.exhausted ?? .timeLimit }
+      if end == .interrupted || budget.exhausted != nil || !isOpen() {
+        return budget.exhausted ?? .timeLimit
+      }
       failures = point.gap > 0.5 * last ? failures + 1 : 0
       if failures > 2 { return .stalled }
       last = min(last, point.gap)
@@ -150,7 +160,8 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
 
   /// Where the search begins: at the weights of `start`, or on a ladder of β from above.
   private func begin(
-    _ newton: GramNewton, beta: Double, from start: ArrangementSolution?, proceed: () -> Bool
+    _ newton: GramNewton, beta: Double, from start: ArrangementSolution?,
+    isOpen: () -> Bool, proceed: () -> Bool
   ) {
     newton.beginCold()
     let size = stream.features.groupSize
@@ -168,7 +179,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     var rung = 0.3 * betaMax
     while rung > 2 * beta {
       let end = newton.solve(
-        beta: rung, goal: 0.1, proceed: proceed,
+        beta: rung, goal: 0.1, isOpen: isOpen, proceed: proceed,
         report: {
           progress("on the way to beta \(beta): beta \(rung), gap \(newton.gap)")
         })

@@ -1,3 +1,4 @@
+import Convex
 import LinearAlgebra
 import Tensors
 
@@ -10,6 +11,8 @@ final class FeatureStream {
   private let step: Int
 
   var workers: Int { readers.count }
+  /// Time spent on features so far.
+  private(set) var seconds = 0.0
 
   init(_ features: PooledFeatures) {
     self.features = features
@@ -31,6 +34,7 @@ final class FeatureStream {
       guard proceed() else { return false }
       let count = min(round, samples.upperBound - first)
       let parts = min(workers, count)
+      let clock = Budget.now()
       Threads.perform(parts) { worker in
         let (begin, end) = (count * worker / parts, count * (worker + 1) / parts)
         for start in stride(from: first + begin, to: first + end, by: step) {
@@ -39,6 +43,7 @@ final class FeatureStream {
           use(worker, block, buffers[worker].base)
         }
       }
+      seconds += Budget.now() - clock
       next(first..<first + count)
     }
     return true

@@ -40,7 +40,8 @@ final class GramNewton {
   private var squares: [Double]
   private var products: [Double]
   private(set) var values: [Value]
-  private var isWarm = false
+  /// The η for which the systems are factored.
+  private var factored: [[Double]]
 
   // Room for conjugate gradients.
   private let (residual, conditioned, direction, image): (Matrix, Matrix, Matrix, Matrix)
@@ -82,6 +83,7 @@ final class GramNewton {
     directions.copy(from: correlations)
     eta = problems.map { _ in Array(repeating: 0, count: correlations.rows / groupSize) }
     values = problems.map { _ in Value() }
+    factored = problems.map { _ in [] }
   }
 
   /// Takes the residual at the present W for known: T, and of each output ‖ν‖² and νᵀy.
@@ -102,7 +104,6 @@ final class GramNewton {
         eta[p][i] = length > 0 ? length / max(beta, (value.norms[i] * beta).squareRoot()) : 0
       }
     }
-    isWarm = true
   }
 
   /// Begins from nothing.
@@ -110,7 +111,6 @@ final class GramNewton {
     weights.fill(0)
     for p in problems.indices { for i in 0..<gates { eta[p][i] = 0 } }
     refresh()
-    isWarm = false
   }
 
   // MARK: A point
@@ -144,7 +144,7 @@ final class GramNewton {
   /// W ← (G + diag(1/η))⁻¹ R, from where it stands, until what is left of it costs f less than
   /// `tolerance`² times the primal value. Only the problems `moving` are solved.
   private func locate(
-    moving: [Bool], beta: Double, tolerance: Double, proceed: () -> Bool
+    moving: [Bool], beta: Double, tolerance: Double, isOpen: () -> Bool
   ) {
     for (p, problem) in problems.enumerated() {
       for i in 0..<gates where eta[p][i] == 0 {
@@ -176,12 +176,12 @@ final class GramNewton {
       let loss = problems[p].columns.reduce(0) { $0 + 0.5 * squares[$1] }
       return tolerance * tolerance * max(min(primal, loss), 1e-3 * loss)
     }
-    for iteration in 0..<GramNewton.maximumIterations {
+    for _ in 0..<GramNewton.maximumIterations {
       let isDone = problems.indices.allSatisfy { p in
         problems[p].columns.reduce(0) { $0 + sizes[$1] } <= goals[p]
       }
       if isDone { break }
-      if iteration % 8 == 7, !proceed() { break }
+      if !isOpen() { break }
       gram.multiply(direction, into: image, within: ranges)
       var curvature = [Double](repeating: 0, count: outputs)
       forEachActive { p, rows, inverse in
@@ -294,23 +294,23 @@ final class GramNewton {
   var active: Int { eta.reduce(0) { $0 + $1.reduce(0) { $0 + ($1 > 0 ? 1 : 0) } } }
 
   /// Improves W for `beta` until the relative gap is at most `goal`, as far as G tells; asks `proceed` before
-  /// each step and tells `report` of each.
+  /// each step, and `isOpen` within, and tells `report` of each.
   func solve(
-    beta: Double, goal: Double, proceed: () -> Bool, report: () -> Void
+    beta: Double, goal: Double, isOpen: () -> Bool, proceed: () -> Bool, report: () -> Void
   ) -> End {
     var strictness = 1.0
     var failures = problems.map { _ in 0 }
     var kept: [Kept?] = problems.map { _ in nil }
     var moving = problems.map { _ in true }
     for (p, value) in eta.enumerated() where value.contains(where: { $0 > 0 }) {
-      guard system.factor(p, value) else { return .stalled }
+      guard factor(p) else { return .stalled }
     }
     judge(beta: beta)
     var last = min(1, gap)
     var idle = 0
     var best = Double.infinity
     locate(
-      moving: moving, beta: beta, tolerance: 0.1 * max(goal, min(0.2, last)), proceed: proceed)
+      moving: moving, beta: beta, tolerance: 0.1 * max(goal, min(0.2, last)), isOpen: isOpen)
     while true {
       // Steps that did not lower f are taken back.
       for p in problems.indices {
@@ -343,7 +343,7 @@ final class GramNewton {
       }
       locate(
         moving: moving, beta: beta,
-        tolerance: max(1e-9, 0.1 * strictness * min(0.2, max(now, goal))), proceed: proceed)
+        tolerance: max(1e-9, 0.1 * strictness * min(0.2, max(now, goal))), isOpen: isOpen)
     }
   }
 
@@ -401,9 +401,7 @@ final class GramNewton {
     working += entering
     let count = working.count
     guard count > 0 else { return true }
-    if attempt > 0 || !entering.isEmpty || true {
-      guard system.factor(p, eta[p]) else { return false }
-    }
+    guard factor(p) else { return false }
     let hessian = Matrix(count, count)
     system.hessian(p, working, directions: directions, into: hessian.base)
     let room = Matrix(3, count)
@@ -426,6 +424,13 @@ final class GramNewton {
       if largest > 0 { new = min(new, 10 * max(old, 0.05 * largest)) }
       eta[p][i] = new
     }
+    return factor(p)
+  }
+
+  /// Has the system of a problem take its η, where it has not.
+  private func factor(_ p: Int) -> Bool {
+    if factored[p] == eta[p] { return true }
+    factored[p] = eta[p]
     return system.factor(p, eta[p])
   }
 }

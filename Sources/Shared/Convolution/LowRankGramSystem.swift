@@ -85,8 +85,8 @@ final class LowRankGramSystem: GramSystem {
     projected = Matrix(k + 1, k + 1)
   }
 
-  /// Columns B (Q × k) with B Bᵀ near CᵀC and nowhere above it: CᵀC Ω (ΩᵀCᵀC Ω)^−½ for an Ω that two
-  /// products with CᵀC have turned to the leading directions.
+  /// Columns B (Q × k) with B Bᵀ near CᵀC and nowhere above it: CᵀC Ω (ΩᵀCᵀC Ω)^−½ for an Ω that a
+  /// product with CᵀC has turned to the leading directions.
   private static func nystrom(
     _ gram: CentredGram, rank k: Int, proceed: () -> Bool, progress: (String) -> Void
   ) -> Matrix? {
@@ -99,7 +99,7 @@ final class LowRankGramSystem: GramSystem {
         for j in 0..<k { range.row(i)[j] = Float(random.gaussian()) }
       }
     }
-    let steps = 3
+    let steps = 2
     for step in 1...steps {
       guard proceed() else { return nil }
       progress("preconditioner: \(k) directions, product \(step) of \(steps)")

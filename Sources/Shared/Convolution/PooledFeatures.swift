@@ -148,15 +148,39 @@ package final class PooledFeatureReader {
         let (product, row) = (products + k * gates, mask.row(k))
         let length = norm(d, x + k * d)
         let width = unit * (Float(length) * longest + highest)
-        var isClose = false
-        for p in 0..<gates {
-          let distance = product[p] - thresholds[p]
-          row[p] = distance >= 0 ? 1 : 0
-          isClose = isClose || !(abs(distance) > width)
-        }
-        if isClose { settle(x + k * d, length: length, product, width: width, row) }
+        let closest = compare(gates, product, thresholds.baseAddress!, into: row)
+        if !(closest > width) { settle(x + k * d, length: length, product, width: width, row) }
       }
     }
+  }
+
+  /// row_p ← 1 where product_p is at least the threshold, else 0; returns how near any comes to it.
+  private func compare(
+    _ count: Int, _ product: UnsafePointer<Float>, _ thresholds: UnsafePointer<Float>,
+    into row: UnsafeMutablePointer<Double>
+  ) -> Float {
+    let lanes = 16
+    let whole = count / lanes * lanes
+    let (one, zero) = (SIMD16<Float>(repeating: 1), SIMD16<Float>())
+    var closest = SIMD16<Float>(repeating: .infinity)
+    for p in stride(from: 0, to: whole, by: lanes) {
+      let value = UnsafeRawPointer(product + p).loadUnaligned(as: SIMD16<Float>.self)
+      let threshold = UnsafeRawPointer(thresholds + p).loadUnaligned(as: SIMD16<Float>.self)
+      let distance = value - threshold
+      let bit = zero.replacing(with: one, where: distance .>= zero)
+      UnsafeMutableRawPointer(row + p).storeBytes(
+        of: SIMD16<Double>(bit), as: SIMD16<Double>.self)
+      let size = distance.replacing(with: zero - distance, where: distance .< zero)
+      // What is not a number is as close as can be.
+      closest.replace(with: size, where: .!(size .>= closest))
+    }
+    var nearest = closest.min()
+    for p in whole..<count {
+      let distance = product[p] - thresholds[p]
+      row[p] = distance >= 0 ? 1 : 0
+      if !(abs(distance) >= nearest) { nearest = abs(distance) }
+    }
+    return nearest
   }
 
   /// Decides in double precision, or better, where single precision came too close to the threshold.

@@ -22,6 +22,7 @@ final class EtaNewton {
   private let loss: any Loss
   /// C.
   private let outputs: Int
+  private let interruption: Interruption
   private let quadratic = BoundedQuadratic()
   /// ‖x_j‖², for what rounding does to Xᵀ D ν.
   private let rowSquares: [Double]
@@ -37,9 +38,8 @@ final class EtaNewton {
   /// η of all members.
   private(set) var eta: [Double]
   private var active: [Int] = []
-  private let nu: Matrix
-  /// Whether ν is one of this problem, if of another η.
-  private var hasLocated = false
+  /// That of an earlier η, of this problem, is where an iterative system begins.
+  let nu: Matrix
   /// ŷ.
   private let fitted: Matrix
   private let scratch: Matrix
@@ -59,9 +59,10 @@ final class EtaNewton {
 
   init(
     _ products: PatternProducts, outputs: Int, system: any EtaSystem, pricing: PatternPricing,
-    loss: any Loss
+    loss: any Loss, interruption: Interruption
   ) {
     self.outputs = outputs
+    self.interruption = interruption
     self.products = products
     self.system = system
     self.pricing = pricing
@@ -78,17 +79,30 @@ final class EtaNewton {
     images = (0..<outputs).map { _ in Matrix(0, n) }
   }
 
-  /// Improves `point` until its gap is at most `tolerance`, from η = `start`; asks `proceed` before each
-  /// iteration, and tells `report` of each with the number of active members.
+  /// Improves `point` until its gap is at most `tolerance`, from η = `start` and, where there is one, a ν
+  /// that is not far from its own; asks `proceed` before each iteration, and tells `report` of each with
+  /// the number of active members.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: PrimalDualPoint,
-    proceed: () -> Bool, report: (Int) -> Void
+    _ y: Matrix, beta: Double, from start: [Double], near: Matrix? = nil, tolerance: Double,
+    point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
   ) -> End {
     self.y = y
     self.beta = beta
     self.tolerance = tolerance
-    hasLocated = false
+    primal = loss.value(Matrix(y.rows, y.columns), y)
     eta = start
+    if let near {
+      nu.copy(from: near)
+      // It may do as it is.
+      takeActive()
+      measure()
+      _ = judge(point)
+      report(active.count)
+      if point.gap <= tolerance { return .reached }
+      if !proceed() { return .interrupted }
+    } else {
+      nu.fill(0)
+    }
     var attempts = 0
     while !locate(gap: 1) {
       // Too large for any precision.
@@ -120,45 +134,17 @@ final class EtaNewton {
 
   /// Finds ν, T, U, ŷ and f at η; `false` where rounding prevents it. `gap` is what is known of the gap.
   private func locate(gap: Double) -> Bool {
-    active.removeAll(keepingCapacity: true)
-    var sum = 0.0
-    for i in eta.indices where eta[i] > 0 {
-      active.append(i)
-      sum += eta[i]
-    }
-    reserve(active.count)
+    takeActive()
     let goal = max(tolerance, 0.01 * min(gap, 1))
     repeat {
       guard system.factor(active, eta) else { continue }
-      if !(system.isIterative && hasLocated) {
-        nu.copy(from: y)
-        system.solve(rows: nu)
-      }
-      hasLocated = true
+      system.improve(nu, toward: y, error: 0.2 * (goal * primal).squareRoot())
       // ν solves its system to the factor's precision; the error δ shows in what the weights leave of y.
       // f feels half its square, the norms ‖T_i‖ ‖X‖ times it at most, but mostly far less: that shows
       // in how much a correction moves them.
       var (last, moved) = (Double.infinity, Double.infinity)
       for _ in 0..<6 {
-        project(active)
-        var (penalty, quadratic, change) = (0.0, 0.0, 0.0)
-        fitted.fill(0)
-        for (row, i) in active.enumerated() {
-          let length = directionNorm(row)
-          change = max(change, abs(length - norms[row]))
-          norms[row] = length
-          penalty += eta[i] * length
-          quadratic += eta[i] * length * length
-          for c in 0..<outputs {
-            axpy(products.samples, eta[i], images[c].row(row), fitted.row(c))
-          }
-        }
-        let fit = loss.value(fitted, y)
-        primal = fit + beta * penalty
-        for j in 0..<y.count { scratch.base[j] = y.base[j] - fitted.base[j] - nu.base[j] }
-        let error = norm(y.count, scratch.base)
-        slack = 0.5 * error * error
-        value = fit + 0.5 * quadratic + 0.5 * beta * beta * sum
+        let (error, change) = measure()
         guard value.isFinite else { break }
         let contraction = error / last
         if last.isFinite { moved = change * contraction }
@@ -167,13 +153,46 @@ final class EtaNewton {
         {
           return true
         }
-        if contraction > 0.25 { break }
+        // Out of time any point will do.
+        if contraction > 0.25 || interruption.isOutOfTime() { break }
         last = error
         system.solve(rows: scratch)
         axpy(y.count, 1, scratch.base, nu.base)
       }
-    } while system.increasePrecision()
+    } while !interruption.isOutOfTime() && system.increasePrecision()
     return value.isFinite
+  }
+
+  /// Takes for active the members whose η is not 0.
+  private func takeActive() {
+    active.removeAll(keepingCapacity: true)
+    for i in eta.indices where eta[i] > 0 { active.append(i) }
+    reserve(active.count)
+  }
+
+  /// Finds T, U, ŷ, f and the primal value of η and ν as they are; returns ‖y − ŷ − ν‖, which is left in
+  /// `scratch`, and how much a norm ‖T_i‖ has changed at most.
+  @discardableResult
+  private func measure() -> (error: Double, change: Double) {
+    project(active)
+    var (penalty, quadratic, change, sum) = (0.0, 0.0, 0.0, 0.0)
+    fitted.fill(0)
+    for (row, i) in active.enumerated() {
+      let length = directionNorm(row)
+      change = max(change, abs(length - norms[row]))
+      norms[row] = length
+      penalty += eta[i] * length
+      quadratic += eta[i] * length * length
+      sum += eta[i]
+      for c in 0..<outputs { axpy(products.samples, eta[i], images[c].row(row), fitted.row(c)) }
+    }
+    let fit = loss.value(fitted, y)
+    primal = fit + beta * penalty
+    for j in 0..<y.count { scratch.base[j] = y.base[j] - fitted.base[j] - nu.base[j] }
+    let error = norm(y.count, scratch.base)
+    slack = 0.5 * error * error
+    value = fit + 0.5 * quadratic + 0.5 * beta * beta * sum
+    return (error, change)
   }
 
   /// T and U of the members in `list` at ν.
@@ -240,6 +259,16 @@ final class EtaNewton {
     return (loss.dualValue(scratch, y), scaling)
   }
 
+  /// Offers the best multiple of any ν, with all norms computed, to `point`.
+  func offer(_ nu: Matrix, _ y: Matrix, beta: Double, to point: PrimalDualPoint) {
+    self.y = y
+    self.beta = beta
+    self.nu.copy(from: nu)
+    let largest = products.norms(nu, Array(0..<products.count)).max() ?? 0
+    let (value, scaling) = scaledDual(largest)
+    point.offer(dual: value, direction: nu, times: scaling)
+  }
+
   // MARK: The step
 
   /// Moves η by a step that lowers f; `false` where none was found, and η is as it was.
@@ -258,11 +287,9 @@ final class EtaNewton {
       norms[active.count + k] = violator.norm
     }
     if !chosen.isEmpty { project(working) }
-    for c in 0..<outputs {
-      let target = c == 0 ? hessian : hessianPart
-      system.hessian(working, directions: directions[c], images: images[c], into: target.base)
-      if c > 0 { axpy(count * count, 1, hessianPart.base, hessian.base) }
-    }
+    system.hessian(
+      working, directions: directions, images: images, into: hessian.base,
+      scratch: hessianPart.base)
 
     let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
     let (secular, plain) = (step.row(3), step.row(4))
@@ -281,7 +308,7 @@ final class EtaNewton {
     ] {
       quadratic.minimize(count, hessian.base, right, lower: lower, damping: damping, into: p)
       // Once a trial has failed, U is that of the trial.
-      if system.isIterative && attempts == 3 {
+      if system.isIterative && outputs == 1 && attempts == 3 {
         StepCorrection.improve(p, count, right, lower: lower, hessian: hessian.base) { v, product in
           multiply(count, v, into: product)
         }
@@ -294,8 +321,9 @@ final class EtaNewton {
           let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
           eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
         }
+        // Out of time the point is offered, whatever it is, and nothing follows.
         if locate(gap: gap),
-          value <= start - 1e-4 * t * decrease
+          value <= start - 1e-4 * t * decrease || interruption.isOutOfTime()
             || abs(value - start) <= 1e-13 * abs(start) + slack + startSlack
         {
           return true

@@ -2,18 +2,26 @@ import LinearAlgebra
 import Tensors
 
 /// The problem on some of the samples and patterns. A quarter of the samples, or less, makes a level below, whose
-/// solution is where this one starts: a factorisation there costs a sixty-fourth.
+/// solution is where this one starts: a factorisation there costs a sixty-fourth. Where many features are
+/// shared by many outputs, a level of fewer features comes first.
 final class GatedLevel {
   let products: PatternProducts
   private let loss: any Loss
   private let form: GatedForm
   /// C, the outputs that share their groups.
   private let outputs: Int
-  private lazy var newton = EtaNewton(
-    products, outputs: outputs, system: AutomaticSystem(products, form: form),
-    pricing: PatternPricing(products, outputs: outputs), loss: loss)
+  private(set) lazy var newton = EtaNewton(
+    products, outputs: outputs,
+    system: AutomaticSystem(
+      products, outputs: outputs, form: form, kernelLimit: kernelLimit, interruption: interruption),
+    pricing: PatternPricing(products, outputs: outputs), loss: loss, interruption: interruption)
+  private let interruption: Interruption
+  private let kernelLimit: Int
+  private let reduction: ReducedLevel.Limits?
   /// The level below, with its samples and members.
   private lazy var coarser = makeCoarser()
+  /// The level of fewer features.
+  private lazy var reduced = makeReduced()
 
   /// Samples from which on a level below pays.
   private static let smallest = 600
@@ -22,24 +30,39 @@ final class GatedLevel {
   /// Patterns that a level below has at most.
   private static let mostPatterns = 1000
 
-  init(_ products: PatternProducts, outputs: Int, form: GatedForm, loss: any Loss) {
+  init(
+    _ products: PatternProducts, outputs: Int, form: GatedForm, loss: any Loss,
+    interruption: Interruption, kernelLimit: Int = AutomaticSystem.largestKernel,
+    reduction: ReducedLevel.Limits? = nil
+  ) {
+    self.reduction = reduction
     self.products = products
     self.outputs = outputs
+    self.interruption = interruption
+    self.kernelLimit = kernelLimit
     self.form = form
     self.loss = loss
   }
 
-  /// Improves `point` for targets `y`, C × n, and one β, from η = `start` or from where this level begins
-  /// by itself.
+  /// Improves `point` for targets `y`, C × n, and one β, from η = `start` and a ν near it, or from where
+  /// this level begins by itself.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: PrimalDualPoint,
-    proceed: () -> Bool, report: (Int) -> Void
+    _ y: Matrix, beta: Double, from start: [Double]?, near: Matrix? = nil, tolerance: Double,
+    point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
-    let start = start ?? startBelow(y, beta: beta, proceed: proceed)
+    var (start, near) = (start, near)
+    if let reduced {
+      let end = reduced.solve(
+        y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
+        full: newton, proceed: proceed, report: report)
+      if end != .stalled { return end }
+      (start, near) = (reduced.eta, reduced.nu)
+    }
+    start = start ?? startBelow(y, beta: beta, proceed: proceed)
     if let start {
       let end = newton.solve(
-        y, beta: beta, from: start, tolerance: tolerance, point: point, proceed: proceed,
-        report: report)
+        y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
+        proceed: proceed, report: report)
       // Where rounding ended it there is nothing to gain from another way.
       if end != .stalled || point.gap < 1e-3 { return end }
     }
@@ -100,6 +123,14 @@ final class GatedLevel {
     let kept = random.sample(min(GatedLevel.mostPatterns, products.count), of: products.count)
     let (part, places) = products.restricted(to: rows, keeping: kept)
     guard part.count > 0 else { return nil }
-    return (GatedLevel(part, outputs: outputs, form: form, loss: loss), rows, places)
+    let level = GatedLevel(
+      part, outputs: outputs, form: form, loss: loss, interruption: interruption)
+    return (level, rows, places)
+  }
+
+  private func makeReduced() -> ReducedLevel? {
+    guard let reduction, outputs > 1 else { return nil }
+    return ReducedLevel(
+      products, outputs: outputs, loss: loss, interruption: interruption, limits: reduction)
   }
 }

@@ -42,11 +42,10 @@ package final class GatedLossSolver: ArrangementSolver {
   }
 
   private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
-    let (n, d) = (Double(data.samples), Double(data.dimension))
-    let (patterns, c) = (Double(data.patterns.count), Double(outputs))
+    let (n, d, patterns) = (data.samples, data.dimension, data.patterns.count)
     try Tensors.expectMemory(
-      SplitSystem.memory(samples: data.samples) + 8 * n * d + 4 * n * patterns
-        + 8 * c * (3 * patterns * d + 20 * n),
+      SplitSystem.memory(samples: n) + Double(n) * Double(8 * d + 4 * patterns)
+        + TwoSplitADMM.memory(samples: n, groups: patterns, width: d, outputs: outputs),
       for: "a gated network of \(data.samples) samples, \(data.dimension) features, "
         + "\(data.patterns.count) patterns and \(outputs) output\(outputs == 1 ? "" : "s")")
   }

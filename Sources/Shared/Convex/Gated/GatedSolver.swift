@@ -12,6 +12,7 @@ package final class GatedSolver: ArrangementSolver {
   private let loss: any Loss = SquaredLoss()
   private let finest: GatedLevel
   private let problems: [Problem]
+  private let interruption = Interruption()
 
   /// The outputs that share their groups.
   private struct Problem {
@@ -23,9 +24,19 @@ package final class GatedSolver: ArrangementSolver {
   }
 
   /// `targets` is n × C. Throws where the machine has not the memory.
-  package init(
+  package convenience init(
     _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
     form: GatedForm = .automatic, progress: (String) -> Void = { _ in }
+  ) throws {
+    try self.init(
+      data, targets: targets, grouping: grouping, form: form, reduction: .init(),
+      progress: progress)
+  }
+
+  init(
+    _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
+    form: GatedForm = .automatic, reduction: ReducedLevel.Limits,
+    progress: (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
@@ -36,7 +47,8 @@ package final class GatedSolver: ArrangementSolver {
     let shared = grouping == .perPattern ? targets.columns : 1
     let finest = GatedLevel(
       PatternProducts(data.features, data.patterns, members: members), outputs: shared,
-      form: form, loss: loss)
+      form: form, loss: loss, interruption: interruption,
+      reduction: form == .automatic ? reduction : nil)
     self.finest = finest
     problems = stride(from: 0, to: targets.columns, by: shared).map { first in
       let outputs = first..<first + shared
@@ -54,15 +66,20 @@ package final class GatedSolver: ArrangementSolver {
     for data: ArrangementData, outputs: Int, grouping: WeightGrouping
   ) throws {
     let (n, d) = (Double(data.samples), Double(data.dimension))
+    let shared = grouping == .perPattern ? Double(outputs) : 1
     let isKernel = data.samples <= AutomaticSystem.largestKernel
     let primal = Double(AutomaticSystem.largestPrimal)
-    let system = isKernel ? n * n : 2 * max(n * min(1000, max(200, n / 50)), primal * primal)
-    let active = min(Double(data.patterns.count), 100)
-    let shared = grouping == .perPattern ? Double(outputs) : 1
+    var system = 8 * n * n
+    if !isKernel {
+      system =
+        shared > 1
+        ? 1.25 * BlockNystromSystem.memory(samples: n, dimension: d)
+        : 16 * max(n * min(1000, max(200, n / 50)), primal * primal)
+    }
+    let active = min(Double(data.patterns.count), shared > 1 ? 400 : 100)
+    let images = shared * active * (2 * n + d)
     try Tensors.expectMemory(
-      8
-        * (2 * n * d + system + shared * active * (2 * n + d) + Double(outputs)
-          * (4 * n + active * d)),
+      system + 8 * (2 * n * d + images + Double(outputs) * (4 * n + active * d)),
       for: "a gated network of \(data.samples) samples, \(data.dimension) features and "
         + "\(outputs) output\(outputs == 1 ? "" : "s")")
   }
@@ -81,6 +98,8 @@ package final class GatedSolver: ArrangementSolver {
       point.offer(dual: loss.dualValue(dual, problem.y), direction: problem.y, times: scaling)
       return point
     }
+    interruption.isOutOfTime = { budget.isOutOfTime }
+    defer { interruption.isOutOfTime = { false } }
     var counts = points.map { _ in 0 }
     func report() {
       trace(
@@ -107,10 +126,11 @@ package final class GatedSolver: ArrangementSolver {
         counts[k] = active
         report()
       }
+      let begin = start.flatMap { self.begin($0, problem.outputs, beta: beta) }
       let end = finest.solve(
-        problem.y, beta: beta,
-        from: start.flatMap { self.eta($0, outputs: problem.outputs, beta: beta) },
-        tolerance: 0.9 * rule.gap, point: point, proceed: proceed, report: observe)
+        problem.y, beta: beta, from: begin?.eta,
+        near: problem.outputs.count > 1 ? begin?.nu : nil, tolerance: 0.9 * rule.gap,
+        point: point, proceed: proceed, report: observe)
       switch end {
       case .reached: break
       case .interrupted: status = budget.exhausted ?? .stalled
@@ -137,11 +157,11 @@ package final class GatedSolver: ArrangementSolver {
     point.predictions(on: data, of: .gatedReLU, gatesOf: self.data)
   }
 
-  /// η of the weights of some outputs: W_i = η_i T_i, where ‖T_i‖ is β at an optimum. `nil` where there is
-  /// no weight.
-  private func eta(
-    _ start: ArrangementSolution, outputs: Range<Int>, beta: Double
-  ) -> [Double]? {
+  /// η of the weights of some outputs, and their ν: W_i = η_i T_i, where ‖T_i‖ is β at an optimum. `nil`
+  /// where there is no weight.
+  private func begin(
+    _ start: ArrangementSolution, _ outputs: Range<Int>, beta: Double
+  ) -> (eta: [Double], nu: Matrix)? {
     let members = finest.products.members
     var eta = [Double](repeating: 0, count: members.count)
     var place: [Int: Int] = [:]
@@ -159,7 +179,7 @@ package final class GatedSolver: ArrangementSolver {
     let largest = finest.products.norms(dual, active).max() ?? 0
     let length = largest > 0 ? largest : beta
     for k in active { eta[k] /= length }
-    return eta
+    return (eta, dual)
   }
 
   /// (Σ_c ‖w_c‖²)^½ over row `row` of the weights of some outputs.

@@ -46,6 +46,14 @@ final class PatternProducts {
     scale(samples, value, target)
   }
 
+  /// The packed bits of a member's pattern.
+  func bits(_ member: Int) -> UnsafePointer<UInt8> { patterns.bits(members[member]) }
+
+  /// The same members of the same samples with other features, n × r.
+  func with(features: Matrix) -> PatternProducts {
+    PatternProducts(features, patterns, members: members)
+  }
+
   /// Whether a member lets sample `row` through.
   func isActive(_ member: Int, _ row: Int) -> Bool {
     patterns.isActive(members[member], row: row)

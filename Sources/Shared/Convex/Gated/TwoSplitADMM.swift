@@ -1,16 +1,17 @@
 import LinearAlgebra
 
 /// ADMM for min ℓ(A W) + β Σ ‖W_g‖ over groups g, split twice: Z₁ = A W and Z₂ = W, with penalties r₁, r₂ and
-/// scaled duals U₁, U₂ (Boyd et al. 2011, over-relaxed).
+/// scaled duals U₁, U₂ (Boyd et al. 2011), over-relaxed and accelerated.
 ///
 /// The step in W is a least-squares problem that one factor of order n solves for all outputs: with
 /// V = Z₂ − U₂ and k = r₂/r₁,
 ///
-///     y = (A Aᵀ + k I)⁻¹ (Z₁ − U₁ − A V),  W = V + Aᵀ y,  A W = A V + A Aᵀ y;
+///     y = (A Aᵀ + k I)⁻¹ (Z₁ − U₁ − A V),  W = V + Aᵀ y,  A W = A V + A Aᵀ y.
 ///
-/// Z₂ shrinks the groups of W + U₂ by β/r₂, Z₁ is the loss's prox of A W + U₁. −r₁U₁ = −∇ℓ(Z₁) lies in the
-/// conjugate's domain, so that a multiple of it is a dual point. Weights are kept as rows: row i·C + c is the
-/// weights of group i and output c; what has n numbers an output is C × n.
+/// As a fixed-point iteration its state is S = Z + U: Z₂ shrinks the groups of S₂ by β/r₂, Z₁ is the loss's prox
+/// of S₁, and S grows by α (W − Z₂) and α (A W − Z₁). −r₁U₁ = −∇ℓ(Z₁) lies in the conjugate's domain, so that a
+/// multiple of it is a dual point. Weights are kept as rows: row i·C + c is the weights of group i and output c;
+/// what has n numbers an output is C × n.
 package final class TwoSplitADMM {
   /// How much of a step goes beyond: 1.6 of the usual range 1.5 to 1.8.
   private let relaxation = 1.6
@@ -29,36 +30,43 @@ package final class TwoSplitADMM {
   package private(set) var lossPenalty: Double
   package private(set) var normPenalty: Double
 
-  /// Z₂ and U₂, PC × Q.
+  /// S₂ (PC × Q), A S₂ and S₁ (C × n).
+  private let sums: MixingTrack
+  private let images: MixingTrack
+  private let copies: MixingTrack
+  private let mixing = AndersonMixing()
+  /// Z₂ (PC × Q), A Z₂ and Z₁ (C × n).
   package let weights: Matrix
-  private let duals: Matrix
-  /// A Z₂ and A U₂, C × n.
-  package private(set) var fitted: Matrix
-  private var fittedDual: Matrix
-  /// Z₁ and U₁, C × n.
-  private let copy: Matrix
-  private let copyDual: Matrix
-  /// y and A Aᵀ y, C × n.
+  private var fitted: Matrix
+  private let split: Matrix
+  /// y and A Aᵀ y, C × n; what y leaves of its right-hand side, and what that adds to y.
   private let solution: Matrix
   private var solutionImage: Matrix
-  private let change: Matrix
+  private let rest: Matrix
   private let step: Matrix
   /// What the loss is asked with, n × C.
   private let point: Matrix
   private let image: Matrix
   private let parts: [Part]
 
-  /// What the last step found.
+  /// β's factor at Z₂: Σ ‖Z_g‖, and how many groups are not zero.
   package private(set) var penalty = 0.0
-  /// Groups that are not zero.
   package private(set) var active = 0
   private var normResiduals = Residuals()
   private var lossResiduals = Residuals()
 
   /// How far primal and dual residual are, relative to what they are residuals of.
   private struct Residuals {
-    var primal = 0.0
-    var dual = 0.0
+    private var primal = 0.0
+    private var dual = 0.0
+
+    init() {}
+
+    /// From squares: ‖W − Z‖², ‖Z‖², ‖Z' − Z‖² and ‖U‖².
+    init(split: Double, weight: Double, moved: Double, dual: Double) {
+      primal = (split / max(weight, 1e-300)).squareRoot()
+      self.dual = (moved / max(dual, 1e-300)).squareRoot()
+    }
 
     /// What brings them nearer to each other, as a factor of the penalty.
     var ratio: Double { min(5, max(0.2, (primal / max(dual, 1e-300)).squareRoot())) }
@@ -81,19 +89,26 @@ package final class TwoSplitADMM {
     // About the curvature of the loss.
     lossPenalty = penalties?.loss ?? (loss.name == .squared || loss.name == .huber ? 1 : 0.25)
     normPenalty = penalties?.norm ?? lossPenalty * max(system.scale, 1e-300) / 100
+    sums = MixingTrack(features.groups * outputs, width)
+    images = MixingTrack(outputs, n, isFollowing: true)
+    copies = MixingTrack(outputs, n)
     weights = Matrix(features.groups * outputs, width)
-    duals = Matrix(features.groups * outputs, width)
     func rows() -> Matrix { Matrix(outputs, n) }
-    (fitted, fittedDual, copy, copyDual) = (rows(), rows(), rows(), rows())
-    (solution, solutionImage, change, step) = (rows(), rows(), rows(), rows())
+    (fitted, split, solution) = (rows(), rows(), rows())
+    (solutionImage, rest, step) = (rows(), rows(), rows())
     (point, image) = (Matrix(n, outputs), Matrix(n, outputs))
     let (count, workers) = (features.groups, max(1, min(Threads.count, features.groups)))
     parts = (0..<workers).map { part in
       let groups = count * part / workers..<count * (part + 1) / workers
-      return Part(
-        groups: groups, features.products(outputs: outputs, groups: groups.count), n, width, outputs
-      )
+      let products = features.products(outputs: outputs, groups: groups.count)
+      return Part(groups, products, samples: n, width: width, outputs: outputs)
     }
+  }
+
+  /// Bytes that it takes.
+  static func memory(samples: Int, groups: Int, width: Int, outputs: Int) -> Double {
+    let (rows, weights) = (Double(samples * outputs), Double(groups * width) * Double(outputs))
+    return MixingTrack.memory(weights + 2 * rows) + 8 * (weights + 12 * rows)
   }
 
   /// Factors for the penalties as they are; `false` where rounding prevents it.
@@ -101,117 +116,130 @@ package final class TwoSplitADMM {
 
   /// Begins at the weights `start` (PC × Q) with the duals that belong to the dual point `dual` (n × C).
   package func begin(at start: Matrix, dual: Matrix) {
-    weights.copy(from: start)
     // At the optimum r₂U₂ = Aᵀν, U₁ = −ν/r₁ and y = ν/r₂.
-    for j in 0..<n {
-      for c in 0..<outputs {
-        solution[c, j] = dual[j, c] / normPenalty
-        copyDual[c, j] = -dual[j, c] / lossPenalty
-      }
-    }
+    for j in 0..<n { for c in 0..<outputs { solution[c, j] = dual[j, c] / normPenalty } }
     run { part in
       part.reset()
       part.products.forEachBlock(part.groups) { groups in
-        let first = groups.lowerBound * outputs
-        part.products.correlate(groups, solution, into: duals.row(first))
-        part.products.add(groups, weights.row(first), to: part.fitted)
-        part.products.add(groups, duals.row(first), to: part.image)
+        let (first, rows) = (groups.lowerBound * outputs, groups.count * outputs)
+        let sum = sums.state.row(first)
+        part.products.correlate(groups, solution, into: sum)
+        part.products.add(groups, sum, to: part.image)
+        part.products.add(groups, start.row(first), to: part.fitted)
+        axpy(rows * width, 1, start.row(first), sum)
       }
     }
+    weights.copy(from: start)
     fitted = sum(\.fitted)
-    fittedDual = sum(\.image)
-    solutionImage.copy(from: fittedDual)
-    copy.copy(from: fitted)
+    solutionImage = sum(\.image)
+    for j in 0..<n {
+      for c in 0..<outputs {
+        split[c, j] = fitted[c, j]
+        copies.state[c, j] = fitted[c, j] - dual[j, c] / lossPenalty
+        images.state[c, j] = fitted[c, j] + solutionImage[c, j]
+      }
+    }
+    mixing.forget()
   }
 
   /// One iteration.
   package func iterate() {
-    let (alpha, ridge) = (relaxation, system.ridge)
-    for k in 0..<change.count {
-      change.base[k] =
-        copy.base[k] - copyDual.base[k] - fitted.base[k] + fittedDual.base[k]
+    let (alpha, ridge, count) = (relaxation, system.ridge, fitted.count)
+    for k in 0..<count {
+      // A V = 2 A Z₂ − A S₂, Z₁ − U₁ = 2 Z₁ − S₁.
+      rest.base[k] =
+        2 * (split.base[k] - fitted.base[k]) - copies.state.base[k] + images.state.base[k]
         - solutionImage.base[k] - ridge * solution.base[k]
-      step.base[k] = change.base[k]
+      step.base[k] = rest.base[k]
     }
     // y changes by what it leaves of the right-hand side, so that the factor's errors fade with the change.
     system.solve(step)
-    for k in 0..<step.count {
+    for k in 0..<count {
       solution.base[k] += step.base[k]
-      solutionImage.base[k] += change.base[k] - ridge * step.base[k]
+      solutionImage.base[k] += rest.base[k] - ridge * step.base[k]
     }
-    run { part in self.shrink(part) }
 
-    let next = sum(\.fitted)
-    for k in 0..<next.count {
-      let own = fitted.base[k] - fittedDual.base[k] + solutionImage.base[k]
-      // A U₂' = A U₂ + α A W + (1 − α) A Z₂ − A Z₂'.
-      fittedDual.base[k] += alpha * own + (1 - alpha) * fitted.base[k] - next.base[k]
-      step.base[k] = own
-      change.base[k] = alpha * own + (1 - alpha) * copy.base[k] + copyDual.base[k]
+    run { part in self.residuals(part) }
+    var lossSplit = 0.0
+    for k in 0..<count {
+      let dual = images.state.base[k] - fitted.base[k]
+      images.residual.base[k] = alpha * (solutionImage.base[k] - dual)
+      let difference = fitted.base[k] - dual + solutionImage.base[k] - split.base[k]
+      copies.residual.base[k] = alpha * difference
+      lossSplit += difference * difference
     }
-    fitted = next
-    shift()
+    var products = AndersonMixing.Products()
+    for part in parts { products.add(part.inner, times: normPenalty) }
+    let normSplit = parts.reduce(0) { $0 + $1.inner.square } / (alpha * alpha)
+    var own = AndersonMixing.Products()
+    copies.products(mixing, 0, count, into: &own)
+    products.add(own, times: lossPenalty)
 
-    var (split, weight, moved, dual) = (0.0, 0.0, 0.0, 0.0)
+    let slot = mixing.hasPrevious ? mixing.slot : nil
+    let move = mixing.decide(products)
+    copies.advance(move, slot: slot, 0, count)
+    images.advance(move, slot: slot, 0, count)
+    run { part in self.advance(move, slot: slot, part) }
+    fitted = sum(\.fitted)
+    shift(lossSplit)
+
+    var (weight, moved, dual) = (0.0, 0.0, 0.0)
     (penalty, active) = (0, 0)
     for part in parts {
       penalty += part.penalty
       active += part.active
-      split += part.split
       weight += part.weight
       moved += part.moved
       dual += part.dual
     }
-    normResiduals = TwoSplitADMM.residuals(split, weight, moved, dual)
+    normResiduals = Residuals(split: normSplit, weight: weight, moved: moved, dual: dual)
   }
 
-  /// Z₁ and U₁ from A W + U₁, which is in `change`; A W is in `step`.
-  private func shift() {
-    transpose(change, into: point)
-    transpose(copy, into: image)
+  /// Z₁ ← the prox of S₁.
+  private func shift(_ distance: Double) {
+    transpose(copies.state, into: point)
+    transpose(split, into: image)
     loss.prox(point, targets, penalty: lossPenalty, into: image)
-    var (split, weight, moved, dual) = (0.0, 0.0, 0.0, 0.0)
+    var (weight, moved, dual) = (0.0, 0.0, 0.0)
     for j in 0..<n {
       for c in 0..<outputs {
         let (k, z) = (c * n + j, image.base[j * outputs + c])
-        let u = change.base[k] - z
-        split += (step.base[k] - z) * (step.base[k] - z)
+        let (u, change) = (copies.state.base[k] - z, z - split.base[k])
         weight += z * z
-        moved += (z - copy.base[k]) * (z - copy.base[k])
+        moved += change * change
         dual += u * u
-        copy.base[k] = z
-        copyDual.base[k] = u
+        split.base[k] = z
       }
     }
-    lossResiduals = TwoSplitADMM.residuals(split, weight, moved, dual)
+    lossResiduals = Residuals(split: distance, weight: weight, moved: moved, dual: dual)
   }
 
-  private static func residuals(
-    _ split: Double, _ weight: Double, _ moved: Double, _ dual: Double
-  ) -> Residuals {
-    Residuals(
-      primal: (split / max(weight, 1e-300)).squareRoot(),
-      dual: (moved / max(dual, 1e-300)).squareRoot())
-  }
-
-  /// Brings the penalties to where the residuals fall alike; `false` where the system cannot be factored.
+  /// Brings the penalties to where the residuals fall alike. `hasChanged` tells whether they did not, and
+  /// `isSound` whether the system can be factored.
   package func adaptPenalties() -> (hasChanged: Bool, isSound: Bool) {
     guard normResiduals.areUneven || lossResiduals.areUneven else { return (false, true) }
+    // Z stays, and U = S − Z is in units of the penalty.
+    func rescale(_ state: Matrix, _ z: Matrix, _ factor: Double) {
+      for k in 0..<z.count {
+        state.base[k] = z.base[k] + (state.base[k] - z.base[k]) / factor
+      }
+    }
     if normResiduals.areUneven {
       let factor = normResiduals.ratio
       normPenalty *= factor
-      scale(duals.count, 1 / factor, duals.base)
-      scale(fittedDual.count, 1 / factor, fittedDual.base)
+      rescale(sums.state, weights, factor)
+      rescale(images.state, fitted, factor)
     }
     if lossResiduals.areUneven {
       let factor = lossResiduals.ratio
       lossPenalty *= factor
-      scale(copyDual.count, 1 / factor, copyDual.base)
+      rescale(copies.state, split, factor)
     }
+    mixing.forget()
     return (true, prepare())
   }
 
-  /// Computes A U₂ and A Aᵀ y anew where a factor in single precision made them drift.
+  /// Computes A S₂ and A Aᵀ y anew where a factor in single precision made them drift.
   package func refresh() {
     guard system.isSingle else { return }
     run { part in
@@ -219,21 +247,19 @@ package final class TwoSplitADMM {
       part.products.forEachBlock(part.groups) { groups in
         part.products.correlate(groups, solution, into: part.correlations.base)
         part.products.add(groups, part.correlations.base, to: part.image)
-        part.products.add(groups, duals.row(groups.lowerBound * outputs), to: part.fitted)
+        part.products.add(groups, sums.state.row(groups.lowerBound * outputs), to: part.fitted)
       }
     }
     solutionImage = sum(\.image)
-    fittedDual = sum(\.fitted)
+    images.state.copy(from: sum(\.fitted))
   }
 
   /// `nu` (n × C) ← −r₁U₁.
   package func dual(into nu: Matrix) {
-    transpose(copyDual, into: nu)
-    scale(nu.count, -lossPenalty, nu.base)
+    for j in 0..<n {
+      for c in 0..<outputs { nu[j, c] = lossPenalty * (split[c, j] - copies.state[c, j]) }
+    }
   }
-
-  /// `predictions` (n × C) ← Z₁.
-  package func splitPredictions(into predictions: Matrix) { transpose(copy, into: predictions) }
 
   /// `predictions` (n × C) ← A Z₂.
   package func predictions(into predictions: Matrix) { transpose(fitted, into: predictions) }
@@ -249,16 +275,15 @@ package final class TwoSplitADMM {
     /// This range's share of A Z₂ and of another product, C × n.
     let fitted: Matrix
     let image: Matrix
+    var inner = AndersonMixing.Products()
     var penalty = 0.0
     var active = 0
-    var split = 0.0
     var weight = 0.0
     var moved = 0.0
     var dual = 0.0
 
     init(
-      groups: Range<Int>, _ products: any GroupedProducts, _ samples: Int, _ width: Int,
-      _ outputs: Int
+      _ groups: Range<Int>, _ products: any GroupedProducts, samples: Int, width: Int, outputs: Int
     ) {
       self.groups = groups
       self.products = products
@@ -270,7 +295,7 @@ package final class TwoSplitADMM {
       fitted.fill(0)
       image.fill(0)
       (penalty, active) = (0, 0)
-      (split, weight, moved, dual) = (0, 0, 0, 0)
+      (weight, moved, dual) = (0, 0, 0)
     }
   }
 
@@ -284,44 +309,47 @@ package final class TwoSplitADMM {
     return result
   }
 
-  /// Z₂ and U₂ of a range, and its share of A Z₂.
-  private func shrink(_ part: Part) {
-    part.reset()
+  /// α (W − Z₂) = α (Aᵀ y − U₂) of a range.
+  private func residuals(_ part: Part) {
+    part.inner = AndersonMixing.Products()
     part.products.forEachBlock(part.groups) { groups in
-      part.products.correlate(groups, solution, into: part.correlations.base)
-      let (first, count) = (groups.lowerBound * outputs, groups.count * outputs * width)
-      let (t, z, u) = (part.correlations.base, weights.row(first), duals.row(first))
-      for place in stride(from: 0, to: count, by: groupSize) {
-        shrink(z + place, u + place, t + place, part)
-      }
-      part.products.add(groups, z, to: part.fitted)
+      let first = groups.lowerBound * outputs * width
+      let count = groups.count * outputs * width
+      let f = sums.residual.base + first
+      part.products.correlate(groups, solution, into: f)
+      let (s, z) = (sums.state.base + first, weights.base + first)
+      for k in 0..<count { f[k] = relaxation * (f[k] - s[k] + z[k]) }
+      sums.products(mixing, first, count, into: &part.inner)
     }
   }
 
-  /// Z and U of a group after H = αW + (1 − α)Z + U; `t` is that of Aᵀ y.
-  private func shrink(
-    _ z: UnsafeMutablePointer<Double>, _ u: UnsafeMutablePointer<Double>,
-    _ t: UnsafeMutablePointer<Double>, _ part: Part
-  ) {
-    let (size, alpha) = (groupSize, relaxation)
-    // W = Z − U + T takes the place of T, H = Z + αT + (1 − α)U that of U.
-    for k in 0..<size {
-      let h = z[k] + alpha * t[k] + (1 - alpha) * u[k]
-      t[k] += z[k] - u[k]
-      u[k] = h
-    }
-    let length = norm(size, u)
+  /// S₂, Z₂ and A Z₂ of a range.
+  private func advance(_ move: AndersonMixing.Move, slot: Int?, _ part: Part) {
+    part.reset()
     let limit = beta / normPenalty
+    part.products.forEachBlock(part.groups) { groups in
+      let first = groups.lowerBound * outputs * width
+      let count = groups.count * outputs * width
+      sums.advance(move, slot: slot, first, count)
+      for place in stride(from: first, to: first + count, by: groupSize) {
+        shrink(sums.state.base + place, into: weights.base + place, limit, part)
+      }
+      part.products.add(groups, weights.base + first, to: part.fitted)
+    }
+  }
+
+  /// Z of a group.
+  private func shrink(
+    _ s: UnsafePointer<Double>, into z: UnsafeMutablePointer<Double>, _ limit: Double, _ part: Part
+  ) {
+    let length = norm(groupSize, s)
     let share = length > limit ? 1 - limit / length : 0
-    var (split, moved) = (0.0, 0.0)
-    for k in 0..<size {
-      let next = share * u[k]
-      u[k] -= next
-      split += (t[k] - next) * (t[k] - next)
+    var moved = 0.0
+    for k in 0..<groupSize {
+      let next = share * s[k]
       moved += (next - z[k]) * (next - z[k])
       z[k] = next
     }
-    part.split += split
     part.moved += moved
     part.weight += share * share * length * length
     part.dual += (1 - share) * (1 - share) * length * length

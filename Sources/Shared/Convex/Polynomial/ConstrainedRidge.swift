@@ -17,14 +17,21 @@ final class ConstrainedRidge {
   private let solvedJ: Matrix
   private let schurInverse: Matrix
 
-  init(_ program: PolynomialProgram) {
+  /// For the Gram matrix of all samples.
+  convenience init(_ program: PolynomialProgram) {
+    let matrix = program.gram.expandedGram()
+    ConstrainedRidge.unwhitenGram(matrix, program.map)
+    self.init(program, gram: matrix)
+  }
+
+  /// For any Gram matrix in raw coordinates, of which the upper triangle is read, and which it takes over.
+  init(_ program: PolynomialProgram, gram: Matrix) {
     q = program.map.packing.count
     regions = program.regions
     width = program.map.count
     j = ConstrainedRidge.direction(program)
-    matrix = program.gram.expandedGram()
-    ConstrainedRidge.unwhitenGram(matrix, program.map)
-    diagonal = { matrix in (0..<matrix.rows).map { matrix[$0, $0] } }(matrix)
+    matrix = gram
+    diagonal = (0..<gram.rows).map { gram[$0, $0] }
     solvedJ = Matrix(regions, width)
     schurInverse = Matrix(regions, regions)
   }
@@ -67,6 +74,7 @@ final class ConstrainedRidge {
 
   /// Each row b (Q numbers) ← argmin ½ hᵀ(G + κI)h − bᵀh over ⟨J, h_r⟩ = 0.
   func solve(_ rows: Matrix) {
+    guard rows.rows > 0 else { return }
     choleskySolve(width, matrix.base, rows.base, count: rows.rows)
     Threads.split(rows.rows) { part in
       withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * self.regions) { buffer in

@@ -99,4 +99,25 @@ final class FeatureProducts {
       outputs.base.update(from: dual.row(range.lowerBound), count: outputs.count)
     }
   }
+
+  /// The Gram matrix (its upper triangle) of the samples that `includes` says.
+  func gram(_ includes: (Int) -> Bool) -> Matrix {
+    let result = Matrix(map.count, map.count)
+    let gathered = Matrix(256, map.count)
+    var count = 0
+    func add() {
+      syrkUpper(map.count, count, gathered.base, beta: 1, result.base)
+      count = 0
+    }
+    data.forEachBlock { range, rows in
+      for i in range where includes(i) {
+        map.features(
+          rows + (i - range.lowerBound) * self.data.rowLength, into: gathered.row(count))
+        count += 1
+        if count == gathered.rows { add() }
+      }
+    }
+    if count > 0 { add() }
+    return result
+  }
 }

@@ -42,7 +42,7 @@ final class LossADMM {
     isCentered = loss.name == .crossEntropy
     ridge = ConstrainedRidge(program)
     splitting = BlockSplitting(program)
-    newton = LossNewton(products, ridge: ridge, isCentered: isCentered)
+    newton = LossNewton(program, products, ridge: ridge, isCentered: isCentered)
     let (n, classes, width) = (targets.rows, targets.columns, program.map.count)
     // The second derivative at ŷ = 0.
     switch loss.name {
@@ -207,7 +207,7 @@ final class LossADMM {
   /// Runs until the gap of `result` is at most `tolerance`, or progress ends. `proceed` is asked after every
   /// iteration, `report` told after every check.
   func solve(
-    beta: Double, tolerance: Double, judges: LossJudge, result: inout LossResult,
+    beta: Double, tolerance: Double, judge: LossJudge, result: inout LossResult,
     proceed: () -> Bool, report: (LossResult) -> Void
   ) {
     let blocks = (0..<h.rows).map { _ in
@@ -228,27 +228,30 @@ final class LossADMM {
       guard iteration % 10 == 0 || !goes else { continue }
 
       for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
-      let (primal, regularizer) = judges.makeFeasible(blocks, beta: beta)
-      if primal < result.primal {
-        result.primal = primal
-        result.regularizer = regularizer
-        for c in 0..<h.rows { result.blocks[c].copy(from: blocks[c]) }
+      let value = judge.makeFeasible(blocks, beta: beta)
+      result.offer(blocks, value)
+      // Far from the end, and for small β, the network that is h is the better one.
+      for c in 0..<h.rows {
+        splitting.unpack(c, into: blocks[c])
+        program.setDifference(h.row(c), of: blocks[c])
       }
+      result.offer(blocks, judge.makeFeasible(blocks, beta: beta))
 
       // (ρ/2)(h − V) is what Fᵀν would be: is it nearly feasible, and does the primal stand still?
       let multiplier = Matrix(copying: h)
       axpy(h.count, -1, v.base, multiplier.base)
       scale(h.count, 0.5 * splitting.rho, multiplier.base)
-      let factor = min(1, beta / judges.constraint(multiplier))
+      let factor = min(1, beta / judge.constraint(multiplier))
       let cost = (1 - factor) * beta * result.regularizer / abs(result.primal)
       let isReady =
         factor >= 0.9 && cost <= 0.5 * tolerance && iteration >= earliest
-        && abs(primal - last) <= tolerance * abs(primal)
-      last = primal
-      let isAffordable = factor >= 0.7 && 3 * spent <= iteration
+        && abs(value.primal - last) <= tolerance * abs(value.primal)
+      last = value.primal
+      let isAffordable = factor >= 0.9 && iteration >= 50 && 3 * spent <= iteration
       if isReady || isAffordable || (!goes && spent == 0) {
+        let limit = !goes ? 20 : isReady ? 200 : 50
         spent += polish(
-          beta: beta, tolerance: tolerance, limit: goes ? 200 : 20, judges, &result, proceed)
+          beta: beta, tolerance: tolerance, limit: limit, judge, &result, proceed)
         earliest = iteration + max(10, iteration / 4)
       }
       report(result)
@@ -262,9 +265,10 @@ final class LossADMM {
     }
   }
 
-  /// A dual point from the iterate, and z and U for what it came from. Returns the readings it took.
+  /// A dual point from the iterate, which stays what it is: z and U taken from the point disturb it. Returns
+  /// the readings of the data it took.
   private func polish(
-    beta: Double, tolerance: Double, limit: Int, _ judges: LossJudge, _ result: inout LossResult,
+    beta: Double, tolerance: Double, limit: Int, _ judge: LossJudge, _ result: inout LossResult,
     _ proceed: () -> Bool
   ) -> Int {
     let smooth = SmoothLoss(loss, targets, penalty: penalty, multipliers: multipliers)
@@ -275,13 +279,10 @@ final class LossADMM {
       rho: splitting.rho, penalty: penalty, tolerance: share * beta, limit: limit)
     var best = result
     let taken = newton.solve(
-      h, near: v, smooth, goal, constraint: judges.constraint,
+      Matrix(copying: h), near: v, smooth, goal, constraint: judge.constraint,
       visit: { dual, constraint in best.offer(dual, constraint, targets, loss, beta: beta) },
       proceed: proceed)
     result = best
-    smooth.split(penalty: penalty, residual: newton.dual, z: z, multipliers: multipliers)
-    if isCentered { centerOutputs(z) }
-    refresh()
     return taken
   }
 }

@@ -8,17 +8,25 @@ import LinearAlgebra
 /// size of the features' sums (about 10⁻⁶ of them for n = 50,000).
 ///
 /// The preconditioner is the factor that the alternating direction method has, of r G + ρ/2. For
-/// cross-entropy diag(p) − ppᵀ vanishes along what all classes have in common, so there it is 2/ρ.
+/// cross-entropy diag(p) − ppᵀ vanishes along what all classes have in common, so there it is 2/ρ. The few
+/// samples at the kinks of a loss, different ones for each class, have factors of their own.
 final class LossNewton {
+  private let program: PolynomialProgram
   private let products: FeatureProducts
   private let ridge: ConstrainedRidge
+  /// Of each class, where the loss has kinks.
+  private var kinkRidges: [ConstrainedRidge] = []
   private let isCentered: Bool
   // All C × Q but ν, n × C.
   private let gradient, residual, direction, search, image, preconditioned, trial: Matrix
   /// −∇ℓ(Fh) at the last h.
   let dual: Matrix
 
-  init(_ products: FeatureProducts, ridge: ConstrainedRidge, isCentered: Bool) {
+  init(
+    _ program: PolynomialProgram, _ products: FeatureProducts, ridge: ConstrainedRidge,
+    isCentered: Bool
+  ) {
+    self.program = program
     self.products = products
     self.ridge = ridge
     self.isCentered = isCentered
@@ -59,6 +67,7 @@ final class LossNewton {
       ridge.project(residual)
       if constraint(residual) <= goal.tolerance || products >= goal.limit { break }
       smooth.prepareCurvature()
+      guard prepareKinks(smooth, goal) else { break }
       let (taken, goes) = conjugateGradients(
         smooth, goal, reduction: step == 0 ? 1e-2 : 1e-3, limit: goal.limit - products, proceed)
       products += taken
@@ -91,7 +100,17 @@ final class LossNewton {
         break
       }
     }
+    kinkRidges = []
     return products
+  }
+
+  /// Factors of the samples at kinks; `false` where one is singular in double precision.
+  private func prepareKinks(_ smooth: SmoothLoss, _ goal: Goal) -> Bool {
+    guard smooth.hasKinks else { return true }
+    kinkRidges = (0..<products.classes).map { c in
+      ConstrainedRidge(program, gram: products.gram { smooth.isCurved($0, c) })
+    }
+    return kinkRidges.allSatisfy { $0.factor(0.5 * goal.rho / goal.penalty) }
   }
 
   /// ℓ(Fh) + (ρ/4) ‖h − V‖²; Fᵀν into `gradient`, ν into `dual`.
@@ -148,7 +167,11 @@ final class LossNewton {
     let (classes, width) = (residual.rows, residual.columns)
     preconditioned.copy(from: residual)
     if isCentered { centerClasses(preconditioned, mean: trial.base) }
-    ridge.solve(preconditioned)
+    if kinkRidges.isEmpty {
+      ridge.solve(preconditioned)
+    } else {
+      for c in 0..<classes { kinkRidges[c].solve(preconditioned.slice(c..<c + 1)) }
+    }
     scale(preconditioned.count, 1 / goal.penalty, preconditioned.base)
     if isCentered {
       for c in 0..<classes { axpy(width, 2 / goal.rho, trial.base, preconditioned.row(c)) }

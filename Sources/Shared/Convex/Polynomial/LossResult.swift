@@ -13,6 +13,15 @@ struct LossResult {
 
   var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
+  /// Takes feasible blocks where their objective is less than what is there.
+  mutating func offer(
+    _ candidate: [ConeBlocks], _ value: (primal: Double, regularizer: Double)
+  ) {
+    guard value.primal < primal else { return }
+    (primal, regularizer) = value
+    blocks = candidate.map { Matrix(copying: $0) }
+  }
+
   /// Takes the best multiple of `direction` that is feasible where it is better than what is there.
   mutating func offer(
     _ direction: Matrix, _ constraint: Double, _ targets: Matrix, _ loss: any Loss, beta: Double

@@ -48,10 +48,7 @@ final class LossSearch: PolynomialSearch {
       }
     }
     let copies = blocks.map { Matrix(copying: $0) }
-    let (primal, regularizer) = judge.makeFeasible(copies, beta: beta)
-    if primal < result.primal {
-      (result.primal, result.regularizer, result.blocks) = (primal, regularizer, copies)
-    }
+    result.offer(copies, judge.makeFeasible(copies, beta: beta))
     return result
   }
 
@@ -72,7 +69,7 @@ final class LossSearch: PolynomialSearch {
       admm = solver
       solver.start(from: result.blocks, beta: beta)
       solver.solve(
-        beta: beta, tolerance: tolerance, judges: judge, result: &result,
+        beta: beta, tolerance: tolerance, judge: judge, result: &result,
         proceed: {
           budget.count()
           return budget.exhausted == nil

@@ -42,6 +42,20 @@ package final class PolynomialProgram {
       - dot(gram.order, gram.correlations.row(c), eta)
   }
 
+  /// Changes Z_r − Z'_r of every region of a class to what is packed in `h`, and keeps the sums.
+  func setDifference(_ h: UnsafePointer<Double>, of blocks: ConeBlocks) {
+    let difference = Matrix(order, order)
+    for r in 0..<regions {
+      map.packing.unpack(h + r * map.packing.count, into: difference.base)
+      let (plus, minus) = (blocks.row(r), blocks.row(regions + r))
+      for i in 0..<difference.count {
+        let sum = plus[i] + minus[i]
+        plus[i] = 0.5 * (sum + difference.base[i])
+        minus[i] = 0.5 * (sum - difference.base[i])
+      }
+    }
+  }
+
   /// svec(Z_r − Z'_r) of every region of a class.
   func packDifference(_ blocks: ConeBlocks, into packed: UnsafeMutablePointer<Double>) {
     let difference = Matrix(order, order)

@@ -72,6 +72,14 @@ final class SmoothLoss {
     }
   }
 
+  /// Whether second derivatives are the penalty for some samples and 0 for all others.
+  var hasKinks: Bool { envelope != nil }
+
+  /// Whether it has a second derivative there.
+  func isCurved(_ sample: Int, _ output: Int) -> Bool {
+    curvature.map { $0[sample, output] > 0 } ?? true
+  }
+
   /// `block` ← ∇² `block` for the samples `range`.
   func hessianProduct(_ range: Range<Int>, _ block: Matrix) {
     if let curvature {
@@ -80,11 +88,5 @@ final class SmoothLoss {
     } else {
       CrossEntropyLoss().hessianProduct(predictions.slice(range), block, into: block)
     }
-  }
-
-  /// Z and U of the splitting Z = ŷ that belong to where it was moved to: −∇ = −r U.
-  func split(penalty: Double, residual: Matrix, z: Matrix, multipliers: Matrix) {
-    z.copy(from: predictions)
-    for k in 0..<residual.count { multipliers.base[k] = -residual.base[k] / penalty }
   }
 }

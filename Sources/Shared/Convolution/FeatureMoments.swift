@@ -1,6 +1,10 @@
 import LinearAlgebra
 import Tensors
 
+/// The forms in which the Gram matrix of features is held: in double precision, in single precision, or as
+/// the features themselves.
+package enum FeatureForm: CaseIterable { case dense, gram, samples }
+
 /// What the features of all samples are to a program with squared loss: G = FᵀF and R = FᵀY.
 struct FeatureMoments {
   let gram: any FeatureGram
@@ -10,18 +14,15 @@ struct FeatureMoments {
   /// G in double precision up to so many features; single precision beyond.
   static let largestDense = 4000
 
-  /// Which form G takes.
-  enum Form { case dense, gram, samples }
-
-  static func form(samples n: Int, order q: Int) -> Form {
+  static func form(samples n: Int, order q: Int) -> FeatureForm {
     q <= largestDense ? .dense : n < q ? .samples : .gram
   }
 
   /// Bytes of G and of what computing it takes.
-  static func memory(samples n: Int, order q: Int) -> Double {
+  static func memory(_ form: FeatureForm, samples n: Int, order q: Int) -> Double {
     let (n, q) = (Double(n), Double(q))
     let block = Double(round) * q
-    switch form(samples: Int(n), order: Int(q)) {
+    switch form {
     case .dense: return 8 * (q * q + block)
     case .gram: return 4 * (q * q + block)
     case .samples: return 4 * n * q
@@ -33,10 +34,10 @@ struct FeatureMoments {
 
   /// Reads all samples; `nil` where `proceed` ended it.
   init?(
-    _ stream: FeatureStream, targets: Matrix, proceed: () -> Bool, progress: (String) -> Void
+    _ stream: FeatureStream, targets: Matrix, form: FeatureForm, proceed: () -> Bool,
+    progress: (String) -> Void
   ) {
     let (n, q, columns) = (targets.rows, stream.features.order, targets.columns)
-    let form = FeatureMoments.form(samples: n, order: q)
     let parts = (0..<stream.workers).map { _ in Matrix(q, columns) }
     /// R += FᵀY for some samples.
     func correlate(_ worker: Int, _ samples: Range<Int>, _ f: UnsafePointer<Double>) {
