@@ -58,7 +58,8 @@ final class LossNewton {
     let half = 0.5 * goal.rho
     var products = 1
     var value = evaluate(h, near: v, smooth, goal.rho)
-    for step in 0..<12 {
+    // Newton's method needs two or three steps; what it has not reached in twenty it will not.
+    for step in 0..<20 {
       visit(dual, constraint(gradient))
       // r = P(Fᵀν − (ρ/2)(h − V))
       for i in 0..<h.count {

@@ -68,7 +68,8 @@ package final class PolynomialSolver {
     progress: (String) -> Void = { _ in }
   ) throws {
     let splits = splitsLoss || name != .squared
-    try PolynomialSolver.expectMemory(for: data, classes: targets.columns, splits: splits)
+    try PolynomialSolver.expectMemory(
+      for: data, classes: targets.columns, splitting: splits ? name : nil)
     let data = splits ? data.resident : data
     let map = FeatureMap(data, activation: activation)
     model = PolynomialModel(data: data, map: map)
@@ -87,16 +88,22 @@ package final class PolynomialSolver {
   /// held at least three times, and the columns of y, ŷ and ν. Where the loss is split off: the moments in
   /// double precision, and more columns.
   private static func expectMemory(
-    for data: MomentData, classes: Int, splits: Bool
+    for data: MomentData, classes: Int, splitting loss: LossName?
   ) throws {
     let m = Double(data.features + 1)
     let q = Double(data.regions) * m * (m + 1) / 2
     let n = Double(data.samples)
-    let system = n < q ? 3 * n * q + 2 * n * n : 3 * q * q
-    let variables = Double(classes) * (3 * 2 * Double(data.regions) * m * m + 3 * n)
+    var system = n < q ? 3 * n * q + 2 * n * n : 3 * q * q
+    var variables = Double(classes) * (3 * 2 * Double(data.regions) * m * m + 3 * n)
+    if let loss {
+      // The Gram matrix in raw coordinates with its factor; of the hinge loss each class has its own.
+      system += (n < q ? 3 : 1) * q * q + data.residentSize / 8
+      if loss == .hinge { system += Double(classes) * q * q }
+      variables *= 4
+    }
     let outputs = "\(classes) output\(classes == 1 ? "" : "s")"
     try Tensors.expectMemory(
-      8 * (system + variables * (splits ? 4 : 1)) + (splits ? data.residentSize : 0),
+      8 * (system + variables),
       for: "a program of \(data.regions) region\(data.regions == 1 ? "" : "s"), "
         + "\(data.features) features and \(outputs) (patchify --pool, --whiten with --components "
         + "make it smaller)")
