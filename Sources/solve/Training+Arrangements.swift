@@ -10,7 +10,11 @@ extension Training {
     let program = ArrangementProgram(
       activation: activation, norm: settings.norm, grouping: settings.grouping,
       loss: settings.loss)
-    let isConvolutional = try source.kind == .arrangements && PatchSource(source).patchCount > 1
+    // Its interior-point method is the one that has every loss and grouping of ReLU networks.
+    let isGeneral =
+      activation == .relu && (settings.loss != .squared || settings.grouping == .perPattern)
+    let isConvolutional =
+      try source.kind == .arrangements && (isGeneral || PatchSource(source).patchCount > 1)
     return try isConvolutional ? convolutional(program) : fullyConnected(program)
   }
 

@@ -18,8 +18,9 @@ extension ArrangementProgram {
         data, targets: targets, grouping: .perPattern, budget: budget, progress: progress)
     case (_, .nuclear, _):
       throw Failure.usage("--norm nuclear is for networks of one patch a sample: use --norm group")
-    case (.relu, .group, .squared):
-      throw Failure.usage("convolutional networks are there for --activation gated-relu so far")
+    case (.relu, .group, _):
+      return try ConvolutionalReLUSolver(
+        data, targets: targets, loss: loss, grouping: grouping, progress: progress)
     case (_, .group, _):
       throw Failure.usage(
         "--loss \(loss.rawValue) is for networks of one patch a sample: convolutional ones have squared"
