@@ -39,11 +39,12 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     let loss = loss.loss
     self.loss = loss
     let (n, outputs) = (targets.rows, targets.columns)
-    let together = grouping == .perPattern ? Double(outputs) : 1
+    let joint =
+      grouping == .perPattern || loss.name == .crossEntropy ? Double(outputs) : 1
     try expectMemory(
-      8 * Double(n) * Double(n) * together
+      8 * Double(n) * Double(n) * (joint + 1)
         + 16 * Double(data.gates.shape[0] * data.dimension * data.dimension * data.regions)
-        * together,
+        * joint,
       for: "a convolutional ReLU program of \(n) samples and \(data.gates.shape[0]) patterns")
     let features = try ReLUFeatures(
       data.patches, gates: data.gates, thresholds: data.thresholds?.doubles,
@@ -53,12 +54,15 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     data.gates.copyDoubles(0..<gates.count, into: gates.base)
     let cones = WorkingCones(features, gates: gates, progress: progress)
     self.cones = cones
+    let together = grouping == .perPattern
+    // Classes are apart where neither the norm nor the loss joins them.
     let groups =
-      grouping == .perPattern || outputs == 1 ? [Array(0..<outputs)] : (0..<outputs).map { [$0] }
+      together || loss.name == .crossEntropy
+      ? [Array(0..<outputs)] : (0..<outputs).map { [$0] }
     parts = groups.map { classes in
       let part = Matrix(n, classes.count)
       for i in 0..<n { for (k, c) in classes.enumerated() { part[i, k] = targets[i, c] } }
-      let map = ReLUOperator(features, outputs: classes.count)
+      let map = ReLUOperator(features, outputs: classes.count, together: together)
       let pricing = ReLUPricing(cones, map: map)
       let slope = Matrix(n, classes.count)
       loss.residual(Matrix(n, classes.count), part, into: slope)
@@ -78,12 +82,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    let length = features.regions * features.dimension
-    let points = parts.map { part in
-      ReLUPoint(
-        loss, targets: part.targets, groups: 2 * features.patterns,
-        length: part.classes.count * length)
-    }
+    let points = parts.map { ReLUPoint(loss, targets: $0.targets, map: $0.map) }
     func report() {
       trace(
         TraceRow(
@@ -126,14 +125,18 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     _ start: ArrangementSolution, _ part: Part, beta: Double, to point: ReLUPoint
   ) {
     let length = features.regions * features.dimension
-    let weights = Matrix(2 * start.index.count, part.classes.count * length)
+    let groups = part.map.groups
+    let weights = Matrix(groups.each * start.index.count, part.map.length)
     var list: [Int] = []
     for (a, i) in start.index.enumerated() where cones.cones[i].isOpen {
-      for (sign, matrices) in [start.positive, start.negative].enumerated() {
-        for (k, c) in part.classes.enumerated() {
-          (weights.row(list.count) + k * length).update(from: matrices[c].row(a), count: length)
+      for (range, outputs) in groups.ranges.enumerated() {
+        for (sign, matrices) in [start.positive, start.negative].enumerated() {
+          for (k, c) in outputs.enumerated() {
+            (weights.row(list.count) + k * length).update(
+              from: matrices[part.classes[c]].row(a), count: length)
+          }
+          list.append(groups.number(i, range: range, sign: sign))
         }
-        list.append(2 * i + sign)
       }
     }
     let solve = ReLUSolve(
@@ -152,7 +155,9 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
   private func compose(_ points: [ReLUPoint], iterations: Int) -> ArrangementSolution {
     let (n, length) = (features.samples, features.regions * features.dimension)
     let outputs = parts.reduce(0) { $0 + $1.classes.count }
-    let used = Set(points.flatMap { $0.active.map { $0 / 2 } }).sorted()
+    let used = Set(
+      zip(parts, points).flatMap { part, point in point.active.map { part.map.groups.pattern($0) } }
+    ).sorted()
     let predictions = Matrix(n, outputs)
     let dual = Matrix(n, outputs)
     var weights = (0..<2).map { _ in [Matrix]() }
@@ -161,8 +166,10 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
         for sign in 0..<2 {
           let matrix = Matrix(used.count, length)
           for (a, i) in used.enumerated() {
-            matrix.row(a).update(
-              from: point.weights.row(2 * i + sign) + k * length, count: length)
+            let groups = part.map.groups
+            let range = k / groups.width
+            let row = point.weights.row(groups.number(i, range: range, sign: sign))
+            matrix.row(a).update(from: row + (k - range * groups.width) * length, count: length)
           }
           weights[sign].append(matrix)
         }

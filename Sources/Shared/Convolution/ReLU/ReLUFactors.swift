@@ -6,7 +6,7 @@ import LinearAlgebra
 /// matrix of ν.
 final class ReLUFactors {
   private let cones: WorkingCones
-  private let groups: [ConeBlock]
+  private let groups: [ReLUGroup]
   private let outputs: Int
   private let regions: Int
   private let (n, d): (Int, Int)
@@ -24,24 +24,29 @@ final class ReLUFactors {
   private let images: Matrix
   private let solved: Matrix
   private let capacitance: Matrix
+  /// The factor of Σ_c M_cc⁻¹, where the sum of the outputs' dν is 0.
+  private let shared: Matrix?
 
-  init(_ cones: WorkingCones, groups: [ConeBlock], outputs: Int) {
+  /// `isCoupled` keeps the sum of the outputs' dν at 0.
+  init(_ cones: WorkingCones, groups: [ReLUGroup], outputs: Int, isCoupled: Bool) {
     self.cones = cones
     self.groups = groups
     self.outputs = outputs
     regions = cones.features.regions
     (n, d) = (cones.features.samples, cones.features.dimension)
-    slots = outputs * regions
+    let width = groups.first?.outputs.count ?? 1
+    slots = width * regions
     triangles = Matrix(groups.count * slots, d * d)
     reflections = Matrix(groups.count * slots, d)
     directions = Matrix(groups.count, slots * d)
     gamma = Array(repeating: 0, count: groups.count)
     let n = n
     systems = (0..<outputs).map { _ in Matrix(n, n) }
-    images = Matrix(groups.count, outputs * n)
-    let coupled = outputs > 1 ? groups.count : 0
+    images = Matrix(groups.count, width * n)
+    let coupled = width > 1 ? groups.count : 0
     solved = Matrix(coupled, outputs * n)
     capacitance = Matrix(coupled, coupled)
+    shared = isCoupled ? Matrix(n, n) : nil
   }
 
   /// Factors at ratios λ/s and scalings; `inverse` is W⁻¹. False where a matrix is not positive definite.
@@ -78,7 +83,7 @@ final class ReLUFactors {
     guard isSound else { return false }
     imageDirections()
     for c in 0..<outputs { guard build(c, inverse.row(c)) else { return false } }
-    return outputs == 1 || couple()
+    return (capacitance.rows == 0 || couple()) && share()
   }
 
   /// B̃ᵀ diag(λ/s) B̃ + η⁻² I, B̃ the reflected rows.
@@ -134,7 +139,7 @@ final class ReLUFactors {
     let width = regions * d
     Threads.perform(groups.count) { j in
       let f = self.cones.features.features[self.groups[j].pattern]
-      for c in 0..<self.outputs {
+      for c in 0..<self.groups[j].outputs.count {
         gemv(
           self.n, width, alpha: self.gamma[j].squareRoot(), f.base, .plain,
           self.directions.row(j) + c * width, self.images.row(j) + c * self.n)
@@ -147,17 +152,19 @@ final class ReLUFactors {
     let system = systems[c]
     system.fill(0)
     let width = regions * d
+    let list = groups.indices.filter { groups[$0].outputs.contains(c) }
     // So many groups at once that the product is large, and its factor not.
-    let chunk = max(1, min(groups.count, 40_000_000 / (n * width)))
+    let chunk = max(1, min(list.count, 40_000_000 / (n * width)))
     let terms = Matrix(n, chunk * width)
-    for first in stride(from: 0, to: groups.count, by: chunk) {
-      let count = min(chunk, groups.count - first)
+    for first in stride(from: 0, to: list.count, by: chunk) {
+      let count = min(chunk, list.count - first)
       let stride = terms.columns
       Threads.perform(count) { place in
-        let j = first + place
+        let j = list[first + place]
+        let own = c - self.groups[j].outputs.lowerBound
         let f = self.cones.features.features[self.groups[j].pattern]
         for r in 0..<self.regions {
-          let slot = j * self.slots + c * self.regions + r
+          let slot = j * self.slots + own * self.regions + r
           let h = self.reflections.row(slot)
           let target = terms.base + place * width + r * self.d
           for i in 0..<self.n {
@@ -171,7 +178,11 @@ final class ReLUFactors {
       }
       syrkRowsUpper(n, count * width, terms.base, lda: stride, beta: 1, system.base)
     }
-    if outputs == 1 { syrkUpper(n, groups.count, images.base, beta: 1, system.base) }
+    if capacitance.rows == 0 {
+      let own = Matrix(list.count, n)
+      for (k, j) in list.enumerated() { own.row(k).update(from: images.row(j), count: n) }
+      syrkUpper(n, list.count, own.base, beta: 1, system.base)
+    }
     for i in 0..<n { system[i, i] += inverse[i] }
     system.mirrorUpper()
     return choleskyLower(n, system.base)
@@ -189,6 +200,31 @@ final class ReLUFactors {
     return choleskyLower(count, capacitance.base)
   }
 
+  /// Factors Σ_c of the blocks of M⁻¹ over all outputs.
+  private func share() -> Bool {
+    guard let shared else { return true }
+    shared.fill(0)
+    let inverse = Matrix(n, n)
+    for c in 0..<outputs {
+      inverse.copy(from: systems[c])
+      choleskyInverseLower(n, inverse.base)
+      axpy(shared.count, 1, inverse.base, shared.base)
+    }
+    if capacitance.rows > 0 {
+      let sums = Matrix(solved.rows, n)
+      for j in 0..<solved.rows {
+        for c in 0..<outputs { axpy(n, 1, solved.row(j) + c * n, sums.row(j)) }
+      }
+      // Vᵀ cap⁻¹ V of the summed rows: the columns of V by L⁻¹.
+      solveLower(solved.rows, capacitance.base, sums.base, columns: n)
+      let product = Matrix(n, n)
+      syrkUpper(n, solved.rows, sums.base, product.base)
+      product.mirrorUpper()
+      axpy(shared.count, -1, product.base, shared.base)
+    }
+    return choleskyLower(n, shared.base)
+  }
+
   /// Rows of outputs × n, each by the systems of its outputs.
   private func solveSystems(_ rows: Matrix) {
     let total = rows.columns
@@ -204,11 +240,24 @@ final class ReLUFactors {
     }
   }
 
-  /// ν ← M⁻¹ ν, ν being C × n.
+  /// ν ← M⁻¹ ν, ν being C × n; where the outputs are coupled, of ν less what is common to them, so that the
+  /// sum over them becomes 0.
   func solve(_ nu: Matrix) {
+    solveUncoupled(nu)
+    guard let shared else { return }
+    let common = Matrix(1, n)
+    for c in 0..<outputs { axpy(n, -1, nu.row(c), common.base) }
+    choleskySolve(n, shared.base, common.base, count: 1)
+    let more = Matrix(outputs, n)
+    for c in 0..<outputs { more.row(c).update(from: common.base, count: n) }
+    solveUncoupled(more)
+    axpy(nu.count, 1, more.base, nu.base)
+  }
+
+  private func solveUncoupled(_ nu: Matrix) {
     for c in 0..<outputs { choleskySolve(n, systems[c].base, nu.row(c), count: 1) }
-    guard outputs > 1 else { return }
-    let count = groups.count
+    let count = capacitance.rows
+    guard count > 0 else { return }
     var inner = [Double](repeating: 0, count: count)
     gemv(count, nu.count, images.base, .plain, nu.base, &inner)
     choleskySolve(count, capacitance.base, &inner, count: 1)

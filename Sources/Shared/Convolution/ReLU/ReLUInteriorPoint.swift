@@ -6,7 +6,7 @@ import LinearAlgebra
 ///
 ///   min ℓ(ŷ) + β Σ_j ‖v_j‖,  ŷ = Σ_j ± F_i v_j,  B_i v_jk ≥ 0,
 ///
-/// with groups j = (i, ±) of C·R slots k of d weights, each in the cone of pattern i by its working rows:
+/// with groups j = (i, ±), of one output or of all, of slots k of d weights, each in the cone of pattern i by its working rows:
 /// infeasible, primal–dual, Nesterov–Todd scaling for the norms' second-order cones, Mehrotra's predictor and
 /// corrector. Rows may join between iterations.
 ///
@@ -18,8 +18,9 @@ final class ReLUInteriorPoint {
   let cones: WorkingCones
   let beta: Double
   let terms: any ReLULossTerms
-  /// Both signs of each pattern whose cone has an interior.
-  let groups: [ConeBlock]
+  /// Those whose cone has an interior, and their numbers.
+  let numbers: [Int]
+  let groups: [ReLUGroup]
   private let map: ReLUOperator
   private let targets: Matrix
   private let loss: any Loss
@@ -76,26 +77,29 @@ final class ReLUInteriorPoint {
     }
   }
 
-  /// `targets` is C × n. Every weight begins at `radius` times the centre of its cone, v and w alike, so
+  /// `targets` is n × C. Every weight begins at `radius` times the centre of its cone, v and w alike, so
   /// that ŷ is 0.
   init(
-    _ cones: WorkingCones, map: ReLUOperator, loss: any Loss, terms: any ReLULossTerms,
-    targets: Matrix, beta: Double, radius: Double
+    _ cones: WorkingCones, map: ReLUOperator, loss: any Loss, targets: Matrix, beta: Double,
+    radius: Double
   ) {
     self.cones = cones
     self.map = map
     self.loss = loss
-    self.terms = terms
     self.targets = targets
     self.beta = beta
     n = cones.features.samples
     d = cones.features.dimension
-    outputs = targets.rows
-    slots = outputs * cones.features.regions
-    length = slots * d
-    groups = cones.cones.filter(\.isOpen).flatMap {
-      [ConeBlock(pattern: $0.pattern, sign: 1), ConeBlock(pattern: $0.pattern, sign: -1)]
-    }
+    outputs = targets.columns
+    slots = map.slots
+    length = map.length
+    let size = radius * Double(slots).squareRoot()
+    let most = cones.cones.reduce(1) { max($0, $1.matrix.rows) }
+    terms =
+      BoxLossTerms(loss.name, targets.transposed, mu: beta * size / Double(slots * most))
+      ?? SmoothLossTerms(loss, targets)
+    numbers = (0..<map.groups.count).filter { cones.cones[map.groups.pattern($0)].isOpen }
+    groups = numbers.map { map.groups[$0] }
     let count = groups.count
     v = Matrix(count, length)
     g = Matrix(count, length)
@@ -103,8 +107,10 @@ final class ReLUInteriorPoint {
     predictions = Matrix(outputs, n)
     bounded = Matrix(count, length)
     bounds = Array(repeating: .infinity, count: count)
-    correlations = Matrix(cones.features.patterns, length)
-    factors = ReLUFactors(cones, groups: groups, outputs: outputs)
+    correlations = Matrix(
+      cones.features.patterns, targets.columns * cones.features.regions * cones.features.dimension)
+    factors = ReLUFactors(
+      cones, groups: groups, outputs: outputs, isCoupled: loss.name == .crossEntropy)
     scalingStorage = Matrix(count, length)
     scaled = Matrix(count, length)
     scaledFirst = Array(repeating: 0, count: count)
@@ -116,7 +122,6 @@ final class ReLUInteriorPoint {
     for (j, group) in groups.enumerated() {
       let centre = cones.centres.row(group.pattern)
       for k in 0..<slots { axpy(d, radius, centre, v.row(j) + k * d) }
-      let size = radius * Double(slots).squareRoot()
       tau[j] = 2 * size
       let rows = cones.cones[group.pattern].matrix
       let (slack, multipliers) = (Matrix(slots, rows.rows), Matrix(slots, rows.rows))
@@ -211,7 +216,7 @@ final class ReLUInteriorPoint {
         nonisolated(unsafe) let bounds = bounds
         forEachGroup { j in
           let row = self.bounded.row(j)
-          row.update(from: self.correlations.row(self.groups[j].pattern), count: self.length)
+          row.update(from: self.map.part(self.groups[j], self.correlations), count: self.length)
           if self.groups[j].sign < 0 { scale(self.length, -1, row) }
           self.addAdjoint(self.lambda[j], j, to: row)
           let gap = self.primalGap[j]
@@ -227,7 +232,7 @@ final class ReLUInteriorPoint {
     let (sum, count) = terms.complementarity
     complementarity = sum + sums.reduce(0, +)
     mu = complementarity / Double(productCount + count)
-    primal = loss.value(predictions, targets)
+    primal = loss.value(predictions.transposed, targets)
     for j in groups.indices { primal += beta * norm(length, v.row(j)) }
   }
 
@@ -365,7 +370,7 @@ final class ReLUInteriorPoint {
       map.correlate(nu, into: features)
       v.copy(from: low)
       for (j, group) in groups.enumerated() {
-        axpy(length, group.sign, features.row(group.pattern), v.row(j))
+        axpy(length, group.sign, map.part(group, features), v.row(j))
       }
       factors.applyInverse(v)
     }
@@ -382,7 +387,7 @@ final class ReLUInteriorPoint {
     forEachGroup { j in
       let (row, group) = (self.residual.row(j), self.groups[j])
       row.update(from: self.lower.row(j), count: self.length)
-      axpy(self.length, group.sign, features.row(group.pattern), row)
+      axpy(self.length, group.sign, self.map.part(group, features), row)
       self.scalings[j].apply(-1, dv.row(j), addingTo: row)
       let products = result.s[j]
       self.products(dv.row(j), j, into: products)

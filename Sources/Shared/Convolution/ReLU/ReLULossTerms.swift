@@ -27,24 +27,40 @@ protocol ReLULossTerms: AnyObject {
 }
 
 /// A loss that is twice differentiable: ν = −∇ℓ(ŷ) at any weights, W = ∇²ℓ, r = 0.
+///
+/// Of cross-entropy W is only diag(p): with log Σ e^ŷ = min over b of Σ e^(ŷ−b) + b − 1 the classes are apart
+/// but for b, one number a sample, by which dŷ is less; it keeps the sum of the classes' dν at 0.
 final class SmoothLossTerms: ReLULossTerms {
   let nu: Matrix
   let inverse: Matrix
   private let loss: any Loss
+  /// n × C, and C × n.
   private let targets: Matrix
+  private let columns: Matrix
+  private let rows: Matrix
 
   init(_ loss: any Loss, _ targets: Matrix) {
     self.loss = loss
     self.targets = targets
-    nu = Matrix(targets.rows, targets.columns)
-    inverse = Matrix(targets.rows, targets.columns)
+    columns = targets.transposed
+    rows = Matrix(targets.rows, targets.columns)
+    nu = Matrix(targets.columns, targets.rows)
+    inverse = Matrix(targets.columns, targets.rows)
   }
 
   var complementarity: (sum: Double, count: Int) { (0, 0) }
 
   func refresh(_ predictions: Matrix) {
-    loss.residual(predictions, targets, into: nu)
-    loss.curvature(predictions, targets, into: inverse)
+    let fitted = predictions.transposed
+    loss.residual(fitted, targets, into: rows)
+    nu.copy(from: rows.transposed)
+    if loss.name == .crossEntropy {
+      // The probabilities: their common factor in ŷ is a variable of its own.
+      for k in 0..<nu.count { inverse.base[k] = 1 / max(1e-10, columns.base[k] - nu.base[k]) }
+      return
+    }
+    loss.curvature(fitted, targets, into: rows)
+    inverse.copy(from: rows.transposed)
     for k in 0..<inverse.count { inverse.base[k] = 1 / max(1e-10, inverse.base[k]) }
   }
 

@@ -1,24 +1,31 @@
 import Convex
 import LinearAlgebra
 
-/// The map from weights to predictions, and its adjoint. A row of weights is that of a group (pattern and
-/// sign): C × R × d numbers; predictions are C × n.
+/// The map from weights to predictions, and its adjoint. A row of weights is that of a group: outputs × R × d
+/// numbers; predictions are C × n.
 final class ReLUOperator {
   let features: ReLUFeatures
+  let groups: ReLUGroups
+  /// C.
   let outputs: Int
   private let n: Int
   private let width: Int
   private let parts: [Matrix]
   private let combined: Matrix
 
-  init(_ features: ReLUFeatures, outputs: Int) {
+  init(_ features: ReLUFeatures, outputs: Int, together: Bool) {
     self.features = features
     self.outputs = outputs
+    groups = ReLUGroups(patterns: features.patterns, outputs: outputs, together: together)
     n = features.samples
     width = features.regions * features.dimension
     parts = (0..<Threads.count).map { _ in Matrix(outputs, features.samples) }
     combined = Matrix(features.patterns, outputs * features.regions * features.dimension)
   }
+
+  /// Slots of a group, each of d weights in the pattern's cone; and its weights.
+  var slots: Int { groups.width * features.regions }
+  var length: Int { groups.width * width }
 
   /// result ← Σ_i F_i z_i for rows z of the patterns `list`.
   private func apply(_ z: Matrix, _ list: [Int], into result: Matrix) {
@@ -41,21 +48,22 @@ final class ReLUOperator {
     for worker in 1..<max(1, workers) { axpy(result.count, 1, parts[worker].base, result.base) }
   }
 
-  /// result ← Σ_j ± F_i z_j over groups j = (i, ±); `groups` come in pairs.
-  func outputs(_ groups: [ConeBlock], _ z: Matrix, into result: Matrix) {
-    let length = z.columns
-    var list: [Int] = []
-    for (j, group) in groups.enumerated() {
-      if list.last != group.pattern {
-        list.append(group.pattern)
-        combined.row(list.count - 1).update(repeating: 0, count: length)
+  /// result ← Σ_j ± F_i z_j over `list`, the groups of a pattern next to each other.
+  func outputs(_ list: [ReLUGroup], _ z: Matrix, into result: Matrix) {
+    var patterns: [Int] = []
+    for (j, group) in list.enumerated() {
+      if patterns.last != group.pattern {
+        patterns.append(group.pattern)
+        combined.row(patterns.count - 1).update(repeating: 0, count: combined.columns)
       }
-      axpy(length, group.sign, z.row(j), combined.row(list.count - 1))
+      axpy(
+        length, group.sign, z.row(j),
+        combined.row(patterns.count - 1) + group.outputs.lowerBound * width)
     }
-    apply(combined, list, into: result)
+    apply(combined, patterns, into: result)
   }
 
-  /// Row i of `result` ← F_iᵀ ν for all patterns.
+  /// Row i of `result` ← F_iᵀ ν for all patterns, C × R × d numbers.
   func correlate(_ nu: Matrix, into result: Matrix) {
     Threads.split(features.patterns) { range in
       for i in range {
@@ -70,11 +78,16 @@ final class ReLUOperator {
     }
   }
 
-  /// image ← F_i z of one group's weights, C × n.
+  /// Where the part of a group begins in `correlations`.
+  func part(_ group: ReLUGroup, _ correlations: Matrix) -> UnsafeMutablePointer<Double> {
+    correlations.row(group.pattern) + group.outputs.lowerBound * width
+  }
+
+  /// Those rows of the image F_i z of a group's weights that are its outputs', without its sign.
   func image(
-    _ z: UnsafePointer<Double>, of pattern: Int, into image: UnsafeMutablePointer<Double>
+    _ z: UnsafePointer<Double>, of group: ReLUGroup, into image: UnsafeMutablePointer<Double>
   ) {
-    let f = features.features[pattern]
-    gemm(outputs, n, width, z, .plain, f.base, .transposed, image)
+    let f = features.features[group.pattern]
+    gemm(groups.width, n, width, z, .plain, f.base, .transposed, image)
   }
 }

@@ -6,8 +6,8 @@ final class ReLUPoint {
   private let loss: any Loss
   /// y, n × C.
   private let targets: Matrix
-  /// Weights that are in their cones, a row a group: 2i for v of pattern i, 2i + 1 for w. Only `active` rows
-  /// are not zero.
+  private let groups: ReLUGroups
+  /// Weights that are in their cones, a row a group. Only `active` rows are not zero.
   private(set) var weights: Matrix
   private(set) var active: [Int] = []
   /// ŷ and ν, n × C.
@@ -19,23 +19,28 @@ final class ReLUPoint {
   var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
   /// The network that is zero, and the dual point that is zero.
-  init(_ loss: any Loss, targets: Matrix, groups: Int, length: Int) {
+  init(_ loss: any Loss, targets: Matrix, map: ReLUOperator) {
     self.loss = loss
     self.targets = targets
-    weights = Matrix(groups, length)
+    groups = map.groups
+    weights = Matrix(map.groups.count, map.length)
     predictions = Matrix(targets.rows, targets.columns)
     dual = Matrix(targets.rows, targets.columns)
     primal = loss.value(predictions, targets)
     dualValue = loss.dualValue(dual, targets)
   }
 
-  /// Takes `weights`, rows of the groups `list`, with their `images` (± F_i v, a row of C × n each), where
-  /// they are better; groups that cost more than they bring are left out.
+  /// Takes `weights`, rows of the groups `list`, with their `images` (± F_i v of the groups' outputs, a row
+  /// each), where they are better; groups that cost more than they bring are left out.
   func offer(_ weights: Matrix, _ list: [Int], images: Matrix, beta: Double) {
     let (n, outputs, length) = (targets.rows, targets.columns, weights.columns)
     let norms = list.indices.map { norm(length, weights.row($0)) }
     let sum = Matrix(outputs, n)
-    for k in list.indices { axpy(sum.count, 1, images.row(k), sum.base) }
+    func add(_ k: Int, _ sign: Double) {
+      axpy(
+        images.columns, sign, images.row(k), sum.row(groups[list[k]].outputs.lowerBound))
+    }
+    for k in list.indices { add(k, 1) }
     var value = Double.infinity
     var fitted = Matrix(n, outputs)
     var penalty = norms.reduce(0, +)
@@ -48,19 +53,19 @@ final class ReLUPoint {
     let largest = norms.max() ?? 0
     for k in list.indices.sorted(by: { (norms[$0], $0) < (norms[$1], $1) })
     where norms[k] < 1e-2 * largest {
-      axpy(sum.count, -1, images.row(k), sum.base)
+      add(k, -1)
       let next = take(sum) + beta * (penalty - norms[k])
       if next <= value {
         value = next
         penalty -= norms[k]
         kept.remove(k)
       } else {
-        axpy(sum.count, 1, images.row(k), sum.base)
+        add(k, 1)
       }
     }
     // Anew, so that what was left out leaves no rounding.
     sum.fill(0)
-    for k in kept.sorted() { axpy(sum.count, 1, images.row(k), sum.base) }
+    for k in kept.sorted() { add(k, 1) }
     value = take(sum) + beta * kept.sorted().reduce(0) { $0 + norms[$1] }
     guard value < primal else { return }
     primal = value

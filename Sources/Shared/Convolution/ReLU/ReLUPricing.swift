@@ -7,11 +7,12 @@ import LinearAlgebra
 final class ReLUPricing {
   private let cones: WorkingCones
   private let slots: Int
+  private let groups: ReLUGroups
   private let d: Int
   private let map: ReLUOperator
   /// F_iᵀν, a row a pattern.
   private let correlations: Matrix
-  /// The projections, a row a group: 2i for +, 2i + 1 for −.
+  /// The projections, a row a group.
   private let points: Matrix
   private var supports: [[Int]]
 
@@ -19,11 +20,11 @@ final class ReLUPricing {
     self.cones = cones
     self.map = map
     d = cones.features.dimension
-    slots = map.outputs * cones.features.regions
-    let count = cones.features.patterns
-    correlations = Matrix(count, slots * d)
-    points = Matrix(2 * count, slots * d)
-    supports = Array(repeating: [], count: 2 * count * slots)
+    slots = map.slots
+    groups = map.groups
+    correlations = Matrix(groups.patterns, map.outputs * cones.features.regions * d)
+    points = Matrix(groups.count, map.length)
+    supports = Array(repeating: [], count: groups.count * slots)
   }
 
   /// An upper bound of the largest norm for ν (C × n), and the row of its group. Where it is above `level`
@@ -34,7 +35,7 @@ final class ReLUPricing {
     var level = level
     var bounds = [Double](repeating: 0, count: count)
     for row in 0..<count {
-      bounds[row] = norm(points.columns, correlations.row(row / 2))
+      bounds[row] = norm(points.columns, map.part(groups[row], correlations))
       // The centre itself is in the cone: what it attains bounds the largest norm from below.
       level = max(level, attained(row))
     }
@@ -50,20 +51,21 @@ final class ReLUPricing {
 
   /// What the multiples of the centres attain of a group's norm.
   private func attained(_ row: Int) -> Double {
-    let (centre, t) = (cones.centres.row(row / 2), correlations.row(row / 2))
+    let group = groups[row]
+    let (centre, t) = (cones.centres.row(group.pattern), map.part(group, correlations))
     var square = 0.0
     for k in 0..<slots {
-      let inner = (row % 2 == 0 ? 1 : -1) * dot(d, centre, t + k * d)
+      let inner = group.sign * dot(d, centre, t + k * d)
       if inner > 0 { square += inner * inner }
     }
     return square.squareRoot() * (1 - 1e-12)
   }
 
-  /// Projects the groups `rows` (ascending); the two of a pattern share its cone's memory, so one thread.
+  /// Projects the groups `rows` (ascending); those of a pattern share its cone's memory, so one thread.
   private func project(_ rows: [Int], _ bounds: inout [Double]) {
     var parts: [[Int]] = []
     for row in rows {
-      if let last = parts.last?.last, last / 2 == row / 2 {
+      if let last = parts.last?.last, groups.pattern(last) == groups.pattern(row) {
         parts[parts.count - 1].append(row)
       } else {
         parts.append([row])
@@ -78,9 +80,10 @@ final class ReLUPricing {
           for row in parts[part] {
             var square = 0.0
             for k in 0..<self.slots {
-              let source = self.correlations.row(row / 2) + k * self.d
-              for i in 0..<self.d { t[i] = row % 2 == 0 ? source[i] : -source[i] }
-              let length = self.cones.cones[row / 2].project(
+              let group = self.groups[row]
+              let source = self.map.part(group, self.correlations) + k * self.d
+              for i in 0..<self.d { t[i] = group.sign * source[i] }
+              let length = self.cones.cones[group.pattern].project(
                 t, into: self.points.row(row) + k * self.d, warm: &supports[row * self.slots + k])
               square += length * length
             }
@@ -99,14 +102,14 @@ final class ReLUPricing {
     for (place, row) in rows.enumerated() {
       for k in 0..<slots {
         vectors.row(place * slots + k).update(from: points.row(row) + k * d, count: d)
-        list.append(row / 2)
-        level.append(-1e-11 * norm(d, correlations.row(row / 2) + k * d))
+        list.append(groups.pattern(row))
+        level.append(-1e-11 * norm(d, map.part(groups[row], correlations) + k * d))
       }
     }
     let found = cones.features.shallowest(vectors, of: list, below: level, limit: d)
     return rows.indices.filter { place in
       let outside = (0..<slots).flatMap { found[place * slots + $0].map(\.row) }
-      let cone = cones.cones[rows[place] / 2]
+      let cone = cones.cones[groups.pattern(rows[place])]
       cone.add(outside, of: cones.features)
       return !outside.isEmpty
     }.map { rows[$0] }

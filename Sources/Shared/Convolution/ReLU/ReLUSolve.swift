@@ -27,15 +27,14 @@ final class ReLUSolve {
     self.beta = beta
     self.point = point
     d = cones.features.dimension
-    slots = targets.columns * cones.features.regions
+    slots = map.slots
   }
 
   /// Iterates until the point's gap is at most `tolerance`, or the budget or the numbers end it.
   func run(tolerance: Double, budget: Budget, report: () -> Void) {
     let method = ReLUInteriorPoint(
-      cones, map: map, loss: loss, terms: terms, targets: targets.transposed, beta: beta,
-      radius: radius)
-    let list = method.groups.map { 2 * $0.pattern + ($0.sign > 0 ? 0 : 1) }
+      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius)
+    let list = method.numbers
     let closed = cones.cones.contains { !$0.isOpen }
     while true {
       let shifts = offer(method.v, list)
@@ -71,23 +70,21 @@ final class ReLUSolve {
     report()
   }
 
-  private var terms: any ReLULossTerms { SmoothLossTerms(loss, targets.transposed) }
-
   /// A length of the weights at which their predictions are of the size of the targets.
   private var radius: Double {
-    let count = cones.features.patterns
     let weights = Matrix(1, slots * d)
-    let images = Matrix(1, targets.count)
+    let images = Matrix(1, targets.rows * map.groups.width)
     var square = 0.0
-    for i in 0..<count {
+    for number in 0..<map.groups.count {
+      let group = map.groups[number]
       for k in 0..<slots {
-        (weights.base + k * d).update(from: cones.centres.row(i), count: d)
+        (weights.base + k * d).update(from: cones.centres.row(group.pattern), count: d)
       }
-      map.image(weights.base, of: i, into: images.base)
+      map.image(weights.base, of: group, into: images.base)
       square += dot(images.count, images.base, images.base)
     }
     let size = norm(targets.count, targets.base)
-    return square > 0 ? size / (2 * square).squareRoot() : 1
+    return square > 0 ? size / square.squareRoot() : 1
   }
 
   /// What moved weights into their cones: of each group and slot a multiple of the centre; what the
@@ -100,7 +97,7 @@ final class ReLUSolve {
 
   /// Offers the weights `v`, rows of the groups `list`, moved into their cones.
   func offer(_ v: Matrix, _ list: [Int]) -> Shifts {
-    let patterns = list.flatMap { Array(repeating: $0 / 2, count: slots) }
+    let patterns = list.flatMap { Array(repeating: map.groups.pattern($0), count: slots) }
     let vectors = Matrix(list.count * slots, d)
     vectors.base.update(from: v.base, count: vectors.count)
     let found = cones.features.shallowest(
@@ -118,10 +115,11 @@ final class ReLUSolve {
     let length = slots * d
     let moved = Matrix(list.count, length)
     moved.base.update(from: vectors.base, count: vectors.count)
-    let images = Matrix(list.count, targets.count)
+    let images = Matrix(list.count, targets.rows * map.groups.width)
     Threads.perform(list.count) { k in
-      self.map.image(moved.row(k), of: list[k] / 2, into: images.row(k))
-      if list[k] % 2 == 1 { scale(images.columns, -1, images.row(k)) }
+      let group = self.map.groups[list[k]]
+      self.map.image(moved.row(k), of: group, into: images.row(k))
+      scale(images.columns, group.sign, images.row(k))
     }
     for k in list.indices {
       result.cost += beta * abs(norm(length, moved.row(k)) - norm(length, v.row(k)))
