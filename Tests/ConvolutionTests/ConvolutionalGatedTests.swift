@@ -105,11 +105,13 @@ private func solve(
     let (bundle, targets) = problem.draw()
     let x = bundle.tensors["x"]!.doubles
     let g = bundle.tensors["gates"]!.doubles
-    let ties = (0..<problem.gates).reduce(0) { count, i in
-      count
-        + (0..<problem.n * problem.patches).filter { j in
-          (0..<3).reduce(0) { $0 + x[j * 3 + $1] * g[i * 3 + $1] } == threshold
-        }.count
+    var ties = 0
+    for i in 0..<problem.gates {
+      for j in 0..<problem.n * problem.patches {
+        var product = 0.0
+        for a in 0..<3 { product += x[j * 3 + a] * g[i * 3 + a] }
+        ties += product == threshold ? 1 : 0
+      }
     }
     #expect(ties > 20)
     problem.isPatterned = false

@@ -83,6 +83,27 @@ import Testing
     #expect(abs(loss("dual") - (try number(solution, "dual_objective"))) <= 1e-10 * primal)
   }
 
+  /// Whoever recomputes all of it from the data agrees.
+  @Test(arguments: ["class", "pattern"])
+  func theCertificateHolds(_ group: String) throws {
+    let folder = try folder()
+    let script = """
+      set -e
+      \(Self.gated) --group \(group) --gap 1e-6 -o solution train
+      recover -o network solution
+      evaluate --data train --certify solution network
+      """
+    let run = try Tools.shell(script, in: folder)
+    try #require(run.status == 0, "\(run.errors)")
+    let report = Dictionary(
+      run.text.split(separator: "\n").map { line in
+        let parts = line.split(separator: "\t")
+        return (String(parts[0]), String(parts.last!))
+      }, uniquingKeysWith: { first, _ in first })
+    #expect(try #require(Double(report["relative_gap"] ?? "")) <= 1e-6)
+    #expect(try #require(Double(report["recovery_error"] ?? "")) <= 1e-9)
+  }
+
   @Test func pathAndWarmStart() throws {
     let folder = try folder()
     try run(
