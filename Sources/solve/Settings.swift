@@ -61,6 +61,9 @@ struct Settings: ToolSettings {
       if activation == .relu, norm == .nuclear {
         throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
       }
+      if norm == .nuclear, grouping == .perPattern {
+        throw Failure.usage("--group pattern is for --norm group")
+      }
     case .linear?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if grouping == .perPattern, !circular {

@@ -26,7 +26,8 @@ import Testing
   }
 
   private func number(_ bundle: Bundle, _ name: String) throws -> Double {
-    try #require(Double(try #require(bundle.metadata[name])))
+    let text = try #require(bundle.metadata[name])
+    return try #require(Double(text))
   }
 
   @Test(arguments: ["class", "pattern"])

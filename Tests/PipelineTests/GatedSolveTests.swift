@@ -350,7 +350,7 @@ private func number(_ bundle: Bundle, _ key: String) -> Double {
       x[77] = .infinity
       bundle.tensors["x"] = Tensor(x, shape: [60, 1, 5])
     }
-    try refused(["\"x\"", "2 patches"]) { bundle in
+    try refused(["\"patterns\"", "120 patches"]) { bundle in
       bundle.tensors["x"] = Tensor(example.x + example.x, shape: [60, 2, 5])
     }
     try refused(["\"thresholds\"", "F64 [25]"]) { $0.tensors["thresholds"] = Tensor([1.0, 2]) }
@@ -383,7 +383,8 @@ private func number(_ bundle: Bundle, _ key: String) -> Double {
     let folder = try Example().folder()
     for (arguments, part) in [
       (["--activation", "gated", "--beta", "1"], "gated-relu"),
-      (gated + ["--group", "pattern"], "--group"), (gated + ["--group", "all"], "class"),
+      (gated + ["--group", "pattern", "--norm", "nuclear"], "--group"),
+      (gated + ["--group", "all"], "class"),
       (gated + ["--norm", "two"], "nuclear"), (gated + ["--solver", "admm"], "--solver"),
       (gated + ["--loss", "hinge2"], "squared"),
       (["--activation", "relu", "--norm", "nuclear", "--beta", "1"], "--norm"),

@@ -203,7 +203,12 @@ extension PolynomialSolver: RegularizedSolver {
   package func start(at point: Point) -> Start { .point(point) }
 
   package func predictions(_ point: Point, on data: MomentData) -> Matrix {
-    model.predictions(point.blocks, on: data)
+    predictions(point.blocks, on: data)
+  }
+
+  /// ŷ (n × C) of the network with Z and Z' of every class.
+  package func predictions(_ blocks: [Matrix], on data: MomentData) -> Matrix {
+    model.predictions(blocks, on: data)
   }
 }
 
