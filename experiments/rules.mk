@@ -63,8 +63,9 @@ extract/first-2000/test := --split test --range 200:400
 patchify/first-2000/f4s4 := --size 4 --stride 4
 solve/first-2000/f4s4/path := $(NEAR_RELU) --beta 1e-2 --path 8 --gap 1e-4
 
-# Fully connected networks, over the patterns of sampled gates: SET/PATTERNS/RUN, of options of arrangements
-# (patterns/SET/PATTERNS) and of solve (train/SET/PATTERNS/RUN). A sample is the whole image and a constant:
+# Networks over the patterns of sampled gates: SET/PATTERNS/RUN, of options of arrangements
+# (patterns/SET/PATTERNS) and of solve (train/SET/PATTERNS/RUN). A sample is the whole image and a constant,
+# unless dataset/SET has other options of patchify:
 #   build/SET/{train,test}.dataset, build/SET/PATTERNS/arrangements, and RUN's products as above
 extract/8x8/train := --classes airplane,automobile --range 0:2000 --resize 8x8
 extract/8x8/test := --split test --classes airplane,automobile --resize 8x8
@@ -79,6 +80,52 @@ patterns/16x16/gates-200 := --sample 200
 train/16x16/gates-200/group-20 := --activation gated-relu --beta 20 --gap 1e-3
 train/16x16/gates-200/nuclear-20 := --activation gated-relu --norm nuclear --beta 20 --gap 1e-3
 
+# Convolutional gated networks: 6 x 6 patches at every position, 2 x 2 regions, gates from centroids.
+CONVOLUTION := --size 6 --stride 1 --pool 2 --contrast $(CONTRAST) --whiten $(WHITEN) \
+  --components 24 --bias --defer
+extract/airplane-automobile/train := --classes airplane,automobile
+extract/airplane-automobile/test := --split test --classes airplane,automobile
+dataset/airplane-automobile := $(CONVOLUTION)
+patterns/airplane-automobile/centroids-200 := --sample 200 --sampler k-means --threshold 1.5
+train/airplane-automobile/centroids-200/gated-1 := --activation gated-relu --group pattern --beta 1 \
+  --gap 1e-3
+extract/ten-classes/train := --split train
+extract/ten-classes/test := --split test
+dataset/ten-classes := $(CONVOLUTION)
+patterns/ten-classes/centroids-200 := --sample 200 --sampler k-means --threshold 1.5
+train/ten-classes/centroids-200/gated-4 := --activation gated-relu --group pattern --beta 4 --gap 1e-3
+
+# A convolutional ReLU network with its cones.
+extract/first-1000/train := --classes airplane,automobile --range 0:1000
+extract/first-1000/test := --split test --classes airplane,automobile
+dataset/first-1000 := --size 4 --stride 4 --bias
+patterns/first-1000/gates-50 := --sample 50
+train/first-1000/gates-50/relu-20 := --activation relu --beta 20 --gap 1e-3
+train/first-1000/gates-50/relu-2 := --activation relu --beta 2 --gap 1e-3
+
+# Fully connected on all pixels, ten classes, a group a gate.
+extract/pixels-10000/train := --range 0:10000
+extract/pixels-10000/test := --split test
+dataset/pixels-10000 := --flatten --bias
+patterns/pixels-10000/gates-100 := --sample 100
+train/pixels-10000/gates-100/gated := --activation gated-relu --group pattern --beta 800 --gap 1e-2
+extract/pixels-50000/train := --split train
+extract/pixels-50000/test := --split test
+dataset/pixels-50000 := --flatten --bias
+patterns/pixels-50000/gates-100 := --sample 100
+train/pixels-50000/gates-100/gated := --activation gated-relu --group pattern --beta 4000 --gap 1e-2
+
+# Other losses, on the small images and on all.
+$(foreach loss,logistic hinge huber,$(foreach beta,40 4,$(eval \
+  train/8x8/gates-100/$(loss)-$(beta) := --activation gated-relu --loss $(loss) --beta $(beta) --gap 1e-6)))
+extract/8x8-10/train := --range 0:5000 --resize 8x8
+extract/8x8-10/test := --split test --resize 8x8
+patterns/8x8-10/gates-50 := --sample 50
+train/8x8-10/gates-50/entropy-class := --activation gated-relu --loss cross-entropy --beta 50 --gap 1e-3
+train/8x8-10/gates-50/entropy-pattern := --activation gated-relu --loss cross-entropy \
+  --group pattern --beta 50 --gap 1e-3
+solve/cifar-10/f4s4/entropy := $(NEAR_RELU) --loss cross-entropy --beta 0.1 --gap 1e-3
+
 # What runs where no data set is.
 extract/synthetic/train := --synthetic 3000
 extract/synthetic/test := --synthetic 1000 --split test
@@ -86,7 +133,8 @@ patchify/synthetic/f4s4 := --size 4 --stride 4
 solve/synthetic/f4s4/beta-1e-1 := $(NEAR_RELU) --beta 1e-1 --gap 1e-4
 
 EXPERIMENTS := cifar-2 paper-table cifar-10 cifar-10-regions cifar-10-whitened cifar-10-best \
-  paper-ten-classes relu relu-ten-classes
+  paper-ten-classes relu relu-ten-classes convolutional convolutional-ten-classes convolutional-relu \
+  pixels losses cross-entropy
 runs/cifar-2 := $(addprefix cifar-2/f4s4/,beta-1 beta-1e-2 beta-1e-6)
 runs/paper-table := $(addprefix cifar-2/f4s1/,a-0.08 a-0.09 a-0.10)
 runs/cifar-10 := cifar-10/f4s4/beta-1e-2
@@ -96,6 +144,13 @@ runs/cifar-10-best := mirrored/best/path
 runs/paper-ten-classes := first-2000/f4s4/path
 runs/relu := $(addprefix 8x8/gates-100/,gated-20 gated-2 relu-20 relu-2)
 runs/relu-ten-classes := $(addprefix 16x16/gates-200/,group-20 nuclear-20)
+runs/convolutional := airplane-automobile/centroids-200/gated-1
+runs/convolutional-ten-classes := ten-classes/centroids-200/gated-4
+runs/convolutional-relu := $(addprefix first-1000/gates-50/,relu-20 relu-2)
+runs/pixels := pixels-10000/gates-100/gated pixels-50000/gates-100/gated
+runs/losses := $(foreach loss,logistic hinge huber,$(addprefix 8x8/gates-100/$(loss)-,40 4))
+runs/cross-entropy := $(addprefix 8x8-10/gates-50/,entropy-class entropy-pattern) \
+  cifar-10/f4s4/entropy
 runs/demo := $(if $(CIFAR),cifar-2/f4s4/beta-1e-2 cifar-10/f4s4/beta-1e-2,synthetic/f4s4/beta-1e-1)
 
 demo: ## the main job, on CIFAR-10 where it is found, else on synthetic images
@@ -108,6 +163,12 @@ cifar-10-best: ## the best of this family in ten minutes: mirrored images, strid
 paper-ten-classes: ## the paper's protocol for ten classes
 relu: ## gated-ReLU and ReLU networks over 100 sampled patterns, 2,000 images of 8 x 8 pixels
 relu-ten-classes: ## gated-ReLU networks of ten classes, group norm and nuclear norm
+convolutional: ## convolutional gated-ReLU networks, airplanes against automobiles
+convolutional-ten-classes: ## the same for ten classes and all 50,000 images
+convolutional-relu: ## convolutional ReLU networks with their cones
+pixels: ## fully connected on all pixels, ten classes, 10,000 and 50,000 images
+losses: ## logistic, hinge and huber losses
+cross-entropy: ## cross-entropy, gated and polynomial networks
 define experiment
 .PHONY: $(1)
 $(1): $(runs/$(1):%=build/%/train.report) $(runs/$(1):%=build/%/test.report)
@@ -157,8 +218,8 @@ certify-step = $(call step,$(2)/train.report,evaluate --data $(3)/train.moments 
 test-step = $(call step,$(2)/test.report,evaluate --data $(3)/test.moments \
   --filters=$(2)/filters.png --confusion=$(2)/confusion.png $(2)/network)
 
-flat-step = $(call step,build/$(1)/$(2).dataset,patchify $(if $(filter train,$(2)),--flatten \
-  --bias,--like build/$(1)/train.dataset) build/$(1)/$(2).images)
+flat-step = $(call step,build/$(1)/$(2).dataset,patchify $(if $(filter train,$(2)),$(or \
+  $(dataset/$(1)),--flatten --bias),--like build/$(1)/train.dataset) build/$(1)/$(2).images)
 patterns-step = $(call step,build/$(1)/arrangements,arrangements --quiet $(patterns/$(1)) \
   build/$(dir $(1))train.dataset)
 train-step = $(call step,$(2)/solution,solve $(train/$(1)) $(3)/arrangements)

@@ -40,6 +40,13 @@ struct Settings: ToolSettings {
         --sample N draws N gates and keeps the patterns that differ, each with the gate that drew it first. \
         With --threshold T a row is active where x.g >= T ||g||.
 
+        With --sampler k-means gates are the centroids, of unit length, of the directions of 100,000 rows or \
+        fewer, drawn from all samples (spherical k-means). The constant of patchify --bias has no part in \
+        them: it is 0 in every gate, and T compares with the other features alone.
+
+        Of deferred data (patchify --defer) gates are written and no patterns, which the gates imply: no more than \
+        a few patches are cut here. Equal gates are left out; that two gates have the same pattern is not seen.
+
         --exact lists every pattern {1[Xu >= 0]} of u whose product with each row is not zero (a row of \
         zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
         all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
@@ -51,7 +58,7 @@ struct Settings: ToolSettings {
         .value(
           "sampler", "NAME", \.sampler,
           "What gates are: gaussian (default), of uniform direction; samples, rows of the data drawn at "
-            + "random.",
+            + "random; k-means, centroids of them.",
           expected: GateSampler.allCases.map(\.rawValue).joined(separator: " or ")
         ) { GateSampler(rawValue: $0).map { .some($0) } },
         .value(
@@ -67,6 +74,8 @@ struct Settings: ToolSettings {
       threaded: true,
       examples: [
         "patchify --flatten --bias images | arrangements --sample 100 -o train",
+        "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
+          + "images | arrangements --sample 200 --sampler k-means --threshold 1.5 -o train",
         "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
           + "--beta 1e-3 -o solution",
       ])

@@ -12,26 +12,29 @@ Settings.tool.main { invocation in
   let rows = try DataRows(bundle)
 
   let progress = invocation.progress()
-  let found: GatedPatterns
-  let bound: Double
+  let metadata = invocation.metadata(after: bundle.metadata)
+  let result: Bundle
   if let count = settings.sample {
-    bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
-    found = try GatedPatterns.sampled(
+    let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
+    let drawn = try SampledGates(
       rows, count: count, sampler: settings.sampler ?? .gaussian, cut: settings.threshold ?? 0,
       seed: settings.seed
-    ) { progress.update("\(count) gates, \(100 * $0 / rows.count) % of \(rows.count) rows") }
-  } else {
-    let exact = try ExactPatterns(rows.matrix, maximum: settings.maximum ?? 1_000_000)
-    bound = exact.bound
-    invocation.note("there can be at most \(PatternCount.text(bound)) patterns")
-    found = try exact.list {
-      progress.update("\($0) of \($1) hyperplanes")
+    ) { progress.update("\(count) centroids, iteration \($0)") }
+    if rows.isDeferred {
+      result = drawn.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
+    } else {
+      result = try GatedPatterns(of: drawn, on: rows) {
+        progress.update("\(count) gates, \(100 * $0 / rows.count) % of \(rows.count) rows")
+      }.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
     }
+  } else {
+    let exact = try ExactPatterns(rows.matrix(), maximum: settings.maximum ?? 1_000_000)
+    invocation.note("there can be at most \(PatternCount.text(exact.bound)) patterns")
+    result = try exact.list {
+      progress.update("\($0) of \($1) hyperplanes")
+    }.bundle(source: bundle, isExact: true, bound: exact.bound, metadata: metadata)
   }
   progress.finish()
-  try found.bundle(
-    source: bundle, isExact: settings.exact, bound: bound,
-    metadata: invocation.metadata(after: bundle.metadata)
-  ).write(to: output)
+  try result.write(to: output)
   try output.finish()
 }

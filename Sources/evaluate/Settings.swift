@@ -33,17 +33,18 @@ extension Settings {
       operands: "[NETWORK]",
       description: """
         Reads a network (from NETWORK or standard input) and applies it to the samples of --data, a
-        bundle of kind dataset, moments or arrangements. The report is lines of a name, a tab and a
-        number: samples, classes, neurons, loss (half the sum of the squared errors over samples and
-        outputs), and accuracy, a fraction; for targets instead of labels rmse takes the place of classes
-        and accuracy. Two classes with one output are told apart by the nearer target, more by the largest
-        output; ties go to the lower class.
+        bundle of kind dataset, moments or arrangements; patches of deferred data are cut as they are needed.
+        The report is lines of a name, a tab and a number: samples, classes, neurons, loss (the one that the
+        network was trained on, summed over samples and outputs: half the squared errors, logistic, hinge,
+        huber or cross-entropy), and accuracy, a fraction; for targets instead of labels rmse takes the place
+        of classes and accuracy. Two classes with one output are told apart by the nearer target, more by the
+        largest output; ties go to the lower class.
 
         With --certify the data must be the training data, for relu and gated-relu the arrangements that
         the solution was found over. Everything is recomputed from them by code that shares nothing with the
         solver: primal_objective, dual_objective (that of the dual point scaled until it is feasible, so that
-        it is a lower bound whatever the solver did), relative_gap, dual_infeasibility (relative to beta),
-        primal_infeasibility (relative to the largest z4, or to the lengths of a sample and its weights), and
+        it is a lower bound whatever the solver did), relative_gap, dual_infeasibility (relative to beta,
+        or how far the dual point is outside the domain of the loss's conjugate), primal_infeasibility (relative to the largest z4, or to the lengths of a sample and its weights), and
         recovery_error, the largest difference between the network's outputs and the solution's predictions.
         For relu and gated-relu the dual point is judged over all patterns of the arrangements, so that the
         gap is that of the best network with these patterns; where they are all there are (exact), that of
@@ -65,7 +66,9 @@ extension Settings {
           "beta", "B", \.beta,
           "Report the training objective too: loss + B · Σ |output weight| for polynomials, and for relu and "
             + "gated-relu loss + B/2 · Σ (|u|² + |a|²) over the neurons' weights in and out, where |a| is a "
-            + "sum of absolute values, or for norm nuclear a length."),
+            + "sum of absolute values, or for norm nuclear a length. Neurons that share a group have B/2 · (Σ |u|² + a²), a "
+            + "being the largest of their output weights; for norm nuclear they share u, which counts once."
+        ),
         .flag("json", \.json, "Print the report as one JSON object."),
         .text(
           "predictions", "FILE", \.predictions,

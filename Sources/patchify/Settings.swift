@@ -22,10 +22,21 @@ struct Settings: ToolSettings {
   var contrast: Double?
   var bias = false
   var moments = false
+  var deferred = false
+  var patches = false
   var type: FeatureType?
   var like: String?
 
+  /// What to write, where the options say so.
+  var product: PatchProduct? {
+    moments ? .moments : deferred ? .deferred : patches ? .dataset : nil
+  }
+
   func validate() throws {
+    let products = [("moments", moments), ("defer", deferred), ("patches", patches)].filter(\.1)
+    if products.count > 1 {
+      throw Failure.usage("--\(products[0].0) and --\(products[1].0) exclude each other")
+    }
     if like != nil {
       let given = [
         ("size", size != nil), ("stride", stride != nil), ("padding", padding != nil),
@@ -95,6 +106,10 @@ var tool: Tool<Settings> {
       (upper triangle, row-major, off-diagonals times √2) and the average of x; then the patches are \
       never held.
 
+      With --defer it writes the images as they came, and all that was chosen and fitted, in place of x: \
+      arrangements, solve and evaluate cut the patches block by block when they need them, and find the \
+      numbers that x would hold. Nothing of the size of all patches is held or written then.
+
       The steps, in this order: pixels are scaled (--scale); patches are cut (--size, --stride, \
       --padding); each patch is normalised (--contrast); the mean of all patches is subtracted \
       (--center) and they are whitened (--whiten); a constant 1 is appended (--bias). Padding is 0 \
@@ -105,9 +120,9 @@ var tool: Tool<Settings> {
       patches do not vary (eigenvalues up to 1e-11 of the largest) become 0. --contrast measures EPS \
       in scaled pixels squared; with EPS 0 a constant patch becomes 0.
 
-      --like BUNDLE repeats the steps of an earlier dataset or moments with its fitted mean and \
-      whitening, and writes what that bundle is, in its type, unless --moments or --dtype say \
-      otherwise. Choices and statistics stand in the metadata and the tensors mean and whiten of \
+      --like BUNDLE repeats the steps of an earlier dataset, moments or arrangements with its fitted mean and \
+      whitening, and writes what that bundle is (patches, deferred patches or moments), in its type, unless \
+      --patches, --defer, --moments or --dtype say otherwise. Choices and statistics stand in the metadata and the tensors mean and whiten of \
       every bundle written.
       """,
     options: [
@@ -140,9 +155,12 @@ var tool: Tool<Settings> {
         "components", "N", \.components, "With --whiten: PCA to N dimensions.", minimum: 1),
       .flag("bias", \.bias, "Append a constant 1 to every patch."),
       .flag("moments", \.moments, "Write pooled moments instead of patches."),
+      .flag("defer", \.deferred, "Write the images, of which other tools cut the patches."),
+      .flag("patches", \.patches, "Write patches: the default, except after --like."),
       .value(
         "dtype", "TYPE", \.type,
-        "Write features as F32 or F64 (default F32 for patches, F64 for moments).",
+        "Write features as F32 or F64 (default F32 for patches, F64 for moments); with --defer, round them "
+          + "to it when they are cut.",
         expected: "F32 or F64"
       ) { text in FeatureType(rawValue: text).map { .some($0) } },
       .text(
@@ -156,5 +174,7 @@ var tool: Tool<Settings> {
       "cifar-extract --split test cifar-10 | patchify --like train.st -o test.st",
       "patchify --size 6 --stride 2 --pool 2 --contrast 0.01 --whiten 0.1 --components 48 --moments "
         + "images.st -o moments.st",
+      "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
+        + "images.st -o train.st",
     ])
 }

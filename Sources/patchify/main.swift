@@ -12,10 +12,13 @@ tool.main { invocation in
   let images = try LabelledImages(reading: input)
   try earlier?.expect(images)
 
-  let product = settings.moments ? .moments : earlier?.product ?? .dataset
+  let product = settings.product ?? earlier?.product ?? .dataset
+  let earlierType = earlier.flatMap {
+    ($0.product == .moments) == (product == .moments) ? $0.type : nil
+  }
   let type =
-    settings.type.map { $0 == .f32 ? ElementType.f32 : .f64 }
-    ?? (earlier?.product == product ? earlier?.type : nil) ?? (product == .moments ? .f64 : .f32)
+    settings.type.map { $0 == .f32 ? ElementType.f32 : .f64 } ?? earlierType
+    ?? (product == .moments ? .f64 : .f32)
   var extraction = try PatchExtraction(
     images: images, steps: earlier?.steps ?? settings.steps, product: product, type: type)
   let progress = invocation.progress()

@@ -23,7 +23,8 @@ struct Settings: ToolSettings {
       description: """
         Reads a bundle of kind solution and writes a bundle of kind network: hidden.weight (a row a \
         neuron), output.weight (a row a class), and where they apply hidden.region (the pooling region \
-        that a neuron looks at), hidden.gate and hidden.threshold.
+        that a neuron looks at), hidden.group (where neurons share a group of the norm, its number), \
+        hidden.gate and hidden.threshold.
 
         For polynomial activations this is the neural decomposition: of each class, region and sign no \
         more neurons than the rank of its matrix, with the outputs and the objective of the solution. \
@@ -35,6 +36,11 @@ struct Settings: ToolSettings {
         are at most as many as there are samples; neither the outputs on these data nor the objective \
         change. It needs the data, --data, unless the solution says that solve has done it already. \
         Whether the weights lie in their cones is for `evaluate --certify` to say, which has the data.
+
+        With more than one pooling region, or a group a pattern, a group of length N has a neuron for each of \
+        its weights, of a region and a class: the weight divided by the root of N goes in, the root of N comes \
+        out. A linear network, and one of the nuclear norm, has the singular triplets, a neuron for each of \
+        their regions; a circular one all shifts of its filters. --minimal does not apply to these.
         """,
       options: [
         .positive(

@@ -16,6 +16,11 @@ Settings.tool.main { invocation in
     let data = try settings.data.map { try Bundle(reading: invocation.input(path: $0)) }
     var written = try WrittenSolution(solution)
     let isTooLarge = written.hasSpareNeurons
+    guard !settings.minimal || !written.hasGroups else {
+      throw Failure.usage(
+        "--minimal is for ReLU and gated-ReLU networks of one pooling region with a group a class: those of "
+          + "\(solution.name) share groups")
+    }
     if let data, settings.minimal || isTooLarge {
       if try !written.minimize(on: data) {
         invocation.warn("rounding or the size of the problem allows no neuron to be removed")
@@ -26,15 +31,20 @@ Settings.tool.main { invocation in
       invocation.warn(
         "a class has more neurons than there are samples: --data lets recover remove some")
     }
-    network = PatternNetwork(written, tolerance: settings.tolerance)
-      .bundle(from: solution, metadata: metadata)
+    network =
+      written.hasGroups
+      ? try GroupedNetwork(written, tolerance: settings.tolerance)
+        .bundle(from: solution, metadata: metadata)
+      : PatternNetwork(written, tolerance: settings.tolerance)
+        .bundle(from: solution, metadata: metadata)
   } else {
     try solution.expect(.solution)
     guard !settings.minimal, settings.data == nil else {
       throw Failure.usage("--minimal and --data are for ReLU and gated-ReLU solutions")
     }
     _ = try solution.value(
-      "activation", "relu, gated-relu, or three numbers A,B,C", parse: PolynomialActivation.init)
+      "activation", "relu, gated-relu, linear, circular, or three numbers A,B,C",
+      parse: PolynomialActivation.init)
     let blocks = try Solutions.blocks(solution)
     try Solutions.expectFeasible(blocks)
     network = RecoveredNetwork(blocks, tolerance: settings.tolerance)

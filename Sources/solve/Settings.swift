@@ -6,8 +6,13 @@ import Tensors
 enum Activation {
   case polynomial(PolynomialActivation)
   case arrangement(ArrangementActivation)
+  case linear
 
   init?(_ text: String) {
+    if text == "linear" {
+      self = .linear
+      return
+    }
     if let arrangement = ArrangementActivation(rawValue: text) {
       self = .arrangement(arrangement)
       return
@@ -22,6 +27,7 @@ struct Settings: ToolSettings {
   var activation: Activation?
   var loss = LossName.squared
   var norm = WeightNorm.group
+  var circular = false
   var grouping = WeightGrouping.perClass
   var beta: Double?
   var gap = 1e-4
@@ -38,7 +44,8 @@ struct Settings: ToolSettings {
   func validate() throws {
     guard activation != nil else {
       throw Failure.usage(
-        "--activation is missing: relu, gated-relu or A,B,C for the polynomial A t² + B t + C")
+        "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
+      )
     }
     switch activation {
     case .polynomial?:
@@ -46,12 +53,27 @@ struct Settings: ToolSettings {
       if grouping == .perPattern {
         throw Failure.usage("--group pattern is for networks over patterns: relu and gated-relu")
       }
+      if method == .interiorPoint, loss != .squared {
+        throw Failure.usage("--solver interior-point is for --loss squared")
+      }
     case .arrangement(let activation)?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if activation == .relu, norm == .nuclear {
         throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
       }
+    case .linear?:
+      if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
+      if grouping == .perPattern, !circular {
+        throw Failure.usage(
+          "--group pattern is for gated-relu and --circular: the filters of other linear networks are "
+            + "shared by all outputs")
+      }
     case nil: break
+    }
+    if circular {
+      guard case .linear? = activation else {
+        throw Failure.usage("--circular is for --activation linear")
+      }
     }
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
@@ -69,7 +91,7 @@ struct Settings: ToolSettings {
       name: "solve",
       summary: "train a two-layer network to a certified global optimum",
       description: """
-        Reads a bundle of kind dataset or moments (for relu and gated-relu: arrangements), solves the \
+        Reads a bundle of kind moments or dataset (for relu and gated-relu: arrangements), solves the \
         convex program that is equivalent to training a two-layer network, and writes a bundle of kind \
         solution.
 
@@ -82,6 +104,11 @@ struct Settings: ToolSettings {
         yhat = sum_i D_i X (v_i - w_i), with v_i and w_i in the cone of their pattern, or \
         sum_i D_i X w_i without cones. Where the list is exact, the optimum is that of all such networks.
 
+        A linear network has filters over the patches and an output weight for each pooling region: its norm is \
+        the nuclear norm of the weights, d x (regions * outputs). A circular one has for each output (or, with \
+        --group pattern, for all) a filter of d weights that slides around the sample: its norm is the l1 norm of \
+        the weights' Fourier transform over the square root of d.
+
         It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
         is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
         the data. Reaching a limit writes the best point so far, with its status, and warns.
@@ -89,12 +116,13 @@ struct Settings: ToolSettings {
       options: [
         .value(
           "activation", "NAME", \.activation,
-          "relu, gated-relu, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
-          expected: "relu, gated-relu or three numbers A,B,C"
+          "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
+          expected: "relu, gated-relu, linear or three numbers A,B,C"
         ) { Activation($0).map { .some($0) } },
         .choice(
           "loss", "LOSS", \.loss,
-          "The loss: squared (default), logistic, hinge, huber or cross-entropy."),
+          "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
+            + "squared up to a difference of 1; cross-entropy."),
         .choice(
           "norm", "NORM", \.norm,
           "What beta multiplies for gated-relu with several outputs: group (default), the norms of the "
@@ -104,6 +132,10 @@ struct Settings: ToolSettings {
           "group", "GROUP", \.grouping,
           "Which weights make a group: class (default), those of a pattern and an output; pattern, all "
             + "of a pattern."),
+        .flag(
+          "circular", \.circular,
+          "With linear: one filter as long as a sample, slid around it, instead of filters over patches."
+        ),
         .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
         .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
         .choice(

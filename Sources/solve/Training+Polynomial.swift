@@ -15,9 +15,9 @@ extension Training {
         Solutions.blocks(
           $0, classes: targets.values.columns, regions: data.regions, order: data.features + 1))
     }
-    let solver = try PolynomialSolver(data, targets: targets.values, activation: activation) {
-      [progress] text in progress.update(text)
-    }
+    let solver = try PolynomialSolver(
+      data, targets: targets.values, activation: activation, loss: settings.loss
+    ) { [progress] text in progress.update(text) }
     solver.method = settings.method
     let (beta, start, notes) = begin(solver, validation: validation, from: warm ?? .cold)
     let solution = solver.solve(beta: beta, from: start, rule: rule, budget: budget) {

@@ -13,6 +13,7 @@ Settings.tool.main { invocation in
     switch invocation.settings.activation {
     case .polynomial(let activation)?: try training.polynomial(activation)
     case .arrangement(let activation)?: try training.arrangement(activation)
+    case .linear?: try training.linear(invocation.settings.circular ? .circular : .linear)
     case nil: throw Failure.usage("--activation is missing")
     }
   try solution.write(to: output)

@@ -12,6 +12,11 @@ func concatenate(_ run: Run) throws {
   }
   let first = bundles[0]
   let kind = try sampleKind(first.metadata, Array(first.tensors.keys), in: first.name)
+  guard kind != .arrangements else {
+    throw Failure.data(
+      "\(first.name) is a bundle of kind \"arrangements\", which are those of its own samples: join the "
+        + "dataset and find its arrangements anew")
+  }
   for bundle in bundles {
     try expectAgreement(of: bundle, with: first)
     _ = try sampleCount(kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)

@@ -24,6 +24,8 @@ func slice(_ run: Run) throws {
       ? reader.readTensor(rows: range) : reader.readTensor()
   }
   try reader.finish()
+  // How many patterns there can be depends on the number of samples.
+  if kind == .arrangements { bundle.metadata["bound"] = nil }
   bundle.metadata.merge(run.metadata(after: reader.metadata)) { $1 }
   try bundle.write(to: output)
   try output.finish()

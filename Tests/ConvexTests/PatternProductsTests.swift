@@ -108,13 +108,13 @@ private func random(_ count: Int, rows n: Int, seed: Int) -> (Patterns, [[Bool]]
     var source = RandomSource(seed: 7)
     let (patterns, _) = random(80, rows: 30, seed: 8)
     let products = PatternProducts(source.matrix(30, 4), patterns, members: Array(1..<80))
-    let pricing = PatternPricing(products)
+    let pricing = PatternPricing(products, outputs: 1)
     let all = Array(0..<79)
-    let nu = Matrix(30, 1, source.signed(30))
+    let nu = Matrix(1, 30, source.signed(30))
     var norms = [Double](repeating: 0, count: 79)
     var seldom = 0
     for step in 0..<30 {
-      for j in 0..<30 { nu[j, 0] += 0.3 / Double(step + 1) * source.signed() }
+      for j in 0..<30 { nu[0, j] += 0.3 / Double(step + 1) * source.signed() }
       products.norms(nu.base, all, into: &norms)
       let level = 0.8 * norms.max()!
       let known = [3, 40]

@@ -112,10 +112,12 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
     #expect(found.contains(expected), "\(found)")
   }
   check(
-    [:], "\"activation\" is \"tanh\", expected \"relu\", \"gated-relu\" or", ["activation": "tanh"])
+    [:],
+    "\"activation\" is \"tanh\", expected \"relu\", \"gated-relu\", \"linear\", \"circular\" or",
+    ["activation": "tanh"])
   check([:], "or a polynomial", ["activation": "1,2,nan"])
   check([:], "or a polynomial", ["activation": "1,2"])
-  check([:], "\"loss\" of bundle is \"hinge\"", ["loss": "hinge"])
+  check([:], "\"loss\" of bundle is \"ramp\"", ["loss": "ramp"])
   check([:], "\"targets\" of bundle is \"1,1\"", ["targets": "1,1"])
   check(["hidden.bias": Tensor([0.0, 0])], "does not use")
   check(["hidden.weight": nil], "no tensor \"hidden.weight\"")
@@ -171,7 +173,8 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   check(problem.solution(changes: ["targets": "0,2"]), "targets of")
   check(problem.solution(changes: ["beta": "0"]), "\"beta\" is 0.0, expected above 0")
   check(problem.solution(changes: ["relative_gap": "nan"]), "\"relative_gap\" is \"nan\"")
-  check(problem.solution(changes: ["loss": "hinge"]), "\"loss\"")
+  check(problem.solution(changes: ["loss": "hinge"]), "is for the hinge loss")
+  check(problem.solution(changes: ["loss": "ramp"]), "\"loss\"")
   for name in ["z", "dual", "predictions"] {
     var solution = problem.solution()
     solution.tensors[name] = nil

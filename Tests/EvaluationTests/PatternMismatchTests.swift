@@ -52,10 +52,14 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("\"thresholds\" of bundle is F64 [1], expected F64") {
     $0.tensors["thresholds"] = Tensor([0.0])
   }
-  check("\"x\" of bundle is F64 [3, 3, 3], 3 patches a sample, expected 1") {
-    $0.tensors["x"] = Tensor(type: .f64, shape: [3, 3, 3])
-    $0.tensors["targets"] = Tensor(type: .f64, shape: [3])
-    $0.tensors["pool"] = Tensor([Int32(0), 0, 0])
+  check("a bit for each of 27 patches") {
+    $0.tensors["x"] = Tensor(type: .f64, shape: [9, 3, 3])
+  }
+  check("with 2 pooling region(s), but bundle is for 1") {
+    $0.tensors["x"] = Tensor(type: .f64, shape: [9, 3, 3])
+    $0.tensors["pool"] = Tensor([Int32(0), 1, 0])
+    $0.tensors["patterns"] = Tensor(
+      type: .u8, shape: [$0.tensors["patterns"]!.shape[0], 4])
   }
   check("\"x\" holds 1 value") {
     var values = $0.tensors["x"]!.doubles
@@ -79,7 +83,9 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
     let found = complaint(problem, solution)
     #expect(found.contains(expected), "\(found)")
   }
-  check("expected \"relu\", \"gated-relu\" or a polynomial", ["activation": "gated"])
+  check(
+    "expected \"relu\", \"gated-relu\", \"linear\", \"circular\" or a polynomial",
+    ["activation": "gated"])
   check("activations of", ["activation": "relu"]) { $0.tensors["v"] = $0.tensors["w"] }
   check("no tensor \"z\"", ["activation": "1,0,0"])
   check("no tensor \"v\"", ["activation": "relu"])
@@ -87,8 +93,9 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("no tensor \"w\"", of: constrained) { $0.tensors["w"] = nil }
   check("is \"nuclear\", expected \"group\"", ["norm": "nuclear"], of: constrained)
   check("\"norm\" of bundle is \"spectral\"", ["norm": "spectral"])
-  check("\"group\" of bundle is \"pattern\"", ["group": "pattern"])
-  check("\"loss\" of bundle is \"hinge\"", ["loss": "hinge"])
+  check("\"group\" of bundle is \"layer\"", ["group": "layer"])
+  check("\"loss\" of bundle is \"ramp\"", ["loss": "ramp"])
+  check("is for the hinge loss", ["loss": "hinge"])
   check("expected above 0", ["beta": "-1"])
   check("\"beta\" is \"inf\"", ["beta": "inf"])
   check("has no \"status\"") { $0.metadata["status"] = nil }

@@ -138,7 +138,7 @@ func threadsDoNotChangeTheBytes(options: [String]) throws {
   ["--exact", "--max", "0"],
   ["--sample", "3", "--max", "5"], ["--exact", "--threshold", "1"],
   ["--exact", "--sampler", "samples"],
-  ["--sample", "3", "--sampler", "k-means"], ["--sample", "3", "--threshold", "nan"],
+  ["--sample", "3", "--sampler", "means"], ["--sample", "3", "--threshold", "nan"],
 ])
 func whatArrangementsCannotDoIsUsage(arguments: [String]) throws {
   let folder = try Folder()

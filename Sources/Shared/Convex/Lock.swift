@@ -1,10 +1,12 @@
 import Dispatch
 
 /// Mutual exclusion for the short moments in which threads tell how far they are.
-final class Lock {
+package final class Lock {
   private let semaphore = DispatchSemaphore(value: 1)
 
-  func locked<R>(_ body: () -> R) -> R {
+  package init() {}
+
+  package func locked<R>(_ body: () -> R) -> R {
     semaphore.wait()
     defer { semaphore.signal() }
     return body()

@@ -45,6 +45,10 @@ package final class MomentData {
       (samples, regions, features, self.width) = (moments.shape[0], moments.shape[1], d, width)
       source = .moments(moments)
     } else {
+      guard bundle.tensors["x"] != nil || bundle.tensors["images"] == nil else {
+        throw Failure.data(
+          "\(bundle.name) is deferred: polynomial activations need moments (patchify --moments)")
+      }
       let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
       guard x.count > 0 else {
         let missing =
@@ -81,6 +85,27 @@ package final class MomentData {
       source = .patches(x, members)
     }
   }
+
+  private init(copying other: MomentData) {
+    (samples, regions, features, width) = (
+      other.samples, other.regions, other.features, other.width
+    )
+    let moments = Tensor(type: .f64, shape: [samples, regions, width])
+    moments.withMutableElements(of: Double.self) { values in
+      other.forEachBlock { range, rows in
+        (values.baseAddress! + range.lowerBound * other.rowLength).update(
+          from: rows, count: range.count * other.rowLength)
+      }
+    }
+    source = .moments(moments)
+  }
+
+  /// The same rows, moments in double precision, for who reads them again and again: themselves where
+  /// that is what they are, else a copy in memory.
+  package var resident: MomentData { isDirect ? self : MomentData(copying: self) }
+
+  /// Bytes that `resident` takes beyond what is there.
+  package var residentSize: Double { isDirect ? 0 : 8 * Double(samples) * Double(rowLength) }
 
   /// Numbers in a row: R · width.
   package var rowLength: Int { regions * width }

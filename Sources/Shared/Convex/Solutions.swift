@@ -43,7 +43,7 @@ package enum Solutions {
     all.merge(notes) { $1 }
     all.merge(metadata) { $1 }
     all["activation"] = activation.text
-    all["loss"] = "squared"
+    all["loss"] = targets.loss.rawValue
     all["beta"] = "\(beta)"
     all["beta_max"] = "\(betaMax)"
     all["status"] = solution.status.rawValue

@@ -33,6 +33,14 @@ package struct TraceRow: Sendable {
   package var dual: Double
   package var neurons: Int
   package var gap: Double { relativeGap(primal: primal, dual: dual) }
+
+  package init(iteration: Int, seconds: Double, primal: Double, dual: Double, neurons: Int) {
+    self.iteration = iteration
+    self.seconds = seconds
+    self.primal = primal
+    self.dual = dual
+    self.neurons = neurons
+  }
 }
 
 /// The clock and the iteration count of one solve, over everything it tries.
@@ -52,10 +60,12 @@ package final class Budget {
   /// Iterations that are left.
   package var remaining: Int { rule.maximumIterations - iterations }
 
+  package var isOutOfTime: Bool { seconds >= rule.maximumSeconds }
+
   /// The limit that is reached, if one is.
   package var exhausted: Status? {
     if iterations >= rule.maximumIterations { return .iterationLimit }
-    if seconds >= rule.maximumSeconds { return .timeLimit }
+    if isOutOfTime { return .timeLimit }
     return nil
   }
 

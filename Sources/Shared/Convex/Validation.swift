@@ -1,10 +1,16 @@
 import LinearAlgebra
+import Patches
 import Tensors
 
 /// Held-out data to choose β by.
 package struct Validation<Data> {
   let data: Data
   let targets: Targets
+
+  package init(data: Data, targets: Targets) {
+    self.data = data
+    self.targets = targets
+  }
 
   /// Accuracy, or minus the loss where there are no labels: more is better.
   func score(_ predictions: Matrix) -> Double {
@@ -46,8 +52,24 @@ extension Validation where Data == Matrix {
   }
 }
 
+extension Validation where Data == PatchSource {
+  /// The patches of a dataset or arrangements `bundle` that are like those of the training data.
+  package init(
+    _ bundle: Bundle, like training: Bundle, _ patches: PatchSource, _ targets: Targets
+  ) throws {
+    self.data = try PatchSource(bundle)
+    guard self.data.dimension == patches.dimension, self.data.regions == patches.regions else {
+      throw Failure.data(
+        "the validation data have \(self.data.regions) regions of \(self.data.dimension) features, "
+          + "the training data \(patches.regions) of \(patches.dimension)")
+    }
+    try expectSameStatistics(bundle, training)
+    self.targets = try Targets(bundle, samples: self.data.count, like: targets)
+  }
+}
+
 /// Fails where the two bundles were not prepared by the same fitted statistics.
-private func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
+package func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
   for name in ["mean", "whiten"] {
     let (mine, theirs) = (bundle.tensors[name], training.tensors[name])
     guard mine?.shape == theirs?.shape, mine?.doubles == theirs?.doubles else {

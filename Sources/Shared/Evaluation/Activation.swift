@@ -62,14 +62,20 @@ package enum NetworkKind: Sendable, Equatable {
   case polynomial(PolynomialActivation)
   case relu
   case gatedReLU
+  case linear
+  /// A linear network whose filters slide around the whole sample.
+  case circular
 
   init(_ bundle: Bundle) throws {
     self = try bundle.value(
-      "activation", "\"relu\", \"gated-relu\" or a polynomial such as \"0.09,0.5,0.47\""
+      "activation",
+      "\"relu\", \"gated-relu\", \"linear\", \"circular\" or a polynomial such as \"0.09,0.5,0.47\""
     ) { text in
       switch text {
       case "relu": .relu
       case "gated-relu": .gatedReLU
+      case "linear": .linear
+      case "circular": .circular
       default: PolynomialActivation(text).map(NetworkKind.polynomial)
       }
     }
@@ -81,13 +87,13 @@ package enum NetworkKind: Sendable, Equatable {
     case .polynomial(let activation): "\(activation.a),\(activation.b),\(activation.c)"
     case .relu: "relu"
     case .gatedReLU: "gated-relu"
+    case .linear: "linear"
+    case .circular: "circular"
     }
   }
-}
 
-/// Two-layer networks train on the squared loss; a bundle that names another is refused.
-func expectSquaredLoss(_ bundle: Bundle) throws {
-  guard let loss = bundle.metadata["loss"], loss != "squared" else { return }
-  throw Failure.data(
-    "metadata \"loss\" of \(bundle.name) is \(quoted(loss)), expected \"squared\"")
+  /// Whether outputs are linear in the features.
+  var isLinear: Bool {
+    self == .linear || self == .circular
+  }
 }

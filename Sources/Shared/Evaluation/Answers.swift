@@ -13,10 +13,11 @@ package struct TargetValues: Sendable, Equatable {
     self.second = second
   }
 
-  /// The metadata `targets`; without it -1,1 for one output and 0,1 for more.
-  init(_ bundle: Bundle, outputs: Int) throws {
+  /// The metadata `targets`; without it -1,1 for one output and for losses of signs, otherwise 0,1.
+  init(_ bundle: Bundle, outputs: Int, loss: TrainingLoss) throws {
     guard let text = bundle.metadata["targets"] else {
-      self = outputs == 1 ? TargetValues(-1, 1) : TargetValues(0, 1)
+      let isSigned = loss.hasSigns || (outputs == 1 && loss != .crossEntropy)
+      self = isSigned ? TargetValues(-1, 1) : TargetValues(0, 1)
       return
     }
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
@@ -27,6 +28,16 @@ package struct TargetValues: Sendable, Equatable {
           + "\"-1,1\"")
     }
     self.init(values[0], values[1])
+    guard !loss.hasSigns || values.map(abs) == [1, 1] else {
+      throw Failure.data(
+        "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected -1 and 1 for the "
+          + "\(loss.rawValue) loss")
+    }
+    guard loss != .crossEntropy || values == [0, 1] else {
+      throw Failure.data(
+        "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected \"0,1\" for the "
+          + "cross-entropy loss")
+    }
   }
 }
 
@@ -41,11 +52,16 @@ package struct ExpectedOutputs: Sendable {
   package let classNames: [String]
   private let targets: TargetValues
 
-  /// The targets of `examples` for a network of `outputs` outputs.
+  /// The targets of `examples` for a network of `outputs` outputs that was trained on `loss`.
   package init(
-    _ examples: Examples, targets: TargetValues, outputs: Int, classes: [String]?
+    _ examples: Examples, targets: TargetValues, outputs: Int, classes: [String]?,
+    loss: TrainingLoss
   ) throws {
     self.targets = targets
+    guard outputs > 1 || loss != .crossEntropy else {
+      throw Failure.data(
+        "the network has one output, expected one for each class for the cross-entropy loss")
+    }
     switch examples.answers {
     case .targets(let values):
       guard values.columns == outputs else {
@@ -54,6 +70,7 @@ package struct ExpectedOutputs: Sendable {
             + "column\(values.columns == 1 ? "" : "s"), but the network has \(outputs) "
             + "output\(outputs == 1 ? "" : "s")")
       }
+      try loss.expect(values, name: examples.name)
       self.values = values
       labels = nil
       classCount = 0
@@ -106,14 +123,17 @@ package struct ExpectedOutputs: Sendable {
       }
     }
   }
-}
 
-/// ½ Σ (ŷ − y)² over all samples and outputs.
-package func squaredLoss(_ outputs: Matrix, _ expected: Matrix) -> Double {
-  var sum = CompensatedSum()
-  for k in 0..<outputs.count {
-    let difference = outputs.base[k] - expected.base[k]
-    sum.add(difference, times: difference)
+  /// The share of samples whose outputs decide as their targets do, where those tell one class: a sign, or
+  /// one of the columns that stands out.
+  func accuracyOfTargets(_ outputs: Matrix) -> Double? {
+    var right = 0
+    for i in 0..<values.rows {
+      let row = UnsafeBufferPointer(start: values.row(i), count: values.columns)
+      guard row.count == 1 || row.count(where: { $0 == row.max() }) == 1 else { return nil }
+      let theirs = UnsafeBufferPointer(start: outputs.row(i), count: values.columns)
+      right += decide(theirs) == decide(row) ? 1 : 0
+    }
+    return Double(right) / Double(values.rows)
   }
-  return 0.5 * sum.value
 }

@@ -1,21 +1,24 @@
 import LinearAlgebra
 import Tensors
 
-/// The activation patterns D_1 … D_P that a bundle of kind `arrangements` lists for its samples.
+/// The activation patterns D_1 … D_P that a bundle of kind `arrangements` has for the patches of its
+/// samples: a bit for each of n·K patches, or, where patches are yet to be cut, gates that tell.
 package struct Arrangements: Sendable {
   package let name: String
   /// Whether the bundle says that these are all patterns of its samples.
   package let isExact: Bool
   /// What attains each pattern.
   let gates: GateTensors
-  /// n.
+  /// n·K.
   let rows: Int
-  /// U8 [P, ⌈n/8⌉], the least significant bit first.
-  private let patterns: Tensor
+  /// P.
+  let count: Int
+  /// U8 [P, ⌈nK/8⌉], the least significant bit first; `nil` where the gates tell.
+  private var patterns: Tensor?
   private let stride: Int
 
-  /// P.
-  var count: Int { patterns.shape[0] }
+  /// Whether the patterns stand there.
+  var isListed: Bool { patterns != nil }
 
   init(_ bundle: Bundle, _ features: PatchFeatures) throws {
     guard bundle.kind == .arrangements else {
@@ -23,28 +26,36 @@ package struct Arrangements: Sendable {
         "\(bundle.name) is a bundle of kind \(quoted(bundle.metadata["kind"] ?? "")), expected "
           + "arrangements: the certificate is over their patterns")
     }
-    guard features.patchCount == 1 else {
-      throw Failure.data(
-        "tensor \"x\" of \(bundle.name) is \(features.tensor.summary), \(features.patchCount) patches "
-          + "a sample, expected 1")
-    }
     name = bundle.name
-    rows = features.count
+    rows = features.count * features.patchCount
     stride = (rows + 7) / 8
-    patterns = try bundle.require("patterns", [.u8], ["[P, ceil(n/8)]"])
-    guard patterns.shape[1] == stride else {
+    let vectors = try bundle.require("gates", [.f64], ["[P, d]"])
+    // Only where patches are yet to be cut do the gates tell their patterns.
+    patterns =
+      features.tensor == nil && bundle.tensors["patterns"] == nil
+      ? nil : try bundle.require("patterns", [.u8], ["[P, ceil(nK/8)]"])
+    count = patterns?.shape[0] ?? vectors.shape[0]
+    if let patterns, patterns.shape[1] != stride {
       throw Failure.data(
         "tensor \"patterns\" of \(bundle.name) is \(patterns.summary), expected U8 "
-          + "[\(patterns.shape[0]), \(stride)], a bit for each of \(rows) samples")
+          + "[\(patterns.shape[0]), \(stride)], a bit for each of \(rows) "
+          + (features.patchCount == 1 ? "samples" : "patches"))
     }
     gates = try GateTensors(
-      bundle, "gates", threshold: "thresholds", count: patterns.shape[0],
-      dimension: features.dimension)
+      bundle, "gates", threshold: "thresholds", count: count, dimension: features.dimension)
     isExact = bundle.metadata["exact"] == "true"
   }
 
+  /// The same with `patterns` for the rows, U8 [P, ⌈nK/8⌉].
+  func listing(_ patterns: Tensor) -> Arrangements {
+    precondition(patterns.shape == [count, stride], "a bit for each row")
+    var result = self
+    result.patterns = patterns
+    return result
+  }
+
   func isActive(_ pattern: Int, row: Int) -> Bool {
-    let bits = patterns.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
+    let bits = patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
     return bits[row >> 3] >> UInt8(row & 7) & 1 == 1
   }
 
@@ -53,9 +64,23 @@ package struct Arrangements: Sendable {
     _ pattern: Int, _ rows: Range<Int>, on: Double = 1, off: Double = 0,
     into target: UnsafeMutablePointer<Double>
   ) {
-    let bits = patterns.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
+    let bits = patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
     for (k, row) in rows.enumerated() {
       target[k] = bits[row >> 3] >> UInt8(row & 7) & 1 == 1 ? on : off
+    }
+  }
+
+  /// target_k ← 1 where patch order_k of the sample, one of as many, is active in the pattern, otherwise 0.
+  func expand(
+    _ pattern: Int, sample: Int, order: [Int], into target: UnsafeMutablePointer<Double>
+  ) {
+    let bits = patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
+    let first = sample * order.count
+    order.withUnsafeBufferPointer { order in
+      for k in 0..<order.count {
+        let row = first + order[k]
+        target[k] = Double(bits[row >> 3] >> UInt8(row & 7) & 1)
+      }
     }
   }
 }

@@ -1,15 +1,16 @@
 import LinearAlgebra
 
 /// The proof that a solution is optimal, recomputed from the data: nothing in it is taken from the
-/// solver but its primal and its dual point. Squared loss.
+/// solver but its primal and its dual point.
 package struct Certificate: Sendable {
-  /// ½ ‖ŷ − y‖² + β · norm, from the variables and the data.
+  /// ℓ(ŷ) + β · norm, from the variables and the data.
   package let primalObjective: Double
-  /// νᵀy − ½‖ν‖² for ν scaled down until it is feasible: a lower bound of the optimum.
+  /// −ℓ*(−ν), for squared loss νᵀy − ½‖ν‖², for ν scaled down until it is feasible: a lower bound of the optimum.
   package let dualObjective: Double
   /// (primal − dual)/primal; 0 where both are 0.
   package let relativeGap: Double
-  /// By how much, relative to β, the largest dual constraint exceeds β before ν is scaled.
+  /// By how much, relative to β, the largest dual constraint exceeds β before ν is scaled, or ν is outside
+  /// the domain of the conjugate, if that is more.
   package let dualInfeasibility: Double
   /// How far the variables are from their cones, relative to their size.
   package let primalInfeasibility: Double
@@ -27,30 +28,21 @@ package struct Certificate: Sendable {
   /// `largestConstraint` is an upper bound of what must not exceed β, `rounding` the change of it that
   /// storing ν in double precision may cause.
   init(
-    _ program: SolvedProgram, expected: Matrix, primalObjective: Double,
-    primalInfeasibility: Double,
+    _ dual: DualPoint, beta: Double, primalObjective: Double, primalInfeasibility: Double,
     predictionError: Double, largestConstraint: Double, rounding: Double, objections: [String] = [],
     warnings: [String] = []
   ) {
-    let (dual, beta) = (program.dual, program.beta)
     self.primalObjective = primalObjective
     self.primalInfeasibility = primalInfeasibility
     self.predictionError = predictionError
     self.objections = objections
     self.warnings = warnings
-    dualInfeasibility = max(0, largestConstraint / beta - 1)
+    dualInfeasibility = max(0, largestConstraint / beta - 1, dual.violation)
     let feasible = largestConstraint > beta ? beta / largestConstraint : 1
-    // νᵀy and ‖ν‖²
-    var linear = CompensatedSum()
-    var square = CompensatedSum()
-    for k in 0..<dual.count {
-      linear.add(dual.base[k], times: expected.base[k])
-      square.add(dual.base[k], times: dual.base[k])
-    }
-    dualObjective = feasible * linear.value - 0.5 * feasible * feasible * square.value
+    dualObjective = dual.value(scaledBy: feasible)
     relativeGap = Certificate.gap(primal: primalObjective, dual: dualObjective)
     dualRounding = rounding / beta
-    dualObjectiveRounding = dualRounding * abs(linear.value - square.value)
+    dualObjectiveRounding = dualRounding * dual.slope(at: feasible)
   }
 
   /// (P − D)/P; 0 where both are 0.

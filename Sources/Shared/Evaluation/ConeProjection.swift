@@ -31,6 +31,15 @@ final class ConeProjection {
   private let multipliers, wanted: Matrix
   private let room, low: Matrix
 
+  /// Where there are many rows: those that were on the wrong side at last, copied together. Only when all of
+  /// them are on the right side are the others looked at again.
+  private var candidates: [Int] = []
+  private var isCandidate: [Bool]
+  private let packed, packedProducts: Matrix
+  private static let manyRows = 2048
+  private static let candidateLimit = 1024
+  private static let entryLimit = 128
+
   /// For rows that may be independent: what works on all of them at once.
   private let pivoting: BlockPivoting?
 
@@ -45,6 +54,10 @@ final class ConeProjection {
     capacity = min(n, d)
     isPassive = Array(repeating: false, count: n)
     isBanned = isPassive
+    let isLong = n >= ConeProjection.manyRows
+    isCandidate = Array(repeating: false, count: isLong ? n : 0)
+    packed = Matrix(isLong ? ConeProjection.candidateLimit : 0, d)
+    packedProducts = Matrix(1, ConeProjection.candidateLimit)
     q = Matrix(capacity + 1, d)
     r = Matrix(capacity + 1, capacity + 1)
     rotated = Matrix(1, capacity + 1)
@@ -65,6 +78,7 @@ final class ConeProjection {
   ) -> Double {
     for j in passive { isPassive[j] = false }
     passive.removeAll(keepingCapacity: true)
+    dropCandidates()
     lift()
     // What is claimed to be below the limit must still be so when it is summed with care.
     let goal = limit * (1 - 1e-14)
@@ -135,6 +149,7 @@ final class ConeProjection {
 
   /// The row, neither passive nor banned, on whose wrong side the residual lies furthest.
   private func mostViolated(signs: UnsafePointer<Double>, tolerance: Double) -> Int? {
+    if let found = mostViolatedCandidate(signs: signs, tolerance: tolerance) { return found }
     gemv(x.rows, dimension, x.base, .plain, residual.base, products.base)
     var worst = -tolerance
     var found: Int?
@@ -145,7 +160,51 @@ final class ConeProjection {
         found = j
       }
     }
+    if !isCandidate.isEmpty, found != nil { addCandidates(signs: signs, worst: worst) }
     return found
+  }
+
+  /// The same among the candidates.
+  private func mostViolatedCandidate(
+    signs: UnsafePointer<Double>, tolerance: Double
+  ) -> Int? {
+    guard !candidates.isEmpty else { return nil }
+    gemv(
+      candidates.count, dimension, packed.base, .plain, residual.base, packedProducts.base)
+    var worst = -tolerance
+    var found: Int?
+    for (place, j) in candidates.enumerated() {
+      let slack = signs[j] * packedProducts.base[place]
+      if slack < worst * lengths[j], !isPassive[j], !isBanned[j] {
+        worst = slack / lengths[j]
+        found = j
+      }
+    }
+    return found
+  }
+
+  /// Makes candidates of the rows that are furthest on the wrong side by `products`, the worst by `worst`.
+  private func addCandidates(signs: UnsafePointer<Double>, worst: Double) {
+    var entering: [(row: Int, slack: Double)] = []
+    for j in 0..<x.rows {
+      let slack = signs[j] * products.base[j]
+      if slack < 0.3 * worst * lengths[j], !isPassive[j], !isBanned[j], !isCandidate[j] {
+        entering.append((j, slack / lengths[j]))
+      }
+    }
+    entering.sort { $0.slack != $1.slack ? $0.slack < $1.slack : $0.row < $1.row }
+    let room = ConeProjection.candidateLimit - ConeProjection.entryLimit
+    if candidates.count > room { dropCandidates() }
+    for (row, _) in entering.prefix(ConeProjection.entryLimit) {
+      packed.row(candidates.count).update(from: x.row(row), count: dimension)
+      isCandidate[row] = true
+      candidates.append(row)
+    }
+  }
+
+  private func dropCandidates() {
+    for row in candidates { isCandidate[row] = false }
+    candidates.removeAll(keepingCapacity: true)
   }
 
   /// From feasible multipliers to those that are best for the passive rows, dropping rows whose

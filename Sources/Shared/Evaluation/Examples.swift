@@ -55,7 +55,7 @@ package struct Examples: Sendable {
   /// The tensor of features and its shape, as messages show it.
   package var summary: String {
     switch features {
-    case .patches(let patches): "tensor \"x\" of \(name) is \(patches.tensor.summary)"
+    case .patches(let patches): patches.summary
     case .moments(let moments): "tensor \"moments\" of \(name) is \(moments.tensor.summary)"
     }
   }
@@ -66,7 +66,7 @@ package struct Examples: Sendable {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
-      ["x", "moments", "pool", "labels", "targets", "mean", "whiten"]
+      ["x", "images", "moments", "pool", "labels", "targets", "mean", "whiten"]
       + (patterns ? ["gates", "thresholds", "patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {

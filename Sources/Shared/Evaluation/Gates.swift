@@ -7,7 +7,7 @@ struct Gates: Sendable, Equatable {
   let vectors: Matrix
   let thresholds: [Double]
   /// ‖g‖ of each.
-  private let lengths: [Double]
+  let lengths: [Double]
 
   init(vectors: Matrix, thresholds: [Double]) {
     precondition(thresholds.count == vectors.rows, "a threshold for each gate")
@@ -29,27 +29,6 @@ struct Gates: Sendable, Equatable {
       chosen.row(j).update(from: vectors.row(member), count: d)
     }
     return Gates(vectors: chosen, thresholds: members.map { thresholds[$0] })
-  }
-
-  /// products_ij ← 0 where x_i · g_j < t_j, for `rows` rows of `x` and products of as many rows and m
-  /// columns. `room` has space for as many numbers.
-  func mask(
-    _ products: UnsafeMutablePointer<Double>, _ x: UnsafePointer<Double>, rows: Int,
-    room: UnsafeMutablePointer<Double>
-  ) {
-    let (m, d) = (vectors.rows, vectors.columns)
-    // X Gᵀ
-    gemm(rows, m, d, x, .plain, vectors.base, .transposed, ldb: d, room)
-    for i in 0..<rows {
-      let (row, values, target) = (x + i * d, room + i * m, products + i * m)
-      let length = norm(d, row)
-      for j in 0..<m {
-        let value = comparableProduct(
-          values[j], to: thresholds[j], scale: length * lengths[j] + abs(thresholds[j]), d, row,
-          vectors.row(j))
-        if value < thresholds[j] { target[j] = 0 }
-      }
-    }
   }
 
   /// How far x lies on the wrong side of gate j that should have it active, or not: x · g − t by the

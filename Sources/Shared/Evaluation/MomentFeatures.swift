@@ -33,6 +33,7 @@ func momentCount(dimension d: Int) -> Int { d * (d + 1) / 2 + d }
 /// for each thread.
 struct MomentReader {
   private let features: Examples.Features
+  private let reader: PatchBlockReader?
   private let patches: Matrix
   private let square: Matrix
 
@@ -41,9 +42,11 @@ struct MomentReader {
     self.features = features
     switch features {
     case .patches(let source):
+      reader = source.reader()
       patches = Matrix(limit * source.patchCount, source.dimension)
       square = Matrix(source.dimension, source.dimension)
     case .moments:
+      reader = nil
       patches = Matrix(0, 0)
       square = Matrix(0, 0)
     }
@@ -58,7 +61,7 @@ struct MomentReader {
       source.tensor.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
       return areFinite(block, samples.count * row)
     case .patches(let source):
-      guard source.read(samples, into: patches.base) else { return false }
+      guard reader!.readRegions(samples, into: patches.base) else { return false }
       let (n, d) = (samples.count, source.dimension)
       var target = block
       for i in 0..<n {

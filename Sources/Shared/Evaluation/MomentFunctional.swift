@@ -108,6 +108,7 @@ extension Examples {
       case .patches(let source): (source.tensor, "x")
       case .moments(let source): (source.tensor, "moments")
       }
+    guard let tensor else { return .data("the patches of \(self.name) overflow") }
     do {
       try tensor.expectFinite(name)
     } catch let failure as Failure {

@@ -30,10 +30,10 @@ package struct NetworkEvaluation: Sendable {
     }
     expected = try ExpectedOutputs(
       examples, targets: network.targets, outputs: network.function.outputs,
-      classes: network.classes)
+      classes: network.classes, loss: network.loss)
     outputs = try network.function.values(on: examples)
     let n = examples.count
-    let loss = squaredLoss(outputs, expected.values)
+    let loss = network.loss.value(outputs, expected.values)
     guard areFinite(outputs.base, outputs.count), loss.isFinite else {
       throw Failure.data("the outputs of \(network.name) are not finite: its weights overflow")
     }
@@ -47,8 +47,11 @@ package struct NetworkEvaluation: Sendable {
     if let labels = expected.labels, let decisions {
       let right = zip(labels, decisions).reduce(0) { $0 + ($1.0 == $1.1 ? 1 : 0) }
       report.add("accuracy", Double(right) / Double(n))
-    } else {
-      report.add("rmse", (2 * loss / Double(outputs.count)).squareRoot())
+    } else if network.loss.isOfDistances {
+      let squares = TrainingLoss.squared.value(outputs, expected.values)
+      report.add("rmse", (2 * squares / Double(outputs.count)).squareRoot())
+    } else if let accuracy = expected.accuracyOfTargets(outputs) {
+      report.add("accuracy", accuracy)
     }
     if let beta { report.add("objective", loss + beta * network.function.penalty) }
     if let solution {

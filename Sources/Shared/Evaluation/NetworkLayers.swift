@@ -10,6 +10,8 @@ struct NetworkLayers: Sendable {
   let outputWeight: Matrix
   /// The pooling region of each neuron.
   let regions: [Int]
+  /// The neurons of each group of the norm that they share; `nil` where each is one of its own.
+  let groups: [[Int]]?
   private let hasRegions: Bool
   /// How many regions the network says that its data have.
   private let claimedRegions: Int?
@@ -21,7 +23,6 @@ struct NetworkLayers: Sendable {
   /// would have to heed, and does not.
   init(_ bundle: Bundle, unused: [String]) throws {
     name = bundle.name
-    try expectSquaredLoss(bundle)
     for extra in unused where bundle.tensors[extra] != nil {
       throw Failure.data(
         "\(name) has a tensor \(quoted(extra)), which a network with activation "
@@ -51,7 +52,29 @@ struct NetworkLayers: Sendable {
     if let bad = regions.first(where: { $0 < 0 }) {
       throw Failure.data("tensor \"hidden.region\" holds \(bad), expected 0 or more")
     }
+    groups = try NetworkLayers.groups(of: bundle, neurons: filters.rows)
     claimedRegions = bundle.metadata["regions"].flatMap { Int($0) }
+  }
+
+  /// The tensor `hidden.group`, I32 [m], which ascends from 0.
+  private static func groups(of bundle: Bundle, neurons: Int) throws -> [[Int]]? {
+    guard let tensor = try bundle.optional("hidden.group", [.i32], ["[m]"]) else { return nil }
+    guard tensor.count == neurons else {
+      throw Failure.data(
+        "tensor \"hidden.group\" is \(tensor.summary), expected I32 [\(neurons)], a group for each "
+          + "neuron")
+    }
+    var groups: [[Int]] = []
+    let values = tensor.withElements(of: Int32.self) { $0.map(Int.init) }
+    for (j, group) in values.enumerated() {
+      guard group >= 0, group == groups.count - 1 || group == groups.count else {
+        throw Failure.data(
+          "tensor \"hidden.group\" should ascend from 0 without gaps, but holds \(group) at \(j)")
+      }
+      if group == groups.count { groups.append([]) }
+      groups[group].append(j)
+    }
+    return groups
   }
 
   /// Throws where features or regions of the samples are not those of the network.
@@ -75,7 +98,7 @@ struct NetworkLayers: Sendable {
   func members(of region: Int) -> [Int] { regions.indices.filter { regions[$0] == region } }
 
   /// The neurons of each of `regionCount` regions.
-  func groups(regionCount: Int, gates: Gates? = nil) -> [NeuronGroup] {
+  func groups(regionCount: Int, gates: NeuronGates? = nil) -> [NeuronGroup] {
     (0..<regionCount).map { NeuronGroup(self, members(of: $0), gates: gates) }
   }
 }

@@ -1,27 +1,47 @@
 import LinearAlgebra
+import Patches
 import Tensors
 
-/// The patches of the samples as a `dataset` holds them: x, F32 or F64 [n, K, d], or [n, d] for K = 1;
-/// and the pooling region of each patch, I32 [K].
+/// The patches of the samples of a `dataset` or `arrangements` bundle: x, F32 or F64 [n, K, d], or [n, d]
+/// for K = 1, or what is to be cut from its images; and the pooling region of each patch, I32 [K].
 package struct PatchFeatures: Sendable {
-  package let tensor: Tensor
   package let count: Int
   package let patchCount: Int
   package let dimension: Int
   /// Patches of each region, P_r.
   package let regionSizes: [Int]
-  /// Consecutive patches of one region, which are copied at once.
-  private let runs: [(patch: Int, count: Int, region: Int, place: Int)]
   /// How many patches the regions before each one hold.
   let regionStarts: [Int]
+  /// The number in `x` and in patterns of each of the K patches, region by region.
+  let order: [Int]
+  /// x; `nil` where it is yet to be cut.
+  package let tensor: Tensor?
+  /// What cuts patches from images.
+  fileprivate let source: PatchSource?
+  /// What messages say of the features.
+  let summary: String
 
   init(_ bundle: Bundle) throws {
-    tensor = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-    count = tensor.shape[0]
-    patchCount = tensor.shape.count == 3 ? tensor.shape[1] : 1
-    dimension = tensor.shape.last!
+    if bundle.tensors["x"] == nil, bundle.tensors["images"] != nil {
+      let source = try PatchSource(bundle)
+      self.source = source
+      tensor = nil
+      (count, patchCount, dimension) = (source.count, source.patchCount, source.dimension)
+      regionSizes = source.regionSizes
+      regionStarts = Array(source.regionStarts.dropLast())
+      order = source.order
+      summary = "the images of \(bundle.name) have patches [\(count), \(patchCount), \(dimension)]"
+      return
+    }
+    source = nil
+    let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
+    tensor = x
+    summary = "tensor \"x\" of \(bundle.name) is \(x.summary)"
+    count = x.shape[0]
+    patchCount = x.shape.count == 3 ? x.shape[1] : 1
+    dimension = x.shape.last!
     guard count > 0, patchCount > 0, dimension > 0 else {
-      throw Failure.data("tensor \"x\" of \(bundle.name) is \(tensor.summary): there is no data")
+      throw Failure.data("tensor \"x\" of \(bundle.name) is \(x.summary): there is no data")
     }
     let pool = try bundle.optional("pool", [.i32], ["[K]"])
     let regions =
@@ -29,7 +49,7 @@ package struct PatchFeatures: Sendable {
       ?? Array(repeating: 0, count: patchCount)
     guard regions.count == patchCount else {
       throw Failure.data(
-        "tensor \"pool\" is \(pool!.summary), but tensor \"x\" is \(tensor.summary): "
+        "tensor \"pool\" is \(pool!.summary), but tensor \"x\" is \(x.summary): "
           + "expected a region for each of \(patchCount) patches")
     }
     if let bad = regions.first(where: { $0 < 0 || $0 >= regions.count }) {
@@ -37,41 +57,82 @@ package struct PatchFeatures: Sendable {
         "tensor \"pool\" holds \(bad), expected regions from 0 to at most \(regions.count - 1)")
     }
     var sizes = [Int](repeating: 0, count: regions.max()! + 1)
-    var runs: [(patch: Int, count: Int, region: Int, place: Int)] = []
-    for (patch, region) in regions.enumerated() {
-      if let last = runs.last, last.region == region {
-        runs[runs.count - 1].count += 1
-      } else {
-        runs.append((patch, 1, region, sizes[region]))
-      }
-      sizes[region] += 1
-    }
+    for region in regions { sizes[region] += 1 }
     if let empty = sizes.firstIndex(of: 0) {
       throw Failure.data(
         "tensor \"pool\" has no patch in region \(empty) of 0 to \(sizes.count - 1)")
     }
-    self.runs = runs
     regionSizes = sizes
-    regionStarts = sizes.indices.map { sizes[..<$0].reduce(0, +) }
+    var starts = [0]
+    for size in sizes.dropLast() { starts.append(starts.last! + size) }
+    regionStarts = starts
+    var members = [[Int]](repeating: [], count: sizes.count)
+    for (patch, region) in regions.enumerated() { members[region].append(patch) }
+    order = members.flatMap(\.self)
   }
 
-  /// Copies the patches of `samples` to `block`, region by region: for each region the patches of the
-  /// first sample, of the second, and so on. Returns `false` where one is not a finite number.
+  /// Something that reads, with memory of its own: one a thread.
+  func reader() -> PatchBlockReader { PatchBlockReader(self) }
+}
+
+/// Reads blocks of patches in double precision.
+final class PatchBlockReader {
+  private let features: PatchFeatures
+  private let cutter: PatchReader?
+  /// Patches that lie together both in x and in the order of regions.
+  private let runs: [(patch: Int, place: Int, count: Int)]
+  private var room: Matrix
+
+  fileprivate init(_ features: PatchFeatures) {
+    self.features = features
+    cutter = features.source?.reader()
+    var runs: [(patch: Int, place: Int, count: Int)] = []
+    for (place, patch) in features.order.enumerated() {
+      let startsRegion = features.regionStarts.contains(place)
+      if let last = runs.last, last.patch + last.count == patch, !startsRegion {
+        runs[runs.count - 1].count += 1
+      } else {
+        runs.append((patch, place, 1))
+      }
+    }
+    self.runs = runs
+    room = Matrix(0, 0)
+  }
+
+  /// Copies the patches of `samples` to `block`, sample by sample, of each those of region 0 first. Returns
+  /// `false` where one is not a finite number.
   func read(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
-    let (n, d) = (samples.count, dimension)
-    if runs.count == 1 {
-      let row = patchCount * d
-      tensor.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
-    } else {
-      for i in 0..<n {
+    let (k, d) = (features.patchCount, features.dimension)
+    if let cutter {
+      cutter.read(samples, into: block)
+    } else if let x = features.tensor, features.order.elementsEqual(0..<k) {
+      x.copyDoubles(samples.lowerBound * k * d..<samples.upperBound * k * d, into: block)
+    } else if let x = features.tensor {
+      for (place, i) in samples.enumerated() {
         for run in runs {
-          let from = ((samples.lowerBound + i) * patchCount + run.patch) * d
-          let slot = n * regionStarts[run.region] + i * regionSizes[run.region] + run.place
-          tensor.copyDoubles(from..<from + run.count * d, into: block + slot * d)
+          let from = (i * k + run.patch) * d
+          x.copyDoubles(from..<from + run.count * d, into: block + (place * k + run.place) * d)
         }
       }
     }
-    return areFinite(block, n * patchCount * d)
+    return areFinite(block, samples.count * k * d)
+  }
+
+  /// The same region by region: of each the patches of the first sample, of the second, and so on.
+  func readRegions(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
+    guard features.regionSizes.count > 1, samples.count > 1 else {
+      return read(samples, into: block)
+    }
+    let (n, k, d) = (samples.count, features.patchCount, features.dimension)
+    if room.count < n * k * d { room = Matrix(n * k, d) }
+    guard read(samples, into: room.base) else { return false }
+    for (start, size) in zip(features.regionStarts, features.regionSizes) {
+      for i in 0..<n {
+        (block + (n * start + i * size) * d).update(
+          from: room.base + (i * k + start) * d, count: size * d)
+      }
+    }
+    return true
   }
 }
 

@@ -7,22 +7,22 @@ extension PatternSolution {
   private static let tieTolerance = 1e-9
 
   package func certificate(on examples: Examples, expected: Matrix) throws -> Certificate {
-    guard let arrangements = examples.arrangements, case .patches(let patches) = examples.features
-    else { preconditionFailure("checked") }
-    let features = Matrix(patches.count, patches.dimension)
-    guard patches.read(0..<patches.count, into: features.base) else { throw examples.nonFinite() }
-    let lengths = (0..<features.rows).map { norm(features.columns, features.row($0)) }
-
-    let primal = PatternPrimal(self, arrangements, features: features, lengths: lengths)
-    let constraints = PatternConstraints(self, arrangements, features: features, lengths: lengths)
-    let largest = constraints.largest()
-    guard largest.isFinite else {
+    guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
+    let dual = DualPoint(program.dual, program.loss, expected: expected)
+    let findings =
+      if patches.patchCount == 1, let arrangements = examples.arrangements {
+        try connected(patches, arrangements, dual.values, examples)
+      } else {
+        try convolutional(patches, examples.arrangements, dual.values, examples)
+      }
+    guard findings.largestConstraint.isFinite else {
       throw Failure.data("the dual constraints of \(program.name) overflow")
     }
-
     var objections: [String] = []
-    let violation = primal.gateViolation
-    if !(violation.value <= PatternSolution.tieTolerance) {
+    let violation = findings.gateViolation
+    if let arrangements = examples.arrangements,
+      !(violation.value <= PatternSolution.tieTolerance)
+    {
       let pattern = index[violation.place]
       let gate =
         violation.isOfSolution
@@ -32,24 +32,115 @@ extension PatternSolution {
           + "wrong side by \(violation.value)")
     }
     return Certificate(
-      program, expected: expected,
-      primalObjective: squaredLoss(primal.outputs, expected) + program.beta * primal.norm,
-      primalInfeasibility: primal.coneViolation,
-      predictionError: largestDifference(primal.outputs, program.predictions),
-      largestConstraint: largest, rounding: rounding(lengths), objections: objections,
-      warnings: [exactnessWarning(arrangements)].compactMap { $0 })
+      dual, beta: program.beta,
+      primalObjective: program.loss.value(findings.outputs, expected) + program.beta * norm,
+      primalInfeasibility: findings.coneViolation,
+      predictionError: largestDifference(findings.outputs, program.predictions),
+      largestConstraint: findings.largestConstraint, rounding: findings.rounding,
+      objections: objections,
+      warnings: [examples.arrangements.flatMap(exactnessWarning)].compactMap { $0 })
   }
 
-  /// Storing ν in double precision moves Xᵀ D ν by about ε/2 times the root of Σ ν_j² ‖x_j‖²: no solver
-  /// can do better.
-  private func rounding(_ lengths: [Double]) -> Double {
-    let dual = program.dual
-    let sums = (0..<dual.columns).map { c in
-      (0..<dual.rows).reduce(0) { sum, j in
-        let term = dual[j, c] * lengths[j]
-        return sum + term * term
-      }.squareRoot()
+  /// One patch a sample: X is held in double precision, and sums are as in twice that.
+  private func connected(
+    _ patches: PatchFeatures, _ arrangements: Arrangements, _ dual: Matrix, _ examples: Examples
+  ) throws -> PatternFindings {
+    let features = try examples.matrix(of: patches)
+    let lengths = (0..<features.rows).map { LinearAlgebra.norm(features.columns, features.row($0)) }
+    let listed =
+      arrangements.isListed ? arrangements : try arrangements.listing(features: features)
+    let primal = PatternPrimal(self, listed, features: features, lengths: lengths)
+    let constraints = PatternConstraints(
+      self, listed, features: features, lengths: lengths, dual: dual)
+    return PatternFindings(
+      outputs: primal.outputs, coneViolation: primal.coneViolation,
+      gateViolation: primal.gateViolation, largestConstraint: constraints.largest(),
+      rounding: rounding(dual, squares: lengths.map { $0 * $0 }))
+  }
+}
+
+/// What was found of a solution's primal and dual point.
+struct PatternFindings {
+  /// n × C.
+  var outputs: Matrix
+  /// How far (2 D_i − I) X v is below zero, relative to ‖x_j‖ ‖v‖; 0 for gated networks.
+  var coneViolation = 0.0
+  var gateViolation = GateViolation()
+  /// An upper bound of the dual constraints, tight where it is above β.
+  var largestConstraint = 0.0
+  /// What storing ν in double precision may move it by.
+  var rounding = 0.0
+}
+
+extension Examples {
+  /// All patches as rows, K a sample in the order of regions.
+  func matrix(of patches: PatchFeatures) throws -> Matrix {
+    let (rows, d) = (patches.count * patches.patchCount, patches.dimension)
+    try expectMemory(
+      8 * Double(rows) * Double(d), for: "\(rows) patches of \(d) features in double precision")
+    let result = Matrix(rows, d)
+    let parts = max(1, min(Threads.count, patches.count / 64))
+    var finite = [Bool](repeating: true, count: parts)
+    finite.withUnsafeMutableBufferPointer { finite in
+      nonisolated(unsafe) let finite = finite
+      Threads.perform(parts) { part in
+        let reader = patches.reader()
+        let end = patches.count * (part + 1) / parts
+        for start in stride(from: patches.count * part / parts, to: end, by: 64) {
+          let samples = start..<min(end, start + 64)
+          if !reader.read(samples, into: result.row(start * patches.patchCount)) {
+            finite[part] = false
+          }
+        }
+      }
     }
-    return 0.5 * Double.ulpOfOne * (sums.max() ?? 0)
+    if finite.contains(false) { throw nonFinite() }
+    return result
+  }
+}
+
+extension Arrangements {
+  /// The same with the patterns that the gates have on the rows of `features`.
+  func listing(features: Matrix) throws -> Arrangements {
+    let (n, stride) = (features.rows, (features.rows + 7) / 8)
+    try expectMemory(Double(count) * Double(stride), for: "\(count) patterns of \(n) patches")
+    let bits = Tensor(type: .u8, shape: [count, stride])
+    nonisolated(unsafe) let target = bits.bytes.base.assumingMemoryBound(to: UInt8.self)
+    let size = 1024
+    let blocks = (n + size - 1) / size
+    for first in Swift.stride(from: 0, to: count, by: 512) {
+      let gates = gates.selecting(Array(first..<min(count, first + 512)))
+      Threads.split(blocks) { own in
+        let masks = Matrix(gates.vectors.rows, size)
+        for block in own {
+          let start = block * size
+          let rows = min(size, n - start)
+          gates.masks(features.row(start), rows: rows, into: masks)
+          for j in 0..<gates.vectors.rows {
+            let (mask, bytes) = (masks.row(j), target + (first + j) * stride + start / 8)
+            for k in 0..<rows where mask[k] == 1 { bytes[k >> 3] |= 1 << UInt8(k & 7) }
+          }
+        }
+      }
+    }
+    return listing(bits)
+  }
+
+  /// The same with the patches of each sample, as many as `order` has, in that order.
+  func reordered(_ order: [Int]) throws -> Arrangements {
+    guard !order.elementsEqual(order.indices) else { return self }
+    try expectMemory(Double(count) * Double(rows) / 8, for: "\(count) patterns of \(rows) patches")
+    let bits = Tensor(type: .u8, shape: [count, (rows + 7) / 8])
+    nonisolated(unsafe) let target = bits.bytes.base.assumingMemoryBound(to: UInt8.self)
+    Threads.split(count) { own in
+      for pattern in own {
+        let bytes = target + pattern * ((rows + 7) / 8)
+        for row in 0..<rows {
+          let from = row / order.count * order.count + order[row % order.count]
+          if isActive(pattern, row: from) { bytes[row >> 3] |= 1 << UInt8(row & 7) }
+        }
+      }
+    }
+    return listing(bits)
   }
 }

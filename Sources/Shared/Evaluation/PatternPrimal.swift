@@ -15,7 +15,7 @@ struct PatternPrimal {
   init(
     _ solution: PatternSolution, _ arrangements: Arrangements, features: Matrix, lengths: [Double]
   ) {
-    norm = PatternPrimal.norm(of: solution)
+    norm = solution.norm
     let n = features.rows
     let outputs = Matrix(n, solution.program.outputs)
     self.outputs = outputs
@@ -38,26 +38,6 @@ struct PatternPrimal {
     }
     coneViolation = cones.max() ?? 0
     gateViolation = gates.reduce(GateViolation()) { $1.value > $0.value ? $1 : $0 }
-  }
-
-  private static func norm(of solution: PatternSolution) -> Double {
-    var sum = CompensatedSum()
-    let (count, d) = (solution.index.count, solution.dimension)
-    switch solution.weightNorm {
-    case .group:
-      for weights in solution.positive + (solution.negative ?? []) {
-        for i in 0..<count { sum.add(LinearAlgebra.norm(d, weights.row(i))) }
-      }
-    case .nuclear:
-      let block = Matrix(solution.program.outputs, d)
-      for i in 0..<count {
-        for (c, weights) in solution.positive.enumerated() {
-          block.row(c).update(from: weights.row(i), count: d)
-        }
-        sum.add(nuclearNorm(block))
-      }
-    }
-    return sum.value
   }
 }
 

@@ -8,7 +8,8 @@ extension PolynomialSolution {
     let primal = PrimalPoint(self)
 
     // Dual: S = Σ ν Φ for every class and region, and its largest value on the sphere.
-    let dual = program.dual
+    let point = DualPoint(program.dual, program.loss, expected: expected)
+    let dual = point.values
     let sums = try weightedMoments(dual, of: examples)
     var largest = 0.0
     for c in 0..<program.outputs {
@@ -32,8 +33,8 @@ extension PolynomialSolution {
       (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] }.squareRoot()
     }
     return Certificate(
-      program, expected: expected,
-      primalObjective: squaredLoss(outputs, expected) + program.beta * primal.norm,
+      point, beta: program.beta,
+      primalObjective: program.loss.value(outputs, expected) + program.beta * primal.norm,
       primalInfeasibility: primal.infeasibility,
       predictionError: largestDifference(outputs, program.predictions), largestConstraint: largest,
       rounding: 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * featureScale(of: examples, activation))

@@ -1,46 +1,71 @@
 import LinearAlgebra
 import Tensors
 
-/// A network of ReLU neurons, f_c(x) = Σ_j a_cj (x · u_j)₊, or of gated ones,
-/// f_c(x) = Σ_j a_cj 1[x · g_j ≥ t_j] (x · u_j). With more than one patch a neuron averages over those
-/// of its region.
+/// A network of ReLU neurons, f_c(x) = Σ_j a_cj (x · u_j)₊, of gated ones,
+/// f_c(x) = Σ_j a_cj 1[x · g_j ≥ t_j] (x · u_j), or of linear ones. With more than one patch a neuron averages
+/// over those of its region.
 package struct ReLUNetwork: NetworkFunction {
-  /// Half-spaces of gated neurons; `nil` for ReLU.
-  private let gates: Gates?
+  package let kind: NetworkKind
+  /// Half-spaces of gated neurons, each once; `nil` for others.
+  private let gates: NeuronGates?
   private let layers: NetworkLayers
   private let weightNorm: WeightNorm
 
-  package var kind: NetworkKind { gates == nil ? .relu : .gatedReLU }
   package var outputs: Int { layers.outputs }
   package var neurons: Int { layers.neurons }
   package var filters: Matrix { layers.filters }
   package var outputWeight: Matrix { layers.outputWeight }
 
   /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 where the convex program has a group a class, and 2 where it has
-  /// the nuclear norm.
+  /// the nuclear norm. Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest
+  /// |a_cj|, which is that of all; with the nuclear norm their u, which is the same of all, counts once.
   package var penalty: Double {
     var sum = CompensatedSum()
-    for j in 0..<neurons {
-      let hidden = norm(filters.columns, filters.row(j))
-      sum.add(hidden, times: hidden)
-      let output = weightNorm.ofOutputs(outputWeight.column(j))
-      sum.add(output, times: output)
+    guard let groups = layers.groups else {
+      for j in 0..<neurons {
+        addSquare(norm(filters.columns, filters.row(j)), to: &sum)
+        addSquare(weightNorm.ofOutputs(outputWeight.column(j)), to: &sum)
+      }
+      return 0.5 * sum.value
+    }
+    for members in groups {
+      var hidden = 0.0
+      var output = 0.0
+      for j in members {
+        let length = norm(filters.columns, filters.row(j))
+        switch weightNorm {
+        case .group:
+          addSquare(length, to: &sum)
+          output = outputWeight.column(j).reduce(output) { max($0, abs($1)) }
+        case .nuclear:
+          hidden = max(hidden, length)
+          addSquare(weightNorm.ofOutputs(outputWeight.column(j)), to: &sum)
+        }
+      }
+      addSquare(hidden, to: &sum)
+      addSquare(output, to: &sum)
     }
     return 0.5 * sum.value
   }
 
+  private func addSquare(_ value: Double, to sum: inout CompensatedSum) {
+    sum.add(value, times: value)
+  }
+
   package init(_ bundle: Bundle) throws {
-    let isGated = try NetworkKind(bundle) == .gatedReLU
+    kind = try NetworkKind(bundle)
+    let isGated = kind == .gatedReLU
     let unused =
       ["hidden.bias", "output.bias"] + (isGated ? [] : ["hidden.gate", "hidden.threshold"])
     layers = try NetworkLayers(bundle, unused: unused)
     weightNorm = try WeightNorm(bundle)
     gates =
       isGated
-      ? try GateTensors(
-        bundle, "hidden.gate", threshold: "hidden.threshold", count: layers.neurons,
-        dimension: layers.filters.columns
-      ).all : nil
+      ? NeuronGates(
+        try GateTensors(
+          bundle, "hidden.gate", threshold: "hidden.threshold", count: layers.neurons,
+          dimension: layers.filters.columns
+        ).all) : nil
   }
 
   package func check(against examples: Examples) throws {
@@ -54,41 +79,94 @@ package struct ReLUNetwork: NetworkFunction {
 
   package func values(on examples: Examples) throws -> Matrix {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
-    let groups = layers.groups(regionCount: examples.regionCount, gates: gates)
-    let activation: any Activation =
-      gates == nil ? RectifiedLinear() : PolynomialActivation(0, 1, 0)
-    guard let values = forwardPass(patches, groups, activation, outputs: outputs) else {
-      throw examples.nonFinite()
-    }
+    let values: Matrix? =
+      if kind.isLinear {
+        pooledForwardPass(patches, .all, pooledWeights(patches), outputs: outputs)
+      } else if let gates, isCheaperPooled(patches, gates) {
+        pooledForwardPass(
+          patches, .gates(gates.distinct), pooledWeights(patches), outputs: outputs)
+      } else {
+        forwardPass(
+          patches, layers.groups(regionCount: examples.regionCount, gates: gates),
+          gates == nil ? RectifiedLinear() : PolynomialActivation(0, 1, 0), outputs: outputs)
+      }
+    guard let values else { throw examples.nonFinite() }
     return values
+  }
+
+  /// Whether it takes fewer operations to sum up the patches that each gate takes than to apply every neuron to
+  /// every patch.
+  private func isCheaperPooled(_ patches: PatchFeatures, _ gates: NeuronGates) -> Bool {
+    guard patches.patchCount > 1 else { return false }
+    let distinct = gates.distinct.vectors.rows
+    let pooled =
+      2 * patches.patchCount * distinct + distinct * patches.regionSizes.count * outputs
+    let plain = patches.regionSizes.indices.reduce(0) {
+      $0 + patches.regionSizes[$1] * layers.members(of: $1).count
+    }
+    return pooled < plain
+  }
+
+  /// The network as a function of the sums over the patches of each gate and region: patterns × R × d rows, a
+  /// column an output.
+  private func pooledWeights(_ patches: PatchFeatures) -> Matrix {
+    let (regions, d) = (patches.regionSizes.count, filters.columns)
+    let result = Matrix((gates?.distinct.vectors.rows ?? 1) * regions * d, outputs)
+    for j in 0..<neurons {
+      let region = layers.regions[j]
+      let first = ((gates?.index[j] ?? 0) * regions + region) * d
+      for c in 0..<outputs where outputWeight[c, j] != 0 {
+        let weight = outputWeight[c, j] / Double(patches.regionSizes[region])
+        for k in 0..<d { result[first + k, c] += weight * filters[j, k] }
+      }
+    }
+    return result
   }
 }
 
-/// What β multiplies in the programs over patterns.
-package enum WeightNorm: String, Sendable {
-  /// Σ ‖w_ic‖, a group for each pattern and class.
-  case group
-  /// Σ ‖W_i‖_*, the sum of the singular values of each pattern's d × C weights.
-  case nuclear
+/// The gates of neurons, of which many may have the same.
+struct NeuronGates: Sendable {
+  /// Each gate once.
+  let distinct: Gates
+  /// Which of them a neuron has.
+  let index: [Int]
 
-  /// The metadata `norm`; `group` where it is not there.
-  init(_ bundle: Bundle) throws {
-    guard let text = bundle.metadata["norm"] else {
-      self = .group
-      return
+  init(_ gates: Gates) {
+    struct Key: Hashable { let numbers: [Double] }
+    var places: [Key: Int] = [:]
+    var first: [Int] = []
+    var index: [Int] = []
+    let d = gates.vectors.columns
+    for j in 0..<gates.vectors.rows {
+      let row = UnsafeBufferPointer(start: gates.vectors.row(j), count: d)
+      let key = Key(numbers: Array(row) + [gates.thresholds[j]])
+      if let place = places[key] {
+        index.append(place)
+      } else {
+        places[key] = first.count
+        index.append(first.count)
+        first.append(j)
+      }
     }
-    guard let norm = WeightNorm(rawValue: text) else {
-      throw Failure.data(
-        "metadata \"norm\" of \(bundle.name) is \(quoted(text)), expected \"group\" or \"nuclear\"")
-    }
-    self = norm
+    distinct = gates.selecting(first)
+    self.index = index
   }
 
-  /// The norm of a neuron's output weights that goes with it.
-  func ofOutputs(_ weights: [Double]) -> Double {
-    switch self {
-    case .group: weights.reduce(0) { $0 + abs($1) }
-    case .nuclear: norm(weights.count, weights)
+  private init(distinct: Gates, index: [Int]) {
+    self.distinct = distinct
+    self.index = index
+  }
+
+  /// Those of the neurons `members`, in that order.
+  func selecting(_ members: [Int]) -> NeuronGates {
+    var places: [Int: Int] = [:]
+    var used: [Int] = []
+    let index = members.map { member in
+      if let place = places[self.index[member]] { return place }
+      places[self.index[member]] = used.count
+      used.append(self.index[member])
+      return used.count - 1
     }
+    return NeuronGates(distinct: distinct.selecting(used), index: index)
   }
 }

@@ -21,7 +21,7 @@ package func solution(of bundle: Bundle) throws -> any Solution {
   try bundle.expect(.solution)
   return switch try NetworkKind(bundle) {
   case .polynomial: try PolynomialSolution(bundle)
-  case .relu, .gatedReLU: try PatternSolution(bundle)
+  case .relu, .gatedReLU, .linear, .circular: try PatternSolution(bundle)
   }
 }
 
@@ -29,6 +29,7 @@ package func solution(of bundle: Bundle) throws -> any Solution {
 package struct SolvedProgram: Sendable {
   package let name: String
   package let kind: NetworkKind
+  package let loss: TrainingLoss
   package let beta: Double
   package let targets: TargetValues
   package let classes: [String]?
@@ -46,7 +47,7 @@ package struct SolvedProgram: Sendable {
     try bundle.expect(.solution)
     name = bundle.name
     kind = try NetworkKind(bundle)
-    try expectSquaredLoss(bundle)
+    loss = try TrainingLoss(bundle)
     beta = try bundle.number("beta")
     guard beta > 0 else { throw Failure.data("metadata \"beta\" is \(beta), expected above 0") }
     let dual = try bundle.require("dual", [.f64], ["[n, C]"])
@@ -60,7 +61,7 @@ package struct SolvedProgram: Sendable {
     }
     self.dual = Matrix(dual.shape[0], dual.shape[1], dual.doubles)
     self.predictions = Matrix(dual.shape[0], dual.shape[1], predictions.doubles)
-    targets = try TargetValues(bundle, outputs: dual.shape[1])
+    targets = try TargetValues(bundle, outputs: dual.shape[1], loss: loss)
     classes = try classNames(of: bundle)
     claim = try Claim(bundle)
   }
@@ -83,6 +84,11 @@ package struct SolvedProgram: Sendable {
     }
     guard network.function.kind == kind else {
       throw Failure.data("the activations of \(network.name) and of \(name) differ")
+    }
+    guard network.loss == loss else {
+      throw Failure.data(
+        "\(network.name) was trained on the \(network.loss.rawValue) loss, but \(name) is for the "
+          + "\(loss.rawValue) loss")
     }
     guard network.targets == targets else {
       throw Failure.data("the targets of \(network.name) and of \(name) differ")

@@ -5,6 +5,8 @@ import Tensors
 package struct TrainedNetwork: Sendable {
   package let name: String
   package let function: any NetworkFunction
+  /// The loss that it was trained on.
+  package let loss: TrainingLoss
   package let classes: [String]?
   /// The targets of training: for one output those of the first and the second class, for more the
   /// value off and on the class.
@@ -21,10 +23,11 @@ package struct TrainedNetwork: Sendable {
     function =
       switch try NetworkKind(bundle) {
       case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
-      case .relu, .gatedReLU: try ReLUNetwork(bundle)
+      case .relu, .gatedReLU, .linear, .circular: try ReLUNetwork(bundle)
       }
+    loss = try TrainingLoss(bundle)
     classes = try classNames(of: bundle)
-    targets = try TargetValues(bundle, outputs: function.outputs)
+    targets = try TargetValues(bundle, outputs: function.outputs, loss: loss)
     mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
     whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])
     try whiten?.expectFinite("whiten")

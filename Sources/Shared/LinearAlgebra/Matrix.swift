@@ -9,11 +9,14 @@ package final class Matrix: @unchecked Sendable {
   package let rows: Int
   package let columns: Int
   package let base: UnsafeMutablePointer<Double>
+  /// Whose memory it is, where not its own.
+  private let owner: Matrix?
 
   /// Zeros.
   package init(_ rows: Int, _ columns: Int) {
     self.rows = rows
     self.columns = columns
+    owner = nil
     // Fresh pages are zero already: calloc does not touch them once more.
     guard let memory = calloc(max(1, rows * columns), MemoryLayout<Double>.stride) else {
       fatalError("no memory for a \(rows) x \(columns) matrix")
@@ -42,7 +45,18 @@ package final class Matrix: @unchecked Sendable {
     return result
   }
 
-  deinit { free(base) }
+  private init(rows range: Range<Int>, of whole: Matrix) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= whole.rows, "no such rows")
+    rows = range.count
+    columns = whole.columns
+    base = whole.row(range.lowerBound)
+    owner = whole
+  }
+
+  /// The rows `range` where they are: a matrix over the same memory, which it keeps alive.
+  package func slice(_ range: Range<Int>) -> Matrix { Matrix(rows: range, of: self) }
+
+  deinit { if owner == nil { free(base) } }
 
   package var count: Int { rows * columns }
 

@@ -51,3 +51,24 @@ package func triangularSolveRows(
     CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, Int32(count), Int32(n), 1,
     factor, Int32(lda ?? n), b, Int32(n))
 }
+
+/// Upper triangle of C (n × n) ← α AᵀA + β C for A of k rows and n columns; the lower is not touched.
+package func syrkUpper(
+  _ n: Int, _ k: Int, alpha: Float = 1, _ a: UnsafePointer<Float>, lda: Int? = nil,
+  beta: Float = 0, _ c: UnsafeMutablePointer<Float>, ldc: Int? = nil
+) {
+  guard n > 0 else { return }
+  cblas_ssyrk(
+    CblasRowMajor, CblasUpper, CblasTrans, Int32(n), Int32(k), alpha, a, Int32(max(1, lda ?? n)),
+    beta, c, Int32(max(1, ldc ?? n)))
+}
+
+/// y ← α op(A) x + β y for A of m rows and n columns, neither of which is 0.
+package func gemv(
+  _ m: Int, _ n: Int, alpha: Float = 1, _ a: UnsafePointer<Float>, _ op: Operation,
+  lda: Int? = nil, _ x: UnsafePointer<Float>, beta: Float = 0, _ y: UnsafeMutablePointer<Float>
+) {
+  cblas_sgemv(
+    CblasRowMajor, op.cblas, Int32(m), Int32(n), alpha, a, Int32(max(1, lda ?? n)), x, 1, beta, y, 1
+  )
+}

@@ -28,53 +28,21 @@ package struct EarlierPatches {
     }
     try reader.finish()
 
-    guard bundle.metadata["flatten"] != nil else {
-      throw Failure.data("\(input.name) does not tell how patches were cut: not made by patchify")
-    }
-    let steps = try PatchSteps(metadata: bundle)
-    func integer(_ key: String) throws -> Int {
-      try bundle.value(key, "a whole number of at least 1") {
-        Int($0).flatMap { $0 >= 1 && $0 <= 1 << 20 ? $0 : nil }
-      }
-    }
-    shape = ImageShape(
-      channels: try integer("channels"), height: try integer("height"), width: try integer("width"))
+    let recipe = try PatchRecipe(bundle)
+    (steps, fit, shape) = (recipe.steps, recipe.fit, recipe.shape)
     classes = bundle.metadata["classes"]
-    let product = bundle.kind == .moments ? PatchProduct.moments : .dataset
-    guard let features = reader.entries.first(where: { $0.name == product.tensor }) else {
+    func entry(_ name: String) -> BundleEntry? { reader.entries.first { $0.name == name } }
+    if bundle.kind != .moments, entry("x") == nil, entry("images") != nil {
+      product = .deferred
+      type = try bundle.patchType
+      return
+    }
+    product = bundle.kind == .moments ? .moments : .dataset
+    guard let features = entry(product.tensor) else {
       throw Failure.data("\(input.name) has no tensor \(quoted(product.tensor))")
     }
     try features.expect([.f32, .f64], ["[n, d]", "[n, K, d]"])
     type = features.type
-    let grid: PatchGrid
-    do {
-      grid = try PatchGrid(image: shape, window: steps.window, pooling: steps.pooling)
-    } catch let failure as Failure {
-      // Not this command line is wrong but the metadata.
-      throw Failure.data("\(input.name): \(failure.message)")
-    }
-    self.product = product
-    self.steps = steps
-    fit = try EarlierPatches.fit(of: bundle, steps: steps, features: grid.features)
-  }
-
-  private static func fit(of bundle: Bundle, steps: PatchSteps, features: Int) throws -> PatchFit? {
-    guard steps.needsFit else { return nil }
-    let mean = try bundle.require("mean", [.f64], ["[d]"])
-    guard mean.count == features else {
-      throw Failure.data("tensor \"mean\" is \(mean.summary), expected [\(features)]")
-    }
-    try mean.expectFinite("mean")
-    guard steps.whitening != nil else { return PatchFit(mean: mean.doubles, whiten: nil) }
-    let whiten = try bundle.require("whiten", [.f64], ["[d, N]"])
-    let columns = steps.components ?? features
-    guard whiten.shape == [features, columns] else {
-      throw Failure.data(
-        "tensor \"whiten\" is \(whiten.summary), expected [\(features), \(columns)]")
-    }
-    try whiten.expectFinite("whiten")
-    return PatchFit(
-      mean: mean.doubles, whiten: Matrix(features, columns, whiten.doubles))
   }
 
   /// Throws `Failure.data` where `images` cannot go the same way.

@@ -1,13 +1,19 @@
 import LinearAlgebra
 import Tensors
 
-/// What is made of the patches: themselves, or their pooled moments.
+/// What is made of the patches: themselves; the images, of which readers cut them; or their pooled moments.
 package enum PatchProduct: Sendable {
-  case dataset, moments
+  case dataset, deferred, moments
 
-  package var kind: Kind { self == .dataset ? .dataset : .moments }
+  package var kind: Kind { self == .moments ? .moments : .dataset }
   /// The tensor's name in the bundle.
-  package var tensor: String { self == .dataset ? "x" : "moments" }
+  package var tensor: String {
+    switch self {
+    case .dataset: "x"
+    case .deferred: "images"
+    case .moments: "moments"
+    }
+  }
 }
 
 /// The way from a bundle of images to one of features, in blocks: whatever the number of images, no
@@ -19,7 +25,7 @@ package struct PatchExtraction {
   package let steps: PatchSteps
   package let grid: PatchGrid
   package let product: PatchProduct
-  /// F32 or F64.
+  /// F32 or F64: that of the features, also where they are yet to be cut.
   package let type: ElementType
   /// Bytes of output, or of input where there is none, that a block aims at.
   package var blockBytes = 4 << 20
@@ -52,9 +58,21 @@ package struct PatchExtraction {
           + "\(PatchExtraction.limit)")
     }
     let width = (steps.components ?? grid.features) + (steps.bias ? 1 : 0)
-    let bytes = imageShape(width: width).reduce(type.size, *)
-    guard bytes <= PatchExtraction.bytesLimit else {
-      throw Failure.usage("every image would become \(bytes) bytes, which is too much")
+    if product == .moments {
+      try PatchExtraction.expectRoom(
+        grid.regions, PooledMoments.length(width), type, Failure.usage)
+    } else {
+      try PatchExtraction.expectRoom(grid.count, width, type, Failure.usage)
+    }
+  }
+
+  /// Throws where `rows` × `columns` numbers of `type` are too many for one image.
+  static func expectRoom(
+    _ rows: Int, _ columns: Int, _ type: ElementType, _ failure: (String) -> Failure
+  ) throws {
+    let (numbers, overflow) = rows.multipliedReportingOverflow(by: columns)
+    guard !overflow, numbers <= bytesLimit / type.size else {
+      throw failure("every image would become \(rows) × \(columns) numbers, which is too much")
     }
   }
 
@@ -107,11 +125,13 @@ package struct PatchExtraction {
     small["targets"] = images.targets
     small["mean"] = fit.map { Tensor($0.mean) }
     small["whiten"] = fit?.whiten.map { Tensor($0.values, shape: [$0.rows, $0.columns]) }
-    if product == .dataset { small["pool"] = Tensor(grid.pool) }
+    if product != .moments { small["pool"] = Tensor(grid.pool) }
 
-    let bytesPerImage = imageShape.reduce(type.size, *)
+    // Pixels stay as they came.
+    let stored = product == .deferred ? ElementType.u8 : type
+    let bytesPerImage = imageShape.reduce(stored.size, *)
     var entries = small.map { (name: $0.key, type: $0.value.type, shape: $0.value.shape) }
-    entries.append((product.tensor, type, [images.count] + imageShape))
+    entries.append((product.tensor, stored, [images.count] + imageShape))
     entries.sort { $0.name < $1.name }
     let writer = try BundleWriter(
       output, tensors: entries, metadata: metadata.merging(ownMetadata) { $1 })
@@ -119,6 +139,8 @@ package struct PatchExtraction {
       if let tensor = small[entry.name] {
         try writer.write(
           UnsafeRawBufferPointer(start: tensor.bytes.base, count: tensor.bytes.count))
+      } else if product == .deferred {
+        try writeImages(writer)
       } else {
         try writeFeatures(writer, fit: fit, bytesPerImage: bytesPerImage)
       }
@@ -126,20 +148,33 @@ package struct PatchExtraction {
     try writer.finish()
   }
 
-  /// What an image becomes: [K, d], or for moments [R, d(d+1)/2 + d].
+  /// What an image becomes: [K, d]; itself; or for moments [R, d(d+1)/2 + d].
   private func imageShape(width: Int) -> [Int] {
-    product == .dataset ? [grid.count, width] : [grid.regions, PooledMoments.length(width)]
+    switch product {
+    case .dataset: [grid.count, width]
+    case .deferred: [grid.image.channels, grid.image.height, grid.image.width]
+    case .moments: [grid.regions, PooledMoments.length(width)]
+    }
   }
 
   /// The kind, the choices, and what the images were like.
   private var ownMetadata: [String: String] {
     var result = steps.metadata
     result["kind"] = product.kind.rawValue
+    if product == .deferred { result["dtype"] = type.rawValue }
     result["classes"] = images.metadata["classes"]
     result["channels"] = "\(grid.image.channels)"
     result["height"] = "\(grid.image.height)"
     result["width"] = "\(grid.image.width)"
     return result
+  }
+
+  private func writeImages(_ writer: BundleWriter) throws {
+    try forEachBlock(bytesPerImage: grid.image.count, pass: steps.needsFit ? 1 : 0) {
+      pixels, range in
+      try writer.write(
+        UnsafeRawBufferPointer(start: pixels, count: range.count * grid.image.count))
+    }
   }
 
   private func writeFeatures(

@@ -23,19 +23,50 @@ package final class PatchSource: @unchecked Sendable {
 
   package var regions: Int { regionSizes.count }
 
-  /// F32 or F64 [n, K, d] or [n, d].
-  private let x: Tensor
+  let features: Features
 
+  enum Features {
+    /// F32 or F64 [n, K, d] or [n, d].
+    case stored(Tensor)
+    case deferred(DeferredPatches)
+  }
+
+  /// Whether patches are cut when they are read.
+  package var isDeferred: Bool {
+    if case .deferred = features { true } else { false }
+  }
+
+  /// F32 or F64 [n, K, d] or [n, d], where it is not deferred.
+  package var stored: Tensor? {
+    if case .stored(let x) = features { x } else { nil }
+  }
+
+  /// Reads a bundle of kind `dataset` or `arrangements`; throws `Failure.data` where its tensors and metadata
+  /// do not fit each other.
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.dataset, .arrangements)
-    x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-    guard x.count > 0 else { throw Failure.data("tensor \"x\" is \(x.summary): it is empty") }
-    try x.expectFinite("x")
-    type = x.type
-    count = x.shape[0]
-    let patches = x.shape.count == 3 ? x.shape[1] : 1
+    let patches: Int
+    if bundle.tensors["x"] == nil, bundle.tensors["images"] != nil {
+      let deferred = try DeferredPatches(bundle)
+      features = .deferred(deferred)
+      type = deferred.type
+      count = deferred.images.shape[0]
+      patches = deferred.recipe.grid.count
+      dimension = deferred.dimension
+    } else {
+      let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
+      guard bundle.tensors["images"] == nil else {
+        throw Failure.data("\(bundle.name) has both tensors \"x\" and \"images\", expected one")
+      }
+      guard x.count > 0 else { throw Failure.data("tensor \"x\" is \(x.summary): it is empty") }
+      try x.expectFinite("x")
+      features = .stored(x)
+      type = x.type
+      count = x.shape[0]
+      patches = x.shape.count == 3 ? x.shape[1] : 1
+      dimension = x.shape.last!
+    }
     patchCount = patches
-    dimension = x.shape.last!
     let pool = try bundle.optional("pool", [.i32], ["[K]"])
     guard pool == nil || pool!.count == patches else {
       throw Failure.data(
@@ -57,37 +88,5 @@ package final class PatchSource: @unchecked Sendable {
   }
 
   /// Something that reads, with memory of its own: one a thread.
-  package func reader() -> PatchReader { PatchReader(self, x: x) }
-}
-
-/// Reads blocks of patches.
-package final class PatchReader {
-  private let source: PatchSource
-  private let x: Tensor
-  private let isOrdered: Bool
-  private let room: UnsafeMutableBufferPointer<Double>
-
-  init(_ source: PatchSource, x: Tensor) {
-    self.source = source
-    self.x = x
-    isOrdered = source.order.elementsEqual(0..<source.patchCount)
-    room = .allocate(capacity: source.patchCount * source.dimension)
-  }
-
-  deinit { room.deallocate() }
-
-  /// The patches of `samples` in the order of `source.order`: K rows of d numbers a sample.
-  package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
-    let (count, d) = (source.patchCount, source.dimension)
-    if isOrdered {
-      x.copyDoubles(samples.lowerBound * count * d..<samples.upperBound * count * d, into: target)
-      return
-    }
-    for (place, i) in samples.enumerated() {
-      x.copyDoubles(i * count * d..<(i + 1) * count * d, into: room.baseAddress!)
-      for (k, patch) in source.order.enumerated() {
-        (target + (place * count + k) * d).update(from: room.baseAddress! + patch * d, count: d)
-      }
-    }
-  }
+  package func reader(_ order: PatchOrder = .byRegion) -> PatchReader { PatchReader(self, order) }
 }

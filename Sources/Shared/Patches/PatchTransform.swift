@@ -10,6 +10,7 @@ final class PatchTransform {
 
   /// Numbers in a row.
   let width: Int
+  var rowsPerImage: Int { grid.count }
   private let grid: PatchGrid
   private let cutter: PatchCutter
   private let mean: [Double]?
@@ -36,18 +37,24 @@ final class PatchTransform {
     (fit?.whiten?.columns ?? grid.features) + (bias ? 1 : 0)
   }
 
-  /// The rows of `count` images, at most a batch, that lie one after another at `pixels`: K rows an
-  /// image, valid until the next call.
-  func rows(_ pixels: UnsafePointer<UInt8>, count: Int) -> UnsafeMutablePointer<Double> {
+  /// The rows of `count` images that lie one after another at `pixels`: K rows an image, valid until the
+  /// next call. They are the images from `place` on of a batch, and no more than follow there.
+  ///
+  /// Products of matrices always have the size of a whole batch, so that the numbers of an image do not depend
+  /// on how many others come with it.
+  func rows(
+    _ pixels: UnsafePointer<UInt8>, count: Int, place: Int = 0
+  ) -> UnsafeMutablePointer<Double> {
     let d = grid.features
     let cut = raw ?? result
-    let rows = count * grid.count
+    let rows = place * grid.count..<(place + count) * grid.count
     for image in 0..<count {
       cutter.cut(
-        pixels + image * grid.image.count, into: cut.row(image * grid.count), leading: cut.columns)
+        pixels + image * grid.image.count, into: cut.row((place + image) * grid.count),
+        leading: cut.columns)
     }
     mean?.withUnsafeBufferPointer { mean in
-      for k in 0..<rows {
+      for k in rows {
         let row = cut.row(k)
         for j in 0..<d { row[j] -= mean[j] }
       }
@@ -55,9 +62,9 @@ final class PatchTransform {
     if let whiten, let raw {
       // Y = (X − 1 meanᵀ) W
       gemm(
-        rows, whiten.columns, d, raw.base, .plain, whiten.base, .plain, result.base, ldc: width)
+        raw.rows, whiten.columns, d, raw.base, .plain, whiten.base, .plain, result.base, ldc: width)
     }
-    if bias { for k in 0..<rows { result[k, width - 1] = 1 } }
-    return result.base
+    if bias { for k in rows { result[k, width - 1] = 1 } }
+    return result.row(rows.lowerBound)
   }
 }

@@ -1,9 +1,9 @@
 import LinearAlgebra
 import Tensors
 
-extension GatedPatterns {
-  /// The bundle of kind `arrangements`: all of the dataset `source`, patterns and gates. `bound` is how
-  /// many patterns there can be; it is left out where it is no finite number.
+extension SampledGates {
+  /// The bundle of kind `arrangements` of a deferred dataset: all of `source`, and the gates, which imply the
+  /// patterns. `bound` is how many patterns there can be; it is left out where it is no finite number.
   package func bundle(
     source: Bundle, isExact: Bool, bound: Double, metadata: [String: String]
   ) -> Bundle {
@@ -12,11 +12,23 @@ extension GatedPatterns {
     result.metadata["kind"] = Kind.arrangements.rawValue
     result.metadata["exact"] = "\(isExact)"
     result.metadata["bound"] = bound.isFinite ? PatternCount.text(bound) : nil
-    result.tensors["patterns"] = patterns.tensor
     result.tensors["gates"] = gates.tensor
     if let thresholds, thresholds.contains(where: { $0 != 0 }) {
       result.tensors["thresholds"] = Tensor(thresholds)
     }
+    return result
+  }
+}
+
+extension GatedPatterns {
+  /// The bundle of kind `arrangements`: all of the dataset `source`, gates, and, unless it is deferred,
+  /// patterns.
+  package func bundle(
+    source: Bundle, isExact: Bool, bound: Double, metadata: [String: String]
+  ) -> Bundle {
+    var result = SampledGates(gates: gates, thresholds: thresholds).bundle(
+      source: source, isExact: isExact, bound: bound, metadata: metadata)
+    if source.tensors["x"] != nil { result.tensors["patterns"] = patterns.tensor }
     return result
   }
 }

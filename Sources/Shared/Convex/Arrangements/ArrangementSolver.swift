@@ -76,13 +76,13 @@ package struct ArrangementProgram {
     case (.gatedReLU, .nuclear) where loss != .squared:
       throw Failure.usage(
         "--norm nuclear is for --loss squared: the \(loss.rawValue) loss has --norm group")
-    case (.gatedReLU, .group) where loss != .squared || !isSeparate:
+    case (.gatedReLU, .group) where loss != .squared:
       return try GatedLossSolver(
         data, targets: targets, loss: loss, grouping: grouping, progress: progress)
     case (.relu, _) where loss != .squared || !isSeparate:
       throw Failure.usage("relu has --loss squared and --group class")
     case (.gatedReLU, .group):
-      return try GatedSolver(data, targets: targets, progress: progress)
+      return try GatedSolver(data, targets: targets, grouping: grouping, progress: progress)
     case (.gatedReLU, .nuclear) where targets.columns == 1:
       return try GatedSolver(data, targets: targets, progress: progress)
     case (.gatedReLU, .nuclear):

@@ -1,39 +1,94 @@
 import LinearAlgebra
+import Patches
 import Tensors
 
 /// The rows that patterns are taken of: the n·K patches of all samples, or the samples where K is 1.
 package struct DataRows {
-  private let x: Tensor
+  private enum Storage {
+    case matrix(Matrix)
+    /// F32 or F64 [n, K, d] or [n, d].
+    case stored(Tensor)
+    case deferred(PatchSource)
+  }
+  private let storage: Storage
   /// n·K.
   package let count: Int
   /// d.
   package let dimension: Int
+  /// n.
+  package let samples: Int
+  /// Whether the last feature is a constant that was appended.
+  package let hasConstant: Bool
+
+  /// K.
+  package var rowsPerSample: Int { count / samples }
+
+  /// Whether rows are cut of images when they are read.
+  package var isDeferred: Bool {
+    if case .deferred = storage { true } else { false }
+  }
 
   /// Reads a bundle of kind `dataset`.
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.dataset)
-    x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-    guard x.count > 0 else {
-      throw Failure.data("tensor \"x\" is \(x.summary): it is empty")
-    }
-    try x.expectFinite("x")
-    dimension = x.shape.last!
-    count = x.count / dimension
+    let patches = try PatchSource(bundle)
+    storage = patches.stored.map(Storage.stored) ?? .deferred(patches)
+    dimension = patches.dimension
+    samples = patches.count
+    count = patches.count * patches.patchCount
+    hasConstant = bundle.metadata["bias"] == "true"
   }
 
-  package init(_ rows: Matrix) {
-    x = Tensor(rows.values, shape: [rows.rows, rows.columns])
-    (count, dimension) = (rows.rows, rows.columns)
+  package init(_ rows: Matrix, hasConstant: Bool = false) {
+    storage = .matrix(rows)
+    (count, dimension, samples) = (rows.rows, rows.columns, rows.rows)
+    self.hasConstant = hasConstant
   }
 
-  /// The rows `range` in double precision.
+  /// The rows `range` in double precision; deferred rows are read sample by sample, by a `SampleReader`.
   package func copy(_ range: Range<Int>, into target: UnsafeMutablePointer<Double>) {
-    x.copyDoubles(range.lowerBound * dimension..<range.upperBound * dimension, into: target)
+    let d = dimension
+    switch storage {
+    case .matrix(let rows): target.update(from: rows.row(range.lowerBound), count: range.count * d)
+    case .stored(let x): x.copyDoubles(range.lowerBound * d..<range.upperBound * d, into: target)
+    case .deferred: preconditionFailure("deferred rows are read by a reader")
+    }
   }
 
-  package var matrix: Matrix {
+  /// Something that reads whole samples, with memory of its own: one a thread.
+  package func reader() -> SampleReader {
+    guard case .deferred(let patches) = storage else { return SampleReader(self, nil) }
+    return SampleReader(self, patches.reader(.asCut))
+  }
+
+  /// All rows. Throws where there is no memory for them.
+  package func matrix() throws -> Matrix {
+    try expectMemory(
+      8 * Double(count) * Double(dimension), for: "\(count) rows of \(dimension) features")
     let result = Matrix(count, dimension)
-    copy(0..<count, into: result.base)
+    Threads.split(samples) { range in
+      reader().read(range, into: result.row(range.lowerBound * rowsPerSample))
+    }
     return result
+  }
+}
+
+/// Reads the rows of samples, K a sample, in their order.
+package struct SampleReader {
+  private let rows: DataRows
+  private let patches: PatchReader?
+
+  fileprivate init(_ rows: DataRows, _ patches: PatchReader?) {
+    self.rows = rows
+    self.patches = patches
+  }
+
+  /// K rows of d numbers a sample.
+  package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    guard let patches else {
+      let k = rows.rowsPerSample
+      return rows.copy(samples.lowerBound * k..<samples.upperBound * k, into: target)
+    }
+    patches.read(samples, into: target)
   }
 }

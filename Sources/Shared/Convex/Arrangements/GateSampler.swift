@@ -8,69 +8,80 @@ package enum GateSampler: String, CaseIterable, Sendable {
   case gaussian
   /// Rows of the data, with repetition.
   case samples
+  /// Centroids of the directions of rows of the data.
+  case kMeans = "k-means"
 
   /// Gates that one stream of the random source draws: the same for any number of threads.
   private static let block = 256
 
-  /// `count` gates as rows.
-  package func gates(_ count: Int, for rows: DataRows, seed: Int) -> Matrix {
+  /// `count` gates as rows; of centroids fewer, where the data have fewer directions. `progress` is told of
+  /// the iterations that were made.
+  package func gates(
+    _ count: Int, for rows: DataRows, seed: Int, progress: (_ iteration: Int) -> Void = { _ in }
+  ) -> Matrix {
+    if self == .kMeans { return GateSampler.centroids(count, of: rows, seed, progress) }
     let d = rows.dimension
     let gates = Matrix(count, d)
     Threads.perform((count + GateSampler.block - 1) / GateSampler.block) { part in
       var random = RandomSource(seed: seed, stream: part)
+      let (reader, k) = (rows.reader(), rows.rowsPerSample)
+      let sample = Matrix(self == .samples && rows.isDeferred ? k : 0, d)
       for i in part * GateSampler.block..<min(count, (part + 1) * GateSampler.block) {
         let gate = gates.row(i)
         switch self {
-        case .gaussian:
+        case .gaussian, .kMeans:
           for k in 0..<d { gate[k] = random.gaussian() }
         case .samples:
           let row = random.below(rows.count)
-          rows.copy(row..<row + 1, into: gate)
+          guard rows.isDeferred else {
+            rows.copy(row..<row + 1, into: gate)
+            continue
+          }
+          reader.read(row / k..<row / k + 1, into: sample.base)
+          gate.update(from: sample.row(row % k), count: d)
         }
       }
     }
     return gates
   }
-}
 
-/// Patterns with the gates that attain them.
-package struct GatedPatterns {
-  package let patterns: Patterns
-  /// P × d.
-  package let gates: Matrix
-  /// Where gates cut elsewhere than at 0.
-  package let thresholds: [Double]?
+  // MARK: Centroids
 
-  /// The distinct patterns among those of `count` drawn gates, each with the first gate that drew it, in
-  /// the order in which they were drawn. With `cut` T a row is active where x·g ≥ T ‖g‖.
-  package static func sampled(
-    _ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int,
-    progress: (_ done: Int) -> Void = { _ in }
-  ) throws -> GatedPatterns {
-    let (n, d, bytes) = (Double(rows.count), Double(rows.dimension), Patterns.stride(rows.count))
-    // Drawn and kept gates and patterns, the table of patterns, blocks of products.
-    try expectMemory(
-      Double(count) * (2 * (8 * d + Double(bytes)) + 32) + 8 * min(n, 2048) * d + 8e6,
-      for: "\(count) gates for \(rows.count) rows of \(rows.dimension) features")
-    let gates = sampler.gates(count, for: rows, seed: seed)
-    var thresholds: [Double]?
-    if cut != 0 { thresholds = (0..<count).map { cut * norm(rows.dimension, gates.row($0)) } }
-    let all = Patterns.signs(of: rows, gates: gates, thresholds: thresholds, progress: progress)
-    let kept = all.firstOccurrences
-    return GatedPatterns(
-      patterns: kept.count == count ? all : all.selecting(kept),
-      gates: kept.count == count ? gates : gates.selecting(kept),
-      thresholds: thresholds.map { t in kept.map { t[$0] } })
+  /// Patches that are taken of a sample: many samples with a few patches each tell more than a few samples
+  /// with all of theirs, and cutting one patch costs as much as cutting all.
+  private static let patchesOfSample = 25
+
+  /// Rows that `count` centroids of `rows` are found of: 100,000 or what fits 256 MB, and at least 20 a centroid.
+  static func rowsForCentroids(_ count: Int, of rows: DataRows) -> (samples: Int, each: Int) {
+    let each = min(rows.rowsPerSample, patchesOfSample)
+    let wanted = max(min(100_000, (1 << 25) / rows.dimension), count > 1 << 40 ? count : 20 * count)
+    return (min(rows.samples, (wanted + each - 1) / each), each)
   }
-}
 
-extension Matrix {
-  /// The rows `chosen`, in that order.
-  package func selecting(_ chosen: [Int]) -> Matrix {
-    let result = Matrix(chosen.count, columns)
-    for (place, index) in chosen.enumerated() {
-      result.row(place).update(from: row(index), count: columns)
+  /// Of the rows without the constant that was appended to them, for which gates have 0.
+  private static func centroids(
+    _ count: Int, of rows: DataRows, _ seed: Int, _ progress: (Int) -> Void
+  ) -> Matrix {
+    let (k, d) = (rows.rowsPerSample, rows.dimension)
+    let width = d - (rows.hasConstant ? 1 : 0)
+    let (samples, each) = rowsForCentroids(count, of: rows)
+    var random = RandomSource(seed: seed)
+    let chosen = random.sample(samples, of: rows.samples)
+    let patches = (0..<samples).map { _ in random.sample(each, of: k) }
+    let drawn = Matrix(samples * each, width)
+    Threads.split(samples) { range in
+      let (reader, sample) = (rows.reader(), Matrix(k, d))
+      for i in range {
+        reader.read(chosen[i]..<chosen[i] + 1, into: sample.base)
+        for (place, patch) in patches[i].enumerated() {
+          drawn.row(i * each + place).update(from: sample.row(patch), count: width)
+        }
+      }
     }
-    return result
+    let centroids = SphericalKMeans.centroids(count, of: drawn, seed: seed, progress: progress)
+    guard width < d else { return centroids }
+    let gates = Matrix(centroids.rows, d)
+    for i in 0..<gates.rows { gates.row(i).update(from: centroids.row(i), count: width) }
+    return gates
   }
 }

@@ -3,16 +3,19 @@ import Tensors
 
 /// Finds the places that gates of another bundle have among the patterns of `data`.
 struct PatternLookup {
-  private let data: ArrangementData
+  private let data: any PatternedData
+  private let count: Int
   private let ownThresholds: [Double]?
 
-  init(_ data: ArrangementData) {
+  init(_ data: any PatternedData) {
     self.data = data
+    count = data.gates.shape[0]
     ownThresholds = data.thresholds?.doubles
   }
 
   /// For each of `gates` (A × d) its place: `hints` where the gate stands there, else that of an equal
-  /// gate, else that of the pattern which the gate makes of X. Throws where there is none.
+  /// gate, else, of fully-connected networks, that of the pattern which the gate makes of X. Throws where
+  /// there is none.
   func places(of gates: Tensor, thresholds: Tensor?, near hints: [Int]) throws -> [Int] {
     let thresholds = thresholds?.doubles
     let d = data.dimension
@@ -21,12 +24,17 @@ struct PatternLookup {
     return try hints.enumerated().map { k, hint in
       let gate = Gate(
         vector: gates.rows(k..<k + 1).doubles, threshold: thresholds?[k] ?? 0)
-      if hint >= 0, hint < data.patterns.count, own(hint) == gate { return hint }
+      if hint >= 0, hint < count, own(hint) == gate { return hint }
       if byGate == nil {
         byGate = Dictionary(
-          (0..<data.patterns.count).map { (own($0), $0) }, uniquingKeysWith: { first, _ in first })
+          (0..<count).map { (own($0), $0) }, uniquingKeysWith: { first, _ in first })
       }
       if let place = byGate?[gate] { return place }
+      guard let data = data as? ArrangementData else {
+        throw Failure.data(
+          "the gate in row \(k) of the warm start is none of the \(count) gates of the training data"
+        )
+      }
       if byPattern == nil {
         byPattern = Dictionary(
           (0..<data.patterns.count).map { i in

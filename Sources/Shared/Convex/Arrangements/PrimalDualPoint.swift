@@ -1,12 +1,13 @@
 import LinearAlgebra
 
-/// The best primal and the best dual point of one output that were met so far; they need not come from
-/// the same iteration.
+/// The best primal and the best dual point that were met so far, of one output or of C that share their
+/// groups; they need not come from the same iteration.
 final class PrimalDualPoint {
-  /// The members that carry weight, and their weights as the first rows of `weights`.
+  /// The members that carry weight, and their weights as the first rows of `weights`: those of an output
+  /// follow those of the output before.
   private(set) var active: [Int] = []
   private(set) var weights: Matrix
-  /// ŷ and ν, n × 1.
+  /// ŷ and ν, of the targets' shape.
   let predictions: Matrix
   let dual: Matrix
   private(set) var primal: Double
@@ -17,8 +18,8 @@ final class PrimalDualPoint {
   /// The network that is zero, and the dual point that is zero.
   init(_ targets: Matrix, dimension: Int, loss: any Loss) {
     weights = Matrix(0, dimension)
-    predictions = Matrix(targets.rows, 1)
-    dual = Matrix(targets.rows, 1)
+    predictions = Matrix(targets.rows, targets.columns)
+    dual = Matrix(targets.rows, targets.columns)
     primal = loss.value(predictions, targets)
     dualValue = loss.dualValue(dual, targets)
   }
@@ -29,14 +30,24 @@ final class PrimalDualPoint {
     primal value: Double, active list: [Int], eta: [Double], directions t: Matrix,
     predictions y: Matrix
   ) {
+    offer(primal: value, active: list, eta: eta, directions: [t], predictions: y)
+  }
+
+  /// The same with the directions of each output.
+  func offer(
+    primal value: Double, active list: [Int], eta: [Double], directions: [Matrix],
+    predictions y: Matrix
+  ) {
     guard value < primal else { return }
     primal = value
     active = list
-    if weights.rows < list.count { weights = Matrix(max(list.count, 2 * weights.rows), t.columns) }
-    let d = t.columns
-    for row in list.indices {
-      let (source, target) = (t.row(row), weights.row(row))
-      for k in 0..<d { target[k] = eta[row] * source[k] }
+    let (d, rows) = (weights.columns, directions.count * list.count)
+    if weights.rows < rows { weights = Matrix(max(rows, 2 * weights.rows), d) }
+    for (c, t) in directions.enumerated() {
+      for row in list.indices {
+        let (source, target) = (t.row(row), weights.row(c * list.count + row))
+        for k in 0..<d { target[k] = eta[row] * source[k] }
+      }
     }
     predictions.copy(from: y)
   }

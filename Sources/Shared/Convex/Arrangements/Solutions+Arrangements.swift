@@ -58,7 +58,7 @@ extension Solutions {
   /// The solution of `bundle` as a start for a program over the patterns of `data`: its gates must be
   /// among theirs, or have a pattern that is. Weights of one pattern are added up.
   package static func start(
-    _ bundle: Bundle, data: ArrangementData, outputs: Int, activation: ArrangementActivation
+    _ bundle: Bundle, data: any PatternedData, outputs: Int, activation: ArrangementActivation
   ) throws -> ArrangementSolution {
     try bundle.expect(.solution)
     let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
@@ -84,8 +84,11 @@ extension Solutions {
     if let thresholds { try expect("thresholds", thresholds, [active]) }
     let names = activation == .relu ? ["v", "w"] : ["w"]
     let weights = try names.map { name in
-      let tensor = try bundle.require(name, [.f64], ["[A, d]", "[C, A, d]"])
-      try expect(name, tensor, (outputs == 1 ? [] : [outputs]) + [active, d])
+      let tensor = try bundle.require(name, [.f64], ["[A, d]", "[C, A, d]", "[C, A, R, d]"])
+      try expect(
+        name, tensor,
+        data.regions > 1
+          ? [outputs, active, data.regions, d] : (outputs == 1 ? [] : [outputs]) + [active, d])
       return tensor
     }
     let shape = [data.samples, outputs]
@@ -96,15 +99,16 @@ extension Solutions {
 
     let places = try PatternLookup(data).places(
       of: gates, thresholds: thresholds, near: index.doubles.map { Int($0) })
+    let size = data.regions * d
     let kept = Set(places).sorted()
     let row = Dictionary(uniqueKeysWithValues: kept.enumerated().map { ($1, $0) })
     func gathered(_ tensor: Tensor) -> [Matrix] {
       tensor.withElements(of: Double.self) { values in
         (0..<outputs).map { c in
-          let matrix = Matrix(kept.count, d)
+          let matrix = Matrix(kept.count, size)
           for (k, place) in places.enumerated() {
-            let source = values.baseAddress! + (c * active + k) * d
-            axpy(d, 1, source, matrix.row(row[place]!))
+            let source = values.baseAddress! + (c * active + k) * size
+            axpy(size, 1, source, matrix.row(row[place]!))
           }
           return matrix
         }

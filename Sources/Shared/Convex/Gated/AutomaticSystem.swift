@@ -20,7 +20,11 @@ final class AutomaticSystem: EtaSystem {
   private let kernelLimit: Int
   private lazy var kernel = KernelSystem(products)
   private lazy var primal = PrimalSystem(products)
-  private lazy var iterative = NystromSystem(products)
+  private let interruption: Interruption
+  private let outputs: Int
+  private lazy var iterative: any EtaSystem =
+    outputs == 1
+    ? NystromSystem(products) : BlockNystromSystem(products, interruption: interruption)
   private var current: (any EtaSystem)?
   private var hasGivenUpIterating = false
 
@@ -31,8 +35,13 @@ final class AutomaticSystem: EtaSystem {
   static let largestFallback = 30_000
 
   /// Beyond `kernelLimit` samples the kernel is not factored unless conjugate gradients have failed.
-  init(_ products: PatternProducts, form: GatedForm, kernelLimit: Int = largestKernel) {
+  init(
+    _ products: PatternProducts, outputs: Int = 1, form: GatedForm,
+    kernelLimit: Int = largestKernel, interruption: Interruption = Interruption()
+  ) {
     self.products = products
+    self.outputs = outputs
+    self.interruption = interruption
     self.form = form
     self.kernelLimit = kernelLimit
   }
@@ -60,11 +69,24 @@ final class AutomaticSystem: EtaSystem {
 
   func solve(_ nu: UnsafeMutablePointer<Double>) { current?.solve(nu) }
 
+  func solve(rows nu: Matrix) { current?.solve(rows: nu) }
+
+  func improve(_ nu: Matrix, toward right: Matrix, error: Double) {
+    current?.improve(nu, toward: right, error: error)
+  }
+
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>
   ) {
     current?.hessian(working, directions: t, images: u, into: h)
+  }
+
+  func hessian(
+    _ working: [Int], directions: [Matrix], images: [Matrix],
+    into h: UnsafeMutablePointer<Double>, scratch: UnsafeMutablePointer<Double>
+  ) {
+    current?.hessian(working, directions: directions, images: images, into: h, scratch: scratch)
   }
 
   func increasePrecision() -> Bool {

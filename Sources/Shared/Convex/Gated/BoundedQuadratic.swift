@@ -4,7 +4,9 @@ import LinearAlgebra
 /// Minimises ½ pᵀHp − rᵀp over p ≥ ℓ for a positive semidefinite H, by block principal pivoting: all
 /// signs that are wrong change at once, and where that makes no fewer of them wrong, one at a time until
 /// there are fewer (Júdice and Pires 1994).
-final class BoundedQuadratic {
+package final class BoundedQuadratic {
+  package init() {}
+
   private var capacity = 0
   private var scaled = Matrix(0, 0)
   private var system = Matrix(0, 0)
@@ -20,7 +22,7 @@ final class BoundedQuadratic {
 
   /// `h` (order × order, both triangles) and `lower` ≤ 0; `p` ← the minimiser. `damping` times its
   /// diagonal is added to H.
-  func minimize(
+  package func minimize(
     _ order: Int, _ h: UnsafePointer<Double>, _ r: UnsafePointer<Double>,
     lower: UnsafePointer<Double>, damping: Double = 0, into p: UnsafeMutablePointer<Double>
   ) {

@@ -1,14 +1,17 @@
 import Glibc
 import LinearAlgebra
 
-/// Solves min ½‖Σ_i D_i X w_i − y‖² + β Σ_i ‖w_i‖ for one output by Newton's method in the η of
-/// β‖w‖ = min over η > 0 of ½(‖w‖²/η + β²η), the multiple-kernel form of the group lasso.
+/// Solves min ½‖Σ_i D_i X W_i − Y‖² + β Σ_i ‖W_i‖_F, of one output or of C that share their groups, by
+/// Newton's method in the η of β‖W‖ = min over η > 0 of ½(‖W‖²/η + β²η), the multiple-kernel form of the
+/// group lasso.
 ///
-/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ y and T_i = Xᵀ D_i ν the weights are w_i = η_i T_i, and
-/// f(η) = ½ yᵀν + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises
-/// ½ pᵀHp − rᵀp over η + p ≥ 0 with H = Uᵀ(I + M)⁻¹U, U_i = D_i X T_i. The right-hand side
-/// r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, is nearly linear in η far from the solution;
-/// where it gains nothing, Newton's own r_i = ½(‖T_i‖² − β²) is taken.
+/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ Y and T_i = Xᵀ D_i ν the weights are W_i = η_i T_i, and
+/// f(η) = ½ ⟨Y, ν⟩ + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises
+/// ½ pᵀHp − rᵀp over η + p ≥ 0 with H = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. The
+/// right-hand side r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, is nearly linear in η far from
+/// the solution; where it gains nothing, Newton's own r_i = ½(‖T_i‖² − β²) is taken.
+///
+/// Y, ν and ŷ are C × n here, a row an output.
 final class EtaNewton {
   /// What ends a solve.
   enum End { case reached, interrupted, stalled }
@@ -17,6 +20,9 @@ final class EtaNewton {
   private let system: any EtaSystem
   private let pricing: PatternPricing
   private let loss: any Loss
+  /// C.
+  private let outputs: Int
+  private let interruption: Interruption
   private let quadratic = BoundedQuadratic()
   /// ‖x_j‖², for what rounding does to Xᵀ D ν.
   private let rowSquares: [Double]
@@ -32,15 +38,14 @@ final class EtaNewton {
   /// η of all members.
   private(set) var eta: [Double]
   private var active: [Int] = []
-  private let nu: Matrix
-  /// Whether ν is one of this problem, if of another η.
-  private var hasLocated = false
+  /// That of an earlier η, of this problem, is where an iterative system begins.
+  let nu: Matrix
   /// ŷ.
   private let fitted: Matrix
   private let scratch: Matrix
-  /// T_i and U_i of the active members, then of those that enter, and ‖T_i‖.
-  private var directions = Matrix(0, 0)
-  private var images = Matrix(0, 0)
+  /// Of each output T_i and U_i of the active members, then of those that enter; and ‖T_i‖ over all.
+  private var directions: [Matrix]
+  private var images: [Matrix]
   private var norms: [Double] = []
   private var primal = 0.0
   /// f(η), and how far off it may be.
@@ -49,11 +54,15 @@ final class EtaNewton {
 
   private var working: [Int] = []
   private var hessian = Matrix(0, 0)
+  private var hessianPart = Matrix(0, 0)
   private var step = Matrix(0, 0)
 
   init(
-    _ products: PatternProducts, system: any EtaSystem, pricing: PatternPricing, loss: any Loss
+    _ products: PatternProducts, outputs: Int, system: any EtaSystem, pricing: PatternPricing,
+    loss: any Loss, interruption: Interruption
   ) {
+    self.outputs = outputs
+    self.interruption = interruption
     self.products = products
     self.system = system
     self.pricing = pricing
@@ -62,23 +71,38 @@ final class EtaNewton {
     rowSquares = (0..<n).map { dot(d, products.x.row($0), products.x.row($0)) }
     featureSize = norm(n * d, products.x.base)
     eta = Array(repeating: 0, count: products.count)
-    y = Matrix(n, 1)
-    nu = Matrix(n, 1)
-    fitted = Matrix(n, 1)
-    scratch = Matrix(n, 1)
+    y = Matrix(outputs, n)
+    nu = Matrix(outputs, n)
+    fitted = Matrix(outputs, n)
+    scratch = Matrix(outputs, n)
+    directions = (0..<outputs).map { _ in Matrix(0, d) }
+    images = (0..<outputs).map { _ in Matrix(0, n) }
   }
 
-  /// Improves `point` until its gap is at most `tolerance`, from η = `start`; asks `proceed` before each
-  /// iteration, and tells `report` of each with the number of active members.
+  /// Improves `point` until its gap is at most `tolerance`, from η = `start` and, where there is one, a ν
+  /// that is not far from its own; asks `proceed` before each iteration, and tells `report` of each with
+  /// the number of active members.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double], tolerance: Double, point: PrimalDualPoint,
-    proceed: () -> Bool, report: (Int) -> Void
+    _ y: Matrix, beta: Double, from start: [Double], near: Matrix? = nil, tolerance: Double,
+    point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
   ) -> End {
     self.y = y
     self.beta = beta
     self.tolerance = tolerance
-    hasLocated = false
+    primal = loss.value(Matrix(y.rows, y.columns), y)
     eta = start
+    if let near {
+      nu.copy(from: near)
+      // It may do as it is.
+      takeActive()
+      measure()
+      _ = judge(point)
+      report(active.count)
+      if point.gap <= tolerance { return .reached }
+      if !proceed() { return .interrupted }
+    } else {
+      nu.fill(0)
+    }
     var attempts = 0
     while !locate(gap: 1) {
       // Too large for any precision.
@@ -110,45 +134,17 @@ final class EtaNewton {
 
   /// Finds ν, T, U, ŷ and f at η; `false` where rounding prevents it. `gap` is what is known of the gap.
   private func locate(gap: Double) -> Bool {
-    active.removeAll(keepingCapacity: true)
-    var sum = 0.0
-    for i in eta.indices where eta[i] > 0 {
-      active.append(i)
-      sum += eta[i]
-    }
-    reserve(active.count)
-    let n = y.rows
+    takeActive()
     let goal = max(tolerance, 0.01 * min(gap, 1))
     repeat {
       guard system.factor(active, eta) else { continue }
-      if !(system.isIterative && hasLocated) {
-        nu.copy(from: y)
-        system.solve(nu.base)
-      }
-      hasLocated = true
+      system.improve(nu, toward: y, error: 0.2 * (goal * primal).squareRoot())
       // ν solves its system to the factor's precision; the error δ shows in what the weights leave of y.
       // f feels half its square, the norms ‖T_i‖ ‖X‖ times it at most, but mostly far less: that shows
       // in how much a correction moves them.
       var (last, moved) = (Double.infinity, Double.infinity)
       for _ in 0..<6 {
-        products.correlations(nu.base, active, into: directions)
-        products.images(directions, active, into: images)
-        var (penalty, quadratic, change) = (0.0, 0.0, 0.0)
-        fitted.fill(0)
-        for (row, i) in active.enumerated() {
-          let length = norm(products.dimension, directions.row(row))
-          change = max(change, abs(length - norms[row]))
-          norms[row] = length
-          penalty += eta[i] * length
-          quadratic += eta[i] * length * length
-          axpy(n, eta[i], images.row(row), fitted.base)
-        }
-        let fit = loss.value(fitted, y)
-        primal = fit + beta * penalty
-        for j in 0..<n { scratch.base[j] = y.base[j] - fitted.base[j] - nu.base[j] }
-        let error = norm(n, scratch.base)
-        slack = 0.5 * error * error
-        value = fit + 0.5 * quadratic + 0.5 * beta * beta * sum
+        let (error, change) = measure()
         guard value.isFinite else { break }
         let contraction = error / last
         if last.isFinite { moved = change * contraction }
@@ -157,13 +153,62 @@ final class EtaNewton {
         {
           return true
         }
-        if contraction > 0.25 { break }
+        // Out of time any point will do.
+        if contraction > 0.25 || interruption.isOutOfTime() { break }
         last = error
-        system.solve(scratch.base)
-        axpy(n, 1, scratch.base, nu.base)
+        system.solve(rows: scratch)
+        axpy(y.count, 1, scratch.base, nu.base)
       }
-    } while system.increasePrecision()
+    } while !interruption.isOutOfTime() && system.increasePrecision()
     return value.isFinite
+  }
+
+  /// Takes for active the members whose η is not 0.
+  private func takeActive() {
+    active.removeAll(keepingCapacity: true)
+    for i in eta.indices where eta[i] > 0 { active.append(i) }
+    reserve(active.count)
+  }
+
+  /// Finds T, U, ŷ, f and the primal value of η and ν as they are; returns ‖y − ŷ − ν‖, which is left in
+  /// `scratch`, and how much a norm ‖T_i‖ has changed at most.
+  @discardableResult
+  private func measure() -> (error: Double, change: Double) {
+    project(active)
+    var (penalty, quadratic, change, sum) = (0.0, 0.0, 0.0, 0.0)
+    fitted.fill(0)
+    for (row, i) in active.enumerated() {
+      let length = directionNorm(row)
+      change = max(change, abs(length - norms[row]))
+      norms[row] = length
+      penalty += eta[i] * length
+      quadratic += eta[i] * length * length
+      sum += eta[i]
+      for c in 0..<outputs { axpy(products.samples, eta[i], images[c].row(row), fitted.row(c)) }
+    }
+    let fit = loss.value(fitted, y)
+    primal = fit + beta * penalty
+    for j in 0..<y.count { scratch.base[j] = y.base[j] - fitted.base[j] - nu.base[j] }
+    let error = norm(y.count, scratch.base)
+    slack = 0.5 * error * error
+    value = fit + 0.5 * quadratic + 0.5 * beta * beta * sum
+    return (error, change)
+  }
+
+  /// T and U of the members in `list` at ν.
+  private func project(_ list: [Int]) {
+    for c in 0..<outputs {
+      products.correlations(nu.row(c), list, into: directions[c])
+      products.images(directions[c], list, into: images[c])
+    }
+  }
+
+  /// ‖T_i‖ over all outputs of the member in place `row`.
+  private func directionNorm(_ row: Int) -> Double {
+    if outputs == 1 { return norm(products.dimension, directions[0].row(row)) }
+    var square = 0.0
+    for t in directions { square += dot(products.dimension, t.row(row), t.row(row)) }
+    return square.squareRoot()
   }
 
   /// Offers the primal and the dual point of ν to `point`; returns the members that should enter.
@@ -180,7 +225,7 @@ final class EtaNewton {
       // the worst violators of the last time, have been brought further.
       let (n, d) = (products.samples, products.dimension)
       let level = beta * (1 + 1e-9)
-      let isCheap = open * d <= n * n + 4 * (active.count + 10) * d
+      let isCheap = outputs * open * d <= n * n + 4 * outputs * (active.count + 10) * d
       if !isCheap {
         largest = max(largest, pricing.pricePool(nu, above: level, besides: active))
       }
@@ -200,22 +245,34 @@ final class EtaNewton {
   /// The dual value of the best multiple of ν that satisfies ‖Xᵀ D_i ν‖ ≤ β, and the factor, where the
   /// largest of those norms is `largest`.
   private func scaledDual(_ largest: Double) -> (value: Double, scaling: Double) {
-    let n = y.rows
+    let n = products.samples
     // Whoever recomputes the norms adds up in another order: leave room for the rounding of such sums.
     var square = 0.0
-    for j in 0..<n { square += nu.base[j] * nu.base[j] * rowSquares[j] }
+    for c in 0..<outputs {
+      let nu = nu.row(c)
+      for j in 0..<n { square += nu[j] * nu[j] * rowSquares[j] }
+    }
     let unit = 0x1p-52 * (4 + 0.5 * Double(n).squareRoot())
     let bound = largest + unit * square.squareRoot()
     let scaling = loss.scaling(nu, y, bound: bound > 0 ? beta / bound : .infinity)
-    for j in 0..<n { scratch.base[j] = scaling * nu.base[j] }
+    for j in 0..<nu.count { scratch.base[j] = scaling * nu.base[j] }
     return (loss.dualValue(scratch, y), scaling)
+  }
+
+  /// Offers the best multiple of any ν, with all norms computed, to `point`.
+  func offer(_ nu: Matrix, _ y: Matrix, beta: Double, to point: PrimalDualPoint) {
+    self.y = y
+    self.beta = beta
+    self.nu.copy(from: nu)
+    let largest = products.norms(nu, Array(0..<products.count)).max() ?? 0
+    let (value, scaling) = scaledDual(largest)
+    point.offer(dual: value, direction: nu, times: scaling)
   }
 
   // MARK: The step
 
   /// Moves η by a step that lowers f; `false` where none was found, and η is as it was.
   private func advance(_ entering: [(member: Int, norm: Double)], gap: Double) -> Bool {
-    let n = y.rows
     // Few at a time: most that violate now will not once the first have entered.
     let cap = max(10, active.count)
     let chosen =
@@ -229,11 +286,10 @@ final class EtaNewton {
       working.append(violator.member)
       norms[active.count + k] = violator.norm
     }
-    if !chosen.isEmpty {
-      products.correlations(nu.base, working, into: directions)
-      products.images(directions, working, into: images)
-    }
-    system.hessian(working, directions: directions, images: images, into: hessian.base)
+    if !chosen.isEmpty { project(working) }
+    system.hessian(
+      working, directions: directions, images: images, into: hessian.base,
+      scratch: hessianPart.base)
 
     let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
     let (secular, plain) = (step.row(3), step.row(4))
@@ -252,12 +308,9 @@ final class EtaNewton {
     ] {
       quadratic.minimize(count, hessian.base, right, lower: lower, damping: damping, into: p)
       // Once a trial has failed, U is that of the trial.
-      if system.isIterative && attempts == 3 {
+      if system.isIterative && outputs == 1 && attempts == 3 {
         StepCorrection.improve(p, count, right, lower: lower, hessian: hessian.base) { v, product in
-          scratch.fill(0)
-          for k in 0..<count { axpy(n, v[k], images.row(k), scratch.base) }
-          system.solve(scratch.base)
-          for k in 0..<count { product[k] = dot(n, images.row(k), scratch.base) }
+          multiply(count, v, into: product)
         }
       }
       let decrease = dot(count, plain, p)
@@ -268,8 +321,9 @@ final class EtaNewton {
           let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
           eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
         }
+        // Out of time the point is offered, whatever it is, and nothing follows.
         if locate(gap: gap),
-          value <= start - 1e-4 * t * decrease
+          value <= start - 1e-4 * t * decrease || interruption.isOutOfTime()
             || abs(value - start) <= 1e-13 * abs(start) + slack + startSlack
         {
           return true
@@ -281,19 +335,37 @@ final class EtaNewton {
     return false
   }
 
+  /// product ← H v for the first `count` of the working members.
+  private func multiply(
+    _ count: Int, _ v: UnsafePointer<Double>, into product: UnsafeMutablePointer<Double>
+  ) {
+    let n = products.samples
+    scratch.fill(0)
+    for c in 0..<outputs {
+      for k in 0..<count { axpy(n, v[k], images[c].row(k), scratch.row(c)) }
+    }
+    system.solve(rows: scratch)
+    for k in 0..<count {
+      product[k] = (0..<outputs).reduce(0) { $0 + dot(n, images[$1].row(k), scratch.row($1)) }
+    }
+  }
+
   /// Makes room for `count` members; what stands there stays.
   private func reserve(_ count: Int) {
-    guard directions.rows < count else { return }
-    let rows = min(products.count, max(count + 16, 2 * directions.rows))
+    guard norms.count < count else { return }
+    let rows = min(products.count, max(count + 16, 2 * norms.count))
     func grown(_ old: Matrix, columns: Int) -> Matrix {
       let new = Matrix(rows, columns)
       new.base.update(from: old.base, count: old.count)
       return new
     }
-    directions = grown(directions, columns: products.dimension)
-    images = grown(images, columns: products.samples)
+    for c in 0..<outputs {
+      directions[c] = grown(directions[c], columns: products.dimension)
+      images[c] = grown(images[c], columns: products.samples)
+    }
     norms += Array(repeating: 0, count: rows - norms.count)
     hessian = Matrix(rows, rows)
+    if outputs > 1 { hessianPart = Matrix(rows, rows) }
     step = Matrix(5, rows)
   }
 }

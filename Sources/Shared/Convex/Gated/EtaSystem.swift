@@ -12,12 +12,24 @@ protocol EtaSystem: AnyObject {
   /// ν ← (I + M)⁻¹ ν.
   func solve(_ nu: UnsafeMutablePointer<Double>)
 
+  /// Each row ν of `nu` ← (I + M)⁻¹ ν.
+  func solve(rows nu: Matrix)
+
+  /// Rows of `nu` ← (I + M)⁻¹ times the rows of `right`. An iterative system begins where `nu` is, and may
+  /// end where ‖right − (I + M) nu‖ is at most `error`.
+  func improve(_ nu: Matrix, toward right: Matrix, error: Double)
+
   /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the members `working` with the directions `t`; their images
   /// U_i = D_i X t_i are the rows of `u`, which may be overwritten. An iterative system approximates H,
   /// and leaves U.
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>)
+
+  /// The same summed over outputs, each with its directions and images; `scratch` has room for another H.
+  func hessian(
+    _ working: [Int], directions: [Matrix], images: [Matrix],
+    into h: UnsafeMutablePointer<Double>, scratch: UnsafeMutablePointer<Double>)
 
   /// Changes to a form of higher precision, to be factored anew; `false` where there is none.
   func increasePrecision() -> Bool
@@ -27,6 +39,23 @@ protocol EtaSystem: AnyObject {
 }
 
 extension EtaSystem {
+  func improve(_ nu: Matrix, toward right: Matrix, error: Double) {
+    nu.copy(from: right)
+    solve(rows: nu)
+  }
+
+  func hessian(
+    _ working: [Int], directions: [Matrix], images: [Matrix],
+    into h: UnsafeMutablePointer<Double>, scratch: UnsafeMutablePointer<Double>
+  ) {
+    for c in images.indices {
+      let target = c == 0 ? h : scratch
+      hessian(working, directions: directions[c], images: images[c], into: target)
+      if c > 0 { axpy(working.count * working.count, 1, scratch, h) }
+    }
+  }
+
+  func solve(rows nu: Matrix) { for c in 0..<nu.rows { solve(nu.row(c)) } }
   func increasePrecision() -> Bool { false }
   var isIterative: Bool { false }
 }

@@ -20,7 +20,7 @@ struct GatedInteriorPoint {
     _ y: Matrix, beta: Double, tolerance: Double, point: PrimalDualPoint, proceed: () -> Bool,
     report: (Int) -> Void
   ) {
-    let (n, d) = (y.rows, products.dimension)
+    let (n, d) = (y.count, products.dimension)
     let all = Array(0..<products.count)
     var norms = [Double](repeating: 0, count: all.count)
     products.norms(y.base, all, into: &norms)
@@ -38,7 +38,7 @@ struct GatedInteriorPoint {
     for (k, pattern) in products.members.enumerated() { member[pattern] = k }
     var inside = Set(chosen)
     var rounds = 0
-    let nu = Matrix(n, 1)
+    let nu = Matrix(y.rows, y.columns)
     while true {
       for j in 0..<n { nu.base[j] = method.nu[j] }
       products.norms(nu.base, all, into: &norms)
@@ -81,10 +81,10 @@ struct GatedInteriorPoint {
       penalty += norm(d, weights.row(k))
     }
     let active = chosen.map(\.member)
-    let images = Matrix(chosen.count, y.rows)
+    let images = Matrix(chosen.count, y.count)
     products.images(weights, active, into: images)
-    let fitted = Matrix(y.rows, 1)
-    for k in active.indices { axpy(y.rows, 1, images.row(k), fitted.base) }
+    let fitted = Matrix(y.rows, y.columns)
+    for k in active.indices { axpy(y.count, 1, images.row(k), fitted.base) }
     point.offer(
       primal: loss.value(fitted, y) + beta * penalty, active: active, eta: active.map { _ in 1 },
       directions: weights, predictions: fitted)

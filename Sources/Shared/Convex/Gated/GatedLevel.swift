@@ -2,16 +2,26 @@ import LinearAlgebra
 import Tensors
 
 /// The problem on some of the samples and patterns. A quarter of the samples, or less, makes a level below, whose
-/// solution is where this one starts: a factorisation there costs a sixty-fourth.
+/// solution is where this one starts: a factorisation there costs a sixty-fourth. Where many features are
+/// shared by many outputs, a level of fewer features comes first.
 final class GatedLevel {
   let products: PatternProducts
   private let loss: any Loss
   private let form: GatedForm
-  private lazy var newton = EtaNewton(
-    products, system: AutomaticSystem(products, form: form), pricing: PatternPricing(products),
-    loss: loss)
+  /// C, the outputs that share their groups.
+  private let outputs: Int
+  private(set) lazy var newton = EtaNewton(
+    products, outputs: outputs,
+    system: AutomaticSystem(
+      products, outputs: outputs, form: form, kernelLimit: kernelLimit, interruption: interruption),
+    pricing: PatternPricing(products, outputs: outputs), loss: loss, interruption: interruption)
+  private let interruption: Interruption
+  private let kernelLimit: Int
+  private let reduction: ReducedLevel.Limits?
   /// The level below, with its samples and members.
   private lazy var coarser = makeCoarser()
+  /// The level of fewer features.
+  private lazy var reduced = makeReduced()
 
   /// Samples from which on a level below pays.
   private static let smallest = 600
@@ -20,22 +30,39 @@ final class GatedLevel {
   /// Patterns that a level below has at most.
   private static let mostPatterns = 1000
 
-  init(_ products: PatternProducts, form: GatedForm, loss: any Loss) {
+  init(
+    _ products: PatternProducts, outputs: Int, form: GatedForm, loss: any Loss,
+    interruption: Interruption, kernelLimit: Int = AutomaticSystem.largestKernel,
+    reduction: ReducedLevel.Limits? = nil
+  ) {
+    self.reduction = reduction
     self.products = products
+    self.outputs = outputs
+    self.interruption = interruption
+    self.kernelLimit = kernelLimit
     self.form = form
     self.loss = loss
   }
 
-  /// Improves `point` for one β, from η = `start` or from where this level begins by itself.
+  /// Improves `point` for targets `y`, C × n, and one β, from η = `start` and a ν near it, or from where
+  /// this level begins by itself.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double]?, tolerance: Double, point: PrimalDualPoint,
-    proceed: () -> Bool, report: (Int) -> Void
+    _ y: Matrix, beta: Double, from start: [Double]?, near: Matrix? = nil, tolerance: Double,
+    point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
-    let start = start ?? startBelow(y, beta: beta, proceed: proceed)
+    var (start, near) = (start, near)
+    if let reduced {
+      let end = reduced.solve(
+        y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
+        full: newton, proceed: proceed, report: report)
+      if end != .stalled { return end }
+      (start, near) = (reduced.eta, reduced.nu)
+    }
+    start = start ?? startBelow(y, beta: beta, proceed: proceed)
     if let start {
       let end = newton.solve(
-        y, beta: beta, from: start, tolerance: tolerance, point: point, proceed: proceed,
-        report: report)
+        y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
+        proceed: proceed, report: report)
       // Where rounding ended it there is nothing to gain from another way.
       if end != .stalled || point.gap < 1e-3 { return end }
     }
@@ -49,8 +76,9 @@ final class GatedLevel {
   private func startBelow(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double]? {
     guard let (level, rows, members) = coarser else { return nil }
     // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
-    let share = Double(rows.count) / Double(y.rows)
-    let part = Matrix(rows.count, 1, rows.map { y.base[$0] })
+    let share = Double(rows.count) / Double(y.columns)
+    let part = Matrix(outputs, rows.count)
+    for c in 0..<outputs { for (k, j) in rows.enumerated() { part[c, k] = y[c, j] } }
     let point = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
     _ = level.solve(
       part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
@@ -64,14 +92,13 @@ final class GatedLevel {
   /// β from afar. It begins with the same η for those patterns that y correlates with most.
   private func startOnLadder(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double] {
     var eta = [Double](repeating: 0, count: products.count)
-    var norms = eta
-    products.norms(y.base, Array(eta.indices), into: &norms)
+    let norms = products.norms(y, Array(eta.indices))
     let order = eta.indices.sorted { (norms[$0], $1) > (norms[$1], $0) }
     guard let first = order.first else { return eta }
     let largest = norms[first]
     let count = max(1, min(products.count / 10, 100))
     let trace = dot(products.x.count, products.x.base, products.x.base)
-    let size = 2 * Double(y.rows) / (trace * Double(count))
+    let size = 2 * Double(y.columns) / (trace * Double(count))
     var rung = max(beta, 1e-2 * largest)
     for i in order.prefix(count) { eta[i] = size * max(1, largest / rung / 10) }
     while rung > beta * (1 + 1e-12) {
@@ -96,6 +123,14 @@ final class GatedLevel {
     let kept = random.sample(min(GatedLevel.mostPatterns, products.count), of: products.count)
     let (part, places) = products.restricted(to: rows, keeping: kept)
     guard part.count > 0 else { return nil }
-    return (GatedLevel(part, form: form, loss: loss), rows, places)
+    let level = GatedLevel(
+      part, outputs: outputs, form: form, loss: loss, interruption: interruption)
+    return (level, rows, places)
+  }
+
+  private func makeReduced() -> ReducedLevel? {
+    guard let reduction, outputs > 1 else { return nil }
+    return ReducedLevel(
+      products, outputs: outputs, loss: loss, interruption: interruption, limits: reduction)
   }
 }

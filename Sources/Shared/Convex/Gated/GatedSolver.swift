@@ -1,51 +1,85 @@
 import LinearAlgebra
 import Tensors
 
-/// Trains gated-ReLU networks with one group per pattern and output and squared loss: every output is a
-/// problem of its own, with the patterns and the kernel of all.
+/// Trains gated-ReLU networks with squared loss. With a group per pattern and output every output is a
+/// problem of its own, with the patterns and the kernel of all; with a group per pattern all outputs are
+/// one problem.
 package final class GatedSolver: ArrangementSolver {
   package let betaMax: Double
   private let data: ArrangementData
   private let targets: Matrix
+  private let grouping: WeightGrouping
   private let loss: any Loss = SquaredLoss()
   private let finest: GatedLevel
-  /// Of each output y, and the largest ‖Xᵀ D_i y‖: for a larger β its network is zero.
-  private let outputs: [(y: Matrix, betaMax: Double)]
+  private let problems: [Problem]
+  private let interruption = Interruption()
+
+  /// The outputs that share their groups.
+  private struct Problem {
+    let outputs: Range<Int>
+    /// Their targets, a row an output.
+    let y: Matrix
+    /// The largest ‖Xᵀ D_i y‖: for a larger β the network is zero.
+    let betaMax: Double
+  }
 
   /// `targets` is n × C. Throws where the machine has not the memory.
-  package init(
-    _ data: ArrangementData, targets: Matrix, form: GatedForm = .automatic,
+  package convenience init(
+    _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
+    form: GatedForm = .automatic, progress: (String) -> Void = { _ in }
+  ) throws {
+    try self.init(
+      data, targets: targets, grouping: grouping, form: form, reduction: .init(),
+      progress: progress)
+  }
+
+  init(
+    _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
+    form: GatedForm = .automatic, reduction: ReducedLevel.Limits,
     progress: (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
-    try GatedSolver.expectMemory(for: data, outputs: targets.columns)
+    self.grouping = grouping
+    try GatedSolver.expectMemory(for: data, outputs: targets.columns, grouping: grouping)
     progress("looking for equal patterns")
     let members = DistinctPatterns(data.patterns, features: data.features).indices
+    let shared = grouping == .perPattern ? targets.columns : 1
     let finest = GatedLevel(
-      PatternProducts(data.features, data.patterns, members: members), form: form,
-      loss: loss)
+      PatternProducts(data.features, data.patterns, members: members), outputs: shared,
+      form: form, loss: loss, interruption: interruption,
+      reduction: form == .automatic ? reduction : nil)
     self.finest = finest
-    let all = Array(members.indices)
-    var norms = [Double](repeating: 0, count: members.count)
-    outputs = (0..<targets.columns).map { c in
-      let y = Matrix(targets.rows, 1, targets.column(c))
-      finest.products.norms(y.base, all, into: &norms)
-      return (y, norms.max() ?? 0)
+    problems = stride(from: 0, to: targets.columns, by: shared).map { first in
+      let outputs = first..<first + shared
+      let y = Matrix(shared, targets.rows, outputs.flatMap { targets.column($0) })
+      let norms = finest.products.norms(y, Array(members.indices))
+      return Problem(outputs: outputs, y: y, betaMax: norms.max() ?? 0)
     }
-    betaMax = outputs.reduce(0) { max($0, $1.betaMax) }
+    betaMax = problems.reduce(0) { max($0, $1.betaMax) }
   }
 
   /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or
-  /// the columns of it that precondition conjugate gradients, and of each output ŷ, ν and some weights.
-  private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
+  /// the columns of it that precondition conjugate gradients, of outputs that share their groups their
+  /// images, and of each output ŷ, ν and some weights.
+  private static func expectMemory(
+    for data: ArrangementData, outputs: Int, grouping: WeightGrouping
+  ) throws {
     let (n, d) = (Double(data.samples), Double(data.dimension))
+    let shared = grouping == .perPattern ? Double(outputs) : 1
     let isKernel = data.samples <= AutomaticSystem.largestKernel
     let primal = Double(AutomaticSystem.largestPrimal)
-    let system = isKernel ? n * n : 2 * max(n * min(1000, max(200, n / 50)), primal * primal)
-    let active = min(Double(data.patterns.count), 100)
+    var system = 8 * n * n
+    if !isKernel {
+      system =
+        shared > 1
+        ? 1.25 * BlockNystromSystem.memory(samples: n, dimension: d)
+        : 16 * max(n * min(1000, max(200, n / 50)), primal * primal)
+    }
+    let active = min(Double(data.patterns.count), shared > 1 ? 400 : 100)
+    let images = shared * active * (2 * n + d)
     try Tensors.expectMemory(
-      8 * (2 * n * d + system + active * (2 * n + d) + Double(outputs) * (4 * n + active * d)),
+      system + 8 * (2 * n * d + images + Double(outputs) * (4 * n + active * d)),
       for: "a gated network of \(data.samples) samples, \(data.dimension) features and "
         + "\(outputs) output\(outputs == 1 ? "" : "s")")
   }
@@ -54,16 +88,18 @@ package final class GatedSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    let points = outputs.map { output in
-      let point = PrimalDualPoint(output.y, dimension: data.dimension, loss: loss)
+    let points = problems.map { problem in
+      let point = PrimalDualPoint(problem.y, dimension: data.dimension, loss: loss)
       // Rounding of the recomputed norms must not show where β is nearly β_max.
-      let bound = output.betaMax > 0 ? (1 - 1e-13) * beta / output.betaMax : .infinity
-      let scaling = loss.scaling(output.y, output.y, bound: bound)
-      let dual = Matrix(copying: output.y)
+      let bound = problem.betaMax > 0 ? (1 - 1e-13) * beta / problem.betaMax : .infinity
+      let scaling = loss.scaling(problem.y, problem.y, bound: bound)
+      let dual = Matrix(copying: problem.y)
       scale(dual.count, scaling, dual.base)
-      point.offer(dual: loss.dualValue(dual, output.y), direction: output.y, times: scaling)
+      point.offer(dual: loss.dualValue(dual, problem.y), direction: problem.y, times: scaling)
       return point
     }
+    interruption.isOutOfTime = { budget.isOutOfTime }
+    defer { interruption.isOutOfTime = { false } }
     var counts = points.map { _ in 0 }
     func report() {
       trace(
@@ -74,42 +110,37 @@ package final class GatedSolver: ArrangementSolver {
     }
     report()
     var status = Status.optimal
-    for (c, output) in outputs.enumerated() where beta < output.betaMax {
-      let point = points[c]
+    for (k, problem) in problems.enumerated() where beta < problem.betaMax {
+      let point = points[k]
       guard point.gap > rule.gap else { continue }
       if let limit = budget.exhausted {
         status = limit
         break
       }
+      func proceed() -> Bool {
+        if budget.exhausted != nil { return false }
+        budget.count()
+        return true
+      }
+      func observe(_ active: Int) {
+        counts[k] = active
+        report()
+      }
+      let begin = start.flatMap { self.begin($0, problem.outputs, beta: beta) }
       let end = finest.solve(
-        output.y, beta: beta, from: start.flatMap { self.eta($0, output: c, beta: beta) },
-        tolerance: 0.9 * rule.gap, point: point,
-        proceed: {
-          if budget.exhausted != nil { return false }
-          budget.count()
-          return true
-        },
-        report: { active in
-          counts[c] = active
-          report()
-        })
+        problem.y, beta: beta, from: begin?.eta,
+        near: problem.outputs.count > 1 ? begin?.nu : nil, tolerance: 0.9 * rule.gap,
+        point: point, proceed: proceed, report: observe)
       switch end {
       case .reached: break
       case .interrupted: status = budget.exhausted ?? .stalled
+      case .stalled where problem.outputs.count > 1: status = budget.exhausted ?? .stalled
       case .stalled:
         let fallback = GatedInteriorPoint(
           products: finest.products, patterns: data.patterns, loss: loss, gate: gate)
         fallback.solve(
-          output.y, beta: beta, tolerance: 0.9 * rule.gap, point: point,
-          proceed: {
-            if budget.exhausted != nil { return false }
-            budget.count()
-            return true
-          },
-          report: { active in
-            counts[c] = active
-            report()
-          })
+          problem.y, beta: beta, tolerance: 0.9 * rule.gap, point: point, proceed: proceed,
+          report: observe)
         if point.gap > rule.gap { status = budget.exhausted ?? .stalled }
       }
     }
@@ -126,9 +157,11 @@ package final class GatedSolver: ArrangementSolver {
     point.predictions(on: data, of: .gatedReLU, gatesOf: self.data)
   }
 
-  /// η of the weights of an output: w_i = η_i T_i, where ‖T_i‖ is β at an optimum. `nil` where there is
-  /// no weight.
-  private func eta(_ start: ArrangementSolution, output c: Int, beta: Double) -> [Double]? {
+  /// η of the weights of some outputs, and their ν: W_i = η_i T_i, where ‖T_i‖ is β at an optimum. `nil`
+  /// where there is no weight.
+  private func begin(
+    _ start: ArrangementSolution, _ outputs: Range<Int>, beta: Double
+  ) -> (eta: [Double], nu: Matrix)? {
     let members = finest.products.members
     var eta = [Double](repeating: 0, count: members.count)
     var place: [Int: Int] = [:]
@@ -136,18 +169,25 @@ package final class GatedSolver: ArrangementSolver {
     var any = false
     for (row, i) in start.index.enumerated() {
       guard let k = place[i] else { continue }
-      eta[k] = norm(data.dimension, start.positive[c].row(row))
+      eta[k] = frobenius(start.positive[outputs], row: row)
       any = any || eta[k] > 0
     }
     guard any else { return nil }
-    let dual = Matrix(start.dual.rows, 1, start.dual.column(c))
+    let dual = Matrix(
+      outputs.count, start.dual.rows, outputs.flatMap { start.dual.column($0) })
     let active = eta.indices.filter { eta[$0] > 0 }
-    var norms = [Double](repeating: 0, count: active.count)
-    finest.products.norms(dual.base, active, into: &norms)
-    let largest = norms.max() ?? 0
+    let largest = finest.products.norms(dual, active).max() ?? 0
     let length = largest > 0 ? largest : beta
     for k in active { eta[k] /= length }
-    return eta
+    return (eta, dual)
+  }
+
+  /// (Σ_c ‖w_c‖²)^½ over row `row` of the weights of some outputs.
+  private func frobenius(_ weights: ArraySlice<Matrix>, row: Int) -> Double {
+    if weights.count == 1 { return norm(data.dimension, weights.first!.row(row)) }
+    var square = 0.0
+    for w in weights { square += dot(data.dimension, w.row(row), w.row(row)) }
+    return square.squareRoot()
   }
 
   /// The solution of all outputs, its objectives from the data.
@@ -159,22 +199,22 @@ package final class GatedSolver: ArrangementSolver {
     let index = Set(points.flatMap(\.active)).sorted()
     var row: [Int: Int] = [:]
     for (k, i) in index.enumerated() { row[i] = k }
-    let dual = Matrix(n, points.count)
-    let predictions = Matrix(n, points.count)
-    let positive = points.enumerated().map { c, point in
-      let weights = Matrix(index.count, d)
-      for (k, i) in point.active.enumerated() {
-        weights.row(row[i]!).update(from: point.weights.row(k), count: d)
-      }
-      for j in 0..<n {
-        dual[j, c] = point.dual.base[j]
-        predictions[j, c] = point.predictions.base[j]
-      }
-      return weights
-    }
+    let dual = Matrix(n, targets.columns)
+    let predictions = Matrix(n, targets.columns)
+    let positive = (0..<targets.columns).map { _ in Matrix(index.count, d) }
     var penalty = 0.0
-    for weights in positive {
-      for k in 0..<index.count { penalty += norm(d, weights.row(k)) }
+    for (problem, point) in zip(problems, points) {
+      for (place, c) in problem.outputs.enumerated() {
+        for (k, i) in point.active.enumerated() {
+          let source = point.weights.row(place * point.active.count + k)
+          positive[c].row(row[i]!).update(from: source, count: d)
+        }
+        for j in 0..<n {
+          dual[j, c] = point.dual[place, j]
+          predictions[j, c] = point.predictions[place, j]
+        }
+      }
+      for k in index.indices { penalty += frobenius(positive[problem.outputs], row: k) }
     }
     return ArrangementSolution(
       index: index.map { members[$0] }, positive: positive, dual: dual, predictions: predictions,

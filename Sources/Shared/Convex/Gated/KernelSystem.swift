@@ -82,11 +82,12 @@ final class KernelFactor<Scalar: KernelScalar> {
     return onUsefulThreads { Scalar.factor(n, storage.base, lda: lead) }
   }
 
-  func solve(_ nu: UnsafeMutablePointer<Double>) {
-    let b = reserveVectors(1)
-    for j in 0..<n { b[j] = Scalar(nu[j]) }
-    onUsefulThreads { Scalar.solve(n, storage.base, lda: lead, b, count: 1) }
-    for j in 0..<n { nu[j] = Double(b[j]) }
+  /// Each of the `count` vectors of n numbers ν ← (I + M)⁻¹ ν.
+  func solve(_ nu: UnsafeMutablePointer<Double>, count: Int) {
+    let b = reserveVectors(count)
+    for j in 0..<count * n { b[j] = Scalar(nu[j]) }
+    onUsefulThreads { Scalar.solve(n, storage.base, lda: lead, b, count: count) }
+    for j in 0..<count * n { nu[j] = Double(b[j]) }
   }
 
   /// Each of the first `count` rows u of `u` ← L⁻¹ u.
@@ -99,7 +100,7 @@ final class KernelFactor<Scalar: KernelScalar> {
 
   private func reserveVectors(_ count: Int) -> UnsafeMutablePointer<Scalar> {
     if vectors.count < count * n {
-      vectors = Storage(min(products.count, max(count + 16, 2 * vectors.count / n)) * n)
+      vectors = Storage(max(count, min(products.count, max(count + 16, 2 * vectors.count / n))) * n)
     }
     return vectors.base
   }
@@ -158,8 +159,12 @@ final class KernelSystem: EtaSystem {
     single?.factor(active, eta) ?? double!.factor(active, eta)
   }
 
-  func solve(_ nu: UnsafeMutablePointer<Double>) {
-    if let single { single.solve(nu) } else { double!.solve(nu) }
+  func solve(_ nu: UnsafeMutablePointer<Double>) { solve(nu, count: 1) }
+
+  func solve(rows nu: Matrix) { solve(nu.base, count: nu.rows) }
+
+  private func solve(_ nu: UnsafeMutablePointer<Double>, count: Int) {
+    if let single { single.solve(nu, count: count) } else { double!.solve(nu, count: count) }
   }
 
   /// H = Zᵀ Z, Z = L⁻¹ U.

@@ -147,6 +147,13 @@ final class NystromSystem: EtaSystem {
     nu.update(from: solution.base, count: n)
   }
 
+  /// An earlier ν is left as it is: how far off it is shows in double precision at no cost.
+  func improve(_ nu: Matrix, toward right: Matrix, error: Double) {
+    guard norm(nu.count, nu.base) == 0 else { return }
+    nu.copy(from: right)
+    solve(rows: nu)
+  }
+
   /// H = ŨᵀŨ − VᵀV, Ũ = Λ^−½ U, V = L⁻¹ Yᵀ Λ^−½ Ũ with I + YᵀΛ⁻¹Y = L Lᵀ.
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// The norms ‖Xᵀ D_i ν‖ of patterns without weight, computed as seldom as their bounds allow: from an
+/// The norms ‖Xᵀ D_i ν‖, over all outputs, of patterns without weight, computed as seldom as their bounds allow: from an
 /// earlier ν they have moved by ‖X‖ ‖ν − ν'‖ at most.
 final class PatternPricing {
   private let products: PatternProducts
@@ -12,6 +12,7 @@ final class PatternPricing {
   private let size: Double
   private var list: [Int] = []
   private var values: [Double] = []
+  private var part: [Double] = []
   private var isSkipped: [Bool]
   private let poolSize: Int
 
@@ -21,15 +22,17 @@ final class PatternPricing {
   /// The members whose norm the last call found above its level, with those norms.
   private(set) var violators: [(member: Int, norm: Double)] = []
 
-  init(_ products: PatternProducts) {
+  /// For ν of C `outputs`, C × n.
+  init(_ products: PatternProducts, outputs: Int) {
     self.products = products
     poolSize = max(100, min(5000, products.samples * products.samples / products.dimension / 4))
-    reference = Matrix(products.samples, 1)
+    reference = Matrix(outputs, products.samples)
     bounds = Array(repeating: .infinity, count: products.count)
     isSkipped = Array(repeating: false, count: products.count)
     size = norm(products.x.count, products.x.base)
     list.reserveCapacity(products.count)
     values = Array(repeating: 0, count: products.count)
+    part = outputs > 1 ? values : []
   }
 
   /// How many patterns the bounds leave open at `level`, those of `known` apart.
@@ -52,7 +55,7 @@ final class PatternPricing {
 
   /// Computes the norms that the last call of `open` found open; returns the largest.
   func price(_ nu: Matrix, above level: Double) -> Double {
-    products.norms(nu.base, list, into: &values)
+    products.norms(nu, list, into: &values, scratch: &part)
     violators.removeAll(keepingCapacity: true)
     var largest = 0.0
     for (k, i) in list.enumerated() {
@@ -78,7 +81,7 @@ final class PatternPricing {
     for i in known { isSkipped[i] = true }
     let members = pool.filter { !isSkipped[$0] }
     for i in known { isSkipped[i] = false }
-    products.norms(nu.base, members, into: &values)
+    products.norms(nu, members, into: &values, scratch: &part)
     violators.removeAll(keepingCapacity: true)
     var largest = 0.0
     for (k, i) in members.enumerated() {

@@ -46,6 +46,14 @@ final class PatternProducts {
     scale(samples, value, target)
   }
 
+  /// The packed bits of a member's pattern.
+  func bits(_ member: Int) -> UnsafePointer<UInt8> { patterns.bits(members[member]) }
+
+  /// The same members of the same samples with other features, n × r.
+  func with(features: Matrix) -> PatternProducts {
+    PatternProducts(features, patterns, members: members)
+  }
+
   /// Whether a member lets sample `row` through.
   func isActive(_ member: Int, _ row: Int) -> Bool {
     patterns.isActive(members[member], row: row)
@@ -70,6 +78,29 @@ final class PatternProducts {
         norms[range.lowerBound + k] = norm(d, scratch.base + range.count * self.samples + k * d)
       }
     }
+  }
+
+  /// (Σ_c ‖Xᵀ D_i ν_c‖²)^½ of the members in `list`, in that order, over the rows ν_c of `nu`. `scratch`
+  /// is as long as `list` where there is more than one.
+  func norms(
+    _ nu: Matrix, _ list: [Int], into norms: inout [Double], scratch: inout [Double]
+  ) {
+    self.norms(nu.row(0), list, into: &norms)
+    guard nu.rows > 1 else { return }
+    for k in list.indices { norms[k] *= norms[k] }
+    for c in 1..<nu.rows {
+      self.norms(nu.row(c), list, into: &scratch)
+      for k in list.indices { norms[k] += scratch[k] * scratch[k] }
+    }
+    for k in list.indices { norms[k].formSquareRoot() }
+  }
+
+  /// The same in an array of its own.
+  func norms(_ nu: Matrix, _ list: [Int]) -> [Double] {
+    var norms = [Double](repeating: 0, count: list.count)
+    var scratch = norms
+    self.norms(nu, list, into: &norms, scratch: &scratch)
+    return norms
   }
 
   private func correlations(

@@ -115,4 +115,17 @@ package enum NeuralDecomposition {
     full.mirrorUpper()
     target.update(from: full.base, count: m * m)
   }
+
+  /// Shares of the largest eigenvalue below which eigenvalues may be dropped, the boldest first.
+  static let cutoffs = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-14]
+
+  /// The blocks as sums of their neurons, without eigenvalues of at most `cutoff`.
+  static func rebuild(
+    _ blocks: ConeBlocks, order m: Int, cutoff: Double, into rebuilt: ConeBlocks
+  ) {
+    for b in 0..<blocks.rows {
+      compose(
+        neurons(blocks.row(b), order: m, cutoff: cutoff), order: m, into: rebuilt.row(b))
+    }
+  }
 }

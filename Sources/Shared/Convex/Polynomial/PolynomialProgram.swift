@@ -1,12 +1,12 @@
 import LinearAlgebra
 
-/// The convex program of a polynomial-activation network (Bartan & Pilanci 2021) for squared loss:
+/// The convex program of a polynomial-activation network (Bartan & Pilanci 2021):
 ///
-///     min ½ ‖ŷ − y‖² + β Σ (z₄ + z₄'),   ŷ_it = Σ_r ⟨Φ_ir, Z_rt − Z'_rt⟩,
+///     min ℓ(ŷ) + β Σ (z₄ + z₄'),   ŷ_it = Σ_r ⟨Φ_ir, Z_rt − Z'_rt⟩,
 ///     Z, Z' ⪰ 0,  tr Z₁ = z₄ (the same for Z'),
 ///
-/// per class t and pooling region r, with Z = [[Z₁, z₂], [z₂ᵀ, z₄]] of order m = d + 1. The classes
-/// do not touch; the samples enter through a `GramSystem` alone.
+/// per class t and pooling region r, with Z = [[Z₁, z₂], [z₂ᵀ, z₄]] of order m = d + 1. For
+/// squared loss the classes do not touch, and the samples enter through a `GramSystem` alone.
 package final class PolynomialProgram {
   let map: FeatureMap
   let gram: GramSystem
@@ -40,6 +40,30 @@ package final class PolynomialProgram {
     gram.multiply(eta, into: scratch)
     return 0.5 * gram.squares[c] + 0.5 * dot(gram.order, eta, scratch)
       - dot(gram.order, gram.correlations.row(c), eta)
+  }
+
+  /// Changes Z_r − Z'_r of every region of a class to what is packed in `h`, and keeps the sums.
+  func setDifference(_ h: UnsafePointer<Double>, of blocks: ConeBlocks) {
+    let difference = Matrix(order, order)
+    for r in 0..<regions {
+      map.packing.unpack(h + r * map.packing.count, into: difference.base)
+      let (plus, minus) = (blocks.row(r), blocks.row(regions + r))
+      for i in 0..<difference.count {
+        let sum = plus[i] + minus[i]
+        plus[i] = 0.5 * (sum + difference.base[i])
+        minus[i] = 0.5 * (sum - difference.base[i])
+      }
+    }
+  }
+
+  /// svec(Z_r − Z'_r) of every region of a class.
+  func packDifference(_ blocks: ConeBlocks, into packed: UnsafeMutablePointer<Double>) {
+    let difference = Matrix(order, order)
+    for r in 0..<regions {
+      let (plus, minus) = (blocks.row(r), blocks.row(regions + r))
+      for i in 0..<difference.count { difference.base[i] = plus[i] - minus[i] }
+      map.packing.pack(difference.base, into: packed + r * map.packing.count)
+    }
   }
 }
 

@@ -3,10 +3,15 @@ import LinearAlgebra
 
 /// A group of variables of the ReLU program: the weights of the neurons with one pattern and one sign of
 /// the output.
-struct ConeBlock: Hashable {
-  let pattern: Int
+package struct ConeBlock: Hashable {
+  package let pattern: Int
   /// 1 for v, −1 for w.
-  let sign: Double
+  package let sign: Double
+
+  package init(pattern: Int, sign: Double) {
+    self.pattern = pattern
+    self.sign = sign
+  }
 }
 
 /// The interior-point method for the ReLU program with scalar output over some of its blocks j = (i, ±),

@@ -4,7 +4,7 @@ import LinearAlgebra
 /// The rows that bound the cones K_i = {u : (2D_i − I) X u ≥ 0}: those of X that are not zero, of unit
 /// norm, each direction once; but x, 2x and −x each where patterns put them on sides that differ, as
 /// thresholds do and −x does of a gate that is orthogonal to x.
-final class ConeRows {
+package final class ConeRows {
   /// N, c × d.
   let rows: Matrix
   /// Of each its row of X.
@@ -26,6 +26,12 @@ final class ConeRows {
   init(none d: Int) {
     rows = Matrix(0, d)
     source = []
+  }
+
+  /// The rows of `units`, which are of unit norm.
+  package init(units: Matrix) {
+    rows = units
+    source = Array(0..<units.rows)
   }
 
   /// Of rows that are parallel one is enough where all `patterns` have them on the sides that it has: not so
@@ -81,14 +87,14 @@ final class ConeRows {
 /// the method of Lawson and Hanson ("Solving least squares problems", 1974, chapter 23) as the fall-back.
 /// Whatever λ ≥ 0 comes out, ‖t + Bᵀλ‖ bounds the norm of the projection from above. Not for two threads
 /// at once.
-final class ConeProjector {
+package final class ConeProjector {
   private let cone: ConeRows
   private let d: Int
   private let count: Int
   /// The projection, d numbers.
-  let point: UnsafeMutablePointer<Double>
+  package let point: UnsafeMutablePointer<Double>
   /// Rows whose multipliers may be positive, in ascending order.
-  private(set) var support: [Int] = []
+  package private(set) var support: [Int] = []
   /// λ of the support.
   private let lambda: UnsafeMutablePointer<Double>
   private let slack: UnsafeMutablePointer<Double>
@@ -99,7 +105,7 @@ final class ConeProjector {
   private let gram: Matrix?
   private let residual: UnsafeMutablePointer<Double>
 
-  init(_ rows: ConeRows) {
+  package init(_ rows: ConeRows) {
     cone = rows
     d = rows.rows.columns
     count = rows.rows.rows
@@ -122,7 +128,7 @@ final class ConeProjector {
   /// Projects `t` (d numbers) and returns the norm of the projection; or, once multipliers show that it is
   /// at most `ceiling`, that bound, with t + Bᵀλ for those multipliers as `point`.
   @discardableResult
-  func project(
+  package func project(
     _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, from warm: [Int] = [],
     ceiling: Double = 0
   ) -> Double {

@@ -6,7 +6,7 @@ import LinearAlgebra
 ///
 /// With τ eliminated the cone adds to the Newton matrix of v the block
 /// η⁻² (I − 2/(1 + 2‖w₁‖²) w₁ w₁ᵀ) (Nesterov and Todd 1997; Andersen, Roos and Terlaky 2003).
-struct SecondOrderScaling {
+package struct SecondOrderScaling {
   private let d: Int
   private(set) var eta = 1.0
   private(set) var w0 = 1.0
@@ -15,7 +15,7 @@ struct SecondOrderScaling {
   /// ‖w₁‖².
   private var square = 0.0
 
-  init(_ d: Int, storage: UnsafeMutablePointer<Double>) {
+  package init(_ d: Int, storage: UnsafeMutablePointer<Double>) {
     self.d = d
     w1 = storage
   }
@@ -25,7 +25,7 @@ struct SecondOrderScaling {
     max((a - b) * (a + b), 1e-300).squareRoot()
   }
 
-  mutating func update(
+  package mutating func update(
     tau: Double, _ v: UnsafePointer<Double>, beta: Double, _ g: UnsafePointer<Double>
   ) {
     let s = SecondOrderScaling.depth(tau, norm(d, v))
@@ -41,12 +41,12 @@ struct SecondOrderScaling {
   }
 
   /// The diagonal η⁻² and the factor of −w₁w₁ᵀ of the reduced block.
-  var diagonal: Double { 1 / (eta * eta) }
-  var rankOne: Double { 2 / (eta * eta * (1 + 2 * square)) }
-  var vector: UnsafePointer<Double> { UnsafePointer(w1) }
+  package var diagonal: Double { 1 / (eta * eta) }
+  package var rankOne: Double { 2 / (eta * eta * (1 + 2 * square)) }
+  package var vector: UnsafePointer<Double> { UnsafePointer(w1) }
 
   /// (a₀, a) ← W⁻¹ (a₀, a).
-  func unscale(_ a0: inout Double, _ a: UnsafeMutablePointer<Double>) {
+  package func unscale(_ a0: inout Double, _ a: UnsafeMutablePointer<Double>) {
     let inner = dot(d, w1, a)
     let factor = -a0 + inner / (1 + w0)
     a0 = (w0 * a0 - inner) / eta
@@ -54,7 +54,7 @@ struct SecondOrderScaling {
   }
 
   /// (a₀, a) ← W (a₀, a).
-  func scale(_ a0: inout Double, _ a: UnsafeMutablePointer<Double>) {
+  package func scale(_ a0: inout Double, _ a: UnsafeMutablePointer<Double>) {
     let inner = dot(d, w1, a)
     let factor = a0 + inner / (1 + w0)
     a0 = (w0 * a0 + inner) * eta
@@ -62,7 +62,7 @@ struct SecondOrderScaling {
   }
 
   /// From b = W⁻¹ of a right-hand side: b₁ − h₀₁ b₀/h₀₀ of the elimination of τ, in place; returns b₀/h₀₀.
-  func eliminate(_ b0: Double, _ b: UnsafeMutablePointer<Double>) -> Double {
+  package func eliminate(_ b0: Double, _ b: UnsafeMutablePointer<Double>) -> Double {
     // h₀₀ = η⁻² (1 + 2‖w₁‖²), h₀₁ = −2 η⁻² w₀ w₁
     let first = b0 * eta * eta / (1 + 2 * square)
     axpy(d, 2 * w0 / (eta * eta) * first, w1, b)
@@ -70,12 +70,12 @@ struct SecondOrderScaling {
   }
 
   /// dτ for dv.
-  func tau(_ first: Double, _ dv: UnsafePointer<Double>) -> Double {
+  package func tau(_ first: Double, _ dv: UnsafePointer<Double>) -> Double {
     first + 2 * w0 * dot(d, w1, dv) / (1 + 2 * square)
   }
 
   /// target ← target + sign · (reduced block) · dv.
-  func apply(
+  package func apply(
     _ sign: Double, _ dv: UnsafePointer<Double>, addingTo target: UnsafeMutablePointer<Double>
   ) {
     let inner = rankOne * dot(d, w1, dv)
@@ -84,7 +84,7 @@ struct SecondOrderScaling {
   }
 
   /// The largest step ≤ `limit` for which (x₀, x) + step · (y₀, y) stays in the cone.
-  static func step(
+  package static func step(
     _ d: Int, _ x0: Double, _ x: UnsafePointer<Double>, _ y0: Double, _ y: UnsafePointer<Double>,
     limit: Double
   ) -> Double {

@@ -28,6 +28,8 @@ extension ArrangementSolution {
   package func minimal(
     _ data: ArrangementData, of program: ArrangementProgram, targets: Matrix, beta: Double
   ) -> ArrangementSolution? {
+    // Neurons that share a group cannot be exchanged by themselves.
+    guard program.grouping == .perClass || positive.count == 1 else { return nil }
     guard var result = minimal(data, norm: program.norm) else { return nil }
     if result.index == index, zip(result.positive, positive).allSatisfy({ $0 === $1 }) {
       return self

@@ -2,11 +2,16 @@ import LinearAlgebra
 import Tensors
 
 /// A solution of a program over patterns as its bundle holds it: its weights, and the gates of the
-/// patterns that carry them.
+/// patterns that carry them. A linear network has one pattern, and no gates.
 package struct WrittenSolution {
+  /// A × Rd of each class, region 0 first.
   package private(set) var weights: ArrangementSolution
+  package let activation: PatternActivation
   package let norm: WeightNorm
-  /// F64 [A, d].
+  package let grouping: WeightGrouping
+  /// R.
+  package let regions: Int
+  /// F64 [A, d]; [0, d] for a linear network.
   package private(set) var gates: Tensor
   /// F64 [A], where gates cut elsewhere than at 0.
   package private(set) var thresholds: Tensor?
@@ -15,21 +20,35 @@ package struct WrittenSolution {
 
   /// Whether `bundle` says that it is the solution of such a program.
   package static func isActivation(of bundle: Bundle) -> Bool {
-    ["relu", "gated-relu"].contains(bundle.metadata["activation"])
+    bundle.metadata["activation"].flatMap(PatternActivation.init) != nil
   }
 
-  /// Reads a bundle of kind `solution` and activation `relu` or `gated-relu`. Whether v and w lie in
+  /// Whether neurons of several classes or regions may share a group of the norm.
+  package var hasGroups: Bool {
+    activation.isLinear || regions > 1 || (grouping == .perPattern && norm == .group)
+  }
+
+  /// Reads a bundle of kind `solution` and activation `relu`, `gated-relu`, `linear` or `circular`. Whether v and w lie in
   /// their cones cannot be told without the data: `evaluate --certify` has them and does.
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.solution)
     name = bundle.name
-    let isGated = try bundle.value("activation", "relu or gated-relu") {
-      ["relu": false, "gated-relu": true][$0]
-    }
+    let activation = try bundle.value(
+      "activation", "relu, gated-relu, linear or circular", parse: PatternActivation.init)
+    self.activation = activation
+    let isReLU = activation == .relu
     norm = try bundle.value("norm", "group or nuclear", parse: WeightNorm.init)
-    guard isGated || norm == .group else {
+    guard !isReLU || norm == .group else {
       throw Failure.data("metadata \"norm\" is \"nuclear\", which ReLU networks do not have")
     }
+    guard !activation.isLinear || norm == .nuclear else {
+      throw Failure.data(
+        "metadata \"norm\" is \"group\", expected \"nuclear\" for activation \(activation.rawValue)"
+      )
+    }
+    grouping =
+      bundle.metadata["group"] == nil
+      ? .perClass : try bundle.value("group", "class or pattern", parse: WeightGrouping.init)
     let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
     let (n, classes) = (predictions.shape[0], predictions.shape[1])
     guard n > 0, classes > 0 else {
@@ -37,26 +56,42 @@ package struct WrittenSolution {
     }
     let dual = try bundle.require("dual", [.f64], ["[n, C]"])
     try expect(dual, "dual", [n, classes])
-    gates = try bundle.require("gates", [.f64], ["[A, d]"])
-    let (count, d) = (gates.shape[0], gates.shape[1])
+    let shapes = ["[A, d]", "[C, A, d]", "[C, A, R, d]"]
+    let name = isReLU ? "v" : "w"
+    let first = try bundle.require(name, [.f64], shapes)
+    gates =
+      activation.isLinear
+      ? Tensor(type: .f64, shape: [0, first.shape.last!])
+      : try bundle.require("gates", [.f64], ["[A, d]"])
+    let (count, d) = (activation.isLinear ? 1 : gates.shape[0], gates.shape[1])
     guard d > 0 else { throw Failure.data("tensor \"gates\" is \(gates.summary): no features") }
     try gates.expectFinite("gates")
-    thresholds = try bundle.optional("thresholds", [.f64], ["[A]"])
+    thresholds =
+      activation.isLinear ? nil : try bundle.optional("thresholds", [.f64], ["[A]"])
     if let thresholds { try expect(thresholds, "thresholds", [count]) }
     features = d
+    let regions = first.shape.count == 4 ? first.shape[2] : 1
+    guard regions > 0, regions == 1 || activation != .circular else {
+      throw Failure.data("tensor \(quoted(name)) is \(first.summary), expected [C, A, R, d]")
+    }
+    self.regions = regions
     func read(_ name: String) throws -> [Matrix] {
-      let tensor = try bundle.require(name, [.f64], ["[A, d]", "[C, A, d]"])
+      let tensor = try bundle.require(name, [.f64], shapes)
       let isFlat = classes == 1 && tensor.shape.count == 2
-      try expect(tensor, name, isFlat ? [count, d] : [classes, count, d])
+      try expect(
+        tensor, name,
+        (isFlat ? [] : [classes]) + [count] + (first.shape.count == 4 ? [regions] : []) + [d])
+      let size = count * regions * d
       return (0..<classes).map { c in
-        let matrix = Matrix(count, d)
-        tensor.copyDoubles(c * count * d..<(c + 1) * count * d, into: matrix.base)
+        let matrix = Matrix(count, regions * d)
+        tensor.copyDoubles(c * size..<(c + 1) * size, into: matrix.base)
         return matrix
       }
     }
     weights = ArrangementSolution(
-      index: try WrittenSolution.index(bundle, count), positive: try read(isGated ? "w" : "v"),
-      negative: isGated ? [] : try read("w"), dual: Matrix(n, classes, dual.doubles),
+      index: activation.isLinear ? [0] : try WrittenSolution.index(bundle, count),
+      positive: try read(name), negative: isReLU ? try read("w") : [],
+      dual: Matrix(n, classes, dual.doubles),
       predictions: Matrix(n, classes, predictions.doubles),
       status: try bundle.value("status", "how the solve ended", parse: Status.init),
       primal: try bundle.number("primal_objective"),
@@ -83,6 +118,7 @@ package struct WrittenSolution {
   /// Whether there are more neurons than predictions on the training data, of a class or, for the nuclear
   /// norm, of all classes: more than are needed.
   package var hasSpareNeurons: Bool {
+    guard !hasGroups else { return false }
     let neurons = weights.neurons(norm)
     let (n, classes) = (weights.predictions.rows, weights.positive.count)
     if norm == .nuclear { return neurons.count > n * classes }
@@ -92,6 +128,7 @@ package struct WrittenSolution {
   /// Takes the fewest neurons in reach that have the solution's predictions and norm; `false` where
   /// rounding or size allow none but these. `bundle` are the arrangements that it was trained on.
   package mutating func minimize(on bundle: Bundle) throws -> Bool {
+    precondition(!hasGroups, "neurons of groups do not go one by one")
     let data = try ArrangementData(bundle)
     guard data.samples == weights.predictions.rows, data.dimension == features else {
       throw Failure.data(
@@ -138,6 +175,15 @@ package struct WrittenSolution {
       }
     }
   }
+}
+
+/// The activations whose solutions are weights of patterns.
+package enum PatternActivation: String, Sendable {
+  case relu
+  case gatedReLU = "gated-relu"
+  case linear, circular
+
+  package var isLinear: Bool { self == .linear || self == .circular }
 }
 
 /// The given rows of an F64 tensor.

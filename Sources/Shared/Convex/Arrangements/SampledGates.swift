@@ -1,0 +1,106 @@
+import LinearAlgebra
+import Tensors
+
+/// Gates that were drawn, and where they cut.
+package struct SampledGates {
+  /// P × d, all different.
+  package let gates: Matrix
+  /// Where gates cut elsewhere than at 0.
+  package let thresholds: [Double]?
+
+  /// Draws `count` gates and leaves out those that equal an earlier one. With `cut` T a row is active where
+  /// x·g ≥ T ‖g‖.
+  package init(
+    _ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int,
+    progress: (_ iteration: Int) -> Void = { _ in }
+  ) throws {
+    let d = rows.dimension
+    var numbers = 2 * Double(count) * Double(d)
+    if sampler == .kMeans {
+      guard d > (rows.hasConstant ? 1 : 0) else {
+        throw Failure.data("there is nothing to find centroids of: the one feature is the constant")
+      }
+      let (samples, each) = GateSampler.rowsForCentroids(count, of: rows)
+      numbers +=
+        Double(samples) * Double(each) * Double(2 * d + 4) + 8192 * Double(count)
+    }
+    try expectMemory(
+      8 * numbers, for: "\(count) gates for \(rows.count) rows of \(d) features")
+    let drawn = sampler.gates(count, for: rows, seed: seed, progress: progress)
+    guard drawn.rows > 0 else {
+      throw Failure.data("there is nothing to find centroids of: all features are 0")
+    }
+    var seen: Set<[Double]> = []
+    let kept = (0..<drawn.rows).filter { i in
+      // −0 equals 0 here, as it does in every product.
+      seen.insert(Array(UnsafeBufferPointer(start: drawn.row(i), count: d))).inserted
+    }
+    let gates = kept.count == drawn.rows ? drawn : drawn.selecting(kept)
+    self.gates = gates
+    thresholds = cut == 0 ? nil : (0..<gates.rows).map { cut * norm(d, gates.row($0)) }
+  }
+
+  init(gates: Matrix, thresholds: [Double]?) {
+    self.gates = gates
+    self.thresholds = thresholds
+  }
+}
+
+/// Patterns with the gates that attain them.
+package struct GatedPatterns {
+  package let patterns: Patterns
+  /// P × d.
+  package let gates: Matrix
+  /// Where gates cut elsewhere than at 0.
+  package let thresholds: [Double]?
+
+  /// The distinct patterns among those of `drawn` gates, each with the first gate that has it, in the order in
+  /// which they were drawn.
+  package init(
+    of drawn: SampledGates, on rows: DataRows, progress: (_ done: Int) -> Void = { _ in }
+  ) throws {
+    let (n, d, bytes) = (Double(rows.count), Double(rows.dimension), Patterns.stride(rows.count))
+    // Gates and patterns, all and those that are kept, the table of patterns, blocks of products.
+    try expectMemory(
+      Double(drawn.gates.rows) * (2 * (8 * d + Double(bytes)) + 32) + 8 * min(n, 2048) * d + 8e6,
+      for: "the patterns of \(drawn.gates.rows) gates on \(rows.count) rows")
+    let all = Patterns.signs(
+      of: rows, gates: drawn.gates, thresholds: drawn.thresholds, progress: progress)
+    let kept = all.firstOccurrences
+    let isAll = kept.count == all.count
+    patterns = isAll ? all : all.selecting(kept)
+    gates = isAll ? drawn.gates : drawn.gates.selecting(kept)
+    thresholds = drawn.thresholds.map { t in kept.map { t[$0] } }
+  }
+
+  init(patterns: Patterns, gates: Matrix, thresholds: [Double]?) {
+    self.patterns = patterns
+    self.gates = gates
+    self.thresholds = thresholds
+  }
+
+  /// The distinct patterns among those of `count` gates that are drawn; see `SampledGates`.
+  package static func sampled(
+    _ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int,
+    progress: (_ done: Int) -> Void = { _ in }
+  ) throws -> GatedPatterns {
+    let (n, d, bytes) = (Double(rows.count), Double(rows.dimension), Patterns.stride(rows.count))
+    // Refused before any gate is drawn.
+    try expectMemory(
+      Double(count) * (2 * (8 * d + Double(bytes)) + 32) + 8 * min(n, 2048) * d + 8e6,
+      for: "\(count) gates for \(rows.count) rows of \(rows.dimension) features")
+    let drawn = try SampledGates(rows, count: count, sampler: sampler, cut: cut, seed: seed)
+    return try GatedPatterns(of: drawn, on: rows, progress: progress)
+  }
+}
+
+extension Matrix {
+  /// The rows `chosen`, in that order.
+  package func selecting(_ chosen: [Int]) -> Matrix {
+    let result = Matrix(chosen.count, columns)
+    for (place, index) in chosen.enumerated() {
+      result.row(place).update(from: row(index), count: columns)
+    }
+    return result
+  }
+}

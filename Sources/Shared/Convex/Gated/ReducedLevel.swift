@@ -1,0 +1,89 @@
+import LinearAlgebra
+
+/// The problem with the r features in which the rows of X are longest: a fraction of the cost, and weights
+/// for it are weights for X with the same objective. What its dual point lacks shows in the norms
+/// ‖Xᵀ D_i ν‖ of all features.
+final class ReducedLevel {
+  private let subspace: PrincipalSubspace
+  private let level: GatedLevel
+  private let loss: any Loss
+
+  /// Where it pays, and how far it goes.
+  struct Limits {
+    /// Samples and features from which on it pays.
+    var fewestSamples = 4000
+    var fewestFeatures = 512
+    /// Of the features at most this share is kept, and so many that what is lost of ‖X‖² is less than the
+    /// tail.
+    var share = 0.25
+    var tail = 3e-3
+    /// Samples up to which the kernel is factored.
+    var kernelLimit = 6000
+  }
+
+  /// `nil` where it does not pay.
+  init?(
+    _ products: PatternProducts, outputs: Int, loss: any Loss, interruption: Interruption,
+    limits: Limits
+  ) {
+    let d = products.dimension
+    guard products.samples >= limits.fewestSamples, d >= limits.fewestFeatures,
+      let subspace = PrincipalSubspace(
+        products.x, limit: Int(limits.share * Double(d)), tail: limits.tail)
+    else { return nil }
+    self.subspace = subspace
+    self.loss = loss
+    level = GatedLevel(
+      products.with(features: subspace.coordinates(products.x)), outputs: outputs,
+      form: .automatic, loss: loss, interruption: interruption,
+      kernelLimit: limits.kernelLimit)
+  }
+
+  /// η and ν where it stands.
+  var eta: [Double] { level.newton.eta }
+  var nu: Matrix { level.newton.nu }
+
+  /// Improves `point`, which is one of all features, as far as these go: `.stalled` where more are needed.
+  /// `full` knows all features.
+  func solve(
+    _ y: Matrix, beta: Double, from start: [Double]?, near: Matrix?, tolerance: Double,
+    point: PrimalDualPoint, full: EtaNewton, proceed: () -> Bool, report: (Int) -> Void
+  ) -> EtaNewton.End {
+    let own = PrimalDualPoint(y, dimension: subspace.rank, loss: loss)
+    var (lastGap, lastPrimal) = (Double.infinity, Double.infinity)
+    var isOver = false
+    let end = level.solve(
+      y, beta: beta, from: start, near: near, tolerance: 0.1 * tolerance, point: own,
+      proceed: { !isOver && proceed() },
+      report: { active in
+        if own.primal < lastPrimal {
+          lastPrimal = own.primal
+          self.lift(own, to: point)
+        }
+        // All features cost more than a step: not at every one.
+        if own.gap <= max(0.5 * lastGap, 0.5 * tolerance) {
+          lastGap = own.gap
+          full.offer(self.nu, y, beta: beta, to: point)
+          // What is left may be due to the features that are not here.
+          isOver = point.gap <= tolerance || own.gap <= 0.2 * point.gap
+        }
+        report(active)
+      })
+    if point.gap <= tolerance { return .reached }
+    return end == .interrupted && !isOver ? .interrupted : .stalled
+  }
+
+  private func lift(_ own: PrimalDualPoint, to point: PrimalDualPoint) {
+    let outputs = own.predictions.rows
+    let count = own.active.count
+    let lifted = subspace.lifted(own.weights, count: outputs * count)
+    let directions = (0..<outputs).map { c in
+      let part = Matrix(count, lifted.columns)
+      part.base.update(from: lifted.row(c * count), count: part.count)
+      return part
+    }
+    point.offer(
+      primal: own.primal, active: own.active, eta: own.active.map { _ in 1 },
+      directions: directions, predictions: own.predictions)
+  }
+}

@@ -1,0 +1,288 @@
+import LinearAlgebra
+
+/// The alternating direction method of multipliers for any loss, all classes at once.
+///
+/// The cones are split off as `BlockSplitting` says, the loss by z = ŷ with the scaled multipliers U and the
+/// penalty r. The losses' half of a step is
+///
+///     h = argmin (r/2) ‖Fh − z + U‖² + (ρ/4) ‖h − V‖² over ⟨J, h_r⟩ = 0,   V = P(V₊ − V₋),
+///     A = α Fh + (1 − α) z + U,  z = prox of ℓ at A,  U = A − z:
+///
+/// one factor of G + ρ/2r for all classes, and one reading of the data, in which the loss's prox is taken
+/// between F h and Fᵀ(z − U). Cross-entropy does not see what the outputs of a sample have in common: there
+/// only their differences from the mean are split off, else that part would move by ρ/(rλ) a step.
+/// `LossNewton` makes dual points of the iterates.
+final class LossADMM {
+  private let program: PolynomialProgram
+  private let products: FeatureProducts
+  private let loss: any Loss
+  private let targets: Matrix
+  private let ridge: ConstrainedRidge
+  private let splitting: BlockSplitting
+  private let newton: LossNewton
+  private let isCentered: Bool
+  /// r.
+  private var penalty: Double
+  private var isFactored = false
+  private var previousBeta = 0.0
+
+  /// z and U (n × C); Fᵀ(z − U), h and V (C × Q).
+  private let z, multipliers: Matrix
+  private let right, h, v: Matrix
+  private let mean: Matrix
+  /// Of each worker: A and z before, of a block; ‖Fh − z‖², ‖z‖², ‖z − z before‖², ‖U‖².
+  private let points, before: [Matrix]
+  private let squares: Matrix
+
+  init(_ program: PolynomialProgram, _ products: FeatureProducts, loss: any Loss, targets: Matrix) {
+    self.program = program
+    self.products = products
+    self.loss = loss
+    self.targets = targets
+    isCentered = loss.name == .crossEntropy
+    ridge = ConstrainedRidge(program)
+    splitting = BlockSplitting(program)
+    newton = LossNewton(program, products, ridge: ridge, isCentered: isCentered)
+    let (n, classes, width) = (targets.rows, targets.columns, program.map.count)
+    // The second derivative at ŷ = 0.
+    switch loss.name {
+    case .squared, .huber: penalty = 1
+    case .logistic, .hinge: penalty = 0.25
+    case .crossEntropy: penalty = (1 - 1 / Double(classes)) / Double(classes)
+    }
+    z = Matrix(n, classes)
+    multipliers = Matrix(n, classes)
+    right = Matrix(classes, width)
+    h = Matrix(classes, width)
+    v = Matrix(classes, width)
+    mean = Matrix(1, width)
+    points = (0..<products.workers).map { _ in Matrix(FeatureProducts.blockRows, classes) }
+    before = (0..<products.workers).map { _ in Matrix(FeatureProducts.blockRows, classes) }
+    squares = Matrix(products.workers, 4)
+  }
+
+  // MARK: Where it starts
+
+  /// Goes on from where the last β was left; else starts from blocks that another run found, or from a
+  /// Newton step at ŷ = 0 split by sign.
+  func start(from blocks: [ConeBlocks], beta: Double) {
+    defer { previousBeta = beta }
+    if splitting.rho > 0 {
+      if beta != previousBeta {
+        splitting.scalePenalty(beta / previousBeta)
+        isFactored = false
+      }
+      return
+    }
+    let isCold = blocks.areZero
+    if isCold {
+      loss.residual(z, targets, into: multipliers)
+      newtonStep()
+      let limit = 0.1 * loss.value(z, targets) / (beta * Double(h.rows))
+      splitting.start(
+        splitting: h, limits: [Double](repeating: limit, count: h.rows))
+    } else {
+      splitting.start(from: blocks)
+      pack(blocks, into: h)
+      products.predictions(h, into: z)
+      if isCentered { centerOutputs(z) }
+      loss.residual(z, targets, into: multipliers)
+    }
+    scale(multipliers.count, -1 / penalty, multipliers.base)
+    refresh()
+  }
+
+  /// h ← (r G)⁻¹Fᵀν for ν in `multipliers`.
+  private func newtonStep() {
+    let gram = program.gram
+    let count = h.rows * program.regions
+    products.adjoint(multipliers, into: h)
+    program.map.whiten.applyInParallel(count, h.base)
+    let eta = Matrix(h.rows, gram.order)
+    for c in 0..<h.rows { gram.basis.project(h.row(c), into: eta.row(c)) }
+    gram.solve(eta.base, count: h.rows)
+    scale(eta.count, 1 / penalty, eta.base)
+    for c in 0..<h.rows { gram.basis.expand(eta.row(c), into: h.row(c)) }
+    program.map.unwhitenVariable.applyInParallel(count, h.base)
+  }
+
+  /// Packed Z − Z' of all classes.
+  private func pack(_ blocks: [ConeBlocks], into result: Matrix) {
+    for (c, block) in blocks.enumerated() { program.packDifference(block, into: result.row(c)) }
+  }
+
+  /// Fᵀ(z − U) for z and U that were set.
+  private func refresh() {
+    products.pass(nil, adjoint: right) { _, range, block in
+      let (z, u) = (self.z.row(range.lowerBound), self.multipliers.row(range.lowerBound))
+      for k in 0..<block.count { block.base[k] = z[k] - u[k] }
+    }
+  }
+
+  // MARK: A step
+
+  /// Sets ρ by the size of Z and r by the residuals, and factors where one changed.
+  private func adapt(beta: Double) -> Bool {
+    let rho = splitting.rho
+    let wanted = splitting.wantedPenalty(beta: beta) ?? (rho > 0 ? rho : beta)
+    if rho == 0 || wanted > 1.5 * rho || wanted < 0.67 * rho {
+      splitting.set(penalty: wanted)
+      isFactored = false
+    }
+    var sums = [0.0, 0.0, 0.0, 0.0]
+    for worker in 0..<squares.rows { for k in 0..<4 { sums[k] += squares[worker, k] } }
+    let (primal, dual) = ((sums[0] / sums[1]).squareRoot(), (sums[2] / sums[3]).squareRoot())
+    let ratio = max(0.2, min(5, (primal / dual).squareRoot()))
+    if ratio.isFinite, ratio > 1.6 || ratio < 0.62 {
+      penalty *= ratio
+      scale(multipliers.count, 1 / ratio, multipliers.base)
+      refresh()
+      isFactored = false
+    }
+    if !isFactored { isFactored = ridge.factor(0.5 * splitting.rho / penalty) }
+    return isFactored
+  }
+
+  private func iterate(beta: Double) {
+    splitting.prepare(difference: v)
+    ridge.project(v)
+    let weight = 0.5 * splitting.rho / penalty
+    for i in 0..<h.count { h.base[i] = right.base[i] + weight * v.base[i] }
+    if isCentered {
+      centerClasses(h, mean: mean.base)
+      ridge.solve(h)
+      mean.fill(0)
+      let share = 1 / Double(h.rows)
+      for c in 0..<h.rows { axpy(h.columns, share, v.row(c), mean.base) }
+      for c in 0..<h.rows { axpy(h.columns, 1, mean.base, h.row(c)) }
+    } else {
+      ridge.solve(h)
+    }
+    squares.fill(0)
+    products.pass(h, adjoint: right) { worker, range, block in
+      self.splitLoss(worker, range, block)
+    }
+    splitting.step(h, beta: beta)
+  }
+
+  /// z and U of the samples `range` for ŷ in `block`, which becomes z − U.
+  private func splitLoss(_ worker: Int, _ range: Range<Int>, _ block: Matrix) {
+    if isCentered { centerOutputs(block) }
+    let (own, y) = (z.slice(range), targets.slice(range))
+    let u = multipliers.row(range.lowerBound)
+    let point = points[worker].slice(0..<range.count)
+    let old = before[worker].slice(0..<range.count)
+    let alpha = BlockSplitting.alpha
+    old.copy(from: own)
+    for k in 0..<block.count {
+      point.base[k] = alpha * block.base[k] + (1 - alpha) * own.base[k] + u[k]
+    }
+    loss.prox(point, y, penalty: penalty, into: own)
+    let sums = squares.row(worker)
+    for k in 0..<block.count {
+      let now = own.base[k]
+      u[k] = point.base[k] - now
+      let (primal, dual) = (block.base[k] - now, now - old.base[k])
+      sums[0] += primal * primal
+      sums[1] += now * now
+      sums[2] += dual * dual
+      sums[3] += u[k] * u[k]
+      block.base[k] = now - u[k]
+    }
+  }
+
+  private func centerOutputs(_ rows: Matrix) {
+    let classes = rows.columns
+    for i in 0..<rows.rows {
+      let row = rows.row(i)
+      var sum = 0.0
+      for c in 0..<classes { sum += row[c] }
+      sum /= Double(classes)
+      for c in 0..<classes { row[c] -= sum }
+    }
+  }
+
+  // MARK: The search
+
+  /// Runs until the gap of `result` is at most `tolerance`, or progress ends. `proceed` is asked after every
+  /// iteration, `report` told after every check.
+  func solve(
+    beta: Double, tolerance: Double, judge: LossJudge, result: inout LossResult,
+    proceed: () -> Bool, report: (LossResult) -> Void
+  ) {
+    let blocks = (0..<h.rows).map { _ in
+      ConeBlocks(2 * program.regions, program.order * program.order)
+    }
+    var iteration = 0
+    var spent = 0
+    var earliest = 0
+    var last = Double.infinity
+    var (previous, slow) = (Double.infinity, 0)
+    while true {
+      iteration += 1
+      if [1, 3, 6, 12, 25, 50, 100, 200, 400].contains(iteration) || !isFactored {
+        guard adapt(beta: beta) else { return }
+      }
+      iterate(beta: beta)
+      let goes = proceed()
+      guard iteration % 10 == 0 || !goes else { continue }
+
+      for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
+      let value = judge.makeFeasible(blocks, beta: beta)
+      result.offer(blocks, value)
+      // Far from the end, and for small β, the network that is h is the better one.
+      for c in 0..<h.rows {
+        splitting.unpack(c, into: blocks[c])
+        program.setDifference(h.row(c), of: blocks[c])
+      }
+      result.offer(blocks, judge.makeFeasible(blocks, beta: beta))
+
+      // (ρ/2)(h − V) is what Fᵀν would be: is it nearly feasible, and does the primal stand still?
+      let multiplier = Matrix(copying: h)
+      axpy(h.count, -1, v.base, multiplier.base)
+      scale(h.count, 0.5 * splitting.rho, multiplier.base)
+      let factor = min(1, beta / judge.constraint(multiplier))
+      let cost = (1 - factor) * beta * result.regularizer / abs(result.primal)
+      let isReady =
+        factor >= 0.9 && cost <= 0.5 * tolerance && iteration >= earliest
+        && abs(value.primal - last) <= tolerance * abs(value.primal)
+      last = value.primal
+      let isAffordable = factor >= 0.9 && iteration >= 50 && 3 * spent <= iteration
+      if isReady || isAffordable || (!goes && spent == 0) {
+        let limit = !goes ? 20 : isReady ? 200 : 50
+        spent += polish(
+          beta: beta, tolerance: tolerance, limit: limit, judge, &result, proceed)
+        earliest = iteration + max(10, iteration / 4)
+      }
+      report(result)
+      if result.gap <= tolerance || !goes { return }
+      // Leave where the gap does not move any more.
+      if iteration % 200 == 0 {
+        slow = result.gap > 0.9 * previous ? slow + 1 : 0
+        if slow >= 3 { return }
+        previous = result.gap
+      }
+    }
+  }
+
+  /// A dual point from the iterate, which stays what it is: z and U taken from the point disturb it. Returns
+  /// the readings of the data it took.
+  private func polish(
+    beta: Double, tolerance: Double, limit: Int, _ judge: LossJudge, _ result: inout LossResult,
+    _ proceed: () -> Bool
+  ) -> Int {
+    let smooth = SmoothLoss(loss, targets, penalty: penalty, multipliers: multipliers)
+    // What a residual of that size costs the dual value is a fifth of the tolerance.
+    let norm = beta * result.regularizer
+    let share = norm > 0 ? max(1e-8, min(0.01, 0.2 * tolerance * abs(result.primal) / norm)) : 0.01
+    let goal = LossNewton.Goal(
+      rho: splitting.rho, penalty: penalty, tolerance: share * beta, limit: limit)
+    var best = result
+    let taken = newton.solve(
+      Matrix(copying: h), near: v, smooth, goal, constraint: judge.constraint,
+      visit: { dual, constraint in best.offer(dual, constraint, targets, loss, beta: beta) },
+      proceed: proceed)
+    result = best
+    return taken
+  }
+}

@@ -1,0 +1,117 @@
+import LinearAlgebra
+
+/// The search for a loss that is no square: every iteration reads the data.
+final class LossSearch: PolynomialSearch {
+  private let program: PolynomialProgram
+  private let model: PolynomialModel
+  private let loss: any Loss
+  private let targets: Matrix
+  private let products: FeatureProducts
+  private let judge: LossJudge
+  private var admm: LossADMM?
+  let betaMax: Double
+  var method = PolynomialMethod.auto
+
+  /// ν = −∇ℓ(0) and its largest constraint: the multiple of it that is feasible is where duals start.
+  private let steepest: Matrix
+
+  init(_ program: PolynomialProgram, model: PolynomialModel, loss: any Loss, targets: Matrix) {
+    self.program = program
+    self.model = model
+    self.loss = loss
+    self.targets = targets
+    products = FeatureProducts(model.data, map: program.map, classes: targets.columns)
+    judge = LossJudge(program, products, loss: loss, targets: targets)
+    steepest = Matrix(targets.rows, targets.columns)
+    loss.residual(Matrix(targets.rows, targets.columns), targets, into: steepest)
+    let sums = Matrix(targets.columns, program.map.count)
+    products.adjoint(steepest, into: sums)
+    betaMax = judge.constraint(sums)
+  }
+
+  private func initial(_ start: PolynomialSolver.Start, beta: Double) -> LossResult {
+    let size = program.order * program.order
+    let zero = Matrix(targets.rows, targets.columns)
+    var result = LossResult(
+      blocks: (0..<program.classes).map { _ in ConeBlocks(2 * program.regions, size) },
+      primal: loss.value(zero, targets), dual: zero, constraint: 0, dualValue: -.infinity)
+    result.offer(zero, 0, targets, loss, beta: beta)
+    result.offer(steepest, betaMax, targets, loss, beta: beta)
+    let blocks: [ConeBlocks]
+    switch start {
+    case .cold: return result
+    case .blocks(let all): blocks = all
+    case .point(let point):
+      blocks = point.blocks
+      if case .any(let previous) = point.best {
+        result.offer(previous.dual, previous.constraint, targets, loss, beta: beta)
+      }
+    }
+    let copies = blocks.map { Matrix(copying: $0) }
+    result.offer(copies, judge.makeFeasible(copies, beta: beta))
+    return result
+  }
+
+  func improve(
+    _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> PolynomialSolver.Point {
+    var result = initial(start, beta: beta)
+    func report(_ result: LossResult) {
+      trace(
+        TraceRow(
+          iteration: budget.iterations, seconds: budget.seconds, primal: result.primal,
+          dual: result.dualValue, neurons: judge.rank(result.blocks)))
+    }
+    report(result)
+    if result.gap > tolerance, budget.exhausted == nil {
+      let solver = admm ?? LossADMM(program, products, loss: loss, targets: targets)
+      admm = solver
+      solver.start(from: result.blocks, beta: beta)
+      solver.solve(
+        beta: beta, tolerance: tolerance, judge: judge, result: &result,
+        proceed: {
+          budget.count()
+          return budget.exhausted == nil
+        }, report: report)
+    }
+    let status: Status = result.gap <= tolerance ? .optimal : budget.exhausted ?? .stalled
+    return PolynomialSolver.Point(best: .any(result), status: status)
+  }
+
+  func certifiedDual(
+    _ point: PolynomialSolver.Point, beta: Double
+  ) -> (dual: Matrix, value: Double) {
+    guard case .any(let result) = point.best else { return (Matrix(copying: targets), 0) }
+    let dual = Matrix(copying: result.dual)
+    var largest = judge.constraint(model.dualVectors(dual))
+    // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
+    let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
+    var square = 0.0
+    for c in 0..<dual.columns {
+      square = max(square, (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] })
+    }
+    largest += unit * (square * program.map.meanSquare).squareRoot()
+    let factor = loss.scaling(
+      dual, targets, bound: largest > 0 ? beta / largest : .greatestFiniteMagnitude)
+    scale(dual.count, factor, dual.base)
+    return (dual, loss.dualValue(dual, targets))
+  }
+
+  func sparse(_ point: PolynomialSolver.Point, beta: Double, slack: Double) -> [ConeBlocks] {
+    let blocks = point.blocks
+    let rebuilt = blocks.map { ConeBlocks($0.rows, $0.columns) }
+    let largest = blocks.map { judge.largestEigenvalue($0) }
+    guard largest.contains(where: { $0 > 0 }) else { return rebuilt }
+    for share in NeuralDecomposition.cutoffs {
+      for c in 0..<blocks.count where largest[c] > 0 {
+        NeuralDecomposition.rebuild(
+          blocks[c], order: program.order, cutoff: share * largest[c], into: rebuilt[c])
+      }
+      if judge.objective(rebuilt, beta: beta).primal <= point.primal + slack * abs(point.primal) {
+        break
+      }
+    }
+    return rebuilt
+  }
+}

@@ -1,0 +1,92 @@
+import LinearAlgebra
+
+/// A loss as Newton's method needs it, with two derivatives: itself where it has them, else its Moreau
+/// envelope
+///
+///     M(ŷ) = min over z of ℓ(z) + (r/2) ‖z − (ŷ + U)‖²,   −∇M(ŷ) = r (z − ŷ − U),
+///
+/// which is the augmented Lagrangian for the multipliers U. Either way the negative gradient is in the
+/// domain of ℓ's conjugate.
+final class SmoothLoss {
+  let loss: any Loss
+  let targets: Matrix
+  private let envelope: (penalty: Double, multipliers: Matrix)?
+  /// ŷ where derivatives are taken; for the envelope z, and ŷ + U apart.
+  private(set) var predictions: Matrix
+  private let shifted: Matrix?
+  /// Second derivatives of a loss that is a sum over entries.
+  private let curvature: Matrix?
+
+  /// `penalty` and `multipliers` (n × C) are of use where the loss has kinks.
+  init(_ loss: any Loss, _ targets: Matrix, penalty: Double, multipliers: Matrix) {
+    self.loss = loss
+    self.targets = targets
+    let hasKinks = loss.name == .hinge
+    envelope = hasKinks ? (penalty, multipliers) : nil
+    let (n, classes) = (targets.rows, targets.columns)
+    predictions = Matrix(n, classes)
+    shifted = hasKinks ? Matrix(n, classes) : nil
+    curvature = loss.name == .crossEntropy ? nil : Matrix(n, classes)
+  }
+
+  /// Takes ŷ of the samples `range` from `block` and leaves −∇ there.
+  func move(_ range: Range<Int>, _ block: Matrix) {
+    let (own, y) = (predictions.slice(range), targets.slice(range))
+    guard let envelope, let shifted = shifted?.slice(range) else {
+      own.copy(from: block)
+      loss.residual(own, y, into: block)
+      return
+    }
+    let multipliers = envelope.multipliers.row(range.lowerBound)
+    for k in 0..<block.count { shifted.base[k] = block.base[k] + multipliers[k] }
+    own.copy(from: shifted)
+    loss.prox(shifted, y, penalty: envelope.penalty, into: own)
+    for k in 0..<block.count {
+      block.base[k] = envelope.penalty * (own.base[k] - shifted.base[k])
+    }
+  }
+
+  /// The value where it was moved to.
+  var value: Double {
+    var sum = loss.value(predictions, targets)
+    if let envelope, let shifted {
+      for k in 0..<shifted.count {
+        let e = predictions.base[k] - shifted.base[k]
+        sum += 0.5 * envelope.penalty * e * e
+      }
+    }
+    return sum
+  }
+
+  /// Second derivatives where it was moved to, for `hessianProduct`.
+  func prepareCurvature() {
+    guard let curvature else { return }
+    guard let envelope, let shifted else {
+      return loss.curvature(predictions, targets, into: curvature)
+    }
+    // At a kink z does not move with ŷ; elsewhere the hinge loss is linear.
+    for k in 0..<curvature.count {
+      let isAtKink =
+        predictions.base[k] == targets.base[k] && shifted.base[k] != predictions.base[k]
+      curvature.base[k] = isAtKink ? envelope.penalty : 0
+    }
+  }
+
+  /// Whether second derivatives are the penalty for some samples and 0 for all others.
+  var hasKinks: Bool { envelope != nil }
+
+  /// Whether it has a second derivative there.
+  func isCurved(_ sample: Int, _ output: Int) -> Bool {
+    curvature.map { $0[sample, output] > 0 } ?? true
+  }
+
+  /// `block` ← ∇² `block` for the samples `range`.
+  func hessianProduct(_ range: Range<Int>, _ block: Matrix) {
+    if let curvature {
+      let weights = curvature.row(range.lowerBound)
+      for k in 0..<block.count { block.base[k] *= weights[k] }
+    } else {
+      CrossEntropyLoss().hessianProduct(predictions.slice(range), block, into: block)
+    }
+  }
+}

@@ -1,0 +1,221 @@
+import LinearAlgebra
+import Tensors
+
+/// The search for squared loss: the classes do not touch, and the samples enter through the Gram matrix
+/// alone, so that the data are read twice in all.
+final class SquaredSearch: PolynomialSearch {
+  private let program: PolynomialProgram
+  private let model: PolynomialModel
+  private let targets: Matrix
+  private let judges: [Judge]
+  private var inverse: GramSystem.Inverse?
+  private var admm: ADMM?
+  let betaMax: Double
+  var method = PolynomialMethod.auto
+
+  private var map: FeatureMap { program.map }
+
+  init(_ program: PolynomialProgram, model: PolynomialModel, targets: Matrix) {
+    self.program = program
+    self.model = model
+    self.targets = targets
+    judges = (0..<min(Threads.count, targets.columns)).map { _ in Judge(program) }
+    var largest = 0.0
+    for c in 0..<targets.columns {
+      largest = max(largest, judges[0].constraint(program.gram.correlations.row(c)))
+    }
+    betaMax = largest
+  }
+
+  private func initial(_ start: PolynomialSolver.Start, beta: Double) -> [ClassResult] {
+    (0..<program.classes).map { c in
+      let judge = judges[0]
+      var result = ClassResult(trivial: c, of: program, beta: beta, judge: judge)
+      let blocks: Matrix
+      switch start {
+      case .cold: return result
+      case .blocks(let all):
+        blocks = Matrix(copying: all[c])
+        judge.makeFeasible(blocks)
+      case .point(let point):
+        guard case .squared(let results) = point.best else { return result }
+        blocks = results[c].blocks
+        let gamma = Matrix(copying: results[c].gamma)
+        let solved = Matrix(copying: gamma)
+        program.gram.solve(solved.base)
+        let dual = judge.dualValue(c, gamma.base, solved: solved.base, beta: beta)
+        if dual > result.dual { (result.dual, result.gamma) = (dual, gamma) }
+      }
+      let primal = judge.objective(c, blocks, beta: beta)
+      if primal < result.primal {
+        result.primal = primal
+        result.blocks.copy(from: blocks)
+      }
+      return result
+    }
+  }
+
+  /// Brings the gap to `tolerance`, or says what prevented it.
+  func improve(
+    _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> PolynomialSolver.Point {
+    var results = initial(start, beta: beta)
+    func report(_ results: [ClassResult], _ neurons: Int) {
+      trace(
+        TraceRow(
+          iteration: budget.iterations, seconds: budget.seconds, primal: results.primal,
+          dual: results.dual, neurons: neurons))
+    }
+    report(results, judges[0].rankSum(results))
+    var methods: [PolynomialMethod] = [method]
+    if method == .auto {
+      methods = prefersADMM(beta: beta) ? [.admm, .interiorPoint] : [.interiorPoint]
+    }
+    for candidate in methods where results.gap > tolerance && budget.exhausted == nil {
+      if candidate == .admm {
+        let solver = admm ?? ADMM(program)
+        admm = solver
+        solver.start(from: results, beta: beta)
+        solver.solve(
+          beta: beta, tolerance: tolerance, limit: method == .admm ? .max : 600, judges: judges,
+          results: &results,
+          proceed: {
+            budget.count()
+            return budget.exhausted == nil
+          }, report: report)
+      } else {
+        interiorPoint(&results, beta: beta, tolerance: tolerance, budget: budget, report: report)
+      }
+    }
+    let status: Status = results.gap <= tolerance ? .optimal : budget.exhausted ?? .stalled
+    return PolynomialSolver.Point(best: .squared(results), status: status)
+  }
+
+  /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
+  /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
+  private func prefersADMM(beta: Double) -> Bool {
+    program.gram.order > 1_000 && program.classes > 2 && program.map.count <= 16_000
+      && beta > 1e-6 * betaMax
+  }
+
+  private func interiorPoint(
+    _ results: inout [ClassResult], beta: Double, tolerance: Double, budget: Budget,
+    report: ([ClassResult], Int) -> Void
+  ) {
+    let inverse = self.inverse ?? program.gram.inverse()
+    self.inverse = inverse
+    let open = results.indices.filter { results[$0].gap > tolerance }
+    // Small systems: a class a thread; large ones: all threads inside BLAS. Where the iterations may
+    // run out, which class has how many must not depend on the threads' timing: one after the other.
+    let inParallel =
+      program.gram.order <= 2_500
+      && budget.remaining >= open.count * InteriorPoint.maximumIterations
+    let workers = inParallel ? min(judges.count, open.count) : 1
+    let lock = Lock()
+    var shared = results
+    var ranks = [Int](repeating: 0, count: results.count)
+    func work(_ worker: Int) {
+      let solver = InteriorPoint(program, judge: judges[worker], inverse: inverse)
+      for index in stride(from: worker, to: open.count, by: workers) {
+        if lock.locked({ budget.exhausted != nil }) { return }
+        let c = open[index]
+        var result = lock.locked { shared[c] }
+        solver.solve(c, beta: beta, tolerance: tolerance, result: &result) { current, rank in
+          lock.locked {
+            shared[c] = current
+            ranks[c] = rank
+            budget.count()
+            report(shared, ranks.reduce(0, +))
+            return budget.exhausted == nil
+          }
+        }
+        lock.locked { shared[c] = result }
+      }
+    }
+    if workers == 1 { work(0) } else { Threads.perform(workers, work) }
+    results = shared
+  }
+
+  // MARK: The certificate
+
+  /// ν (n × C), feasible on the data themselves, and its value.
+  ///
+  /// From η = G⁻¹(R − γ), ν = y − F η; then ν += F G⁻¹(γ − Fᵀν), until rounding leaves nothing of the
+  /// constraints above β that shows; what is left is scaled away.
+  func certifiedDual(
+    _ point: PolynomialSolver.Point, beta: Double
+  ) -> (dual: Matrix, value: Double) {
+    guard case .squared(let results) = point.best else { return (Matrix(copying: targets), 0) }
+    let gram = program.gram
+    let n = gram.order
+    let classes = program.classes
+    let change = Matrix(classes, n)
+    for c in 0..<classes {
+      for i in 0..<n { change[c, i] = gram.correlations[c, i] - results[c].gamma.base[i] }
+    }
+    gram.solve(change.base, count: classes)
+    let dual = Matrix(copying: targets)
+    subtract(predictions(parameters: change, sign: -1), from: dual)
+    var largest = [Double](repeating: .infinity, count: classes)
+    for attempt in 0..<4 {
+      let vectors = model.dualVectors(dual)
+      for c in 0..<classes { largest[c] = judges[0].constraint(raw: vectors.row(c)) }
+      if attempt == 3 || largest.allSatisfy({ $0 <= beta * (1 + 1e-9) }) { break }
+      map.whiten.applyInParallel(classes * map.regions, vectors.base)
+      for c in 0..<classes {
+        gram.basis.project(vectors.row(c), into: change.row(c))
+        for i in 0..<n { change[c, i] = results[c].gamma.base[i] - change[c, i] }
+      }
+      gram.solve(change.base, count: classes)
+      subtract(predictions(parameters: change, sign: 1), from: dual)
+    }
+    var value = 0.0
+    for c in 0..<classes {
+      var square = 0.0
+      for i in 0..<dual.rows { square += dual[i, c] * dual[i, c] }
+      // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
+      let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
+      let bound = largest[c] + unit * (square * map.meanSquare).squareRoot()
+      let factor = bound > beta ? beta / bound : 1
+      for i in 0..<dual.rows {
+        dual[i, c] *= factor
+        value += dual[i, c] * (targets[i, c] - 0.5 * dual[i, c])
+      }
+    }
+    return (dual, value)
+  }
+
+  private func subtract(_ x: Matrix, from y: Matrix) { axpy(y.count, -1, x.base, y.base) }
+
+  /// sign · −F η for whitened parameters η (C × r): what is taken from ν.
+  private func predictions(parameters eta: Matrix, sign: Double) -> Matrix {
+    let packed = Matrix(program.classes, map.count)
+    for c in 0..<program.classes { program.gram.basis.expand(eta.row(c), into: packed.row(c)) }
+    map.unwhitenVariable.applyInParallel(program.classes * map.regions, packed.base)
+    scale(packed.count, -sign, packed.base)
+    return model.predictions(packed: packed)
+  }
+
+  func sparse(_ point: PolynomialSolver.Point, beta: Double, slack: Double) -> [ConeBlocks] {
+    guard case .squared(let results) = point.best else { return point.blocks }
+    return results.enumerated().map { sparse($0, $1, beta: beta, slack: slack) }
+  }
+
+  /// The best blocks of class `c` with as many small eigenvalues dropped as the objective lets go for
+  /// `slack` of its value, rebuilt from their neurons.
+  private func sparse(_ c: Int, _ result: ClassResult, beta: Double, slack: Double) -> ConeBlocks {
+    let m = map.order
+    let judge = judges[0]
+    let largest = judge.largestEigenvalue(result.blocks)
+    let rebuilt = ConeBlocks(result.blocks.rows, m * m)
+    guard largest > 0 else { return rebuilt }
+    for share in NeuralDecomposition.cutoffs {
+      NeuralDecomposition.rebuild(result.blocks, order: m, cutoff: share * largest, into: rebuilt)
+      if judge.objective(c, rebuilt, beta: beta) <= result.primal + slack * abs(result.primal) {
+        break
+      }
+    }
+    return rebuilt
+  }
+}

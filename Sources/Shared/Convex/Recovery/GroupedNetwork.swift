@@ -1,0 +1,179 @@
+import LinearAlgebra
+import Tensors
+
+/// The network that a solution stands for whose groups hold weights of several regions, or of all classes, or
+/// whose neurons have output weights for several regions. Neurons that share a group follow one another.
+///
+/// A group of length N has u = w/√N for each of its weights w and ±√N as the one output weight, so that both
+/// layers bear half of it. A singular triplet (s, p, q) of the nuclear norm has u = √s p for each region, and √s
+/// q as output weights. A circular network has all shifts of each filter.
+package struct GroupedNetwork {
+  private struct Neuron {
+    let pattern: Int
+    let region: Int
+    let hidden: [Double]
+    let output: [Double]
+  }
+
+  private struct Group {
+    /// β multiplies the sum of them.
+    let size: Double
+    let neurons: [Neuron]
+  }
+
+  private let groups: [Group]
+  private let solution: WrittenSolution
+
+  package var count: Int { groups.reduce(0) { $0 + $1.neurons.count } }
+
+  /// Groups below `tolerance` times the largest are dropped; by default only what is rounding, below 10⁻¹⁵ of
+  /// it.
+  package init(_ solution: WrittenSolution, tolerance: Double?) throws {
+    self.solution = solution
+    let groups =
+      switch (solution.activation, solution.norm) {
+      case (.circular, _): try GroupedNetwork.circularGroups(solution)
+      case (_, .group): GroupedNetwork.lengthGroups(solution)
+      case (_, .nuclear): GroupedNetwork.singularGroups(solution)
+      }
+    let largest = groups.reduce(0) { max($0, $1.size) }
+    let cutoff = (tolerance ?? 1e-15) * largest
+    // The largest first.
+    self.groups = groups.indices
+      .sorted { (groups[$1].size, $0) < (groups[$0].size, $1) }
+      .filter { groups[$0].size >= cutoff && groups[$0].size > 0 }.map { groups[$0] }
+  }
+
+  private static func lengthGroups(_ solution: WrittenSolution) -> [Group] {
+    let weights = solution.weights
+    let (classes, d) = (weights.positive.count, solution.features)
+    let width = solution.regions * d
+    var result: [Group] = []
+    for (sign, matrices) in [(1.0, weights.positive), (-1.0, weights.negative)]
+    where !matrices.isEmpty {
+      for i in weights.index.indices {
+        let sets =
+          solution.grouping == .perPattern ? [0..<classes] : (0..<classes).map { $0..<$0 + 1 }
+        for set in sets {
+          let lengths = set.map { norm(width, matrices[$0].row(i)) }
+          let size = norm(lengths.count, lengths)
+          guard size > 0 else { continue }
+          let root = size.squareRoot()
+          var neurons: [Neuron] = []
+          for c in set {
+            for r in 0..<solution.regions {
+              let part = UnsafeBufferPointer(start: matrices[c].row(i) + r * d, count: d)
+              guard part.contains(where: { $0 != 0 }) else { continue }
+              neurons.append(
+                Neuron(
+                  pattern: i, region: r, hidden: part.map { $0 / root },
+                  output: (0..<classes).map { $0 == c ? sign * root : 0 }))
+            }
+          }
+          result.append(Group(size: size, neurons: neurons))
+        }
+      }
+    }
+    return result
+  }
+
+  private static func singularGroups(_ solution: WrittenSolution) -> [Group] {
+    let weights = solution.weights.positive
+    let (classes, regions, d) = (weights.count, solution.regions, solution.features)
+    let block = Matrix(classes * regions, d)
+    var result: [Group] = []
+    for i in solution.weights.index.indices {
+      for c in 0..<classes {
+        block.row(c * regions).update(from: weights[c].row(i), count: regions * d)
+      }
+      // W_iᵀ = Σ_k s_k q_k p_kᵀ. Its entries are finite, as those of a solution are.
+      guard let decomposition = SingularValues(block) else { continue }
+      let cutoff = 1e-16 * (decomposition.values.first ?? 0)
+      for (k, size) in decomposition.values.enumerated() where size > cutoff {
+        let root = size.squareRoot()
+        let hidden = UnsafeBufferPointer(start: decomposition.right.row(k), count: d)
+          .map { root * $0 }
+        let neurons = (0..<regions).compactMap { r -> Neuron? in
+          let output = (0..<classes).map { root * decomposition.left[k, $0 * regions + r] }
+          guard output.contains(where: { $0 != 0 }) else { return nil }
+          return Neuron(pattern: i, region: r, hidden: hidden, output: output)
+        }
+        result.append(Group(size: size, neurons: neurons))
+      }
+    }
+    return result
+  }
+
+  /// z_c = u ⊛ w_c: a filter for each class, or one for all. With unitary transforms ẑ = √d û ŵ, and both
+  /// layers bear the same share where |û| = |ŵ|: û = d^(−1/4) √|ẑ|, without a phase.
+  private static func circularGroups(_ solution: WrittenSolution) throws -> [Group] {
+    let weights = solution.weights.positive
+    let (classes, d) = (weights.count, solution.features)
+    let sets = solution.grouping == .perPattern ? [0..<classes] : (0..<classes).map { $0..<$0 + 1 }
+    try expectMemory(
+      16 * Double(sets.count * d) * Double(d + classes),
+      for: "\(sets.count * d) neurons, all shifts of \(sets.count) filter(s) of length \(d)")
+    return sets.map { set in
+      let transforms = set.map { CircularTransform(weights[$0].row(0), d) }
+      let lengths = (0..<d).map { k in
+        norm(2 * set.count, transforms.flatMap { [$0.real[k], $0.imaginary[k]] })
+      }
+      // û_k, and ŵ_k = ẑ_k/(√d û_k).
+      let filter = lengths.map { ($0 / Double(d).squareRoot()).squareRoot() }
+      let hidden = CircularTransform.inverse(filter, filter.map { _ in 0 })
+      let shares = filter.map { $0 > 0 ? 1 / (Double(d).squareRoot() * $0) : 0 }
+      let outputs = transforms.map { transform in
+        CircularTransform.inverse(
+          zip(transform.real, shares).map(*), zip(transform.imaginary, shares).map(*))
+      }
+      let size = lengths.reduce(0, +) / Double(d).squareRoot()
+      let neurons = (0..<d).map { shift in
+        Neuron(
+          pattern: 0, region: 0, hidden: (0..<d).map { hidden[($0 - shift + d) % d] },
+          output: (0..<classes).map { set.contains($0) ? outputs[$0 - set.lowerBound][shift] : 0 })
+      }
+      return Group(size: size, neurons: neurons)
+    }
+  }
+
+  /// The bundle of kind `network`; `source` hands on its metadata and its whitening.
+  package func bundle(from source: Bundle, metadata: [String: String]) -> Bundle {
+    let (m, d) = (count, solution.features)
+    let outputs = solution.weights.positive.count
+    let hidden = Tensor(type: .f64, shape: [m, d])
+    let output = Tensor(type: .f64, shape: [outputs, m])
+    let neurons = groups.flatMap(\.neurons)
+    hidden.withMutableElements(of: Double.self) { u in
+      output.withMutableElements(of: Double.self) { a in
+        for (j, neuron) in neurons.enumerated() {
+          for k in 0..<d { u[j * d + k] = neuron.hidden[k] }
+          for c in 0..<outputs { a[c * m + j] = neuron.output[c] }
+        }
+      }
+    }
+    var numbers: [Int32] = []
+    for (number, group) in groups.enumerated() {
+      numbers += group.neurons.map { _ in Int32(number) }
+    }
+    var tensors = [
+      "hidden.weight": hidden, "output.weight": output, "hidden.group": Tensor(numbers),
+    ]
+    var all = Solutions.inherit(source.metadata)
+    for key in ["activation", "loss", "group", "beta", "targets"] {
+      all[key] = source.metadata[key]
+    }
+    if solution.regions > 1 {
+      tensors["hidden.region"] = Tensor(neurons.map { Int32($0.region) })
+      all["regions"] = "\(solution.regions)"
+    }
+    if solution.activation == .gatedReLU {
+      let patterns = neurons.map(\.pattern)
+      tensors["hidden.gate"] = select(patterns, of: solution.gates)
+      tensors["hidden.threshold"] = solution.thresholds.map { select(patterns, of: $0) }
+    }
+    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
+    all["norm"] = solution.norm.rawValue
+    all.merge(metadata) { $1 }
+    return Bundle(kind: .network, tensors: tensors, metadata: all)
+  }
+}

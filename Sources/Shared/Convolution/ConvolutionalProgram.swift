@@ -1,0 +1,30 @@
+import Convex
+import LinearAlgebra
+import Tensors
+
+extension ArrangementProgram {
+  /// The solver of this program on the patches of images; `targets` is n × C. It reads the samples as it is
+  /// made, while `budget` lasts.
+  package func solver(
+    _ data: ConvolutionalData, targets: Matrix, budget: Budget,
+    progress: @escaping (String) -> Void = { _ in }
+  ) throws -> any ConvolutionalSolver {
+    switch (activation, norm, loss) {
+    case (.gatedReLU, .group, .squared):
+      return try ConvolutionalGatedSolver(
+        data, targets: targets, grouping: grouping, budget: budget, progress: progress)
+    case (.gatedReLU, .nuclear, .squared) where targets.columns == 1 && data.regions == 1:
+      return try ConvolutionalGatedSolver(
+        data, targets: targets, grouping: .perPattern, budget: budget, progress: progress)
+    case (_, .nuclear, _):
+      throw Failure.usage("--norm nuclear is for networks of one patch a sample: use --norm group")
+    case (.relu, .group, _):
+      return try ConvolutionalReLUSolver(
+        data, targets: targets, loss: loss, grouping: grouping, progress: progress)
+    case (.gatedReLU, .group, _):
+      throw Failure.usage(
+        "--loss \(loss.rawValue) is for networks of one patch a sample: convolutional ones have squared"
+      )
+    }
+  }
+}

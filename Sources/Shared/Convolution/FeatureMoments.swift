@@ -1,0 +1,127 @@
+import LinearAlgebra
+import Tensors
+
+/// The forms in which the Gram matrix of features is held: in double precision, in single precision, or as
+/// the features themselves.
+package enum FeatureForm: CaseIterable { case dense, gram, samples }
+
+/// What the features of all samples are to a program with squared loss: G = FᵀF and R = FᵀY.
+struct FeatureMoments {
+  let gram: any FeatureGram
+  /// R, Q × C, in double precision.
+  let correlations: Matrix
+
+  /// G in double precision up to so many features; single precision beyond.
+  static let largestDense = 4000
+
+  static func form(samples n: Int, order q: Int) -> FeatureForm {
+    q <= largestDense ? .dense : n < q ? .samples : .gram
+  }
+
+  /// Bytes of G and of what computing it takes.
+  static func memory(_ form: FeatureForm, samples n: Int, order q: Int) -> Double {
+    let (n, q) = (Double(n), Double(q))
+    let block = Double(round) * q
+    switch form {
+    case .dense: return 8 * (q * q + block)
+    case .gram: return 4 * (q * q + block)
+    case .samples: return 4 * n * q
+    }
+  }
+
+  /// Samples whose features are added at once: a few threads' work, and enough for an update of G.
+  private static let round = 1000
+
+  /// Reads all samples; `nil` where `proceed` ended it.
+  init?(
+    _ stream: FeatureStream, targets: Matrix, form: FeatureForm, proceed: () -> Bool,
+    progress: (String) -> Void
+  ) {
+    let (n, q, columns) = (targets.rows, stream.features.order, targets.columns)
+    let parts = (0..<stream.workers).map { _ in Matrix(q, columns) }
+    /// R += FᵀY for some samples.
+    func correlate(_ worker: Int, _ samples: Range<Int>, _ f: UnsafePointer<Double>) {
+      gemm(
+        q, columns, samples.count, f, .transposed, targets.row(samples.lowerBound), .plain, beta: 1,
+        parts[worker].base)
+    }
+    func tell(_ done: Int) { progress("features: \(100 * done / n) % of \(n) images") }
+    tell(0)
+
+    if form == .dense {
+      let gram = Matrix(q, q)
+      let rows = Matrix(min(n, FeatureMoments.round), q)
+      guard
+        stream.run(
+          0..<n, round: rows.rows, proceed: proceed,
+          use: { worker, samples, f in
+            correlate(worker, samples, f)
+            rows.row(samples.lowerBound % rows.rows).update(from: f, count: samples.count * q)
+          },
+          next: { samples in
+            syrkUpper(q, samples.count, rows.base, beta: 1, gram.base)
+            tell(samples.upperBound)
+          })
+      else { return nil }
+      gram.mirrorUpper()
+      self.gram = DenseGram(gram)
+    } else {
+      // The mean of the first samples is near that of all: what is left of it is taken out in the end.
+      let sums = (0..<stream.workers).map { _ in Matrix(1, q) }
+      func add(_ worker: Int, _ samples: Range<Int>, _ f: UnsafePointer<Double>) {
+        for k in 0..<samples.count { axpy(q, 1, f + k * q, sums[worker].base) }
+      }
+      let few = min(n, 256)
+      guard stream.run(0..<few, round: few, proceed: proceed, use: add) else { return nil }
+      let centre = FeatureMoments.sum(sums)
+      scale(q, 1 / Double(few), centre.base)
+      for sum in sums { sum.fill(0) }
+      let isWhole = form == .samples
+      let rows = SingleMatrix(isWhole ? n : min(n, FeatureMoments.round), q)
+      let gram = SingleMatrix(isWhole ? 0 : q, isWhole ? 0 : q)
+      guard
+        stream.run(
+          0..<n, round: FeatureMoments.round, proceed: proceed,
+          use: { worker, samples, f in
+            correlate(worker, samples, f)
+            add(worker, samples, f)
+            for k in 0..<samples.count {
+              let i = samples.lowerBound + k
+              let (target, source) = (rows.row(isWhole ? i : i % rows.rows), f + k * q)
+              for j in 0..<q { target[j] = Float(source[j] - centre.base[j]) }
+            }
+          },
+          next: { samples in
+            if !isWhole { syrkUpper(q, samples.count, rows.base, beta: 1, gram.base) }
+            tell(samples.upperBound)
+          })
+      else { return nil }
+      let mean = FeatureMoments.sum(sums)
+      scale(q, 1 / Double(n), mean.base)
+      let rest = Matrix(1, q)
+      for j in 0..<q { rest.base[j] = mean.base[j] - centre.base[j] }
+      let weight = Double(n)
+      Threads.split(isWhole ? n : q) { part in
+        for i in part {
+          // C less what its mean still is; or Σ (c − r)(c − r)ᵀ = Σ c cᵀ − n r rᵀ.
+          let row = isWhole ? rows.row(i) : gram.row(i)
+          let factor = isWhole ? 1 : weight * rest.base[i]
+          for j in (isWhole ? 0 : i)..<q {
+            row[j] = Float(Double(row[j]) - factor * rest.base[j])
+          }
+        }
+      }
+      if !isWhole { gram.mirrorUpper() }
+      scale(q, weight.squareRoot(), mean.base)
+      self.gram = CentredGram(
+        isWhole ? rows : gram, form: isWhole ? .samples : .gram, mean: mean)
+    }
+    correlations = FeatureMoments.sum(parts)
+  }
+
+  static func sum(_ parts: [Matrix]) -> Matrix {
+    let result = Matrix(copying: parts[0])
+    for part in parts.dropFirst() { axpy(result.count, 1, part.base, result.base) }
+    return result
+  }
+}

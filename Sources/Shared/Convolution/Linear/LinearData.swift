@@ -1,0 +1,79 @@
+import Convex
+import LinearAlgebra
+import Patches
+import Tensors
+
+/// The linear networks that can be trained.
+package enum LinearArchitecture: String, Sendable {
+  /// Filters that slide over the patches, and output weights for each pooling region.
+  case linear
+  /// One filter as long as the sample, slid around it, and an output weight for each position.
+  case circular
+}
+
+/// The features of a linear network: of each sample, region by region, the mean of its patches; n × Rd.
+package struct LinearData {
+  /// n × Rd.
+  package let features: Matrix
+  package let regions: Int
+  /// d.
+  package let dimension: Int
+
+  /// Reads a `dataset` or `arrangements` bundle. A circular network takes one patch a sample.
+  package init(_ bundle: Bundle, _ architecture: LinearArchitecture) throws {
+    let source = try PatchSource(bundle)
+    guard architecture == .linear || source.patchCount == 1 else {
+      throw Failure.data(
+        "\(bundle.name) has \(source.patchCount) patches a sample, expected 1: a circular network slides "
+          + "around whole samples (patchify --flatten)")
+    }
+    regions = source.regions
+    dimension = source.dimension
+    let (n, q) = (source.count, source.regions * source.dimension)
+    try expectMemory(
+      8 * (Double(n) * Double(q) + 3 * Double(q) * Double(q)),
+      for: "a linear network of \(n) samples and \(q) features")
+    features = Matrix(n, q)
+    LinearData.average(source, into: features)
+  }
+
+  private static func average(_ source: PatchSource, into features: Matrix) {
+    let (d, width) = (source.dimension, source.patchCount * source.dimension)
+    Threads.split(source.count, grain: 16) { own in
+      let reader = source.reader()
+      let block = max(1, min(own.count, (1 << 18) / width))
+      let room = Matrix(block, width)
+      for first in stride(from: own.lowerBound, to: own.upperBound, by: block) {
+        let samples = first..<min(own.upperBound, first + block)
+        reader.read(samples, into: room.base)
+        for (place, i) in samples.enumerated() {
+          for r in 0..<source.regions {
+            let target = features.row(i) + r * d
+            let share = 1 / Double(source.regionSizes[r])
+            for k in source.regionStarts[r]..<source.regionStarts[r + 1] {
+              axpy(d, share, room.row(place) + k * d, target)
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+extension Validation where Data == LinearData {
+  /// `bundle` must have the shape, the statistics and the classes of the training data.
+  package init(
+    _ bundle: Bundle, like training: Bundle, _ data: LinearData,
+    _ architecture: LinearArchitecture, _ targets: Targets
+  ) throws {
+    let held = try LinearData(bundle, architecture)
+    guard held.regions == data.regions, held.dimension == data.dimension else {
+      throw Failure.data(
+        "the validation data have \(held.regions) regions of \(held.dimension) features, the training "
+          + "data \(data.regions) of \(data.dimension)")
+    }
+    try expectSameStatistics(bundle, training)
+    self.init(
+      data: held, targets: try Targets(bundle, samples: held.features.rows, like: targets))
+  }
+}

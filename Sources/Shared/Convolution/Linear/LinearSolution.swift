@@ -1,0 +1,75 @@
+import Convex
+import LinearAlgebra
+import Tensors
+
+/// What a linear program found: a primal and a feasible dual point with their values.
+package struct LinearSolution: Bounded {
+  /// C × Rd.
+  package var weights: Matrix
+  /// ν and ŷ, n × C.
+  package var dual: Matrix
+  package var predictions: Matrix
+  package var status: Status
+  package var primal: Double
+  package var dualBound: Double
+  package var neurons: Int
+  package var iterations: Int
+  package var gap: Double { relativeGap(primal: primal, dual: dualBound) }
+}
+
+extension Solutions {
+  /// The bundle of a linear network: `w` F64 [C, 1, R, d], or [C, 1, d] and [1, d] as for other networks.
+  package static func bundle(
+    _ solution: LinearSolution, data: LinearData, targets: Targets, program: LinearProgram,
+    beta: Double, betaMax: Double, source: Bundle, notes: [String: String],
+    metadata: [String: String]
+  ) -> Bundle {
+    let (n, outputs) = (data.features.rows, targets.values.columns)
+    let d = data.dimension
+    let shape =
+      data.regions > 1 ? [outputs, 1, data.regions, d] : outputs > 1 ? [outputs, 1, d] : [1, d]
+    var tensors = [
+      "w": Tensor(solution.weights.values, shape: shape),
+      "dual": Tensor(solution.dual.values, shape: [n, outputs]),
+      "predictions": Tensor(solution.predictions.values, shape: [n, outputs]),
+    ]
+    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
+    var all = inherit(source.metadata)
+    all.merge(notes) { $1 }
+    all.merge(metadata) { $1 }
+    all["activation"] = program.architecture.rawValue
+    all["loss"] = program.loss.rawValue
+    all["norm"] = "nuclear"
+    all["group"] = program.grouping.rawValue
+    all["beta"] = "\(beta)"
+    all["beta_max"] = "\(betaMax)"
+    all["status"] = solution.status.rawValue
+    all["primal_objective"] = "\(solution.primal)"
+    all["dual_objective"] = "\(solution.dualBound)"
+    all["relative_gap"] = "\(solution.gap)"
+    all["iterations"] = "\(solution.iterations)"
+    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
+    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+  }
+
+  /// The weights of a warm start, C × Rd.
+  package static func linearStart(
+    _ bundle: Bundle, data: LinearData, outputs: Int, program: LinearProgram
+  ) throws -> Matrix {
+    try bundle.expect(.solution)
+    let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
+    guard theirs == program.architecture.rawValue else {
+      throw Failure.data(
+        "the warm start \(bundle.name) has the activation \(quoted(theirs)), expected "
+          + quoted(program.architecture.rawValue))
+    }
+    let w = try bundle.require("w", [.f64], ["[C, 1, R, d]", "[C, 1, d]", "[1, d]"])
+    guard w.count == outputs * data.features.columns, w.shape.last == data.dimension else {
+      throw Failure.data(
+        "tensor \"w\" of the warm start is \(w.summary), expected weights of \(outputs) outputs, "
+          + "\(data.regions) regions and \(data.dimension) features")
+    }
+    try w.expectFinite("w")
+    return Matrix(outputs, data.features.columns, w.doubles)
+  }
+}

@@ -1,0 +1,223 @@
+import Convex
+import LinearAlgebra
+import Tensors
+
+/// A program of linear networks.
+package struct LinearProgram {
+  package let architecture: LinearArchitecture
+  /// Whether the filters of a circular network are shared by all outputs; others share them.
+  package let grouping: WeightGrouping
+  package let loss: LossName
+
+  package init(architecture: LinearArchitecture, grouping: WeightGrouping, loss: LossName) {
+    self.architecture = architecture
+    self.grouping = grouping
+    self.loss = loss
+  }
+}
+
+/// Trains linear networks, min ℓ(ΦZ) + β ‖Z‖, by the alternating direction method of multipliers (Boyd et al.
+/// 2011): with the constraint Z = W for squared loss, whose part is a linear system, and for other losses with
+/// V = ΦW besides. Both parts are then proximal maps. The certificate is that of the best scaled residual.
+package final class LinearSolver: RegularizedSolver {
+  package let betaMax: Double
+  private let program: LinearProgram
+  private let loss: any Loss
+  private let targets: Matrix
+  /// Φ, n × q, in the coordinates of the norm.
+  private let features: Matrix
+  /// Coordinates of the norm to those of the data: d × d; `nil` where they are the same.
+  private let basis: Matrix?
+  private let norm: any LinearNorm
+  /// ΦᵀΦ, whole; ΦᵀY, C × q.
+  private let gram: Matrix
+  private let moment: Matrix
+
+  package init(_ data: LinearData, targets: Matrix, program: LinearProgram) {
+    self.program = program
+    self.targets = targets
+    loss = program.loss.loss
+    let (q, classes) = (data.features.columns, targets.columns)
+    switch program.architecture {
+    case .linear:
+      basis = nil
+      features = data.features
+      norm = NuclearNorm(classes: classes, regions: data.regions, dimension: data.dimension)
+    case .circular:
+      let basis = FourierBasis.matrix(q)
+      self.basis = basis
+      features = product(data.features, .plain, basis, .plain)
+      norm = FourierNorm(dimension: q, isShared: program.grouping == .perPattern)
+    }
+    gram = Matrix(q, q)
+    syrkUpper(q, features.rows, features.base, gram.base)
+    gram.mirrorUpper()
+    moment = product(targets, .transposed, features, .plain)
+    let residual = Matrix(targets.rows, classes)
+    loss.residual(Matrix(targets.rows, classes), targets, into: residual)
+    betaMax = norm.dual(product(residual, .transposed, features, .plain))
+  }
+
+  package func start(at point: LinearSolution) -> Matrix? { point.weights }
+
+  package func predictions(_ point: LinearSolution, on data: LinearData) -> Matrix {
+    product(data.features, .plain, point.weights, .transposed)
+  }
+
+  package func point(
+    beta: Double, from start: Matrix?, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> LinearSolution {
+    let best = LinearPoint(features: features, targets: targets, loss: loss, norm: norm, beta: beta)
+    func report() {
+      trace(
+        TraceRow(
+          iteration: budget.iterations, seconds: budget.seconds, primal: best.primal,
+          dual: best.dualValue, neurons: norm.neurons(best.weights)))
+    }
+    best.offer(Matrix(targets.columns, features.columns))
+    if let start { best.offer(toCoordinates(start)) }
+    report()
+    var status = Status.optimal
+    if best.gap > rule.gap {
+      status = iterate(best, beta: beta, rule: rule, budget: budget, report: report)
+    }
+    // What is written is judged as it is written.
+    let weights = toData(best.weights)
+    return LinearSolution(
+      weights: weights, dual: best.dual, predictions: best.predictions,
+      status: best.gap <= rule.gap ? .optimal : status, primal: best.primal,
+      dualBound: best.dualValue, neurons: norm.neurons(best.weights),
+      iterations: budget.iterations)
+  }
+
+  private func toCoordinates(_ weights: Matrix) -> Matrix {
+    basis.map { product(weights, .plain, $0, .plain) } ?? Matrix(copying: weights)
+  }
+
+  private func toData(_ weights: Matrix) -> Matrix {
+    basis.map { product(weights, .plain, $0, .transposed) } ?? weights
+  }
+
+  /// Iterations between two checks, and between two changes of the penalties.
+  private static let checkInterval = 10
+  private static let pause = 20
+  private static let relaxation = 1.6
+
+  private func iterate(
+    _ best: LinearPoint, beta: Double, rule: StoppingRule, budget: Budget, report: () -> Void
+  ) -> Status {
+    let (n, q, classes) = (features.rows, features.columns, targets.columns)
+    let isSquared = program.loss == .squared
+    // Z and U of the norm, C × q; V and its multiplier of the loss, n × C.
+    let (z, u) = (Matrix(copying: best.weights), Matrix(classes, q))
+    let (w, previous) = (Matrix(classes, q), Matrix(classes, q))
+    let size = isSquared ? 0 : n
+    let (v, uv) = (Matrix(size, classes), Matrix(size, classes))
+    let (fit, point) = (Matrix(size, classes), Matrix(size, classes))
+    let previousFit = Matrix(size, classes)
+    if !isSquared { v.copy(from: best.predictions) }
+    var trace = 0.0
+    for k in 0..<q { trace += gram[k, k] }
+    guard trace > 0, trace.isFinite else { return .stalled }
+    // Penalties of the loss' part and of the norm's.
+    var lossPenalty = isSquared ? 1 : program.loss == .huber ? 1 : 0.25
+    var penalty = lossPenalty * trace / Double(100 * min(n, q))
+    let factor = Matrix(q, q)
+    func refactor() -> Bool {
+      factor.copy(from: gram)
+      for k in 0..<q { factor[k, k] += penalty / lossPenalty }
+      return choleskyLower(q, factor.base)
+    }
+    guard refactor() else { return .stalled }
+    var lastChange = 0
+    var progress = (gap: best.gap, iteration: 0)
+    var iteration = 0
+    while true {
+      if let limit = budget.exhausted { return limit }
+      iteration += 1
+      budget.count()
+      let share = penalty / lossPenalty
+      if isSquared {
+        for k in 0..<w.count { w.base[k] = moment.base[k] + share * (z.base[k] - u.base[k]) }
+      } else {
+        for k in 0..<point.count { point.base[k] = v.base[k] - uv.base[k] }
+        gemm(classes, q, n, point.base, .transposed, features.base, .plain, w.base)
+        for k in 0..<w.count { w.base[k] += share * (z.base[k] - u.base[k]) }
+      }
+      choleskySolve(q, factor.base, w.base, count: classes)
+      previous.copy(from: z)
+      let alpha = LinearSolver.relaxation
+      for k in 0..<z.count {
+        let h = alpha * w.base[k] + (1 - alpha) * z.base[k] + u.base[k]
+        (z.base[k], u.base[k]) = (h, h)
+      }
+      norm.prox(z, threshold: beta / penalty)
+      for k in 0..<z.count { u.base[k] -= z.base[k] }
+      if !isSquared {
+        gemm(n, classes, q, features.base, .plain, w.base, .transposed, fit.base)
+        previousFit.copy(from: v)
+        for k in 0..<v.count {
+          point.base[k] = alpha * fit.base[k] + (1 - alpha) * v.base[k] + uv.base[k]
+        }
+        loss.prox(point, targets, penalty: lossPenalty, into: v)
+        for k in 0..<v.count { uv.base[k] = point.base[k] - v.base[k] }
+      }
+      guard iteration % LinearSolver.checkInterval == 0 else { continue }
+      best.offer(z)
+      if isSquared {
+        best.offer(dualOf: w)
+      } else {
+        // −∇ℓ at V: in the conjugate's domain for every loss.
+        for k in 0..<point.count { point.base[k] = -lossPenalty * uv.base[k] }
+        best.offer(dual: point)
+      }
+      report()
+      if best.gap <= rule.gap { return .optimal }
+      if best.gap < 0.9 * progress.gap { progress = (best.gap, iteration) }
+      if iteration - progress.iteration > 3000 { return .stalled }
+      guard iteration - lastChange >= LinearSolver.pause, iteration < 1000 else { continue }
+      let normRatio = LinearSolver.ratio(
+        (w, z), (z, previous),
+        over: (LinearAlgebra.norm(z.count, z.base), LinearAlgebra.norm(u.count, u.base)))
+      let lossRatio =
+        isSquared
+        ? 1
+        : LinearSolver.ratio(
+          (fit, v), (v, previousFit),
+          over: (LinearAlgebra.norm(v.count, v.base), LinearAlgebra.norm(uv.count, uv.base)))
+      var hasChanged = false
+      if normRatio > 1.6 || normRatio < 0.62 {
+        penalty *= normRatio
+        scale(u.count, 1 / normRatio, u.base)
+        hasChanged = true
+      }
+      if lossRatio > 1.6 || lossRatio < 0.62 {
+        lossPenalty *= lossRatio
+        scale(uv.count, 1 / lossRatio, uv.base)
+        hasChanged = true
+      }
+      if hasChanged {
+        lastChange = iteration
+        guard refactor() else { return .stalled }
+      }
+    }
+  }
+
+  /// By how much a penalty should grow for the primal and the dual residual to fall alike.
+  private static func ratio(
+    _ primal: (Matrix, Matrix), _ dual: (Matrix, Matrix), over sizes: (Double, Double)
+  ) -> Double {
+    func distance(_ pair: (Matrix, Matrix)) -> Double {
+      var square = 0.0
+      for k in 0..<pair.0.count {
+        let difference = pair.0.base[k] - pair.1.base[k]
+        square += difference * difference
+      }
+      return square.squareRoot()
+    }
+    let a = distance(primal) / max(sizes.0, 1e-300)
+    let b = distance(dual) / max(sizes.1, 1e-300)
+    return min(5, max(0.2, (a / max(b, 1e-300)).squareRoot()))
+  }
+}

@@ -1,0 +1,200 @@
+import Convex
+import LinearAlgebra
+import Patches
+import Tensors
+
+/// What the networks over some gates see of samples: for gate i and region r the d numbers
+/// F_ir = (1/P_r) Σ over the patches k of the region of D_i^k x_k. The features of a sample are those of
+/// gate 0, region by region, then those of gate 1, and so on: Q = P·R·d numbers.
+///
+/// Weights in the same order make the outputs ŷ = F W.
+package final class PooledFeatures: @unchecked Sendable {
+  package let patches: PatchSource
+  /// The gates (P × d), their lengths, and where they cut.
+  fileprivate let gates: Matrix
+  fileprivate let lengths: [Double]
+  fileprivate let thresholds: [Double]
+  /// The same in single precision.
+  fileprivate let roundedGates: [Float]
+  fileprivate let roundedThresholds: [Float]
+  /// The patterns that decide instead of gates, where there are any, and which of them.
+  fileprivate let patterns: Patterns?
+  fileprivate let members: [Int]
+
+  /// P gates, Rd features of each, and Q = P·R·d.
+  package var gateCount: Int { members.count }
+  package let groupSize: Int
+  package var order: Int { gateCount * groupSize }
+
+  /// The features of the gates `members` on `patches`; `patterns`, those of all gates on these patches,
+  /// decide in their place.
+  package init(
+    _ patches: PatchSource, gates: Tensor, thresholds: Tensor?, patterns: Patterns?, members: [Int]
+  ) {
+    self.patches = patches
+    self.patterns = patterns
+    self.members = members
+    let d = patches.dimension
+    groupSize = patches.regions * d
+    let rows = Matrix(members.count, d)
+    for (k, i) in members.enumerated() {
+      gates.copyDoubles(i * d..<(i + 1) * d, into: rows.row(k))
+    }
+    let all = thresholds?.doubles
+    self.gates = rows
+    self.thresholds = members.map { all?[$0] ?? 0 }
+    lengths = members.indices.map { norm(d, rows.row($0)) }
+    roundedGates = rows.values.map { Float($0) }
+    roundedThresholds = self.thresholds.map { Float($0) }
+  }
+
+  package convenience init(_ data: ConvolutionalData, members: [Int]) {
+    self.init(
+      data.patches, gates: data.gates, thresholds: data.thresholds, patterns: data.patterns,
+      members: members)
+  }
+
+  /// Something that reads, with memory of its own: one a thread.
+  package func reader() -> PooledFeatureReader { PooledFeatureReader(self) }
+}
+
+/// Computes the features of samples.
+package final class PooledFeatureReader {
+  private let source: PooledFeatures
+  private let reader: PatchReader
+  /// Patches of some samples, K·d each, and of one sample in single precision.
+  private let patches: Matrix
+  private let rounded: UnsafeMutablePointer<Float>
+  /// x·g of the patches of one sample in single precision, and the pattern as 0 and 1: K × P.
+  private let products: UnsafeMutablePointer<Float>
+  private let mask: Matrix
+  /// Samples whose patches are read at once.
+  private let batch: Int
+
+  init(_ source: PooledFeatures) {
+    self.source = source
+    reader = source.patches.reader()
+    let (count, d) = (source.patches.patchCount, source.patches.dimension)
+    batch = max(1, min(64, 1 << 20 / (count * d)))
+    patches = Matrix(batch * count, d)
+    rounded = .allocate(capacity: count * d)
+    products = .allocate(capacity: max(1, count * source.gateCount))
+    mask = Matrix(count, source.gateCount)
+  }
+
+  deinit {
+    rounded.deallocate()
+    products.deallocate()
+  }
+
+  /// The features of `samples`: a row of Q numbers each.
+  package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    let count = source.patches.patchCount
+    for first in stride(from: samples.lowerBound, to: samples.upperBound, by: batch) {
+      let part = first..<min(first + batch, samples.upperBound)
+      reader.read(part, into: patches.base)
+      for i in part {
+        pool(
+          patches.row((i - first) * count), sample: i,
+          into: target + (i - samples.lowerBound) * source.order)
+      }
+    }
+  }
+
+  private func pool(
+    _ x: UnsafePointer<Double>, sample: Int, into target: UnsafeMutablePointer<Double>
+  ) {
+    let (d, gates) = (source.patches.dimension, source.gateCount)
+    if let patterns = source.patterns {
+      spread(patterns, sample: sample)
+    } else {
+      decide(x)
+    }
+    for (r, size) in source.patches.regionSizes.enumerated() {
+      let start = source.patches.regionStarts[r]
+      // F_r = (1/P_r) Dᵀ X_r
+      gemm(
+        gates, d, size, alpha: 1 / Double(size), mask.row(start), .transposed, lda: gates,
+        x + start * d, .plain, target + r * d, ldc: source.groupSize)
+    }
+  }
+
+  /// Copies the bits that the patterns have for a sample.
+  private func spread(_ patterns: Patterns, sample: Int) {
+    let first = sample * source.patches.patchCount
+    for (k, patch) in source.patches.order.enumerated() {
+      let row = mask.row(k)
+      for (p, i) in source.members.enumerated() {
+        row[p] = patterns.isActive(i, row: first + patch) ? 1 : 0
+      }
+    }
+  }
+
+  /// Compares x·g with the thresholds: in single precision, and once more where rounding could decide.
+  private func decide(_ x: UnsafePointer<Double>) {
+    let (count, d, gates) = (
+      source.patches.patchCount, source.patches.dimension, source.gateCount
+    )
+    for j in 0..<count * d { rounded[j] = Float(x[j]) }
+    source.roundedGates.withUnsafeBufferPointer { g in
+      gemm(count, gates, d, rounded, .plain, g.baseAddress!, .transposed, products)
+    }
+    // Both factors and every sum are rounded: (d + 4) units of ‖x‖ ‖g‖ + |t| are more than enough.
+    let unit = Float(d + 4) * 0x1p-23
+    let longest = Float(source.lengths.max() ?? 0)
+    let highest = source.roundedThresholds.reduce(0) { max($0, abs($1)) }
+    source.roundedThresholds.withUnsafeBufferPointer { thresholds in
+      for k in 0..<count {
+        let (product, row) = (products + k * gates, mask.row(k))
+        let length = norm(d, x + k * d)
+        let width = unit * (Float(length) * longest + highest)
+        let closest = compare(gates, product, thresholds.baseAddress!, into: row)
+        if !(closest > width) { settle(x + k * d, length: length, product, width: width, row) }
+      }
+    }
+  }
+
+  /// row_p ← 1 where product_p is at least the threshold, else 0; returns how near any comes to it.
+  private func compare(
+    _ count: Int, _ product: UnsafePointer<Float>, _ thresholds: UnsafePointer<Float>,
+    into row: UnsafeMutablePointer<Double>
+  ) -> Float {
+    let lanes = 16
+    let whole = count / lanes * lanes
+    let (one, zero) = (SIMD16<Float>(repeating: 1), SIMD16<Float>())
+    var closest = SIMD16<Float>(repeating: .infinity)
+    for p in stride(from: 0, to: whole, by: lanes) {
+      let value = UnsafeRawPointer(product + p).loadUnaligned(as: SIMD16<Float>.self)
+      let threshold = UnsafeRawPointer(thresholds + p).loadUnaligned(as: SIMD16<Float>.self)
+      let distance = value - threshold
+      let bit = zero.replacing(with: one, where: distance .>= zero)
+      UnsafeMutableRawPointer(row + p).storeBytes(
+        of: SIMD16<Double>(bit), as: SIMD16<Double>.self)
+      let size = distance.replacing(with: zero - distance, where: distance .< zero)
+      // What is not a number is as close as can be.
+      closest.replace(with: size, where: .!(size .>= closest))
+    }
+    var nearest = closest.min()
+    for p in whole..<count {
+      let distance = product[p] - thresholds[p]
+      row[p] = distance >= 0 ? 1 : 0
+      if !(abs(distance) >= nearest) { nearest = abs(distance) }
+    }
+    return nearest
+  }
+
+  /// Decides in double precision, or better, where single precision came too close to the threshold.
+  private func settle(
+    _ x: UnsafePointer<Double>, length: Double, _ product: UnsafePointer<Float>, width: Float,
+    _ row: UnsafeMutablePointer<Double>
+  ) {
+    let d = source.patches.dimension
+    for p in 0..<source.gateCount
+    where !(abs(product[p] - source.roundedThresholds[p]) > width) {
+      let (g, threshold) = (source.gates.row(p), source.thresholds[p])
+      let exact = comparableProduct(
+        dot(d, x, g), to: threshold, scale: length * source.lengths[p] + abs(threshold), d, x, g)
+      row[p] = exact >= threshold ? 1 : 0
+    }
+  }
+}

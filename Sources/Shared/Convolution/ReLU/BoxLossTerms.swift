@@ -1,0 +1,130 @@
+import Convex
+import LinearAlgebra
+
+/// A loss whose slope stays in an interval, of pieces that are linear or quadratic: hinge and huber. With a
+/// margin m, affine in ŷ, and its slope t,
+///
+///   m = κt + p − q,  p (h − t) = μ,  q (t − l) = μ,  l < t < h,  p, q > 0:
+///
+/// hinge has m = yŷ − 1, κ = 0 and t in (−1, 0); huber m = ŷ − y, κ = 1 and t in (−1, 1). ν = −∂m/∂ŷ · t.
+final class BoxLossTerms: ReLULossTerms {
+  let nu: Matrix
+  let inverse: Matrix
+  private let targets: Matrix
+  private let isHinge: Bool
+  private let curvature: Double
+  private let low: Double
+  private let high: Double
+  private var margin: [Double]
+  private var slope: [Double]
+  private var above: [Double]
+  private var below: [Double]
+  /// Of the last step: dt, dp and dq.
+  private var change: [(slope: Double, above: Double, below: Double)]
+
+  /// Begins at ŷ = 0 where all products are `mu`; `targets` is C × n.
+  init?(_ loss: LossName, _ targets: Matrix, mu: Double) {
+    guard loss == .hinge || loss == .huber else { return nil }
+    self.targets = targets
+    isHinge = loss == .hinge
+    (curvature, low, high) = isHinge ? (0, -1, 0) : (1, -1, 1)
+    nu = Matrix(targets.rows, targets.columns)
+    inverse = Matrix(targets.rows, targets.columns)
+    let count = targets.count
+    margin = (0..<count).map { loss == .hinge ? -1 : -targets.base[$0] }
+    slope = Array(repeating: 0, count: count)
+    (above, below) = (slope, slope)
+    change = Array(repeating: (0, 0, 0), count: count)
+    for k in 0..<count {
+      // m − κt − μ/(h − t) + μ/(t − l) falls with t.
+      var (from, to) = (low, high)
+      for _ in 0..<100 {
+        let t = 0.5 * (from + to)
+        if margin[k] - curvature * t - mu / (high - t) + mu / (t - low) > 0 {
+          from = t
+        } else {
+          to = t
+        }
+      }
+      slope[k] = 0.5 * (from + to)
+      above[k] = mu / max(1e-12, high - slope[k])
+      below[k] = mu / max(1e-12, slope[k] - low)
+      slope[k] = min(max(slope[k], low + 1e-12), high - 1e-12)
+    }
+  }
+
+  private func direction(_ k: Int) -> Double { isHinge ? targets.base[k] : 1 }
+
+  var complementarity: (sum: Double, count: Int) { (complementarity(after: 0), 2 * slope.count) }
+
+  func complementarity(after step: Double, _ dnu: Matrix) -> Double {
+    complementarity(after: step)
+  }
+
+  private func complementarity(after step: Double) -> Double {
+    var sum = 0.0
+    for k in slope.indices {
+      let d = step == 0 ? (0, 0, 0) : change[k]
+      let t = slope[k] + step * d.0
+      sum += (above[k] + step * d.1) * (high - t) + (below[k] + step * d.2) * (t - low)
+    }
+    return sum
+  }
+
+  func refresh(_ predictions: Matrix) {
+    for k in slope.indices {
+      let (z, y) = (predictions.base[k], targets.base[k])
+      margin[k] = isHinge ? y * z - 1 : z - y
+      nu.base[k] = -direction(k) * slope[k]
+      inverse.base[k] = curvature + above[k] / (high - slope[k]) + below[k] / (slope[k] - low)
+    }
+  }
+
+  func rightHandSide(target: Double, isCorrector: Bool, into r: Matrix) {
+    for k in slope.indices {
+      let (first, second) = products(k, target, isCorrector)
+      let rho =
+        margin[k] - curvature * slope[k] - first / (high - slope[k]) + second / (slope[k] - low)
+      r.base[k] = -direction(k) * rho
+    }
+  }
+
+  /// What the products are to be, less what the predictor finds of second order.
+  private func products(_ k: Int, _ target: Double, _ isCorrector: Bool) -> (Double, Double) {
+    guard isCorrector else { return (target, target) }
+    let d = change[k]
+    return (target + d.above * d.slope, target - d.below * d.slope)
+  }
+
+  func complete(_ dnu: Matrix, target: Double, isCorrector: Bool) {
+    for k in slope.indices {
+      let (first, second) = products(k, target, isCorrector)
+      let dt = -direction(k) * dnu.base[k]
+      let (up, down) = (high - slope[k], slope[k] - low)
+      change[k] = (
+        dt, (first - above[k] * up + above[k] * dt) / up,
+        (second - below[k] * down - below[k] * dt) / down
+      )
+    }
+  }
+
+  func stepLength(_ dnu: Matrix) -> Double {
+    var limit = 1.0
+    for k in slope.indices {
+      let d = change[k]
+      if d.slope > 0 { limit = min(limit, (high - slope[k]) / d.slope) }
+      if d.slope < 0 { limit = min(limit, (slope[k] - low) / -d.slope) }
+      if d.above < 0 { limit = min(limit, above[k] / -d.above) }
+      if d.below < 0 { limit = min(limit, below[k] / -d.below) }
+    }
+    return limit
+  }
+
+  func move(_ step: Double, _ dnu: Matrix) {
+    for k in slope.indices {
+      slope[k] += step * change[k].slope
+      above[k] += step * change[k].above
+      below[k] += step * change[k].below
+    }
+  }
+}

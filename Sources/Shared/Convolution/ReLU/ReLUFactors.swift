@@ -1,0 +1,266 @@
+import Convex
+import Glibc
+import LinearAlgebra
+
+/// The factors of one iteration of `ReLUInteriorPoint`: of the Newton matrix H_j of every group, and of the
+/// matrix of ν.
+final class ReLUFactors {
+  private let cones: WorkingCones
+  private let groups: [ReLUGroup]
+  private let outputs: Int
+  private let regions: Int
+  private let (n, d): (Int, Int)
+  private let slots: Int
+  /// A row a slot: the factor of D in coordinates that `reflections` gives. There the last axis is that of
+  /// the weight, the one direction in which D is small: factored last, it keeps its digits.
+  private let triangles: Matrix
+  private let reflections: Matrix
+  /// q = D⁻¹w of each group and the γ of H⁻¹ = D⁻¹ + γ q qᵀ.
+  private let directions: Matrix
+  private var gamma: [Double]
+  /// Of each output the factor of W⁻¹ + Σ F D⁻¹ Fᵀ; with one output the terms of rank one are in it.
+  private let systems: [Matrix]
+  /// √γ F q, a row a group, and what the systems make of it; the factor of I + U M⁻¹ Uᵀ.
+  private let images: Matrix
+  private let solved: Matrix
+  private let capacitance: Matrix
+  /// The factor of Σ_c M_cc⁻¹, where the sum of the outputs' dν is 0.
+  private let shared: Matrix?
+
+  /// `isCoupled` keeps the sum of the outputs' dν at 0.
+  init(_ cones: WorkingCones, groups: [ReLUGroup], outputs: Int, isCoupled: Bool) {
+    self.cones = cones
+    self.groups = groups
+    self.outputs = outputs
+    regions = cones.features.regions
+    (n, d) = (cones.features.samples, cones.features.dimension)
+    let width = groups.first?.outputs.count ?? 1
+    slots = width * regions
+    triangles = Matrix(groups.count * slots, d * d)
+    reflections = Matrix(groups.count * slots, d)
+    directions = Matrix(groups.count, slots * d)
+    gamma = Array(repeating: 0, count: groups.count)
+    let n = n
+    systems = (0..<outputs).map { _ in Matrix(n, n) }
+    images = Matrix(groups.count, width * n)
+    let coupled = width > 1 ? groups.count : 0
+    solved = Matrix(coupled, outputs * n)
+    capacitance = Matrix(coupled, coupled)
+    shared = isCoupled ? Matrix(n, n) : nil
+  }
+
+  /// Factors at ratios λ/s and scalings; `inverse` is W⁻¹. False where a matrix is not positive definite.
+  func factor(
+    ratio: [Matrix], v: Matrix, scalings: [SecondOrderScaling], inverse: Matrix
+  ) -> Bool {
+    let lock = Lock()
+    var isSound = true
+    let workers = max(1, min(Threads.count, groups.count))
+    gamma.withUnsafeMutableBufferPointer { gamma in
+      nonisolated(unsafe) let gamma = gamma
+      Threads.perform(workers) { worker in
+        var scratch = Matrix(0, self.d)
+        for j in stride(from: worker, to: self.groups.count, by: workers) {
+          let rows = self.cones.cones[self.groups[j].pattern].matrix
+          if scratch.rows < rows.rows { scratch = Matrix(2 * rows.rows, self.d) }
+          for k in 0..<self.slots {
+            let isDefinite = self.factorSlot(
+              j * self.slots + k, rows, ratio[j].row(k), v.row(j) + k * self.d,
+              scalings[j].diagonal, scratch)
+            if !isDefinite { lock.locked { isSound = false } }
+          }
+          let (w, q) = (scalings[j].vector, self.directions.row(j))
+          let length = self.slots * self.d
+          q.update(from: w, count: length)
+          for k in 0..<self.slots { self.solveSlot(j * self.slots + k, q + k * self.d) }
+          // 1 − ρ wᵀD⁻¹w = (1 + 2e)/(1 + 2‖w‖²) for e = wᵀ(I − η⁻²D⁻¹)w, the part that rows hold.
+          var held = 0.0
+          for i in 0..<length { held += w[i] * (w[i] - scalings[j].diagonal * q[i]) }
+          gamma[j] = 2 * scalings[j].diagonal / (1 + 2 * max(0, held))
+        }
+      }
+    }
+    guard isSound else { return false }
+    imageDirections()
+    for c in 0..<outputs { guard build(c, inverse.row(c)) else { return false } }
+    return (capacitance.rows == 0 || couple()) && share()
+  }
+
+  /// B̃ᵀ diag(λ/s) B̃ + η⁻² I, B̃ the reflected rows.
+  private func factorSlot(
+    _ slot: Int, _ rows: Matrix, _ ratio: UnsafePointer<Double>, _ v: UnsafePointer<Double>,
+    _ diagonal: Double, _ scratch: Matrix
+  ) -> Bool {
+    let h = reflections.row(slot)
+    let size = norm(d, v)
+    for k in 0..<d { h[k] = size > 0 ? v[k] / size : 0 }
+    if size > 0 {
+      h[d - 1] += h[d - 1] < 0 ? -1 : 1
+      LinearAlgebra.scale(d, 1 / norm(d, h), h)
+    }
+    for i in 0..<rows.rows {
+      let (from, to) = (rows.row(i), scratch.row(i))
+      let root = ratio[i].squareRoot()
+      let inner = 2 * dot(d, from, h)
+      for k in 0..<d { to[k] = root * (from[k] - inner * h[k]) }
+    }
+    let triangle = triangles.row(slot)
+    syrkUpper(d, rows.rows, scratch.base, triangle)
+    for i in 0..<d {
+      triangle[i * d + i] += diagonal
+      for k in 0..<i { triangle[i * d + k] = triangle[k * d + i] }
+    }
+    return choleskyLower(d, triangle)
+  }
+
+  private func reflect(_ h: UnsafePointer<Double>, _ z: UnsafeMutablePointer<Double>) {
+    axpy(d, -2 * dot(d, h, z), h, z)
+  }
+
+  /// z ← D⁻¹ z of a slot.
+  private func solveSlot(_ slot: Int, _ z: UnsafeMutablePointer<Double>) {
+    reflect(reflections.row(slot), z)
+    choleskySolve(d, triangles.row(slot), z, count: 1)
+    reflect(reflections.row(slot), z)
+  }
+
+  /// z_j ← H_j⁻¹ z_j.
+  func applyInverse(_ z: Matrix) {
+    Threads.perform(groups.count) { j in
+      let (row, q) = (z.row(j), self.directions.row(j))
+      let inner = self.gamma[j] * dot(z.columns, q, row)
+      for k in 0..<self.slots { self.solveSlot(j * self.slots + k, row + k * self.d) }
+      axpy(z.columns, inner, q, row)
+    }
+  }
+
+  /// images_j ← √γ F q, output by output.
+  private func imageDirections() {
+    let width = regions * d
+    Threads.perform(groups.count) { j in
+      let f = self.cones.features.features[self.groups[j].pattern]
+      for c in 0..<self.groups[j].outputs.count {
+        gemv(
+          self.n, width, alpha: self.gamma[j].squareRoot(), f.base, .plain,
+          self.directions.row(j) + c * width, self.images.row(j) + c * self.n)
+      }
+    }
+  }
+
+  /// Factors the system of output `c`.
+  private func build(_ c: Int, _ inverse: UnsafePointer<Double>) -> Bool {
+    let system = systems[c]
+    system.fill(0)
+    let width = regions * d
+    let list = groups.indices.filter { groups[$0].outputs.contains(c) }
+    // So many groups at once that the product is large, and its factor not.
+    let chunk = max(1, min(list.count, 40_000_000 / (n * width)))
+    let terms = Matrix(n, chunk * width)
+    for first in stride(from: 0, to: list.count, by: chunk) {
+      let count = min(chunk, list.count - first)
+      let stride = terms.columns
+      Threads.perform(count) { place in
+        let j = list[first + place]
+        let own = c - self.groups[j].outputs.lowerBound
+        let f = self.cones.features.features[self.groups[j].pattern]
+        for r in 0..<self.regions {
+          let slot = j * self.slots + own * self.regions + r
+          let h = self.reflections.row(slot)
+          let target = terms.base + place * width + r * self.d
+          for i in 0..<self.n {
+            let row = target + i * stride
+            row.update(from: f.row(i) + r * self.d, count: self.d)
+            self.reflect(h, row)
+          }
+          triangularSolveRows(
+            self.d, self.triangles.row(slot), target, ldb: stride, count: self.n)
+        }
+      }
+      syrkRowsUpper(n, count * width, terms.base, lda: stride, beta: 1, system.base)
+    }
+    if capacitance.rows == 0 {
+      let own = Matrix(list.count, n)
+      for (k, j) in list.enumerated() { own.row(k).update(from: images.row(j), count: n) }
+      syrkUpper(n, list.count, own.base, beta: 1, system.base)
+    }
+    for i in 0..<n { system[i, i] += inverse[i] }
+    system.mirrorUpper()
+    return choleskyLower(n, system.base)
+  }
+
+  /// Factors I + U M⁻¹ Uᵀ.
+  private func couple() -> Bool {
+    solved.copy(from: images)
+    solveSystems(solved)
+    let count = groups.count
+    gemm(
+      count, count, images.columns, images.base, .plain, solved.base, .transposed, capacitance.base)
+    capacitance.symmetrize()
+    for j in 0..<count { capacitance[j, j] += 1 }
+    return choleskyLower(count, capacitance.base)
+  }
+
+  /// Factors Σ_c of the blocks of M⁻¹ over all outputs.
+  private func share() -> Bool {
+    guard let shared else { return true }
+    shared.fill(0)
+    let inverse = Matrix(n, n)
+    for c in 0..<outputs {
+      inverse.copy(from: systems[c])
+      choleskyInverseLower(n, inverse.base)
+      axpy(shared.count, 1, inverse.base, shared.base)
+    }
+    if capacitance.rows > 0 {
+      let sums = Matrix(solved.rows, n)
+      for j in 0..<solved.rows {
+        for c in 0..<outputs { axpy(n, 1, solved.row(j) + c * n, sums.row(j)) }
+      }
+      // Vᵀ cap⁻¹ V of the summed rows: the columns of V by L⁻¹.
+      solveLower(solved.rows, capacitance.base, sums.base, columns: n)
+      let product = Matrix(n, n)
+      syrkUpper(n, solved.rows, sums.base, product.base)
+      product.mirrorUpper()
+      axpy(shared.count, -1, product.base, shared.base)
+    }
+    return choleskyLower(n, shared.base)
+  }
+
+  /// Rows of outputs × n, each by the systems of its outputs.
+  private func solveSystems(_ rows: Matrix) {
+    let total = rows.columns
+    let gathered = Matrix(rows.rows, n)
+    for c in 0..<outputs {
+      for i in 0..<rows.rows {
+        gathered.row(i).update(from: rows.base + i * total + c * n, count: n)
+      }
+      choleskySolve(n, systems[c].base, gathered.base, count: rows.rows)
+      for i in 0..<rows.rows {
+        (rows.base + i * total + c * n).update(from: gathered.row(i), count: n)
+      }
+    }
+  }
+
+  /// ν ← M⁻¹ ν, ν being C × n; where the outputs are coupled, of ν less what is common to them, so that the
+  /// sum over them becomes 0.
+  func solve(_ nu: Matrix) {
+    solveUncoupled(nu)
+    guard let shared else { return }
+    let common = Matrix(1, n)
+    for c in 0..<outputs { axpy(n, -1, nu.row(c), common.base) }
+    choleskySolve(n, shared.base, common.base, count: 1)
+    let more = Matrix(outputs, n)
+    for c in 0..<outputs { more.row(c).update(from: common.base, count: n) }
+    solveUncoupled(more)
+    axpy(nu.count, 1, more.base, nu.base)
+  }
+
+  private func solveUncoupled(_ nu: Matrix) {
+    for c in 0..<outputs { choleskySolve(n, systems[c].base, nu.row(c), count: 1) }
+    let count = capacitance.rows
+    guard count > 0 else { return }
+    var inner = [Double](repeating: 0, count: count)
+    gemv(count, nu.count, images.base, .plain, nu.base, &inner)
+    choleskySolve(count, capacitance.base, &inner, count: 1)
+    gemv(count, nu.count, alpha: -1, solved.base, .transposed, inner, beta: 1, nu.base)
+  }
+}

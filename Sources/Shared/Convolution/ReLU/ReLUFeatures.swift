@@ -1,0 +1,168 @@
+import Convex
+import Glibc
+import LinearAlgebra
+import Patches
+import Tensors
+
+/// What a ReLU program over pooled patches needs of its data: the features of every pattern i and region r,
+///
+///   F_ir = (1/P_r) Σ_{k in r} D_i^k X_k   (n × d),
+///
+/// and, for its cones, the unit rows of all n·K patches. One pass reads both.
+package final class ReLUFeatures: @unchecked Sendable {
+  /// n samples, K patches a sample, d features of a patch.
+  package let samples: Int
+  package let patchCount: Int
+  package let dimension: Int
+  /// Where each region begins among the patches of a sample; R + 1 numbers.
+  package let regionStarts: [Int]
+  /// F_i, n × Rd: region 0 first.
+  package let features: [Matrix]
+  /// ‖x_j‖ of all patches.
+  let lengths: UnsafeMutablePointer<Double>
+  /// Bit j of pattern i is 1 where patch j, as they are read, is active.
+  let bits: UnsafeMutablePointer<UInt8>
+  let stride: Int
+  /// Unit rows of all patches, where they fit; zero where a patch is.
+  private let kept: Matrix?
+  private let read: @Sendable (Range<Int>, UnsafeMutablePointer<Double>) -> Void
+
+  package var regions: Int { regionStarts.count - 1 }
+  package var patterns: Int { features.count }
+  /// n·K.
+  package var rows: Int { samples * patchCount }
+
+  /// Numbers of unit rows that are kept; more are read again for every pass.
+  private static let mostKept = 150_000_000
+  /// Rows of a block.
+  private static let blockRows = 2048
+
+  deinit {
+    lengths.deallocate()
+    bits.deallocate()
+  }
+
+  /// The patches of `source` with the patterns of `gates` [P, d]: those given (bits in the order of x), or
+  /// those that gates and thresholds imply.
+  package convenience init(
+    _ source: PatchSource, gates: Tensor, thresholds: [Double]?, patterns: Patterns?
+  ) throws {
+    let readers = ReaderPool(source)
+    try self.init(
+      samples: source.count, patchCount: source.patchCount, dimension: source.dimension,
+      regionStarts: source.regionStarts, order: source.order, gates: gates,
+      thresholds: thresholds, given: patterns
+    ) { samples, target in readers.read(samples, into: target) }
+  }
+
+  /// The rows of X, one patch a sample.
+  package convenience init(_ x: Matrix, gates: Tensor, patterns: Patterns) throws {
+    try self.init(
+      samples: x.rows, patchCount: 1, dimension: x.columns, regionStarts: [0, 1], order: [0],
+      gates: gates, thresholds: nil, given: patterns
+    ) { samples, target in
+      target.update(from: x.row(samples.lowerBound), count: samples.count * x.columns)
+    }
+  }
+
+  private init(
+    samples n: Int, patchCount: Int, dimension d: Int, regionStarts: [Int], order: [Int],
+    gates: Tensor, thresholds: [Double]?, given: Patterns?,
+    read: @escaping @Sendable (Range<Int>, UnsafeMutablePointer<Double>) -> Void
+  ) throws {
+    let count = given?.count ?? gates.shape[0]
+    let rows = n * patchCount
+    let regions = regionStarts.count - 1
+    let isKept = rows * d <= ReLUFeatures.mostKept
+    try expectMemory(
+      8 * Double(count) * Double(n) * Double(regions * d) + (isKept ? 8 * Double(rows * d) : 0)
+        + Double(count) * Double(rows) / 8 + 8 * Double(rows),
+      for: "a ReLU program of \(n) samples, \(count) patterns and \(regions * d) features")
+    samples = n
+    self.patchCount = patchCount
+    dimension = d
+    self.regionStarts = regionStarts
+    self.read = read
+    stride = Patterns.stride(rows)
+    lengths = .allocate(capacity: max(1, rows))
+    bits = .allocate(capacity: max(1, count * stride))
+    bits.initialize(repeating: 0, count: max(1, count * stride))
+    features = (0..<count).map { _ in Matrix(n, regions * d) }
+    kept = isKept ? Matrix(rows, d) : nil
+
+    let vectors = Matrix(count, d)
+    if given == nil { gates.copyDoubles(0..<count * d, into: vectors.base) }
+    let fill = PatchPass(
+      self, order: order, gates: given == nil ? vectors : nil, thresholds: thresholds,
+      given: given, kept: kept)
+    // Whole bytes of the patterns belong to one block, and so to one thread.
+    let size = fill.samplesOfBlock
+    Threads.perform((n + size - 1) / size) { block in
+      fill.run(block * size..<min(n, (block + 1) * size), read)
+    }
+  }
+
+  package func isActive(_ pattern: Int, row: Int) -> Bool {
+    bits[pattern * stride + row >> 3] >> UInt8(row & 7) & 1 == 1
+  }
+
+  /// Blocks of rows that `withUnitRows` takes.
+  var blocks: Int { (samples + samplesOfBlock - 1) / samplesOfBlock }
+  private var samplesOfBlock: Int { max(1, ReLUFeatures.blockRows / patchCount) }
+  var rowsOfBlock: Int { samplesOfBlock * patchCount }
+
+  /// The unit rows of a block, zero where a patch is; `room` holds `rowsOfBlock` × d numbers.
+  func withUnitRows(
+    _ block: Int, room: UnsafeMutablePointer<Double>,
+    _ body: (_ first: Int, _ count: Int, UnsafePointer<Double>) -> Void
+  ) {
+    let range = block * samplesOfBlock..<min(samples, (block + 1) * samplesOfBlock)
+    let (first, count) = (range.lowerBound * patchCount, range.count * patchCount)
+    if let kept {
+      body(first, count, kept.row(first))
+      return
+    }
+    read(range, room)
+    normalize(room, first, count)
+    body(first, count, room)
+  }
+
+  private func normalize(_ rows: UnsafeMutablePointer<Double>, _ first: Int, _ count: Int) {
+    let d = dimension
+    for j in 0..<count where lengths[first + j] > 0 {
+      let row = rows + j * d
+      for k in 0..<d { row[k] /= lengths[first + j] }
+    }
+  }
+
+  /// Unit row `row`, times 1 or −1 as it is on the side of pattern `pattern`.
+  func copyRow(_ row: Int, of pattern: Int, into target: UnsafeMutablePointer<Double>) {
+    let d = dimension
+    let sign: Double = isActive(pattern, row: row) ? 1 : -1
+    if let kept {
+      let source = kept.row(row)
+      for k in 0..<d { target[k] = sign * source[k] }
+      return
+    }
+    let sample = row / patchCount
+    let room = Matrix(patchCount, d)
+    read(sample..<sample + 1, room.base)
+    let source = room.row(row - sample * patchCount)
+    for k in 0..<d { target[k] = sign * source[k] / lengths[row] }
+  }
+}
+
+/// Readers of a source, one for each thread that asks.
+private final class ReaderPool: @unchecked Sendable {
+  private let source: PatchSource
+  private let lock = Lock()
+  private var free: [PatchReader] = []
+
+  init(_ source: PatchSource) { self.source = source }
+
+  func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+    let reader = lock.locked { free.popLast() } ?? source.reader()
+    reader.read(samples, into: target)
+    lock.locked { free.append(reader) }
+  }
+}

@@ -1,0 +1,93 @@
+import Convex
+import LinearAlgebra
+
+/// The map from weights to predictions, and its adjoint. A row of weights is that of a group: outputs × R × d
+/// numbers; predictions are C × n.
+final class ReLUOperator {
+  let features: ReLUFeatures
+  let groups: ReLUGroups
+  /// C.
+  let outputs: Int
+  private let n: Int
+  private let width: Int
+  private let parts: [Matrix]
+  private let combined: Matrix
+
+  init(_ features: ReLUFeatures, outputs: Int, together: Bool) {
+    self.features = features
+    self.outputs = outputs
+    groups = ReLUGroups(patterns: features.patterns, outputs: outputs, together: together)
+    n = features.samples
+    width = features.regions * features.dimension
+    parts = (0..<Threads.count).map { _ in Matrix(outputs, features.samples) }
+    combined = Matrix(features.patterns, outputs * features.regions * features.dimension)
+  }
+
+  /// Slots of a group, each of d weights in the pattern's cone; and its weights.
+  var slots: Int { groups.width * features.regions }
+  var length: Int { groups.width * width }
+
+  /// result ← Σ_i F_i z_i for rows z of the patterns `list`.
+  private func apply(_ z: Matrix, _ list: [Int], into result: Matrix) {
+    let workers = max(1, min(parts.count, list.count))
+    Threads.perform(workers) { worker in
+      let part = self.parts[worker]
+      part.fill(0)
+      for k in Swift.stride(from: worker, to: list.count, by: workers) {
+        let f = self.features.features[list[k]]
+        if self.outputs == 1 {
+          gemv(self.n, self.width, f.base, .plain, z.row(k), beta: 1, part.base)
+        } else {
+          gemm(
+            self.outputs, self.n, self.width, z.row(k), .plain, f.base, .transposed, beta: 1,
+            part.base)
+        }
+      }
+    }
+    result.copy(from: parts[0])
+    for worker in 1..<max(1, workers) { axpy(result.count, 1, parts[worker].base, result.base) }
+  }
+
+  /// result ← Σ_j ± F_i z_j over `list`, the groups of a pattern next to each other.
+  func outputs(_ list: [ReLUGroup], _ z: Matrix, into result: Matrix) {
+    var patterns: [Int] = []
+    for (j, group) in list.enumerated() {
+      if patterns.last != group.pattern {
+        patterns.append(group.pattern)
+        combined.row(patterns.count - 1).update(repeating: 0, count: combined.columns)
+      }
+      axpy(
+        length, group.sign, z.row(j),
+        combined.row(patterns.count - 1) + group.outputs.lowerBound * width)
+    }
+    apply(combined, patterns, into: result)
+  }
+
+  /// Row i of `result` ← F_iᵀ ν for all patterns, C × R × d numbers.
+  func correlate(_ nu: Matrix, into result: Matrix) {
+    Threads.split(features.patterns) { range in
+      for i in range {
+        let f = self.features.features[i]
+        if self.outputs == 1 {
+          gemv(self.n, self.width, f.base, .transposed, nu.base, result.row(i))
+        } else {
+          gemm(
+            self.outputs, self.width, self.n, nu.base, .plain, f.base, .plain, result.row(i))
+        }
+      }
+    }
+  }
+
+  /// Where the part of a group begins in `correlations`.
+  func part(_ group: ReLUGroup, _ correlations: Matrix) -> UnsafeMutablePointer<Double> {
+    correlations.row(group.pattern) + group.outputs.lowerBound * width
+  }
+
+  /// Those rows of the image F_i z of a group's weights that are its outputs', without its sign.
+  func image(
+    _ z: UnsafePointer<Double>, of group: ReLUGroup, into image: UnsafeMutablePointer<Double>
+  ) {
+    let f = features.features[group.pattern]
+    gemm(groups.width, n, width, z, .plain, f.base, .transposed, image)
+  }
+}

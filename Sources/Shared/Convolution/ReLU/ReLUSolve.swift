@@ -1,0 +1,130 @@
+import Convex
+import Glibc
+import LinearAlgebra
+
+/// One solve of a ReLU program over pooled features for one β.
+final class ReLUSolve {
+  private let cones: WorkingCones
+  private let loss: any Loss
+  /// y, n × C.
+  private let targets: Matrix
+  private let map: ReLUOperator
+  private let pricing: ReLUPricing
+  private let beta: Double
+  private let point: ReLUPoint
+  private let slots: Int
+  private let d: Int
+
+  init(
+    _ cones: WorkingCones, loss: any Loss, targets: Matrix, map: ReLUOperator,
+    pricing: ReLUPricing, beta: Double, point: ReLUPoint
+  ) {
+    self.cones = cones
+    self.loss = loss
+    self.targets = targets
+    self.map = map
+    self.pricing = pricing
+    self.beta = beta
+    self.point = point
+    d = cones.features.dimension
+    slots = map.slots
+  }
+
+  /// Iterates until the point's gap is at most `tolerance`, or the budget or the numbers end it.
+  func run(tolerance: Double, budget: Budget, report: () -> Void) {
+    let method = ReLUInteriorPoint(
+      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius)
+    let list = method.numbers
+    let closed = cones.cones.contains { !$0.isOpen }
+    while true {
+      let shifts = offer(method.v, list)
+      let nu = method.terms.nu.transposed
+      if !closed {
+        point.offer(dual: nu, bound: method.bounds.max() ?? 0, beta: beta)
+      }
+      // Where the values are near, projections tell more than the multipliers do.
+      let near = method.complementarity <= 20 * tolerance * abs(point.primal)
+      if point.gap > tolerance, near {
+        point.offer(
+          dual: nu,
+          bound: pricing.largest(method.terms.nu, above: beta * (1 + 0.1 * tolerance), rounds: 3),
+          beta: beta)
+      }
+      report()
+      if point.gap <= tolerance || budget.exhausted != nil { return }
+      let isCostly =
+        shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
+      if isCostly {
+        for (cone, rows) in shifts.rows { cones.cones[cone].add(rows, of: cones.features) }
+        scale(shifts.amounts.count, 1.5, shifts.amounts.base)
+      } else {
+        shifts.amounts.fill(0)
+      }
+      if method.isBehind || isCostly { method.extend(shifts: shifts.amounts) }
+      budget.count()
+      guard method.iterate() else { break }
+    }
+    point.offer(
+      dual: method.terms.nu.transposed,
+      bound: pricing.largest(method.terms.nu, above: beta), beta: beta)
+    report()
+  }
+
+  /// A length of the weights at which their predictions are of the size of the targets.
+  private var radius: Double {
+    let weights = Matrix(1, slots * d)
+    let images = Matrix(1, targets.rows * map.groups.width)
+    var square = 0.0
+    for number in 0..<map.groups.count {
+      let group = map.groups[number]
+      for k in 0..<slots {
+        (weights.base + k * d).update(from: cones.centres.row(group.pattern), count: d)
+      }
+      map.image(weights.base, of: group, into: images.base)
+      square += dot(images.count, images.base, images.base)
+    }
+    let size = norm(targets.count, targets.base)
+    return square > 0 ? size / square.squareRoot() : 1
+  }
+
+  /// What moved weights into their cones: of each group and slot a multiple of the centre; what the
+  /// objective pays for it; and the rows that were violated, by pattern.
+  struct Shifts {
+    var amounts: Matrix
+    var cost: Double
+    var rows: [(Int, [Int])]
+  }
+
+  /// Offers the weights `v`, rows of the groups `list`, moved into their cones.
+  func offer(_ v: Matrix, _ list: [Int]) -> Shifts {
+    let patterns = list.flatMap { Array(repeating: map.groups.pattern($0), count: slots) }
+    let vectors = Matrix(list.count * slots, d)
+    vectors.base.update(from: v.base, count: vectors.count)
+    let found = cones.features.shallowest(
+      vectors, of: patterns, below: patterns.map { _ in 0 }, limit: d, relativeTo: cones.centres)
+    var result = Shifts(amounts: Matrix(list.count, slots), cost: 0, rows: [])
+    var rows: [Int: [Int]] = [:]
+    for k in 0..<vectors.rows {
+      guard let worst = found[k].first else { continue }
+      let amount = -worst.depth * (1 + 1e-9)
+      result.amounts.base[k] = amount
+      rows[patterns[k], default: []] += found[k].map(\.row)
+      axpy(d, amount, cones.centres.row(patterns[k]), vectors.row(k))
+    }
+    result.rows = rows.keys.sorted().map { ($0, Array(Set(rows[$0]!)).sorted()) }
+    let length = slots * d
+    let moved = Matrix(list.count, length)
+    moved.base.update(from: vectors.base, count: vectors.count)
+    let images = Matrix(list.count, targets.rows * map.groups.width)
+    Threads.perform(list.count) { k in
+      let group = self.map.groups[list[k]]
+      self.map.image(moved.row(k), of: group, into: images.row(k))
+      scale(images.columns, group.sign, images.row(k))
+    }
+    for k in list.indices {
+      result.cost += beta * abs(norm(length, moved.row(k)) - norm(length, v.row(k)))
+    }
+    point.offer(moved, list, images: images, beta: beta)
+    return result
+  }
+}

@@ -1,0 +1,121 @@
+import Convex
+import Glibc
+import LinearAlgebra
+
+/// Those of the n·K rows of one cone K_i = {u : (2D_i − I) X u ≥ 0} that matter so far, and a unit vector in
+/// its interior. Cells of so many rows are thin: each has a few times d facets, near its gate.
+final class WorkingCone {
+  let pattern: Int
+  /// Their numbers, in the order in which they came; a row that is in stays.
+  private(set) var rows: [Int] = []
+  /// B: the unit rows, each signed so that B u ≥ 0 in the cone.
+  private(set) var matrix: Matrix
+  /// A unit vector with B u > 0 for all rows of the data; zero where none was found.
+  private(set) var centre: [Double]
+  private var projector: ConeProjector?
+  private var ones: [Double] = []
+
+  var isOpen: Bool { centre.contains { $0 != 0 } }
+
+  init(_ pattern: Int, dimension: Int) {
+    self.pattern = pattern
+    matrix = Matrix(0, dimension)
+    centre = Array(repeating: 0, count: dimension)
+  }
+
+  func setCentre(_ u: [Double]) { centre = u }
+
+  /// Adds those of `more` that are neither in nor parallel to one that is. Returns whether there were any.
+  @discardableResult
+  func add(_ more: [Int], of features: ReLUFeatures) -> Bool {
+    let d = features.dimension
+    let before = rows.count
+    let known = Set(rows)
+    let next = Matrix(before + more.count, d)
+    next.base.update(from: matrix.base, count: matrix.count)
+    var count = before
+    for row in more where !known.contains(row) {
+      let target = next.row(count)
+      features.copyRow(row, of: pattern, into: target)
+      let isKnown = (0..<count).contains { dot(d, next.row($0), target) > 1 - 1e-12 }
+      guard !isKnown else { continue }
+      rows.append(row)
+      count += 1
+    }
+    guard count > before else { return false }
+    matrix = Matrix(count, d)
+    matrix.base.update(from: next.base, count: count * d)
+    projector = nil
+    return true
+  }
+
+  /// The projection of `t` onto the cone of the working rows, which holds K_i, into `point`; its norm bounds
+  /// that of the projection onto K_i. `warm` are working rows to begin with, and are replaced by the active
+  /// ones.
+  func project(
+    _ t: UnsafePointer<Double>, into point: UnsafeMutablePointer<Double>, warm: inout [Int]
+  ) -> Double {
+    if projector == nil {
+      projector = ConeProjector(ConeRows(units: matrix))
+      ones = Array(repeating: 1, count: matrix.rows)
+    }
+    let projector = projector!
+    let norm = projector.project(t, signs: ones, from: warm)
+    warm = projector.support
+    point.update(from: projector.point, count: matrix.columns)
+    return norm
+  }
+
+  /// The analytic centre of the working rows on the unit sphere: the u that minimises −Σ log b·u + ½ m ‖u‖²,
+  /// by Newton's method from `u`, for which B u > 0. It balances the barrier with the norm, so that
+  /// multipliers in inverse proportion to the slacks cancel but for a multiple of u.
+  func analyticCentre(from u: [Double]) -> [Double] {
+    let (m, d) = (matrix.rows, matrix.columns)
+    guard m > 0 else { return u }
+    var u = u
+    var slack = [Double](repeating: 0, count: m)
+    var change = [Double](repeating: 0, count: m)
+    let scaled = Matrix(m, d)
+    let hessian = Matrix(d, d)
+    let count = Double(m)
+    for _ in 0..<60 {
+      gemv(m, d, matrix.base, .plain, u, &slack)
+      var step = [Double](repeating: 0, count: d)
+      for i in 0..<m {
+        let (from, to, inverse) = (matrix.row(i), scaled.row(i), 1 / slack[i])
+        for k in 0..<d {
+          to[k] = inverse * from[k]
+          step[k] += to[k]
+        }
+      }
+      for k in 0..<d { step[k] -= count * u[k] }
+      let slope = step
+      syrkUpper(d, m, scaled.base, hessian.base)
+      hessian.mirrorUpper()
+      for k in 0..<d { hessian[k, k] += count }
+      guard choleskyLower(d, hessian.base) else { return u }
+      choleskySolve(d, hessian.base, &step, count: 1)
+      let decrement = dot(d, slope, step)
+      gemv(m, d, matrix.base, .plain, step, &change)
+      var length = 1.0
+      for i in 0..<m where change[i] < 0 { length = min(length, -0.9 * slack[i] / change[i]) }
+      axpy(d, length, step, &u)
+      if !(decrement > 1e-4 * count) { break }
+    }
+    let size = norm(d, u)
+    guard size.isFinite, size > 0 else { return centre }
+    return u.map { $0 / size }
+  }
+
+  /// The point next to `inner`, towards `outer`, that stays off the boundary of the working rows.
+  func retreat(from outer: [Double], to inner: [Double]) -> [Double] {
+    let (m, d) = (matrix.rows, matrix.columns)
+    var length = 1.0
+    for i in 0..<m {
+      let near = dot(d, matrix.row(i), inner)
+      let far = dot(d, matrix.row(i), outer)
+      if far < 0.1 * near { length = min(length, 0.9 * near / (near - far)) }
+    }
+    return (0..<d).map { inner[$0] + length * (outer[$0] - inner[$0]) }
+  }
+}

@@ -1,0 +1,118 @@
+import Glibc
+import LinearAlgebra
+
+/// A dual point ν, n × C, in the domain of the conjugate of a loss, and what it is worth.
+///
+/// −ℓ*(−sν) bounds the optimum from below for every s in 0 … 1 that brings sν into the constraints of the
+/// norm: the domains of all losses contain 0 and are convex, so that sν stays in them.
+struct DualPoint {
+  let loss: TrainingLoss
+  /// ν.
+  let values: Matrix
+  /// By how much what the solver wrote was outside the domain.
+  let violation: Double
+  /// y.
+  private let expected: Matrix
+
+  /// Takes `written`, and moves into the domain what is outside of it.
+  init(_ written: Matrix, _ loss: TrainingLoss, expected: Matrix) {
+    self.loss = loss
+    self.expected = expected
+    var violation = 0.0
+    switch loss {
+    case .squared:
+      values = written
+    case .logistic, .hinge, .huber:
+      // y ν in [0, 1]; |ν| ≤ 1
+      values = Matrix(copying: written)
+      let least = loss == .huber ? -1.0 : 0
+      for k in 0..<written.count {
+        let sign = loss == .huber ? 1 : expected.base[k]
+        let value = sign * written.base[k]
+        violation = max(violation, least - value, value - 1)
+        values.base[k] = sign * min(1, max(least, value))
+      }
+    case .crossEntropy:
+      values = Matrix(copying: written)
+      for i in 0..<written.rows {
+        violation = max(
+          violation, DualPoint.moveRow(values.row(i), expected.row(i), written.columns))
+      }
+    }
+    self.violation = violation
+  }
+
+  /// Moves y − ν into the simplex where rounding does not explain that it is outside. Returns how far it was.
+  private static func moveRow(
+    _ nu: UnsafeMutablePointer<Double>, _ y: UnsafePointer<Double>, _ classes: Int
+  ) -> Double {
+    var least = 0.0
+    var (sum, kept) = (CompensatedSum(), 0.0)
+    for c in 0..<classes {
+      sum.add(y[c])
+      sum.add(-nu[c])
+      least = min(least, y[c] - nu[c])
+      kept += max(0, y[c] - nu[c])
+    }
+    let error = max(-least, abs(sum.value - 1))
+    guard least < 0 || error > Double(classes) * .ulpOfOne else { return error }
+    for c in 0..<classes {
+      nu[c] = kept > 0 ? y[c] - max(0, y[c] - nu[c]) / kept : 0
+    }
+    return error
+  }
+
+  /// −ℓ*(−sν), for s in 0 … 1.
+  func value(scaledBy s: Double) -> Double {
+    var sum = CompensatedSum()
+    if loss == .squared || loss == .huber {
+      // sνᵀy − ½s²‖ν‖²
+      var square = CompensatedSum()
+      for k in 0..<values.count {
+        sum.add(values.base[k], times: expected.base[k])
+        square.add(values.base[k], times: values.base[k])
+      }
+      return s * sum.value - 0.5 * s * s * square.value
+    }
+    for k in 0..<values.count {
+      let (nu, y) = (s * values.base[k], expected.base[k])
+      switch loss {
+      case .logistic:
+        sum.add(-entropyTerm(y * nu))
+        sum.add(-entropyTerm(1 - y * nu, complement: y * nu))
+      case .hinge:
+        sum.add(y * nu)
+      default:
+        sum.add(-(y == 1 ? entropyTerm(1 - nu, complement: nu) : entropyTerm(y - nu)))
+      }
+    }
+    return sum.value
+  }
+
+  /// The size of the derivative of `value` by s: what a change of the scale means.
+  func slope(at s: Double) -> Double {
+    var sum = CompensatedSum()
+    for k in 0..<values.count {
+      let (nu, y) = (values.base[k], expected.base[k])
+      switch loss {
+      case .squared, .huber:
+        sum.add(nu, times: y - s * nu)
+      case .logistic:
+        let a = y * nu
+        if a > 0 { sum.add(a, times: log(max(1 - s * a, .ulpOfOne)) - log(max(s * a, .ulpOfOne))) }
+      case .hinge:
+        sum.add(y, times: nu)
+      case .crossEntropy:
+        sum.add(nu, times: log(max(y - s * nu, .ulpOfOne)))
+      }
+    }
+    return abs(sum.value)
+  }
+
+  /// q log q; 0 for q = 0. `complement` is 1 − q, where it is known better.
+  private func entropyTerm(_ q: Double, complement: Double? = nil) -> Double {
+    guard q > 0 else { return 0 }
+    if let complement, complement < 0.5 { return q * log1p(-complement) }
+    return q * log(q)
+  }
+}

@@ -1,0 +1,104 @@
+import LinearAlgebra
+import Tensors
+
+/// What β multiplies in the programs over patterns.
+package enum WeightNorm: String, Sendable {
+  /// A sum of the lengths of groups of weights.
+  case group
+  /// Σ ‖W_i‖_*, the sum of the singular values of each pattern's weights, d × RC.
+  case nuclear
+
+  /// The metadata `norm`; `group` where it is not there.
+  init(_ bundle: Bundle) throws {
+    guard let text = bundle.metadata["norm"] else {
+      self = .group
+      return
+    }
+    guard let norm = WeightNorm(rawValue: text) else {
+      throw Failure.data(
+        "metadata \"norm\" of \(bundle.name) is \(quoted(text)), expected \"group\" or \"nuclear\"")
+    }
+    self = norm
+  }
+
+  /// The norm of a neuron's output weights that goes with it.
+  func ofOutputs(_ weights: [Double]) -> Double {
+    switch self {
+    case .group: weights.reduce(0) { $0 + abs($1) }
+    case .nuclear: norm(weights.count, weights)
+    }
+  }
+}
+
+/// Which weights are a group.
+enum WeightGrouping: String, Sendable {
+  /// Those of a pattern and a class, of all regions.
+  case perClass = "class"
+  /// All of a pattern.
+  case perPattern = "pattern"
+
+  /// The metadata `group`; `class` where it is not there.
+  init(_ bundle: Bundle) throws {
+    guard let text = bundle.metadata["group"] else {
+      self = .perClass
+      return
+    }
+    guard let grouping = WeightGrouping(rawValue: text) else {
+      throw Failure.data(
+        "metadata \"group\" of \(bundle.name) is \(quoted(text)), expected \"class\" or \"pattern\""
+      )
+    }
+    self = grouping
+  }
+}
+
+extension PatternSolution {
+  /// What β multiplies.
+  var norm: Double {
+    var sum = CompensatedSum()
+    for weights in [positive, negative ?? []] where !weights.isEmpty {
+      for i in index.indices { sum.add(norm(of: i, weights)) }
+    }
+    return sum.value
+  }
+
+  /// The norm of the weights of pattern `i` of the index: of each class a row of R·d numbers.
+  private func norm(of i: Int, _ weights: [Matrix]) -> Double {
+    let width = regions * dimension
+    if program.kind == .circular {
+      // d^(−1/2) Σ_k |ζ_k|
+      let rows = weights.map { UnsafePointer($0.row(i)) }
+      let groups = grouping == .perPattern ? [rows] : rows.map { [$0] }
+      var sum = CompensatedSum()
+      for group in groups {
+        for length in fourierLengths(group, dimension: dimension) { sum.add(length) }
+      }
+      return sum.value / Double(dimension).squareRoot()
+    }
+    let lengths = weights.map { LinearAlgebra.norm(width, $0.row(i)) }
+    switch (weightNorm, grouping) {
+    case (.group, .perClass):
+      var sum = CompensatedSum()
+      for length in lengths { sum.add(length) }
+      return sum.value
+    case (.group, .perPattern):
+      return LinearAlgebra.norm(lengths.count, lengths)
+    case (.nuclear, _):
+      let block = Matrix(weights.count * regions, dimension)
+      for (c, matrix) in weights.enumerated() {
+        block.row(c * regions).update(from: matrix.row(i), count: width)
+      }
+      return nuclearNorm(block.rows <= block.columns ? block : block.transposed)
+    }
+  }
+
+  /// ½ε times the root of Σ_j ν_jc² s_j, `squares` s_j being those of lengths that features cannot exceed: about
+  /// what storing ν in double precision moves the constraints by.
+  func rounding(_ dual: Matrix, squares: [Double]) -> Double {
+    let sums = (0..<dual.columns).map { c in
+      (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] * squares[$1] }
+    }
+    let square = grouping == .perPattern ? sums.reduce(0, +) : sums.max() ?? 0
+    return 0.5 * Double.ulpOfOne * square.squareRoot()
+  }
+}

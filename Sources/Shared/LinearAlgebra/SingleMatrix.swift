@@ -1,0 +1,44 @@
+import Glibc
+import Tensors
+
+/// A dense row-major matrix of single precision in memory of its own: where there are billions of numbers.
+package final class SingleMatrix: @unchecked Sendable {
+  package let rows: Int
+  package let columns: Int
+  package let base: UnsafeMutablePointer<Float>
+
+  /// Zeros.
+  package init(_ rows: Int, _ columns: Int) {
+    self.rows = rows
+    self.columns = columns
+    // Fresh pages are zero already: calloc does not touch them once more.
+    guard let memory = calloc(max(1, rows * columns), MemoryLayout<Float>.stride) else {
+      fatalError("no memory for a \(rows) x \(columns) matrix")
+    }
+    adviseLargePages(memory, rows * columns * MemoryLayout<Float>.stride)
+    base = memory.assumingMemoryBound(to: Float.self)
+  }
+
+  deinit { free(base) }
+
+  package var count: Int { rows * columns }
+
+  /// The start of row `row`.
+  package func row(_ row: Int) -> UnsafeMutablePointer<Float> { base + row * columns }
+
+  /// Copies the upper triangle onto the lower, block by block, on all threads.
+  package func mirrorUpper() {
+    precondition(rows == columns, "not square")
+    let (n, block) = (rows, 64)
+    let strips = (n + block - 1) / block
+    Threads.perform(strips) { strip in
+      // The rows of a strip of the lower triangle, left of the diagonal.
+      let rows = strip * block..<min(n, (strip + 1) * block)
+      for first in stride(from: 0, to: rows.upperBound, by: block) {
+        for i in rows {
+          for j in first..<max(first, min(i, first + block)) { base[i * n + j] = base[j * n + i] }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import LinearAlgebra
+import Tensors
+
+/// How a bundle's patches were cut, or are to be cut, of images: what its metadata and the tensors `mean`
+/// and `whiten` tell.
+struct PatchRecipe {
+  /// Of the images.
+  let shape: ImageShape
+  let steps: PatchSteps
+  let grid: PatchGrid
+  let fit: PatchFit?
+
+  /// Throws `Failure.data` where `bundle` does not tell, or tells what cannot be.
+  init(_ bundle: Bundle) throws {
+    guard bundle.metadata["flatten"] != nil else {
+      throw Failure.data("\(bundle.name) does not tell how patches were cut: not made by patchify")
+    }
+    steps = try PatchSteps(metadata: bundle)
+    func integer(_ key: String) throws -> Int {
+      try bundle.value(key, "a whole number of at least 1") {
+        Int($0).flatMap { $0 >= 1 && $0 <= 1 << 20 ? $0 : nil }
+      }
+    }
+    shape = ImageShape(
+      channels: try integer("channels"), height: try integer("height"), width: try integer("width"))
+    do {
+      grid = try PatchGrid(image: shape, window: steps.window, pooling: steps.pooling)
+    } catch let failure as Failure {
+      // Not this command line is wrong but the metadata.
+      throw Failure.data("\(bundle.name): \(failure.message)")
+    }
+    fit = try PatchFit(of: bundle, steps: steps, features: grid.features)
+  }
+}
+
+extension PatchFit {
+  /// What `bundle` holds of it; `nil` where `steps` need nothing. `features` are those of a patch as it is cut.
+  init?(of bundle: Bundle, steps: PatchSteps, features: Int) throws {
+    guard steps.needsFit else { return nil }
+    let mean = try bundle.require("mean", [.f64], ["[d]"])
+    guard mean.count == features else {
+      throw Failure.data("tensor \"mean\" is \(mean.summary), expected [\(features)]")
+    }
+    try mean.expectFinite("mean")
+    guard steps.whitening != nil else {
+      self.init(mean: mean.doubles, whiten: nil)
+      return
+    }
+    let whiten = try bundle.require("whiten", [.f64], ["[d, N]"])
+    let columns = steps.components ?? features
+    guard whiten.shape == [features, columns] else {
+      throw Failure.data(
+        "tensor \"whiten\" is \(whiten.summary), expected [\(features), \(columns)]")
+    }
+    try whiten.expectFinite("whiten")
+    self.init(mean: mean.doubles, whiten: Matrix(features, columns, whiten.doubles))
+  }
+}
