@@ -2,7 +2,8 @@ import LinearAlgebra
 import Tensors
 
 /// Trains gated-ReLU networks with any loss: min ℓ(Σ_i D_i X W_i) + β Σ ‖W_g‖ with a group for each pattern
-/// and output or for each pattern, by ADMM over the patterns that matter.
+/// and output or for each pattern: by ADMM, or where samples are few and outputs are problems of their own by
+/// an interior-point method.
 package final class GatedLossSolver: ArrangementSolver {
   package let betaMax: Double
   private let data: ArrangementData
@@ -12,17 +13,46 @@ package final class GatedLossSolver: ArrangementSolver {
   private let grouping: WeightGrouping
   private let progress: (String) -> Void
   private let features: PatternFeatures
-  private let norms: GroupNorms
-  /// −∇ℓ(0) and its norms' bounds.
-  private let origin: Matrix
-  private let originLargest: [Double]
+  private let problems: [Problem]
   private lazy var system = SplitSystem(features)
-  private var penalties: (loss: Double, norm: Double)?
+  private lazy var products = PatternProducts(
+    data.features, data.patterns, members: features.members)
+  private lazy var kernel = product(data.features, .plain, data.features, .transposed)
+  /// Where the last ADMM of each problem had its penalties.
+  private var penalties: [(loss: Double, norm: Double)?]
 
-  /// `targets` is n × C. Throws where the machine has not the memory.
+  /// Outputs that are trained together.
+  private struct Problem {
+    let outputs: Range<Int>
+    /// Their targets, and −∇ℓ(0) with what the constraints bound there.
+    let targets: Matrix
+    let origin: Matrix
+    let largest: [Double]
+    let norms: GroupNorms
+
+    init(
+      _ outputs: Range<Int>, of all: Matrix, _ features: PatternFeatures, _ loss: any Loss,
+      _ grouping: WeightGrouping
+    ) {
+      self.outputs = outputs
+      targets = LossPoint.columns(outputs, of: all)
+      origin = Matrix(targets.rows, targets.columns)
+      loss.residual(Matrix(targets.rows, targets.columns), targets, into: origin)
+      norms = GroupNorms(features, grouping: grouping, outputs: outputs.count)
+      norms.compute(origin)
+      largest = norms.largest(origin)
+    }
+  }
+
+  /// Samples up to which the interior-point method comes first, and up to which it helps where ADMM stalls.
+  private static let (fewSamples, mostSamples) = (1000, 4000)
+  /// Patterns that the interior-point method takes all at once.
+  private static let fewPatterns = 2000
+
+  /// `targets` is n × C; `method` is for tests. Throws where the machine has not the memory.
   package init(
     _ data: ArrangementData, targets: Matrix, loss: LossName, grouping: WeightGrouping,
-    progress: @escaping (String) -> Void = { _ in }
+    prefersInteriorPoint: Bool? = nil, progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
@@ -32,14 +62,22 @@ package final class GatedLossSolver: ArrangementSolver {
     try GatedLossSolver.expectMemory(for: data, outputs: targets.columns)
     progress("looking for equal patterns")
     let members = DistinctPatterns(data.patterns, features: data.features).indices
-    features = PatternFeatures(data, members: members)
-    norms = GroupNorms(features, grouping: grouping, outputs: targets.columns)
-    origin = Matrix(targets.rows, targets.columns)
-    self.loss.residual(Matrix(targets.rows, targets.columns), targets, into: origin)
-    norms.compute(origin)
-    originLargest = norms.largest(origin)
-    betaMax = norms.values.values.max() ?? 0
+    let features = PatternFeatures(data, members: members)
+    self.features = features
+    let isInterior =
+      (prefersInteriorPoint ?? (data.samples <= GatedLossSolver.fewSamples))
+      && (grouping == .perClass || targets.columns == 1)
+      && DualTerm(loss, Matrix(0, 1)) != nil
+    let outputs = targets.columns
+    problems = (isInterior ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]).map {
+      Problem($0, of: targets, features, loss.loss, grouping)
+    }
+    penalties = problems.map { _ in nil }
+    self.prefersInteriorPoint = isInterior
+    betaMax = problems.reduce(0) { max($0, $1.norms.values.values.max() ?? 0) }
   }
+
+  private let prefersInteriorPoint: Bool
 
   private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
     let (n, d, patterns) = (data.samples, data.dimension, data.patterns.count)
@@ -58,64 +96,100 @@ package final class GatedLossSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    let point = LossPoint(targets, loss: loss, grouping: grouping, beta: beta)
-    point.offer(dual: origin, largest: originLargest)
+    let points = problems.map { problem in
+      let point = LossPoint(problem.targets, loss: loss, grouping: grouping, beta: beta)
+      point.offer(dual: problem.origin, largest: problem.largest)
+      return point
+    }
     func report() {
       trace(
         TraceRow(
-          iteration: budget.iterations, seconds: budget.seconds, primal: point.primal,
-          dual: point.dualValue, neurons: point.active))
+          iteration: budget.iterations, seconds: budget.seconds,
+          primal: points.reduce(0) { $0 + $1.primal },
+          dual: points.reduce(0) { $0 + $1.dualValue },
+          neurons: points.reduce(0) { $0 + $1.active }))
     }
     report()
     var status = Status.optimal
-    if beta < betaMax, point.gap > rule.gap {
-      status = split(point, beta: beta, from: start, rule: rule, budget: budget, report: report)
+    for (p, point) in points.enumerated() where beta < (problems[p].largest.max() ?? 0) {
+      let run = Run(
+        problem: p, point: point, beta: beta, start: start, rule: rule, budget: budget)
+      var end = Status.optimal
+      for isInterior in [prefersInteriorPoint, !prefersInteriorPoint]
+      where point.gap > rule.gap && (end == .optimal || end == .stalled) {
+        if !isInterior {
+          end = split(run, report)
+        } else if problems[p].outputs.count == 1, data.samples <= GatedLossSolver.mostSamples,
+          let term = DualTerm(loss.name, problems[p].targets)
+        {
+          let small = data.samples < 600
+          end =
+            small
+            ? Threads.withSerialBLAS { interior(run, term, report) } : interior(run, term, report)
+        }
+      }
+      if point.gap > rule.gap, status == .optimal { status = end }
     }
-    let solution = compose(point, beta: beta, iterations: budget.iterations)
+    let solution = compose(points, beta: beta, iterations: budget.iterations)
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 
-  /// Iterates until the gap is reached.
-  private func split(
-    _ point: LossPoint, beta: Double, from start: ArrangementSolution?, rule: StoppingRule,
-    budget: Budget, report: () -> Void
-  ) -> Status {
-    if let limit = budget.exhausted { return limit }
+  /// What a method is asked for.
+  private struct Run {
+    let problem: Int
+    let point: LossPoint
+    let beta: Double
+    let start: ArrangementSolution?
+    let rule: StoppingRule
+    let budget: Budget
+
+    /// A tenth is left for the rounding of whoever recomputes it.
+    var isReached: Bool { point.gap <= 0.9 * rule.gap }
+  }
+
+  // MARK: ADMM
+
+  private func split(_ run: Run, _ report: () -> Void) -> Status {
+    if let limit = run.budget.exhausted { return limit }
+    let problem = problems[run.problem]
     progress("the kernel of \(data.samples) samples over \(features.groups) patterns")
     let admm = TwoSplitADMM(
-      features, system: system, targets: targets, loss: loss, grouping: grouping, beta: beta,
-      penalties: penalties)
+      features, system: system, targets: problem.targets, loss: loss, grouping: grouping,
+      beta: run.beta, penalties: penalties[run.problem])
     guard admm.prepare() else { return .stalled }
-    if let start { admm.begin(at: weights(of: start), dual: start.dual) }
-    let (predictions, nu) = (
-      Matrix(targets.rows, targets.columns), Matrix(targets.rows, targets.columns)
-    )
-    var iteration = 0
-    var lastChange = 0
+    if let start = run.start {
+      admm.begin(
+        at: weights(of: start, problem.outputs),
+        dual: LossPoint.columns(problem.outputs, of: start.dual))
+    }
+    let (n, outputs) = (problem.targets.rows, problem.targets.columns)
+    let (predictions, nu) = (Matrix(n, outputs), Matrix(n, outputs))
+    var (iteration, lastChange) = (0, 0)
     var (smallest, smallestAt) = (Double.infinity, 0)
     while true {
-      if let limit = budget.exhausted { return limit }
-      budget.count()
+      if let limit = run.budget.exhausted { return limit }
+      run.budget.count()
       iteration += 1
       admm.iterate()
       guard iteration % GatedLossSolver.checkInterval == 0 else { continue }
       admm.predictions(into: predictions)
-      let primal = loss.value(predictions, targets) + beta * admm.penalty
+      let primal = loss.value(predictions, problem.targets) + run.beta * admm.penalty
       guard primal.isFinite else { return .stalled }
-      point.offer(
+      run.point.offer(
         primal: primal, active: admm.active, members: features.members, weights: admm.weights,
         predictions: predictions)
       admm.dual(into: nu)
-      loss.restrict(nu, targets)
-      offer(nu, to: point)
+      loss.restrict(nu, problem.targets)
+      offer(nu, run)
       if loss.name != .hinge {
-        loss.residual(predictions, targets, into: nu)
-        offer(nu, to: point)
+        loss.residual(predictions, problem.targets, into: nu)
+        offer(nu, run)
       }
       report()
-      penalties = (admm.lossPenalty, admm.normPenalty)
-      if point.gap <= 0.9 * rule.gap { return .optimal }
-      if point.gap < 0.9 * smallest { (smallest, smallestAt) = (point.gap, iteration) }
+      penalties[run.problem] = (admm.lossPenalty, admm.normPenalty)
+      if run.isReached { return .optimal }
+      let gap = run.point.gap
+      if gap < 0.9 * smallest { (smallest, smallestAt) = (gap, iteration) }
       if iteration - smallestAt > GatedLossSolver.patience { return .stalled }
       admm.refresh()
       if iteration - lastChange >= 20, iteration < 1000 {
@@ -129,53 +203,157 @@ package final class GatedLossSolver: ArrangementSolver {
   /// Iterations from one certificate to the next.
   private static let checkInterval = 10
   /// Iterations that may pass without a gap a tenth smaller.
-  private static let patience = 2000
+  private static let patience = 500
 
-  private func offer(_ nu: Matrix, to point: LossPoint) {
+  private func offer(_ nu: Matrix, _ run: Run) {
+    let norms = problems[run.problem].norms
     norms.compute(nu)
-    point.offer(dual: nu, largest: norms.largest(nu))
+    run.point.offer(dual: nu, largest: norms.largest(nu))
   }
 
   /// The weights of `start` as rows, PC × d.
-  private func weights(of start: ArrangementSolution) -> Matrix {
-    let (outputs, d) = (targets.columns, data.dimension)
+  private func weights(of start: ArrangementSolution, _ range: Range<Int>) -> Matrix {
+    let (outputs, d) = (range.count, data.dimension)
     let result = Matrix(features.groups * outputs, d)
     let place = Dictionary(
       uniqueKeysWithValues: features.members.enumerated().map { ($1, $0) })
     for (k, pattern) in start.index.enumerated() {
       guard let i = place[pattern] else { continue }
-      for c in 0..<outputs {
-        result.row(i * outputs + c).update(from: start.positive[c].row(k), count: d)
+      for (row, c) in range.enumerated() {
+        result.row(i * outputs + row).update(from: start.positive[c].row(k), count: d)
       }
     }
     return result
   }
 
+  // MARK: The interior-point method
+
+  private func interior(_ run: Run, _ term: DualTerm, _ report: () -> Void) -> Status {
+    if let limit = run.budget.exhausted { return limit }
+    let problem = problems[run.problem]
+    let n = data.samples
+    let all = Array(0..<products.count)
+    var norms = [Double](repeating: 0, count: all.count)
+    products.norms(problem.origin.base, all, into: &norms)
+    let members =
+      all.count <= GatedLossSolver.fewPatterns
+      ? all
+      : Array(
+        all.sorted { (norms[$0], $1) > (norms[$1], $0) }.prefix(GatedLossSolver.fewPatterns / 2))
+    var isInside = [Bool](repeating: false, count: all.count)
+    for i in members { isInside[i] = true }
+    func begin() -> LossInteriorPoint {
+      LossInteriorPoint(
+        products, kernel: kernel, term: term, beta: run.beta,
+        members: all.filter { isInside[$0] })
+    }
+    var method = begin()
+    var (best, idle) = (Double.infinity, 0)
+    while true {
+      let nu = method.nu
+      products.norms(nu.base, all, into: &norms)
+      let largest = problem.norms.largest(nu, of: norms)
+      run.point.offer(dual: nu, largest: [largest])
+      let primal = offer(method, run)
+      report()
+      if run.isReached { return .optimal }
+      if let limit = run.budget.exhausted { return limit }
+      run.budget.count()
+
+      let inside = method.members.reduce(0) { max($0, norms[$1]) }
+      let scaled = Matrix(copying: nu)
+      scale(
+        n, loss.scaling(nu, problem.targets, bound: run.beta / max(inside, 1e-300)), scaled.base)
+      let restricted = relativeGap(
+        primal: primal, dual: loss.dualValue(scaled, problem.targets))
+      // Solved for those at work: begin again with those that they violate, and those that are near.
+      let missing = all.filter { !isInside[$0] && norms[$0] > run.beta }
+      if restricted < max(0.5 * run.rule.gap, 1e-3), !missing.isEmpty {
+        for i in all where norms[i] > 0.95 * run.beta { isInside[i] = true }
+        method = begin()
+        (best, idle) = (.infinity, 0)
+        continue
+      }
+      idle = restricted < 0.9 * best ? 0 : idle + 1
+      best = min(best, restricted)
+      if idle > 15 || !method.iterate() { return .stalled }
+    }
+  }
+
+  /// Offers the iterate's weights, those that are next to nothing left out where that costs next to
+  /// nothing; returns the objective of all.
+  private func offer(_ method: LossInteriorPoint, _ run: Run) -> Double {
+    let (d, targets) = (data.dimension, problems[run.problem].targets)
+    let weights = method.weights
+    let lengths = method.members.indices.map { norm(d, weights.row($0)) }
+    let predictions = method.predictions
+    let primal = loss.value(predictions, targets) + run.beta * lengths.reduce(0, +)
+    guard primal < run.point.primal else { return primal }
+    let least = 1e-5 * (lengths.max() ?? 0)
+    let kept = lengths.indices.filter { lengths[$0] > least }
+    let part = Matrix(kept.count, d)
+    for (k, i) in kept.enumerated() { part.row(k).update(from: weights.row(i), count: d) }
+    let members = kept.map { method.members[$0] }
+    let images = Matrix(kept.count, data.samples)
+    products.images(part, members, into: images)
+    let fitted = Matrix(data.samples, 1)
+    for k in kept.indices { axpy(data.samples, 1, images.row(k), fitted.base) }
+    let value =
+      loss.value(fitted, targets) + run.beta * kept.reduce(0) { $0 + lengths[$1] }
+    func patterns(_ members: [Int]) -> [Int] { members.map { features.members[$0] } }
+    if value <= primal + 0.05 * run.rule.gap * abs(primal) {
+      run.point.offer(
+        primal: value, active: kept.count, members: patterns(members), weights: part,
+        predictions: fitted)
+    } else {
+      run.point.offer(
+        primal: primal, active: lengths.count, members: patterns(method.members),
+        weights: weights, predictions: predictions)
+    }
+    return primal
+  }
+
+  // MARK: The solution
+
   /// The solution with its objectives from the numbers that are written.
   private func compose(
-    _ point: LossPoint, beta: Double, iterations: Int
+    _ points: [LossPoint], beta: Double, iterations: Int
   ) -> ArrangementSolution {
-    let (outputs, d) = (targets.columns, data.dimension)
-    let active = point.members.indices.filter { i in
-      norm(outputs * d, point.weights.row(i * outputs)) > 0
+    let (n, outputs, d) = (data.samples, targets.columns, data.dimension)
+    var isActive = [Bool](repeating: false, count: data.patterns.count)
+    for point in points {
+      let size = point.predictions.columns * d
+      for (k, i) in point.members.enumerated() where norm(size, point.weights.base + k * size) > 0 {
+        isActive[i] = true
+      }
+    }
+    let index = isActive.indices.filter { isActive[$0] }
+    let row = Dictionary(uniqueKeysWithValues: index.enumerated().map { ($1, $0) })
+    var positive: [Matrix] = []
+    let (dual, predictions) = (Matrix(n, outputs), Matrix(n, outputs))
+    for point in points {
+      let width = point.predictions.columns
+      for c in 0..<width {
+        let matrix = Matrix(index.count, d)
+        for (k, i) in point.members.enumerated() where isActive[i] {
+          matrix.row(row[i]!).update(from: point.weights.row(k * width + c), count: d)
+        }
+        for j in 0..<n {
+          dual[j, positive.count] = point.dual[j, c]
+          predictions[j, positive.count] = point.predictions[j, c]
+        }
+        positive.append(matrix)
+      }
     }
     var penalty = 0.0
-    let positive = (0..<outputs).map { c in
-      let matrix = Matrix(active.count, d)
-      for (k, i) in active.enumerated() {
-        matrix.row(k).update(from: point.weights.row(i * outputs + c), count: d)
-      }
-      return matrix
-    }
-    for k in active.indices {
+    for k in index.indices {
       let lengths = positive.map { norm(d, $0.row(k)) }
       penalty += grouping == .perClass ? lengths.reduce(0, +) : norm(outputs, lengths)
     }
     return ArrangementSolution(
-      index: active.map { point.members[$0] }, positive: positive, dual: point.dual,
-      predictions: point.predictions, status: .optimal,
-      primal: loss.value(point.predictions, targets) + beta * penalty,
-      dualValue: loss.dualValue(point.dual, targets), iterations: iterations)
+      index: index, positive: positive, dual: dual, predictions: predictions, status: .optimal,
+      primal: loss.value(predictions, targets) + beta * penalty,
+      dualValue: loss.dualValue(dual, targets), iterations: iterations)
   }
 }
 

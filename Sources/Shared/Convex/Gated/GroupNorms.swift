@@ -47,17 +47,22 @@ final class GroupNorms {
   /// find at most.
   func largest(_ nu: Matrix) -> [Double] {
     let columns = values.columns
-    var largest = [Double](repeating: 0, count: columns)
-    for i in 0..<values.rows {
-      for c in 0..<columns { largest[c] = max(largest[c], values[i, c]) }
+    return (0..<columns).map { c in
+      let largest = (0..<values.rows).reduce(0) { max($0, values[$1, c]) }
+      return largest + rounding(nu, columns == 1 ? 0..<outputs : c..<c + 1)
     }
-    var squares = [Double](repeating: 0, count: columns)
-    for (j, square) in features.rowSquares.enumerated() {
-      for c in 0..<outputs {
-        squares[columns == 1 ? 0 : c] += nu[j, c] * nu[j, c] * square
-      }
+  }
+
+  /// The largest of `norms`, which are those of the one output ν, with the same allowance.
+  func largest(_ nu: Matrix, of norms: [Double]) -> Double {
+    norms.reduce(0, max) + rounding(nu, 0..<1)
+  }
+
+  private func rounding(_ nu: Matrix, _ columns: Range<Int>) -> Double {
+    var square = 0.0
+    for (j, size) in features.rowSquares.enumerated() {
+      for c in columns { square += nu[j, c] * nu[j, c] * size }
     }
-    let unit = 0x1p-52 * (4 + 0.5 * Double(nu.rows).squareRoot())
-    return (0..<columns).map { largest[$0] + unit * squares[$0].squareRoot() }
+    return 0x1p-52 * (4 + 0.5 * Double(nu.rows).squareRoot()) * square.squareRoot()
   }
 }

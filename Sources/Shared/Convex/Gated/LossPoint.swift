@@ -78,7 +78,8 @@ final class LossPoint {
     }
   }
 
-  private static func columns(_ range: Range<Int>, of matrix: Matrix) -> Matrix {
+  /// The columns `range` of `matrix`.
+  static func columns(_ range: Range<Int>, of matrix: Matrix) -> Matrix {
     let result = Matrix(matrix.rows, range.count)
     for j in 0..<matrix.rows {
       for (k, c) in range.enumerated() { result[j, k] = matrix[j, c] }

@@ -20,7 +20,7 @@ package protocol Loss: Sendable {
   func curvature(_ predictions: Matrix, _ targets: Matrix, into curvature: Matrix)
 
   /// `result` ← argmin over z of ℓ(z) + (penalty/2) ‖z − point‖². What stands in `result` is where an
-  /// iteration begins; the rows are independent of each other. −penalty · (result − point), that is
+  /// iteration begins; the rows are independent of each other. penalty · (result − point), that is
   /// −∇ℓ(result), is in the conjugate's domain.
   func prox(_ point: Matrix, _ targets: Matrix, penalty: Double, into result: Matrix)
 
