@@ -81,19 +81,19 @@ train/16x16/gates-200/group-20 := --activation gated-relu --beta 20 --gap 1e-3
 train/16x16/gates-200/nuclear-20 := --activation gated-relu --norm nuclear --beta 20 --gap 1e-3
 
 # Convolutional gated networks: 6 x 6 patches at every position, 2 x 2 regions, gates from centroids.
-CONVOLUTION := --size 6 --stride 1 --pool 2 --contrast $(CONTRAST) --whiten $(WHITEN) \
-  --components 24 --bias --defer
+CONVOLUTION := --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias \
+  --defer
 extract/airplane-automobile/train := --classes airplane,automobile
 extract/airplane-automobile/test := --split test --classes airplane,automobile
 dataset/airplane-automobile := $(CONVOLUTION)
 patterns/airplane-automobile/centroids-200 := --sample 200 --sampler k-means --threshold 1.5
-train/airplane-automobile/centroids-200/gated-1 := --activation gated-relu --group pattern --beta 1 \
+train/airplane-automobile/centroids-200/gated-4 := --activation gated-relu --group pattern --beta 4 \
   --gap 1e-3
 extract/ten-classes/train := --split train
 extract/ten-classes/test := --split test
 dataset/ten-classes := $(CONVOLUTION)
 patterns/ten-classes/centroids-200 := --sample 200 --sampler k-means --threshold 1.5
-train/ten-classes/centroids-200/gated-4 := --activation gated-relu --group pattern --beta 4 --gap 1e-3
+train/ten-classes/centroids-200/gated-20 := --activation gated-relu --group pattern --beta 20 --gap 1e-3
 
 # A convolutional ReLU network with its cones.
 extract/first-1000/train := --classes airplane,automobile --range 0:1000
@@ -144,8 +144,8 @@ runs/cifar-10-best := mirrored/best/path
 runs/paper-ten-classes := first-2000/f4s4/path
 runs/relu := $(addprefix 8x8/gates-100/,gated-20 gated-2 relu-20 relu-2)
 runs/relu-ten-classes := $(addprefix 16x16/gates-200/,group-20 nuclear-20)
-runs/convolutional := airplane-automobile/centroids-200/gated-1
-runs/convolutional-ten-classes := ten-classes/centroids-200/gated-4
+runs/convolutional := airplane-automobile/centroids-200/gated-4
+runs/convolutional-ten-classes := ten-classes/centroids-200/gated-20
 runs/convolutional-relu := $(addprefix first-1000/gates-50/,relu-20 relu-2)
 runs/pixels := pixels-10000/gates-100/gated pixels-50000/gates-100/gated
 runs/losses := $(foreach loss,logistic hinge huber,$(addprefix 8x8/gates-100/$(loss)-,40 4))
