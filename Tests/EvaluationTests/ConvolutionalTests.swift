@@ -282,8 +282,17 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
   #expect(
     complaint { $0.tensors["hidden.region"] = Tensor([Int32](repeating: 5, count: m)) }.contains(
       "is for 6"))
-  #expect(complaint { $0.metadata["loss"] = "hinge" }.contains("expected -1 or 1 for the hinge"))
-  #expect(complaint { $0.metadata["loss"] = "cross-entropy" }.contains("no distribution"))
+  // Targets that are none of the loss.
+  for (loss, expected) in [
+    ("hinge", "expected -1 or 1 for the hinge"), ("cross-entropy", "no distribution"),
+  ] {
+    var network = problem.network
+    network.metadata["loss"] = loss
+    let error = #expect(throws: Failure.self) {
+      try NetworkEvaluation(TrainedNetwork(network), on: Examples(problem.data))
+    }
+    #expect("\(error!)".contains(expected))
+  }
 }
 
 @Test func solutionsOfOtherShapesAreRefused() throws {

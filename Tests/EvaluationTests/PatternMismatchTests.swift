@@ -55,7 +55,7 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("a bit for each of 27 patches") {
     $0.tensors["x"] = Tensor(type: .f64, shape: [9, 3, 3])
   }
-  check("with 2 pooling region(s), but bundle is for 1") {
+  check("with 2 pooling regions, but bundle is for 1") {
     $0.tensors["x"] = Tensor(type: .f64, shape: [9, 3, 3])
     $0.tensors["pool"] = Tensor([Int32(0), 1, 0])
     $0.tensors["patterns"] = Tensor(
