@@ -286,6 +286,17 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
   #expect(
     complaint { $0.metadata["loss"] = "cross-entropy" }.contains(
       "trained on the cross-entropy loss"))
+  // Targets that are none of the loss.
+  for (loss, expected) in [
+    ("hinge", "expected -1 or 1 for the hinge"), ("cross-entropy", "no distribution"),
+  ] {
+    var network = problem.network
+    network.metadata["loss"] = loss
+    let error = #expect(throws: Failure.self) {
+      try NetworkEvaluation(TrainedNetwork(network), on: Examples(problem.data))
+    }
+    #expect("\(error!)".contains(expected))
+  }
 }
 
 @Test func solutionsOfOtherShapesAreRefused() throws {

@@ -108,7 +108,8 @@ private func largestSize(_ x: UnsafePointer<Double>, _ count: Int) -> Double {
   let whole = count / 8 * 8
   for k in stride(from: 0, to: whole, by: 8) {
     let values = UnsafeRawPointer(x + k).loadUnaligned(as: SIMD8<Double>.self)
-    peaks = pointwiseMax(peaks, pointwiseMax(values, -values))
+    peaks.replace(with: values, where: values .> peaks)
+    peaks.replace(with: -values, where: -values .> peaks)
   }
   return (whole..<count).reduce(peaks.max()) { max($0, abs(x[$1])) }
 }

@@ -104,7 +104,8 @@ package struct ReLUNetwork: NetworkFunction {
     let plain = patches.regionSizes.indices.reduce(0) {
       $0 + patches.regionSizes[$1] * layers.members(of: $1).count
     }
-    return pooled < plain
+    // A product, its gate's, and what is cleared of it by the gate.
+    return pooled < 3 * plain
   }
 
   /// The network as a function of the sums over the patches of each gate and region: patterns × R × d rows, a
