@@ -224,7 +224,7 @@ final class LossADMM {
         guard adapt(beta: beta) else { return }
       }
       iterate(beta: beta)
-      let goes = proceed()
+      var goes = proceed()
       guard iteration % 10 == 0 || !goes else { continue }
 
       for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
@@ -249,9 +249,12 @@ final class LossADMM {
       last = value.primal
       let isAffordable = factor >= 0.9 && iteration >= 50 && 3 * spent <= iteration
       if isReady || isAffordable || (!goes && spent == 0) {
-        let limit = !goes ? 20 : isReady ? 200 : 50
-        spent += polish(
+        // Where the budget is spent, one reading of the data, which counts as no iteration.
+        let limit = !goes ? 1 : isReady ? 200 : 50
+        let polished = polish(
           beta: beta, tolerance: tolerance, limit: limit, judge, &result, proceed)
+        spent += polished.products
+        goes = goes && polished.goes
         earliest = iteration + max(10, iteration / 4)
       }
       report(result)
@@ -266,11 +269,11 @@ final class LossADMM {
   }
 
   /// A dual point from the iterate, which stays what it is: z and U taken from the point disturb it. Returns
-  /// the readings of the data it took.
+  /// the readings of the data it took, and whether `proceed` lets it go on.
   private func polish(
     beta: Double, tolerance: Double, limit: Int, _ judge: LossJudge, _ result: inout LossResult,
     _ proceed: () -> Bool
-  ) -> Int {
+  ) -> (products: Int, goes: Bool) {
     let smooth = SmoothLoss(loss, targets, penalty: penalty, multipliers: multipliers)
     // What a residual of that size costs the dual value is a fifth of the tolerance.
     let norm = beta * result.regularizer

@@ -49,14 +49,15 @@ final class LossNewton {
   }
 
   /// Improves `h` (C × Q). `constraint` is the largest of packed dual matrices C × Q; `visit` is shown each
-  /// dual point, Fᵀν and the latter's constraint; `proceed` is asked after every product. Returns the
-  /// products it took.
+  /// dual point, Fᵀν and the latter's constraint; `proceed` is asked after every product of conjugate
+  /// gradients. Returns the products it took, and the last answer of `proceed`.
   func solve(
     _ h: Matrix, near v: Matrix, _ smooth: SmoothLoss, _ goal: Goal,
     constraint: (Matrix) -> Double, visit: (Matrix, Double) -> Void, proceed: () -> Bool
-  ) -> Int {
+  ) -> (products: Int, goes: Bool) {
     let half = 0.5 * goal.rho
     var products = 1
+    var goes = true
     var value = evaluate(h, near: v, smooth, goal.rho)
     // Newton's method needs two or three steps; what it has not reached in twenty it will not.
     for step in 0..<20 {
@@ -69,7 +70,8 @@ final class LossNewton {
       if constraint(residual) <= goal.tolerance || products >= goal.limit { break }
       smooth.prepareCurvature()
       guard prepareKinks(smooth, goal) else { break }
-      let (taken, goes) = conjugateGradients(
+      let taken: Int
+      (taken, goes) = conjugateGradients(
         smooth, goal, reduction: step == 0 ? 1e-2 : 1e-3, limit: goal.limit - products, proceed)
       products += taken
       var slope = 0.0
@@ -102,7 +104,7 @@ final class LossNewton {
       }
     }
     kinkRidges = []
-    return products
+    return (products, goes)
   }
 
   /// Factors of the samples at kinks; `false` where one is singular in double precision.
