@@ -21,18 +21,18 @@ private struct SmallProgram {
   var outputs: Int { targets[0].count }
 
   init(
-    n: Int, pool: [Int], d: Int, gates count: Int, outputs: Int, seed: UInt64, signs: Bool = false
+    n: Int, pool: [Int], d: Int, gates count: Int, outputs: Int, seed: Int, signs: Bool = false
   ) {
     var random = RandomSource(seed: seed)
     self.n = n
     patches = pool.count
     self.d = d
     self.pool = pool
-    x = (0..<n * pool.count * d).map { _ in random.normal() }
-    gates = (0..<count * d).map { _ in random.normal() }
+    x = (0..<n * pool.count * d).map { _ in random.gaussian() }
+    gates = (0..<count * d).map { _ in random.gaussian() }
     targets = (0..<n).map { _ in
       (0..<outputs).map { _ in
-        let value = random.normal()
+        let value = random.gaussian()
         return signs ? (value < 0 ? -1 : 1) : value
       }
     }

@@ -84,14 +84,7 @@ final class BlockNystromSystem: EtaSystem {
       let kernel = self.kernel.base + range.lowerBound * rank
       for k in 0..<length * rank { target[k] *= kernel[k] }
     }
-    var trace = 0.0
-    for (r, j) in landmarks.enumerated() {
-      for k in 0..<rank { corner[r, k] = Double(columns.base[j * rank + k]) }
-      trace += corner[r, r]
-    }
-    // Single precision knows no more than this of the columns.
-    for r in 0..<rank { corner[r, r] += 1e-6 * trace / Double(rank) + .leastNormalMagnitude }
-    guard trace.isFinite, choleskyLower(rank, corner.base) else { return false }
+    guard factorCorner() else { return false }
     let triangle = Storage<Float>(rank * rank)
     for k in 0..<rank * rank { triangle.base[k] = Float(corner.base[k]) }
     triangularSolveRows(rank, triangle.base, columns.base, count: n)
@@ -113,6 +106,26 @@ final class BlockNystromSystem: EtaSystem {
     inner.mirrorUpper()
     for r in 0..<rank { inner[r, r] += 1 }
     return choleskyLower(rank, inner.base)
+  }
+
+  /// The factor of the landmarks' own part of the columns, with a ridge: at first what single precision
+  /// does not know of them, and more where its rounding has left them indefinite.
+  private func factorCorner() -> Bool {
+    var ridge = 1e-6
+    while ridge < 1 {
+      var trace = 0.0
+      for (r, j) in landmarks.enumerated() {
+        for k in 0..<rank { corner[r, k] = Double(columns.base[j * rank + k]) }
+        trace += corner[r, r]
+      }
+      guard trace.isFinite else { return false }
+      // Where there are no weights the columns are zero, and any factor will do.
+      let size = trace > 0 ? ridge * trace / Double(rank) : 1
+      for r in 0..<rank { corner[r, r] += size }
+      if choleskyLower(rank, corner.base) { return true }
+      ridge *= 10
+    }
+    return false
   }
 
   /// Calls `body` with blocks of rows of Λ^−½ Y in double precision.
