@@ -84,7 +84,8 @@ final class LossInteriorPoint {
     for j in 0..<n { a.base[j] = term.start(j) }
     z = SecondOrderVectors(members.count, d)
     x = SecondOrderVectors(members.count, d)
-    products.correlations(nu.base, members, into: z.tail)
+    // A matrix of its own, which must live through the call.
+    withExtendedLifetime(nu) { products.correlations($0.base, members, into: z.tail) }
     var mu = 0.1 * Double(n) / Double(2 * n + members.count)
     for i in members.indices {
       z[i] = max(beta, 1.5 * norm(d, z.row(i)))
