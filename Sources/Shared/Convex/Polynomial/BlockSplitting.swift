@@ -99,7 +99,7 @@ final class BlockSplitting {
   func wantedPenalty(beta: Double) -> Double? {
     // A class that has next to nothing must not set the scale of the others.
     let corners = (0..<classes).map(corner)
-    let floor = 1e-6 * corners.max()!
+    let floor = 1e-2 * corners.max()!
     guard floor > 0 else { return nil }
     let counted = corners.filter { $0 > floor }
     let logarithm = counted.reduce(0) { $0 + log($1) } / Double(counted.count)

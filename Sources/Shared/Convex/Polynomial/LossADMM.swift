@@ -220,7 +220,9 @@ final class LossADMM {
     var (previous, slow) = (Double.infinity, 0)
     while true {
       iteration += 1
-      if [1, 3, 6, 12, 25, 50, 100, 200, 400].contains(iteration) || !isFactored {
+      if [1, 3, 6, 12, 25, 50, 100, 200, 400, 800, 1600]
+        .contains(iteration) || !isFactored
+      {
         guard adapt(beta: beta) else { return }
       }
       iterate(beta: beta)
@@ -261,7 +263,7 @@ final class LossADMM {
       if result.gap <= tolerance || !goes { return }
       // Leave where the gap does not move any more.
       if iteration % 200 == 0 {
-        slow = result.gap > 0.9 * previous ? slow + 1 : 0
+        slow = spent > 0 && result.gap > 0.9 * previous ? slow + 1 : 0
         if slow >= 3 { return }
         previous = result.gap
       }
