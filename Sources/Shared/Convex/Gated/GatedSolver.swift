@@ -100,6 +100,11 @@ package final class GatedSolver: ArrangementSolver {
     }
     interruption.isOutOfTime = { budget.isOutOfTime }
     defer { interruption.isOutOfTime = { false } }
+    if let start {
+      for (problem, point) in zip(problems, points) where problem.outputs.count > 1 {
+        offer(start, problem, beta: beta, to: point)
+      }
+    }
     var counts = points.map { _ in 0 }
     func report() {
       trace(
@@ -180,6 +185,34 @@ package final class GatedSolver: ArrangementSolver {
     let length = largest > 0 ? largest : beta
     for k in active { eta[k] /= length }
     return (eta, dual)
+  }
+
+  /// Offers the weights and the dual point of a start as they are: a solve that goes on from there does not
+  /// end with less.
+  private func offer(
+    _ start: ArrangementSolution, _ problem: Problem, beta: Double, to point: PrimalDualPoint
+  ) {
+    let products = finest.products
+    finest.newton.offer(
+      Matrix(
+        problem.outputs.count, data.samples, problem.outputs.flatMap { start.dual.column($0) }),
+      problem.y, beta: beta, to: point)
+    var member: [Int: Int] = [:]
+    for (k, i) in products.members.enumerated() { member[i] = k }
+    let active = start.index.compactMap { member[$0] }
+    // Members ascend as their patterns do.
+    guard active.count == start.index.count else { return }
+    let weights = Array(start.positive[problem.outputs])
+    let fitted = Matrix(problem.outputs.count, data.samples)
+    let images = Matrix(active.count, data.samples)
+    for (place, w) in weights.enumerated() {
+      products.images(w, active, into: images)
+      for k in active.indices { axpy(data.samples, 1, images.row(k), fitted.row(place)) }
+    }
+    let penalty = active.indices.reduce(0) { $0 + frobenius(weights[...], row: $1) }
+    point.offer(
+      primal: loss.value(fitted, problem.y) + beta * penalty, active: active,
+      eta: active.map { _ in 1 }, directions: weights, predictions: fitted)
   }
 
   /// (Σ_c ‖w_c‖²)^½ over row `row` of the weights of some outputs.
