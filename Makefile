@@ -67,7 +67,11 @@ $(TOOLS:%=$(BIN)/%): $(BUILT) ;
 # The one release build serves tools and tests: Package.swift opens the library's internals to both.
 .PHONY: test
 test: $(BUILT) ## run all tests
-	CIFAR10='$(abspath $(CIFAR))' swift test -c release --disable-testable-imports
+	@mkdir -p build; status=0; \
+	CIFAR10='$(abspath $(CIFAR))' swift test -c release --disable-testable-imports 2>&1 | \
+	  tee build/test.log || status=$$?; \
+	[ $$status = 0 ] || grep -E -A3 'recorded an issue|error:' build/test.log | cut -c1-400 | tail -n 60; \
+	exit $$status
 
 .PHONY: format
 format: ## format the sources

@@ -201,16 +201,6 @@ import Testing
     expectCertified(solver.solve(beta: beta, from: zero), problem, beta: beta)
   }
 
-  @Test func theSameEveryTime() throws {
-    let problem = GatedProblem(n: 220, d: 9, patterns: 70, outputs: 2)
-    let runs = try (0..<3).map { _ in try problem.solve(beta: 0.01 * problem.betaMax) }
-    for run in runs {
-      #expect(run.index == runs[0].index && run.primal == runs[0].primal)
-      #expect(run.positive[1].values == runs[0].positive[1].values)
-      #expect(run.dual.values == runs[0].dual.values)
-    }
-  }
-
   @Test func manyPatternsCostLittle() throws {
     var problem = GatedProblem(n: 60, d: 8, patterns: 20_000, seed: 12)
     problem.y = (0..<60).map { max(0, problem.x[8 * $0]) - max(0, problem.x[8 * $0 + 1]) }

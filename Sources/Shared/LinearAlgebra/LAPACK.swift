@@ -58,6 +58,20 @@ package func choleskyLower(
   return true
 }
 
+/// An estimate of 1 / (‖A‖₁ ‖A⁻¹‖₁) from the factor of `choleskyLower`; `norm` is ‖A‖₁, or a bound.
+package func choleskyReciprocalCondition(
+  _ n: Int, _ factor: UnsafePointer<Double>, lda: Int, norm: Double
+) -> Double {
+  guard n > 0 else { return 1 }
+  var result = 0.0
+  var work = [Double](repeating: 0, count: 3 * n)
+  var integers = [Int32](repeating: 0, count: n)
+  let info = LAPACKE_dpocon_work(
+    LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), factor, Int32(lda), norm, &result, &work,
+    &integers)
+  return info == 0 ? result : 0
+}
+
 /// Solves A X = B with the factor of `choleskyLower`; the right-hand sides are the ROWS of `b`
 /// (`count` × n), each replaced by its solution.
 package func choleskySolve(

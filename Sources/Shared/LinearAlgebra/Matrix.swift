@@ -1,5 +1,4 @@
 import Glibc
-import Tensors
 
 /// A dense row-major matrix of doubles in memory of its own.
 ///
@@ -9,7 +8,8 @@ package final class Matrix: @unchecked Sendable {
   package let rows: Int
   package let columns: Int
   package let base: UnsafeMutablePointer<Double>
-  /// Whose memory it is, where not its own.
+  /// Its own memory, or whose it is.
+  private let memory: UnsafeMutableRawPointer?
   private let owner: Matrix?
 
   /// Zeros.
@@ -17,12 +17,9 @@ package final class Matrix: @unchecked Sendable {
     self.rows = rows
     self.columns = columns
     owner = nil
-    // Fresh pages are zero already: calloc does not touch them once more.
-    guard let memory = calloc(max(1, rows * columns), MemoryLayout<Double>.stride) else {
-      fatalError("no memory for a \(rows) x \(columns) matrix")
-    }
-    adviseLargePages(memory, rows * columns * MemoryLayout<Double>.stride)
-    base = memory.assumingMemoryBound(to: Double.self)
+    let zeros = AlignedZeros(bytes: rows * columns * MemoryLayout<Double>.stride)
+    memory = zeros.memory
+    base = zeros.start.assumingMemoryBound(to: Double.self)
   }
 
   /// A copy of `values`, row-major.
@@ -50,13 +47,14 @@ package final class Matrix: @unchecked Sendable {
     rows = range.count
     columns = whole.columns
     base = whole.row(range.lowerBound)
+    memory = nil
     owner = whole
   }
 
   /// The rows `range` where they are: a matrix over the same memory, which it keeps alive.
   package func slice(_ range: Range<Int>) -> Matrix { Matrix(rows: range, of: self) }
 
-  deinit { if owner == nil { free(base) } }
+  deinit { free(memory) }
 
   package var count: Int { rows * columns }
 

@@ -1,25 +1,22 @@
 import Glibc
-import Tensors
 
 /// A dense row-major matrix of single precision in memory of its own: where there are billions of numbers.
 package final class SingleMatrix: @unchecked Sendable {
   package let rows: Int
   package let columns: Int
   package let base: UnsafeMutablePointer<Float>
+  private let memory: UnsafeMutableRawPointer
 
   /// Zeros.
   package init(_ rows: Int, _ columns: Int) {
     self.rows = rows
     self.columns = columns
-    // Fresh pages are zero already: calloc does not touch them once more.
-    guard let memory = calloc(max(1, rows * columns), MemoryLayout<Float>.stride) else {
-      fatalError("no memory for a \(rows) x \(columns) matrix")
-    }
-    adviseLargePages(memory, rows * columns * MemoryLayout<Float>.stride)
-    base = memory.assumingMemoryBound(to: Float.self)
+    let zeros = AlignedZeros(bytes: rows * columns * MemoryLayout<Float>.stride)
+    memory = zeros.memory
+    base = zeros.start.assumingMemoryBound(to: Float.self)
   }
 
-  deinit { free(base) }
+  deinit { free(memory) }
 
   package var count: Int { rows * columns }
 

@@ -229,9 +229,11 @@ final class GramSystem {
     matrix.mirrorLower()
     let diagonal = (0..<order).map { matrix[$0, $0] }
     if choleskyLower(order, matrix.base, lda: n) {
-      let largest = diagonal.max() ?? 0
-      let smallest = (0..<order).reduce(.infinity) { min($0, matrix[$1, $1] * matrix[$1, $1]) }
-      if smallest > rankTolerance * largest { return diagonal }
+      // Of a singular matrix rounding may leave pivots of any size: the condition tells. The trace is at
+      // least the largest eigenvalue.
+      let condition = choleskyReciprocalCondition(
+        order, matrix.base, lda: n, norm: diagonal.reduce(0, +))
+      if condition > rankTolerance { return diagonal }
     }
     // The matrix may be the Gram matrix itself, which is needed once more.
     for i in 0..<order { matrix[i, i] = diagonal[i] }

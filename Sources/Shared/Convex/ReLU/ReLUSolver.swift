@@ -26,6 +26,9 @@ package final class ReLUSolver: ArrangementSolver {
   var method = Method.automatic
   /// Of each output y and the largest norm of a projection of ± Xᵀ D_i y.
   private var outputs: [(y: Matrix, betaMax: Double)] = []
+  /// The samples that no neuron sees, their features being 0 or all patterns off: no constraint of the
+  /// dual holds their ν.
+  private let unseen: [Int]
 
   /// `targets` is n × C.
   package init(
@@ -37,6 +40,7 @@ package final class ReLUSolver: ArrangementSolver {
     try ReLUSolver.expectMemory(data, outputs: targets.columns)
     members = DistinctPatterns(data.patterns, features: x).indices
     patterns = data.patterns.restricted(to: Array(0..<x.rows), of: members)
+    unseen = ReLUSolver.unseen(x, patterns)
     gated = try GatedSolver(data, targets: targets)
     cone = ConeRows(x, patterns: patterns)
     pricing = ConePricing(x, patterns: patterns, cone: cone)
@@ -46,6 +50,13 @@ package final class ReLUSolver: ArrangementSolver {
       outputs.append((y, pricing.largest { progress("beta_max of output \(c): \($0)") }))
     }
     betaMax = outputs.reduce(0) { max($0, $1.betaMax) }
+  }
+
+  private static func unseen(_ x: Matrix, _ patterns: Patterns) -> [Int] {
+    (0..<x.rows).filter { j in
+      (0..<x.columns).allSatisfy { x[j, $0] == 0 }
+        || !(0..<patterns.count).contains { patterns.isActive($0, row: j) }
+    }
   }
 
   /// Refuses, before any work, what exceeds the machine's memory: the matrix of ν on two threads, and
@@ -388,7 +399,8 @@ package final class ReLUSolver: ArrangementSolver {
     let scaling = loss.scaling(nu, y, bound: largest > 0 ? beta / largest : .infinity)
     let scaled = Matrix(copying: nu)
     scale(scaled.count, scaling, scaled.base)
-    point.offer(dual: loss.dualValue(scaled, y), direction: nu, times: scaling)
+    for j in unseen { scaled.base[j] = y.base[j] }
+    point.offer(dual: loss.dualValue(scaled, y), direction: scaled, times: 1)
   }
 
   /// The gate of a pattern, which lies inside its cone.
