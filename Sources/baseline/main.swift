@@ -1,0 +1,15 @@
+import Command
+import Convex
+import LinearAlgebra
+import Tensors
+import Training
+
+Settings.tool.main { invocation in
+  Threads.use(invocation.common.threads)
+  let input = try invocation.input()
+  let output = try invocation.bundleOutput()
+  let run = try Run(invocation, input: input)
+  let result = try run.network()
+  try result.write(to: output)
+  try output.finish()
+}
