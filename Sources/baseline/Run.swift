@@ -35,12 +35,29 @@ final class Run {
       targets, from: source, metadata: invocation.metadata(after: source.metadata))
   }
 
-  func targets(_ samples: Int) throws -> Targets {
+  /// Trains the matrices of the convex program and returns their bundle, of kind solution.
+  func matrices(_ activation: PolynomialActivation, _ form: MatrixForm) throws -> Bundle {
+    let data = try MomentData(source)
+    try data.expectFinite()
+    let targets = try targets(data.samples)
+    let validation = try held().map { try Validation($0, like: source, data, targets) }
+    let network = settings.network
+    let model = try MatrixModel(
+      data, targets, activation: activation, form: form, beta: network.beta,
+      optimizer: network.optimizer, batch: network.batch, validation: validation?.data)
+    let best = try train(model, targets, validation?.targets)
+    return model.bundle(
+      targets, from: source, objective: best.objective, iterations: best.iteration,
+      isTimeUp: best.seconds >= settings.schedule.maximumSeconds,
+      metadata: invocation.metadata(after: source.metadata))
+  }
+
+  private func targets(_ samples: Int) throws -> Targets {
     try Targets(source, samples: samples, levels: settings.targets, loss: settings.loss)
   }
 
   /// The validation data's bundle.
-  func held() throws -> Bundle? {
+  private func held() throws -> Bundle? {
     try settings.validation.map { try Bundle(reading: invocation.input(path: $0)) }
   }
 
@@ -53,9 +70,10 @@ final class Run {
   }
 
   /// Runs all trials and leaves the best in `model`.
-  func train(
+  @discardableResult
+  private func train(
     _ model: any StochasticModel, _ targets: Targets, _ validation: Targets?
-  ) throws {
+  ) throws -> TrainingRow {
     let schedule = settings.schedule
     let training = StochasticTraining(
       model, targets, validation: validation, beta: settings.network.beta, schedule)
@@ -72,5 +90,6 @@ final class Run {
     progress.finish()
     trace.note(best)
     try trace.finish()
+    return best
   }
 }

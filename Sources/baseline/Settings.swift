@@ -7,6 +7,7 @@ struct Settings: ToolSettings {
   var common = CommonSettings()
   var network = NetworkModel.Settings()
   var schedule = TrainingSchedule()
+  var program: MatrixForm?
   var loss = LossName.squared
   var targets: [Double]?
   var momentum: Double?
@@ -30,6 +31,14 @@ struct Settings: ToolSettings {
     }
     if network.activation == .linear, network.penalty == .group {
       throw Failure.usage("--penalty group is for relu and gated-relu: linear has decay and l1")
+    }
+    if program != nil {
+      guard case .polynomial = network.activation else {
+        throw Failure.usage("--program is for polynomial activations: --activation A,B,C")
+      }
+      if network.penalty != nil {
+        throw Failure.usage("--penalty is for networks: the convex program has its own")
+      }
     }
     if momentum != nil, network.optimizer.name != .sgd {
       throw Failure.usage("--momentum is for --optimizer sgd")
@@ -82,6 +91,13 @@ struct Settings: ToolSettings {
             + "(default for relu and gated-relu); l1, sum_j |a_j|_1 with |u_j| = 1 (the one for polynomials).",
           expected: WeightPenalty.allCases.map(\.rawValue).joined(separator: ", ")
         ) { WeightPenalty(rawValue: $0).map { .some($0) } },
+        .value(
+          "program", "FORM", \.program,
+          "Train the matrices Z of the convex program of a polynomial in place of a network: free; symmetric, "
+            + "(Z + Z^T)/2; psd, Z Z^T. What goes out is a bundle of kind solution. The trace of Z is not "
+            + "constrained, so that recover refuses most of them, and only psd bounds the objective from below.",
+          expected: MatrixForm.allCases.map(\.rawValue).joined(separator: ", ")
+        ) { MatrixForm(rawValue: $0).map { .some($0) } },
         .value(
           "beta", "B", \.network.beta, "The weight of the penalty (default 0).",
           expected: "a number of at least 0"

@@ -9,7 +9,14 @@ Settings.tool.main { invocation in
   let input = try invocation.input()
   let output = try invocation.bundleOutput()
   let run = try Run(invocation, input: input)
-  let result = try run.network()
+  let result =
+    if case .polynomial(let activation) = run.settings.network.activation,
+      let form = run.settings.program
+    {
+      try run.matrices(activation, form)
+    } else {
+      try run.network()
+    }
   try result.write(to: output)
   try output.finish()
 }

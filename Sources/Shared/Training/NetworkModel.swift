@@ -46,9 +46,16 @@ package final class NetworkModel: StochasticModel {
   }
 
   /// Throws `Failure.data` where there is not the memory. `gates` belong to gated neurons.
-  package init(
+  package convenience init(
     _ source: PatchSource, _ targets: Targets, _ settings: Settings, gates: NeuronGates? = nil,
     validation: PatchSource? = nil
+  ) throws {
+    try self.init(source, targets, settings, gates: gates, validation: validation, plan: nil)
+  }
+
+  init(
+    _ source: PatchSource, _ targets: Targets, _ settings: Settings, gates: NeuronGates?,
+    validation: PatchSource?, plan given: StepPlan?
   ) throws {
     shape = NetworkShape(
       features: source.dimension, neurons: settings.neurons, regions: source.regions,
@@ -65,7 +72,7 @@ package final class NetworkModel: StochasticModel {
     let copies = 5 + Double(Threads.count)
     try expectMemory(
       4 * copies * shape.count, for: "a network of \(shape.neurons) neurons")
-    let plan = StepPlan(shape, patches: source.patchCount, batch: batch)
+    let plan = given ?? StepPlan(shape, patches: source.patchCount, batch: batch)
     let rows = Double(plan.sums ? plan.chunk * plan.parts : batch) * Double(source.patchCount)
     try expectMemory(
       4 * rows * 3 * (Double(shape.features) + Double(shape.neurons)),

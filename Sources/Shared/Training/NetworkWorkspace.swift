@@ -14,6 +14,12 @@ struct StepPlan {
   /// each thread takes the gradient of its own filters from those of the whole batch.
   let sums: Bool
 
+  init(parts: Int, chunk: Int, sums: Bool) {
+    self.parts = parts
+    self.chunk = chunk
+    self.sums = sums
+  }
+
   init(_ shape: NetworkShape, patches: Int, batch: Int) {
     let (m, d) = (Double(shape.neurons), Double(shape.features))
     let rows = Double(batch) * Double(patches)

@@ -23,7 +23,12 @@ struct PooledActivation: Sendable {
         for j in 0..<m { h[j] = 0 }
         for _ in 0..<size {
           switch activation {
-          case .relu: for j in 0..<m { h[j] += t[j] > 0 ? t[j] : 0 }
+          // Both values are loaded first: a load that a condition guards keeps a loop from vector registers.
+          case .relu:
+            for j in 0..<m {
+              let value = t[j]
+              h[j] += value > 0 ? value : 0
+            }
           case .linear: for j in 0..<m { h[j] += t[j] }
           case .polynomial(let sigma):
             let (a, b) = (Float(sigma.a), Float(sigma.b))
@@ -31,7 +36,10 @@ struct PooledActivation: Sendable {
           case .gatedReLU:
             guard let gate = s else { break }
             thresholds.withUnsafeBufferPointer { limit in
-              for j in 0..<m { h[j] += gate[j] >= limit[j] ? t[j] : 0 }
+              for j in 0..<m {
+                let value = t[j]
+                h[j] += gate[j] >= limit[j] ? value : 0
+              }
             }
             s = gate + m
           }
@@ -59,7 +67,11 @@ struct PooledActivation: Sendable {
         if scale != 1 { for j in 0..<m { g[j] *= scale } }
         for _ in 0..<size {
           switch activation {
-          case .relu: for j in 0..<m { t[j] = t[j] > 0 ? g[j] : 0 }
+          case .relu:
+            for j in 0..<m {
+              let slope = g[j]
+              t[j] = t[j] > 0 ? slope : 0
+            }
           case .linear: for j in 0..<m { t[j] = g[j] }
           case .polynomial(let sigma):
             let (a, b) = (Float(2 * sigma.a), Float(sigma.b))
@@ -67,7 +79,10 @@ struct PooledActivation: Sendable {
           case .gatedReLU:
             guard let gate = s else { break }
             thresholds.withUnsafeBufferPointer { limit in
-              for j in 0..<m { t[j] = gate[j] >= limit[j] ? g[j] : 0 }
+              for j in 0..<m {
+                let slope = g[j]
+                t[j] = gate[j] >= limit[j] ? slope : 0
+              }
             }
             s = gate + m
           }
