@@ -22,9 +22,8 @@ extension ArrangementProgram {
       return try ConvolutionalReLUSolver(
         data, targets: targets, loss: loss, grouping: grouping, progress: progress)
     case (.gatedReLU, .group, _):
-      throw Failure.usage(
-        "--loss \(loss.rawValue) is for networks of one patch a sample: convolutional ones have squared"
-      )
+      return try ConvolutionalLossSolver(
+        data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
     }
   }
 }
