@@ -217,7 +217,8 @@ final class ReLUInteriorPoint {
   /// c μ/(β − ‖P‖), c the multipliers. `returned` (numbers) stay. `nil` where few others are there, or it is
   /// too early to tell.
   func carrying(besides returned: Set<Int>) -> [Int]? {
-    let gap = gap
+    // With losses that have corners weights still grow late.
+    let gap = loss.name == .hinge || loss.name == .huber ? 4 * gap : gap
     let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
     guard factor > 0 else { return nil }
     let kept = groups.indices.filter {
