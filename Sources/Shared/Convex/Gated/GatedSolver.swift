@@ -257,7 +257,7 @@ package final class GatedSolver: ArrangementSolver {
 }
 
 extension ArrangementSolution {
-  func with(_ status: Status) -> ArrangementSolution {
+  package func with(_ status: Status) -> ArrangementSolution {
     var result = self
     result.status = status
     return result
