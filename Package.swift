@@ -45,6 +45,7 @@ let package = Package(
     shared("Patches", ["Tensors", "LinearAlgebra"]),
     shared("Convex", ["Tensors", "LinearAlgebra", "Patches"]),
     shared("Convolution", ["Tensors", "LinearAlgebra", "Patches", "Convex"]),
+    shared("Training", ["Tensors", "LinearAlgebra", "Patches", "Convex"]),
     shared("Evaluation", ["Tensors", "LinearAlgebra", "Images", "Patches"]),
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
@@ -52,6 +53,7 @@ let package = Package(
     tool("solve", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("recover", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
+    tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
     tool("tensor", []),
     tests("TensorsTests", ["Tensors"]),
     tests("CommandTests", ["Tensors", "Command"]),
@@ -60,12 +62,13 @@ let package = Package(
     tests("PatchesTests", ["Tensors", "Patches", "LinearAlgebra"]),
     tests("ConvexTests", ["Tensors", "Convex", "LinearAlgebra"]),
     tests("ConvolutionTests", ["Tensors", "Convolution", "Convex", "Patches", "LinearAlgebra"]),
+    tests("TrainingTests", ["Tensors", "Training", "Convex", "Patches", "LinearAlgebra"]),
     tests("EvaluationTests", ["Tensors", "Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tests(
       "PipelineTests",
       [
         "Tensors", "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate",
-        "tensor",
+        "baseline", "tensor",
       ]),
   ]
 )

@@ -22,3 +22,17 @@ pytorch-check: $(EXAMPLE)/report ## whether PyTorch says what evaluate says of a
 	  build/venv/pytorch/bin/python benchmarks/pytorch-network \
 	    $(EXAMPLE)/train $(EXAMPLE)/network $(EXAMPLE)/predictions; \
 	else echo "make: pytorch-check is skipped: pip could not install $(PYTORCH)" >&2; fi
+
+# The same networks by stochastic gradients, here and in PyTorch, one after the other: seconds of the fastest
+# epoch, without those of checks.
+COMPARISON := build/baseline
+$(eval $(call step,$(COMPARISON)/images,cifar-extract $(if $(CIFAR),--classes airplane$(comma)automobile \
+  --split train $(CIFAR),--classes 0$(comma)1 --synthetic 50000),$(if $(CIFAR),$(BATCHES))))
+$(eval $(call step,$(COMPARISON)/connected,patchify --flatten $(COMPARISON)/images))
+$(eval $(call step,$(COMPARISON)/convolutional,patchify --size 4 --stride 4 $(COMPARISON)/images))
+
+.PHONY: bench-baseline
+bench-baseline: $(COMPARISON)/connected $(COMPARISON)/convolutional $(BIN)/baseline ## baseline against PyTorch, time an epoch
+	@if benchmarks/venv pytorch $(PYTORCH); then \
+	  benchmarks/compare-baseline $(COMPARISON); \
+	else echo "make: bench-baseline is skipped: pip could not install $(PYTORCH)" >&2; fi

@@ -32,6 +32,9 @@ let toolCalls: [ToolCall] = [
   ToolCall(
     name: "solve", arguments: ["--activation", "1,0,0", "--beta", "0.1"], input: smallDataset,
     refused: .images),
+  ToolCall(
+    name: "baseline", arguments: ["--neurons", "3", "--beta", "0.1"], input: smallDataset,
+    refused: .images),
   ToolCall(name: "recover", arguments: [], input: smallSolution, refused: .images),
   ToolCall(name: "evaluate", arguments: ["--data", "data"], refused: .images, writesText: true),
 ]

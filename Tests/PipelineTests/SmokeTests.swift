@@ -2,7 +2,8 @@ import Testing
 
 @Test func everyToolTellsItsVersion() throws {
   for tool in [
-    "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "tensor",
+    "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "baseline",
+    "tensor",
   ] {
     let run = try Tools.run(tool, ["--version"])
     #expect(run.status == 0)

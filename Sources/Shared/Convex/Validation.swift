@@ -4,8 +4,8 @@ import Tensors
 
 /// Held-out data to choose β by.
 package struct Validation<Data> {
-  let data: Data
-  let targets: Targets
+  package let data: Data
+  package let targets: Targets
 
   package init(data: Data, targets: Targets) {
     self.data = data

@@ -1,0 +1,95 @@
+import Command
+import Convex
+import Patches
+import Tensors
+import Training
+
+/// One run of the tool: what it reads, and where it tells of its progress.
+final class Run {
+  let invocation: Invocation<Settings>
+  let settings: Settings
+  /// The training data's bundle.
+  let source: Bundle
+  private let trace: Trace
+  private let progress: Progress
+
+  /// Opens the trace, then reads the data.
+  init(_ invocation: Invocation<Settings>, input: Input) throws {
+    self.invocation = invocation
+    settings = invocation.settings.resolved
+    trace = try Trace(path: settings.trace)
+    source = try Bundle(reading: input)
+    progress = invocation.progress()
+  }
+
+  /// Trains a network and returns its bundle.
+  func network() throws -> Bundle {
+    let patches = try PatchSource(source)
+    let targets = try targets(patches.count)
+    let validation = try held().map { try Validation($0, like: source, patches, targets) }
+    let gates = try settings.network.activation == .gatedReLU ? gates(patches) : nil
+    let model = try NetworkModel(
+      patches, targets, settings.network, gates: gates, validation: validation?.data)
+    try train(model, targets, validation?.targets)
+    return model.bundle(
+      targets, from: source, metadata: invocation.metadata(after: source.metadata))
+  }
+
+  /// Trains the matrices of the convex program and returns their bundle, of kind solution.
+  func matrices(_ activation: PolynomialActivation, _ form: MatrixForm) throws -> Bundle {
+    let data = try MomentData(source)
+    try data.expectFinite()
+    let targets = try targets(data.samples)
+    let validation = try held().map { try Validation($0, like: source, data, targets) }
+    let network = settings.network
+    let model = try MatrixModel(
+      data, targets, activation: activation, form: form, beta: network.beta,
+      optimizer: network.optimizer, batch: network.batch, validation: validation?.data)
+    let best = try train(model, targets, validation?.targets)
+    return model.bundle(
+      targets, from: source, objective: best.objective, iterations: best.iteration,
+      isTimeUp: best.seconds >= settings.schedule.maximumSeconds,
+      metadata: invocation.metadata(after: source.metadata))
+  }
+
+  private func targets(_ samples: Int) throws -> Targets {
+    try Targets(source, samples: samples, levels: settings.targets, loss: settings.loss)
+  }
+
+  /// The validation data's bundle.
+  private func held() throws -> Bundle? {
+    try settings.validation.map { try Bundle(reading: invocation.input(path: $0)) }
+  }
+
+  private func gates(_ patches: PatchSource) throws -> NeuronGates {
+    let (m, d) = (settings.network.neurons, patches.dimension)
+    try expectMemory(16 * Double(m) * Double(d), for: "\(m) gates of \(d) features")
+    return source.kind == .arrangements
+      ? try NeuronGates(source, neurons: m, features: d)
+      : NeuronGates(neurons: m, features: d, seed: settings.schedule.seed)
+  }
+
+  /// Runs all trials and leaves the best in `model`.
+  @discardableResult
+  private func train(
+    _ model: any StochasticModel, _ targets: Targets, _ validation: Targets?
+  ) throws -> TrainingRow {
+    let schedule = settings.schedule
+    let training = StochasticTraining(
+      model, targets, validation: validation, beta: settings.network.beta, schedule)
+    var objective = ""
+    let observe = { [trace] (row: TrainingRow) in
+      objective = ", objective \(row.objective)"
+      trace.write(row)
+    }
+    let best = try training.run(
+      tell: { [progress] trial, epoch in
+        progress.update(
+          "trial \(trial) of \(schedule.trials), epoch \(epoch) of \(schedule.epochs)\(objective)")
+      }, observe: settings.trace == nil ? nil : observe)
+    progress.finish()
+    trace.note(best)
+    try trace.finish()
+    return best
+  }
+}

@@ -1,0 +1,37 @@
+import Tensors
+import Training
+
+/// The table that `--trace` writes.
+final class Trace {
+  private let output: Output?
+  private var failure: (any Error)?
+
+  init(path: String?) throws {
+    output = try path.map { try Output(path: $0) }
+    put(
+      "trial\titeration\tepoch\tseconds\tobjective\tloss\taccuracy\tvalidation_loss\t"
+        + "validation_accuracy\n")
+  }
+
+  /// Numbers that there are not stand as `nan`, which plotting programs pass over.
+  func write(_ row: TrainingRow) {
+    func text(_ value: Double?) -> String { "\(value ?? .nan)" }
+    put(
+      "\(row.trial)\t\(row.iteration)\t\(row.epoch)\t\(row.seconds)\t\(row.objective)\t\(row.loss)\t"
+        + "\(text(row.accuracy))\t\(text(row.validationLoss))\t\(text(row.validationAccuracy))\n")
+  }
+
+  /// Which trial was chosen, as a comment.
+  func note(_ best: TrainingRow) { put("# best: trial \(best.trial)\n") }
+
+  func finish() throws {
+    if let failure { throw failure }
+    try output?.finish()
+  }
+
+  /// An error is kept until the end: it must not interrupt training.
+  private func put(_ text: String) {
+    guard failure == nil else { return }
+    do { try output?.write(text) } catch { failure = error }
+  }
+}
