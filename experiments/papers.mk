@@ -101,6 +101,7 @@ runs/ece-1d := $(foreach n,20 500,$(addprefix ece-1d-$(n)/,exact/relu gates-100/
   network/adam-,5 15 50 100)))
 
 # Images of B: the training ones told by their bytes, the first 100 of the test set.
+pick/cifar-120/train := experiments/cifar-120.txt
 extract/cifar-120/train := --classes airplane,automobile --resize 10x10 --grayscale build/cifar-120/train.bin
 extract/cifar-120/test := --split test --classes airplane,automobile --range 0:100 --resize 10x10 --grayscale
 patterns/cifar-120/gates-40 := --sample 40
@@ -108,8 +109,6 @@ train/cifar-120/gates-40/relu := --activation relu --beta 1e-4 --gap 1e-4
 baseline/cifar-120/network/sgd-40 := $(TRIALS) --neurons 40
 baseline/cifar-120/network/adam-40 := $(TRIALS) --neurons 40 --optimizer adam
 runs/cifar-120 := $(addprefix cifar-120/,gates-40/relu network/sgd-40 network/adam-40)
-$(eval $(call step,build/cifar-120/train.bin,experiments/pick experiments/cifar-120.txt $(or \
-  $(CIFAR),CIFAR10),$(BATCHES)))
 
 # Images of C, as torchvision reads them: pixels from 0 to 1.
 extract/cifar-200/train := --classes airplane,automobile --per-class 100
