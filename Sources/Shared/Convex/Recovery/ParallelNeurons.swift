@@ -9,9 +9,9 @@ import Tensors
 /// does not grow. It shrinks where two of them work against each other in one output, which an optimal
 /// solution has no use for.
 enum ParallelNeurons {
-  /// The largest angle between neurons that count as parallel: what it changes does not show in the tenth
-  /// digit.
-  static let angle = 1e-10
+  /// The largest angle between neurons that count as parallel: rounding. Weights and data may be large, and
+  /// what the outputs change by is the product of all three.
+  static let angle = 1e-14
 
   static func merged(_ neurons: [HiddenNeuron], gated: Bool) -> [HiddenNeuron] {
     guard let d = neurons.first?.direction.count else { return [] }
