@@ -6,7 +6,7 @@ import Testing
 
 /// Products of several outputs at once, against those of one output after the other.
 @Suite struct StackedProductsTests {
-  @Test(arguments: [(5, 3, 4, 2), (1300, 6, 30, 3), (700, 9, 400, 4)])
+  @Test(arguments: [(5, 3, 12, 2), (1300, 6, 30, 3), (700, 9, 400, 4)])
   func productsAreThoseOfEachOutput(n: Int, d: Int, count: Int, outputs: Int) {
     var source = RandomSource(seed: 9)
     let products = self.products(n, d, count, &source)
@@ -28,8 +28,8 @@ import Testing
       for (row, i) in list.enumerated() {
         axpy(n, eta[i], expectedU[c].row(row), expectedSum.row(c))
       }
-      #expect(distance(t[c], expectedT[c]) < 1e-10 * norm(t[c].count, t[c].base))
-      #expect(distance(u[c], expectedU[c]) < 1e-10 * norm(u[c].count, u[c].base))
+      #expect(distance(t[c], expectedT[c]) <= 1e-10 * norm(t[c].count, t[c].base))
+      #expect(distance(u[c], expectedU[c]) <= 1e-10 * norm(u[c].count, u[c].base))
     }
     #expect(distance(sum, expectedSum) < 1e-10 * norm(sum.count, sum.base))
   }

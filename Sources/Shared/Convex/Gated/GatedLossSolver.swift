@@ -164,7 +164,8 @@ package final class GatedLossSolver: ArrangementSolver {
     }
     let (n, outputs) = (problem.targets.rows, problem.targets.columns)
     let (predictions, nu) = (Matrix(n, outputs), Matrix(n, outputs))
-    var (iteration, lastChange) = (0, 0)
+    // The first guess is rough: it may change at the first check.
+    var (iteration, lastChange) = (0, -10)
     var (smallest, smallestAt) = (Double.infinity, 0)
     while true {
       if let limit = run.budget.exhausted { return limit }
