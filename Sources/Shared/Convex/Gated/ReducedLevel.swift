@@ -70,13 +70,15 @@ final class ReducedLevel {
           lastPrimal = own.primal
           self.lift(own, to: point)
         }
-        if lastGap == .infinity || own.gap <= 0.1 * lastGap || own.gap <= tolerance,
+        if lastGap == .infinity || own.gap <= 0.2 * point.gap || own.gap <= tolerance,
           own.gap <= max(0.5 * lastGap, 0.5 * tolerance)
         {
           certify()
           // What is left may be due to the features that are not here.
           isOver = point.gap <= tolerance || own.gap <= 0.2 * point.gap
         }
+        // A start may have weights already that none of these features reach.
+        isOver = isOver || own.dualValue > point.primal
         report(active)
       })
     if point.gap > tolerance, end == .interrupted, !isOver, own.gap < min(1, lastGap) { certify() }
