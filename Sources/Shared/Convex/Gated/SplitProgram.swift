@@ -70,7 +70,8 @@ package final class SplitProgram {
       norms.compute(nu)
       point.offer(dual: nu, largest: norms.largest(nu))
     }
-    var (iteration, lastChange) = (0, 0)
+    // The first guess is rough: it may change at the first check.
+    var (iteration, lastChange) = (0, -10)
     var (smallest, smallestAt) = (Double.infinity, 0)
     while true {
       if let limit = budget.exhausted { return limit }
