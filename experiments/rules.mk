@@ -1,7 +1,8 @@
 # An experiment is a path SET/PATCHES/RUN: the images, how they are cut, how the network is trained. Its
 # products are
-#   build/SET/{train,validation,test}.images         extract/SET/PART    options of cifar-extract, which
-#                                                    name the file to read unless it is CIFAR-10
+#   build/SET/{train,validation,test}.images         extract/SET/PART    options of cifar-extract, of
+#                                                    CIFAR-10 or of the records that pick/SET/PART numbers,
+#                                                    build/SET/PART.bin
 #   build/SET/PATCHES/{train,…}.moments              patchify/SET/PATCHES  of patchify, for train; the
 #                                                    rest goes the way that train went
 #   build/SET/PATCHES/RUN/solution, trace, network,  solve/SET/PATCHES/RUN  of solve; --path chooses
@@ -220,6 +221,7 @@ certify-step = $(call step,$(2)/train.report,evaluate --data $(3)/train.moments 
 test-step = $(call step,$(2)/test.report,evaluate --data $(3)/test.moments \
   --filters=$(2)/filters.png --confusion=$(2)/confusion.png $(2)/network)
 
+pick-step = $(call step,build/$(1).bin,experiments/pick $(pick/$(1)) $(or $(CIFAR),CIFAR10),$(BATCHES))
 draw-step = $(call step,build/$(1).csv,experiments/draw $(draw/$(1)))
 points-step = $(call step,build/$(1).dataset,tensor from-csv --labels y --bias $(or \
   $(points/$(1)),build/$(1).csv))
@@ -244,6 +246,7 @@ kind-for = $(if $(findstring --program,$(baseline/$(1))),moments,dataset)
 
 names = $(patsubst $(1)/%,%,$(filter $(1)/%,$(.VARIABLES)))
 $(foreach part,$(call names,extract),$(eval $(call extract-step,$(part))))
+$(foreach part,$(call names,pick),$(eval $(call pick-step,$(part))))
 $(foreach part,$(call names,draw),$(eval $(call draw-step,$(part))))
 $(foreach part,$(sort $(call names,draw) $(call names,points)),$(eval $(call points-step,$(part))))
 $(foreach patches,$(call names,patchify),\
