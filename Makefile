@@ -30,16 +30,25 @@ help: ## list the targets
 
 PACKAGES := libopenblas-dev liblapacke-dev libpng-dev pkg-config
 
+# $(call install-packages,CHECK,NAMES,PACKAGES): unless CHECK succeeds, installs the PACKAGES that hold NAMES.
+define install-packages
+@if $(1) 2>/dev/null; then exit 0; fi; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+if ! command -v apt-get >/dev/null || { [ -n "$$sudo" ] && ! command -v sudo >/dev/null; } || \
+  ! { $$sudo apt-get update && $$sudo env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y --no-install-recommends $(3); }; then \
+  echo "make: $(2) is missing; on Debian and Ubuntu, as root:" >&2; \
+  echo "  apt-get install $(3)" >&2; exit 1; \
+fi
+endef
+
 .PHONY: packages
 packages: ## install the Debian packages that are missing (needs root or sudo)
-	@if pkg-config --exists openblas lapacke libpng 2>/dev/null; then exit 0; fi; \
-	sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	if ! command -v apt-get >/dev/null || { [ -n "$$sudo" ] && ! command -v sudo >/dev/null; } || \
-	  ! { $$sudo apt-get update && $$sudo env DEBIAN_FRONTEND=noninteractive \
-	      apt-get install -y --no-install-recommends $(PACKAGES); }; then \
-	  echo "make: OpenBLAS, LAPACKE or libpng is missing; on Debian and Ubuntu, as root:" >&2; \
-	  echo "  apt-get install $(PACKAGES)" >&2; exit 1; \
-	fi
+	$(call install-packages,pkg-config --exists openblas lapacke libpng,OpenBLAS$(comma) LAPACKE or libpng,$(PACKAGES))
+
+.PHONY: gnuplot
+gnuplot:
+	$(call install-packages,command -v gnuplot >/dev/null,gnuplot,gnuplot-nox)
 
 # build/bin holds a copy of each tool that is replaced only where its bytes changed. Experiments depend
 # on these copies: a build that leaves a tool as it was redoes nothing, and one that changes it redoes
@@ -151,6 +160,7 @@ no-cifar-10:
 ## ---------------------------------------------------------------- demo and experiments
 
 include experiments/rules.mk
+include experiments/figures.mk
 
 ## ---------------------------------------------------------------- other software
 
