@@ -3,9 +3,16 @@
 
 # $(call figure,NAME,KIND VALUES,INPUTS): experiments/figures/KIND.gp draws NAME. VALUES are NAME=VALUE, and lists
 # have commas; what they name is made first, and INPUTS too.
-figure = $(eval FIGURES += $(1))$(foreach kind,png svg,$(eval $(call step,build/figures/$(1).$(kind),experiments/figure \
-  $(strip $(2)),$(filter build/% experiments/%,$(subst $(comma), ,$(subst =, ,$(2)))) $(3) \
-  experiments/figures/$(firstword $(2)).gp experiments/figures/style.gp))$(eval build/figures/$(1).$(kind): | gnuplot))
+figure = $(eval FIGURES += $(1))$(call drawing,build/figures/$(1).png,$(strip $(2)),$(3))$(call \
+  drawing,build/figures/$(1).svg,$(strip $(2)),$(3))$(if $(filter $(1),$(SHOWN)),$(call \
+  drawing,build/figures/small/$(1).png,$(strip $(2)) unit=1,$(3)))
+drawing = $(eval $(call step,$(1),experiments/figure $(2),$(filter build/% experiments/%,$(subst $(comma), ,$(subst =, \
+  ,$(2)))) $(3) experiments/figures/$(firstword $(2)).gp experiments/figures/style.gp))$(eval $(1): | gnuplot)
+# Those that docs/results.md shows (of a file size that suits it).
+SHOWN := toy-1d-50-objective toy-2d-50-regions ece-1d-20-function multiclass-cnn-accuracy multiclass-cnn-path \
+  cifar-full-accuracy
+results: $(SHOWN:%=build/figures/small/%.png)
+
 # solve writes its trace beside the solution.
 build/%/trace: build/%/solution ;
 space := $() $()

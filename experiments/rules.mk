@@ -184,6 +184,8 @@ experiments: $(EXPERIMENTS) ## our own experiments: minutes, and some 10 GB in b
 .PHONY: results
 results: reproduce experiments ## both, and docs/results.md from their reports
 	experiments/results $(CIFAR) > build/results.md
+	mkdir -p docs/figures
+	cp build/figures/small/*.png docs/figures/
 	mv build/results.md docs/results.md
 
 # $(call step,PRODUCT,COMMAND,INPUTS): COMMAND -o PRODUCT makes PRODUCT, and makes it again when COMMAND

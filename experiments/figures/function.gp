@@ -16,10 +16,11 @@ if (sampled ne '') { eval line(1 + convex, 3, sampled_color, thick, 2, name(samp
 do for [i = 1:words(trained)] {
   eval line(1 + convex + i, 3, trained_color[i], medium, trained_dash[i], name(word(trained, i)))
 }
-plot for [file in exact] file using (column("x")):(column("output")) \
-       with lines linecolor rgb exact_color linewidth thick, \
-     for [file in sampled] file using (column("x")):(column("output")) \
-       with lines linecolor rgb sampled_color linewidth thick dashtype 2, \
+values(file, color, dash) = file eq '' ? '' : sprintf( \
+  "'%s' using (column('x')):(column('output')) with lines linecolor rgb '%s' linewidth %f dashtype %d, ", \
+    file, color, thick, dash)
+convex_values = values(exact, exact_color, 1) . values(sampled, sampled_color, 2)
+plot @convex_values \
      for [i = 1:words(trained)] word(trained, i) using (column("x")):(column("output")) \
        with lines linecolor rgb trained_color[i] linewidth medium dashtype trained_dash[i], \
      "< tr , '\t' < " . points using (column("x")):(column("y")) \

@@ -20,14 +20,24 @@ set yrange [lowest / 1.6 : highest * 1.6]
 set autoscale xfix
 set format "10^{%L}"
 
+# Their lines: the optimum throughout, the way to it by time.
+level(file, color, wide, dash) = file eq '' ? '' : sprintf( \
+  ", last('%s', 3) with lines linecolor rgb '%s' linewidth %f dashtype %d", file, color, wide, dash)
+way(file, color, dash) = file eq '' ? '' : sprintf( \
+  ", '%s' using (column('seconds')):(column('primal')) with lines linecolor rgb '%s' linewidth %f dashtype %d", \
+    file, color, thick, dash) \
+  . sprintf(", '+' using (last('%s', 2)):(last('%s', 3)) every ::::0 with points pointtype 7 pointsize %f " \
+    . "linecolor rgb '%s'", file, file, mark, color)
+levels = level(exact, exact_color, thick, 1) . level(sampled, sampled_color, thick, 2)
+ways = level(exact, exact_color, fine, 1) . way(exact, exact_color, 1) \
+  . level(sampled, sampled_color, fine, 2) . way(sampled, sampled_color, 2)
+
 set multiplot
 eval panel(1, 2)
 set ylabel "training objective"
 set xlabel "iteration"
 plot for [i = 1:words(trained)] rows(word(trained, i)) using (column("iteration")):(column("objective")) \
-       with lines linecolor rgb trained_color[i] linewidth fine dashtype trained_dash[i], \
-     for [file in exact] last(file, 3) with lines linecolor rgb exact_color linewidth thick, \
-     for [file in sampled] last(file, 3) with lines linecolor rgb sampled_color linewidth thick dashtype 2
+       with lines linecolor rgb trained_color[i] linewidth fine dashtype trained_dash[i] @levels
 
 eval panel(2, 2)
 unset ylabel
@@ -40,15 +50,5 @@ do for [i = 1:words(trained)] {
   eval line(convex + i, columns, trained_color[i], medium, trained_dash[i], titled(word(trained, i)))
 }
 plot for [i = 1:words(trained)] rows(word(trained, i)) using (column("seconds")):(column("objective")) \
-       with lines linecolor rgb trained_color[i] linewidth fine dashtype trained_dash[i], \
-     for [file in exact] last(file, 3) with lines linecolor rgb exact_color linewidth fine, \
-     for [file in exact] file using (column("seconds")):(column("primal")) \
-       with lines linecolor rgb exact_color linewidth thick, \
-     for [file in exact] "+" using (last(file, 2)):(last(file, 3)) every ::::0 \
-       with points pointtype 7 pointsize mark linecolor rgb exact_color, \
-     for [file in sampled] last(file, 3) with lines linecolor rgb sampled_color linewidth fine dashtype 2, \
-     for [file in sampled] file using (column("seconds")):(column("primal")) \
-       with lines linecolor rgb sampled_color linewidth thick dashtype 2, \
-     for [file in sampled] "+" using (last(file, 2)):(last(file, 3)) every ::::0 \
-       with points pointtype 7 pointsize mark linecolor rgb sampled_color
+       with lines linecolor rgb trained_color[i] linewidth fine dashtype trained_dash[i] @ways
 unset multiplot

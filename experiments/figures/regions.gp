@@ -1,9 +1,9 @@
 # What each of the networks in RUNS puts out on a grid of points (x1, x2, label, prediction, output), and the
 # training points of POINTS (x1, x2, y, comma-separated).
 n = words(runs)
-eval begin(260 * n + 140, 350, 1)
+eval begin(235 * n + 140, 325, 1)
 top = 34; between = 14; right = 84
-set palette defined (-1 vermilion, 0 "#ffffff", 1 blue)
+set palette maxcolors 18 defined (-1 vermilion, 0 "#ffffff", 1 blue)
 set cbrange [-1.6 : 1.6]
 set cbtics -1, 1
 set cblabel "output of the network" offset 1, 0
@@ -11,7 +11,7 @@ set colorbox user origin screen (width - right + 16.0) / width, screen foot / he
   size screen 12.0 / width, screen 1 - (foot + top) / height
 set size ratio -1
 set xrange [-15:15]; set yrange [-15:15]
-set xtics 5; set ytics 5
+set xtics -10, 10; set ytics -10, 10
 set border 15
 unset grid
 set xlabel "{/:Italic x}_1"
