@@ -212,12 +212,13 @@ import Testing
       #expect(abs(warm.primal - cold.primal) <= 1e-12 * cold.primal)
       expectShared(warm, problem, beta: beta, gap: 1e-6)
       // What a limit interrupts goes on, and never ends with less.
-      let part = solver.solve(beta: beta, gap: 1e-6, iterations: 5)
+      let part = solver.solve(beta: beta, gap: 1e-6, iterations: cold.iterations - 1)
       let next = solver.solve(beta: beta, gap: 1e-6, from: part, iterations: 0)
       #expect(next.primal <= part.primal * (1 + 1e-12))
       #expect(next.dualValue >= part.dualValue - 1e-12 * part.primal)
       let whole = solver.solve(beta: beta, gap: 1e-6, from: part)
-      #expect(whole.status == .optimal && whole.iterations < cold.iterations)
+      #expect(whole.status == .optimal)
+      #expect(whole.iterations < cold.iterations)
       expectShared(whole, problem, beta: beta, gap: 1e-6)
       // A start from another β is a start all the same.
       let near = solver.solve(beta: 0.9 * beta, gap: 1e-6, from: cold)

@@ -7,14 +7,14 @@ import Testing
 @testable import Convolution
 
 /// A small convolutional program, and what a reader can compute of it without the solver.
-private struct SmallProgram {
+struct SmallProgram {
   let n: Int
   let patches: Int
   let d: Int
   let pool: [Int]
-  let x: [Double]
-  let gates: [Double]
-  let targets: [[Double]]
+  var x: [Double]
+  var gates: [Double]
+  var targets: [[Double]]
 
   var regions: Int { pool.max()! + 1 }
   var count: Int { gates.count / d }

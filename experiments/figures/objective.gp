@@ -37,6 +37,18 @@ levels = level(exact, exact_color, thick, 1) . level(sampled, sampled_color, thi
 ways = level(exact, exact_color, fine, 1) . way(exact, exact_color, 1) \
   . level(sampled, sampled_color, fine, 2) . way(sampled, sampled_color, 2)
 
+# Their lines: the optimum throughout, the way to it by time.
+level(file, color, wide, dash) = file eq '' ? '' : sprintf( \
+  ", last('%s', 3) with lines linecolor rgb '%s' linewidth %f dashtype %d", file, color, wide, dash)
+way(file, color, dash) = file eq '' ? '' : sprintf( \
+  ", '%s' using (column('seconds')):(column('primal')) with lines linecolor rgb '%s' linewidth %f dashtype %d", \
+    file, color, thick, dash) \
+  . sprintf(", '+' using (last('%s', 2)):(last('%s', 3)) every ::::0 with points pointtype 7 pointsize %f " \
+    . "linecolor rgb '%s'", file, file, mark, color)
+levels = level(exact, exact_color, thick, 1) . level(sampled, sampled_color, thick, 2)
+ways = level(exact, exact_color, fine, 1) . way(exact, exact_color, 1) \
+  . level(sampled, sampled_color, fine, 2) . way(sampled, sampled_color, 2)
+
 set multiplot
 eval panel(1, 2)
 set ylabel "training objective"

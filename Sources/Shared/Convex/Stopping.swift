@@ -60,7 +60,9 @@ package final class Budget {
   /// Iterations that are left.
   package var remaining: Int { rule.maximumIterations - iterations }
 
-  package var isOutOfTime: Bool { seconds >= rule.maximumSeconds }
+  package var secondsLeft: Double { rule.maximumSeconds - seconds }
+
+  package var isOutOfTime: Bool { secondsLeft <= 0 }
 
   /// The limit that is reached, if one is.
   package var exhausted: Status? {

@@ -189,30 +189,6 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   }
 
   package func predictions(_ point: ArrangementSolution, on data: PatchSource) -> Matrix {
-    let outputs = point.positive.count
-    let result = Matrix(data.count, outputs)
-    guard !point.index.isEmpty else { return result }
-    let stream = FeatureStream(
-      PooledFeatures(
-        data, gates: self.data.gates, thresholds: self.data.thresholds, patterns: nil,
-        members: point.index))
-    let (q, size) = (stream.features.order, stream.features.groupSize)
-    let weights = Matrix(q, outputs)
-    for c in 0..<outputs {
-      for k in point.index.indices {
-        for j in 0..<size { weights[k * size + j, c] = point.positive[c][k, j] }
-      }
-    }
-    _ = stream.run(
-      0..<data.count, round: 1000, proceed: { true },
-      use: { _, samples, f in
-        gemm(
-          samples.count, outputs, q, f, .plain, weights.base, .plain,
-          result.row(samples.lowerBound))
-      },
-      next: { [progress] samples in
-        progress("predictions: \(100 * samples.upperBound / data.count) % of \(data.count) images")
-      })
-    return result
+    point.pooledGatedPredictions(on: data, gatesOf: self.data, progress: progress)
   }
 }

@@ -20,11 +20,10 @@ extension ArrangementProgram {
       throw Failure.usage("--norm nuclear is for networks of one patch a sample: use --norm group")
     case (.relu, .group, _):
       return try ConvolutionalReLUSolver(
-        data, targets: targets, loss: loss, grouping: grouping, progress: progress)
+        data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
     case (.gatedReLU, .group, _):
-      throw Failure.usage(
-        "--loss \(loss.rawValue) is for networks of one patch a sample: convolutional ones have squared"
-      )
+      return try ConvolutionalLossSolver(
+        data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
     }
   }
 }

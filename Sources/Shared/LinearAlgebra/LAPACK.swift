@@ -1,3 +1,4 @@
+import CBLAS
 import CLAPACKE
 
 // LAPACK is column-major. For a symmetric matrix that only swaps the names of the triangles; other
@@ -79,6 +80,14 @@ package func choleskySolve(
   count: Int
 ) {
   guard n > 0, count > 0 else { return }
+  if count == 1 {
+    // A product of a matrix with one column, which LAPACK makes of it, copies the factor.
+    for transpose in [CblasNoTrans, CblasTrans] {
+      cblas_dtrsv(
+        CblasRowMajor, CblasLower, transpose, CblasNonUnit, Int32(n), factor, Int32(lda ?? n), b, 1)
+    }
+    return
+  }
   LAPACKE_dpotrs_work(
     LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), Int32(count), factor,
     Int32(lda ?? n), b, Int32(n))

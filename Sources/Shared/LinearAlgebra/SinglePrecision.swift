@@ -36,6 +36,13 @@ package func choleskySolve(
   count: Int
 ) {
   guard n > 0, count > 0 else { return }
+  if count == 1 {
+    for transpose in [CblasNoTrans, CblasTrans] {
+      cblas_strsv(
+        CblasRowMajor, CblasLower, transpose, CblasNonUnit, Int32(n), factor, Int32(lda ?? n), b, 1)
+    }
+    return
+  }
   LAPACKE_spotrs_work(
     LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), Int32(count), factor, Int32(lda ?? n), b,
     Int32(n))

@@ -49,7 +49,16 @@ package final class Patterns: @unchecked Sendable {
   package func mask(
     _ index: Int, _ x: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>
   ) {
-    let bits = bits(index)
+    mask(index, 0..<rows, x, into: target)
+  }
+
+  /// The same for the rows `range`, which begins at a multiple of eight; x and target begin with it.
+  package func mask(
+    _ index: Int, _ range: Range<Int>, _ x: UnsafePointer<Double>,
+    into target: UnsafeMutablePointer<Double>
+  ) {
+    let bits = bits(index) + range.lowerBound / 8
+    let rows = range.count
     let whole = rows / 8
     Patterns.bytes.withUnsafeBufferPointer { bytes in
       for byte in 0..<whole {

@@ -214,7 +214,7 @@ final class BlockNystromSystem: EtaSystem {
         axpy(n, length, direction.row(c), nu.row(c))
         axpy(n, -length, image.row(c), residual.row(c))
       }
-      if norm(nu.count, residual.base) <= goal || interruption.isOutOfTime() { return }
+      if norm(nu.count, residual.base) <= goal || interruption.isOutOfTime { return }
       precondition(residual, into: conditioned)
       var isMoving = false
       for c in 0..<outputs {
@@ -273,5 +273,8 @@ final class BlockNystromSystem: EtaSystem {
 
 /// What ends work between iterations.
 final class Interruption {
-  var isOutOfTime: () -> Bool = { false }
+  var secondsLeft: () -> Double = { .infinity }
+  /// Seconds that must be left for what follows.
+  var reserve = 0.0
+  var isOutOfTime: Bool { secondsLeft() <= reserve }
 }

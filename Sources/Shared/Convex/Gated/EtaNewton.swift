@@ -7,12 +7,17 @@ import LinearAlgebra
 ///
 /// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ Y and T_i = Xᵀ D_i ν the weights are W_i = η_i T_i, and
 /// f(η) = ½ ⟨Y, ν⟩ + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises
-/// ½ pᵀHp − rᵀp over η + p ≥ 0 with H = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. The
-/// right-hand side r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, is nearly linear in η far from
-/// the solution; where it gains nothing, Newton's own r_i = ½(‖T_i‖² − β²) is taken.
+/// ½ pᵀHp − rᵀp over η + p ≥ 0 with H = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. Far from
+/// the solution ‖T_i‖ is like a power of η. So where ‖T_i‖ > β the right-hand side is
+/// r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, and elsewhere r_i = ‖T_i‖² log(‖T_i‖/β), Newton's
+/// in the logarithms, with the step η_i exp(p_i/η_i). Where these gain nothing, Newton's own
+/// r_i = ½(‖T_i‖² − β²) is taken.
 ///
 /// Y, ν and ŷ are C × n here, a row an output.
 final class EtaNewton {
+  /// An η_i that is to shrink by more than e to this power becomes 0.
+  private static let largestShrinkage = 3.0
+
   /// What ends a solve.
   enum End { case reached, interrupted, stalled }
 
@@ -143,7 +148,7 @@ final class EtaNewton {
       // f feels half its square, the norms ‖T_i‖ ‖X‖ times it at most, but mostly far less: that shows
       // in how much a correction moves them.
       var (last, moved) = (Double.infinity, Double.infinity)
-      for _ in 0..<6 {
+      for attempt in 0..<6 {
         let (error, change) = measure()
         guard value.isFinite else { break }
         let contraction = error / last
@@ -154,12 +159,13 @@ final class EtaNewton {
           return true
         }
         // Out of time any point will do.
-        if contraction > 0.25 || interruption.isOutOfTime() { break }
+        // T belongs to ν: nothing follows a correction but its measure.
+        if contraction > 0.25 || attempt == 5 || interruption.isOutOfTime { break }
         last = error
         system.solve(rows: scratch)
         axpy(y.count, 1, scratch.base, nu.base)
       }
-    } while !interruption.isOutOfTime() && system.increasePrecision()
+    } while !interruption.isOutOfTime && system.increasePrecision()
     return value.isFinite
   }
 
@@ -174,9 +180,9 @@ final class EtaNewton {
   /// `scratch`, and how much a norm ‖T_i‖ has changed at most.
   @discardableResult
   private func measure() -> (error: Double, change: Double) {
-    project(active)
-    var (penalty, quadratic, change, sum) = (0.0, 0.0, 0.0, 0.0)
     fitted.fill(0)
+    project(active, isAdding: true)
+    var (penalty, quadratic, change, sum) = (0.0, 0.0, 0.0, 0.0)
     for (row, i) in active.enumerated() {
       let length = directionNorm(row)
       change = max(change, abs(length - norms[row]))
@@ -184,7 +190,6 @@ final class EtaNewton {
       penalty += eta[i] * length
       quadratic += eta[i] * length * length
       sum += eta[i]
-      for c in 0..<outputs { axpy(products.samples, eta[i], images[c].row(row), fitted.row(c)) }
     }
     let fit = loss.value(fitted, y)
     primal = fit + beta * penalty
@@ -195,12 +200,19 @@ final class EtaNewton {
     return (error, change)
   }
 
-  /// T and U of the members in `list` at ν.
-  private func project(_ list: [Int]) {
-    for c in 0..<outputs {
-      products.correlations(nu.row(c), list, into: directions[c])
-      products.images(directions[c], list, into: images[c])
+  /// T and U at ν of the members in `list`, from row `first` on; ŷ grows by their part, where `isAdding`.
+  private func project(_ list: [Int], from first: Int = 0, isAdding: Bool) {
+    let rows = first..<first + list.count
+    let (t, u) = (directions.map { $0.slice(rows) }, images.map { $0.slice(rows) })
+    if outputs > 1 {
+      products.stacked.correlations(nu, list, into: t)
+      products.stacked.images(t, list, into: u, eta: eta, addingTo: isAdding ? fitted : nil)
+      return
     }
+    products.correlations(nu.row(0), list, into: t[0])
+    products.images(t[0], list, into: u[0])
+    guard isAdding else { return }
+    for (k, i) in list.enumerated() { axpy(products.samples, eta[i], u[0].row(k), fitted.row(0)) }
   }
 
   /// ‖T_i‖ over all outputs of the member in place `row`.
@@ -286,31 +298,39 @@ final class EtaNewton {
       working.append(violator.member)
       norms[active.count + k] = violator.norm
     }
-    if !chosen.isEmpty { project(working) }
+    project(chosen.map(\.member), from: active.count, isAdding: false)
     system.hessian(
       working, directions: directions, images: images, into: hessian.base,
       scratch: hessianPart.base)
 
     let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
-    let (secular, plain) = (step.row(3), step.row(4))
+    let (bent, least, plain) = (step.row(3), step.row(4), step.row(5))
     for (k, i) in working.enumerated() {
       let square = norms[k] * norms[k]
       before[k] = eta[i]
       lower[k] = -eta[i]
-      secular[k] = square * (norms[k] / beta - 1)
+      least[k] = -EtaNewton.largestShrinkage * eta[i]
+      bent[k] = square * (norms[k] > beta ? norms[k] / beta - 1 : log(norms[k] / beta))
+      if square == 0 { bent[k] = 0 }
       plain[k] = 0.5 * (square - beta * beta)
     }
     let (start, startSlack) = (value, slack)
     // Where there are more patterns than H has rank, its minimiser may lie far beyond where f is like
     // the quadratic: a damped H keeps it near.
-    for (right, damping, attempts) in [
-      (secular, 0, 3), (plain, 0, 12), (plain, 1e-6, 6), (plain, 1e-2, 12),
+    for (right, bound, damping, attempts) in [
+      (bent, least, 0, 3), (plain, lower, 0, 12), (plain, lower, 1e-6, 6), (plain, lower, 1e-2, 12),
     ] {
-      quadratic.minimize(count, hessian.base, right, lower: lower, damping: damping, into: p)
-      // Once a trial has failed, U is that of the trial.
-      if system.isIterative && outputs == 1 && attempts == 3 {
-        StepCorrection.improve(p, count, right, lower: lower, hessian: hessian.base) { v, product in
-          multiply(count, v, into: product)
+      quadratic.minimize(count, hessian.base, right, lower: bound, damping: damping, into: p)
+      if attempts == 3 {
+        // Once a trial has failed, U is that of the trial.
+        if system.isIterative && outputs == 1 {
+          StepCorrection.improve(p, count, right, lower: bound, hessian: hessian.base) {
+            v, product in multiply(count, v, into: product)
+          }
+        }
+        for k in 0..<count where p[k] < 0 {
+          let isAtBound = p[k] <= bound[k] * (1 - 1e-12)
+          p[k] = isAtBound ? lower[k] : before[k] * expm1(p[k] / before[k])
         }
       }
       let decrease = dot(count, plain, p)
@@ -323,7 +343,7 @@ final class EtaNewton {
         }
         // Out of time the point is offered, whatever it is, and nothing follows.
         if locate(gap: gap),
-          value <= start - 1e-4 * t * decrease || interruption.isOutOfTime()
+          value <= start - 1e-4 * t * decrease || interruption.isOutOfTime
             || abs(value - start) <= 1e-13 * abs(start) + slack + startSlack
         {
           return true
@@ -366,6 +386,6 @@ final class EtaNewton {
     norms += Array(repeating: 0, count: rows - norms.count)
     hessian = Matrix(rows, rows)
     if outputs > 1 { hessianPart = Matrix(rows, rows) }
-    step = Matrix(5, rows)
+    step = Matrix(6, rows)
   }
 }

@@ -52,11 +52,12 @@ final class GatedLevel {
   ) -> EtaNewton.End {
     var (start, near) = (start, near)
     if let reduced {
+      let before = point.primal
       let end = reduced.solve(
         y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
         full: newton, proceed: proceed, report: report)
       if end != .stalled { return end }
-      (start, near) = (reduced.eta, reduced.nu)
+      if start == nil || point.primal < before { (start, near) = (reduced.eta, reduced.nu) }
     }
     start = start ?? startBelow(y, beta: beta, proceed: proceed)
     if let start {

@@ -13,37 +13,11 @@ package final class GatedLossSolver: ArrangementSolver {
   private let grouping: WeightGrouping
   private let progress: (String) -> Void
   private let features: PatternFeatures
-  private let problems: [Problem]
+  private let problems: [SplitProgram]
   private lazy var system = SplitSystem(features)
   private lazy var products = PatternProducts(
     data.features, data.patterns, members: features.members)
   private lazy var kernel = product(data.features, .plain, data.features, .transposed)
-  /// Where the last ADMM of each problem had its penalties.
-  private var penalties: [(loss: Double, norm: Double)?]
-
-  /// Outputs that are trained together.
-  private struct Problem {
-    let outputs: Range<Int>
-    /// Their targets, and −∇ℓ(0) with what the constraints bound there.
-    let targets: Matrix
-    let origin: Matrix
-    let largest: [Double]
-    let norms: GroupNorms
-
-    init(
-      _ outputs: Range<Int>, of all: Matrix, _ features: PatternFeatures, _ loss: any Loss,
-      _ grouping: WeightGrouping
-    ) {
-      self.outputs = outputs
-      targets = LossPoint.columns(outputs, of: all)
-      origin = Matrix(targets.rows, targets.columns)
-      loss.residual(Matrix(targets.rows, targets.columns), targets, into: origin)
-      norms = GroupNorms(features, grouping: grouping, outputs: outputs.count)
-      norms.compute(origin)
-      largest = norms.largest(origin)
-    }
-  }
-
   /// Samples up to which the interior-point method comes first, and up to which it helps where ADMM stalls.
   private static let (fewSamples, mostSamples) = (1000, 4000)
   /// Patterns that the interior-point method takes all at once.
@@ -70,11 +44,10 @@ package final class GatedLossSolver: ArrangementSolver {
       && DualTerm(loss, Matrix(0, 1)) != nil
     let outputs = targets.columns
     problems = (isInterior ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]).map {
-      Problem($0, of: targets, features, loss.loss, grouping)
+      SplitProgram($0, of: targets, features, loss: loss.loss, grouping: grouping)
     }
-    penalties = problems.map { _ in nil }
     self.prefersInteriorPoint = isInterior
-    betaMax = problems.reduce(0) { max($0, $1.norms.values.values.max() ?? 0) }
+    betaMax = problems.reduce(0) { max($0, $1.betaMax) }
   }
 
   private let prefersInteriorPoint: Bool
@@ -96,11 +69,7 @@ package final class GatedLossSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    let points = problems.map { problem in
-      let point = LossPoint(problem.targets, loss: loss, grouping: grouping, beta: beta)
-      point.offer(dual: problem.origin, largest: problem.largest)
-      return point
-    }
+    let points = problems.map { $0.point(beta: beta) }
     func report() {
       trace(
         TraceRow(
@@ -130,7 +99,9 @@ package final class GatedLossSolver: ArrangementSolver {
       }
       if point.gap > rule.gap, status == .optimal { status = end }
     }
-    let solution = compose(points, beta: beta, iterations: budget.iterations)
+    let solution = ArrangementSolution(
+      points, targets: targets, loss: loss, grouping: grouping, beta: beta,
+      groups: data.patterns.count, width: data.dimension, iterations: budget.iterations)
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 
@@ -153,77 +124,9 @@ package final class GatedLossSolver: ArrangementSolver {
     if let limit = run.budget.exhausted { return limit }
     let problem = problems[run.problem]
     progress("the kernel of \(data.samples) samples over \(features.groups) patterns")
-    let admm = TwoSplitADMM(
-      features, system: system, targets: problem.targets, loss: loss, grouping: grouping,
-      beta: run.beta, penalties: penalties[run.problem])
-    guard admm.prepare() else { return .stalled }
-    if let start = run.start {
-      admm.begin(
-        at: weights(of: start, problem.outputs),
-        dual: LossPoint.columns(problem.outputs, of: start.dual))
-    }
-    let (n, outputs) = (problem.targets.rows, problem.targets.columns)
-    let (predictions, nu) = (Matrix(n, outputs), Matrix(n, outputs))
-    var (iteration, lastChange) = (0, 0)
-    var (smallest, smallestAt) = (Double.infinity, 0)
-    while true {
-      if let limit = run.budget.exhausted { return limit }
-      run.budget.count()
-      iteration += 1
-      admm.iterate()
-      guard iteration % GatedLossSolver.checkInterval == 0 else { continue }
-      admm.predictions(into: predictions)
-      let primal = loss.value(predictions, problem.targets) + run.beta * admm.penalty
-      guard primal.isFinite else { return .stalled }
-      run.point.offer(
-        primal: primal, active: admm.active, members: features.members, weights: admm.weights,
-        predictions: predictions)
-      admm.dual(into: nu)
-      loss.restrict(nu, problem.targets)
-      offer(nu, run)
-      if loss.name != .hinge {
-        loss.residual(predictions, problem.targets, into: nu)
-        offer(nu, run)
-      }
-      report()
-      penalties[run.problem] = (admm.lossPenalty, admm.normPenalty)
-      if run.isReached { return .optimal }
-      let gap = run.point.gap
-      if gap < 0.9 * smallest { (smallest, smallestAt) = (gap, iteration) }
-      if iteration - smallestAt > GatedLossSolver.patience { return .stalled }
-      admm.refresh()
-      if iteration - lastChange >= 20, iteration < 1000 {
-        let (hasChanged, isSound) = admm.adaptPenalties()
-        guard isSound else { return .stalled }
-        if hasChanged { lastChange = iteration }
-      }
-    }
-  }
-
-  /// Iterations from one certificate to the next.
-  private static let checkInterval = 10
-  /// Iterations that may pass without a gap a tenth smaller.
-  private static let patience = 500
-
-  private func offer(_ nu: Matrix, _ run: Run) {
-    let norms = problems[run.problem].norms
-    norms.compute(nu)
-    run.point.offer(dual: nu, largest: norms.largest(nu))
-  }
-
-  /// The weights of `start` as rows, PC × d.
-  private func weights(of start: ArrangementSolution, _ range: Range<Int>) -> Matrix {
-    let (outputs, d) = (range.count, data.dimension)
-    let result = Matrix(features.groups * outputs, d)
-    let place = Dictionary(
-      uniqueKeysWithValues: features.members.enumerated().map { ($1, $0) })
-    for (k, pattern) in start.index.enumerated() {
-      guard let i = place[pattern] else { continue }
-      for (row, c) in range.enumerated() {
-        result.row(i * outputs + row).update(from: start.positive[c].row(k), count: d)
-      }
-    }
-    return result
+    return problem.solve(
+      run.point, members: features.members, system: system, from: run.start, rule: run.rule,
+      budget: run.budget, report: report)
   }
 
   // MARK: The interior-point method
@@ -311,74 +214,5 @@ package final class GatedLossSolver: ArrangementSolver {
         weights: weights, predictions: predictions)
     }
     return primal
-  }
-
-  // MARK: The solution
-
-  /// The solution with its objectives from the numbers that are written.
-  private func compose(
-    _ points: [LossPoint], beta: Double, iterations: Int
-  ) -> ArrangementSolution {
-    let (n, outputs, d) = (data.samples, targets.columns, data.dimension)
-    var isActive = [Bool](repeating: false, count: data.patterns.count)
-    for point in points {
-      let size = point.predictions.columns * d
-      for (k, i) in point.members.enumerated() where norm(size, point.weights.base + k * size) > 0 {
-        isActive[i] = true
-      }
-    }
-    let index = isActive.indices.filter { isActive[$0] }
-    let row = Dictionary(uniqueKeysWithValues: index.enumerated().map { ($1, $0) })
-    var positive: [Matrix] = []
-    let (dual, predictions) = (Matrix(n, outputs), Matrix(n, outputs))
-    for point in points {
-      let width = point.predictions.columns
-      for c in 0..<width {
-        let matrix = Matrix(index.count, d)
-        for (k, i) in point.members.enumerated() where isActive[i] {
-          matrix.row(row[i]!).update(from: point.weights.row(k * width + c), count: d)
-        }
-        for j in 0..<n {
-          dual[j, positive.count] = point.dual[j, c]
-          predictions[j, positive.count] = point.predictions[j, c]
-        }
-        positive.append(matrix)
-      }
-    }
-    var penalty = 0.0
-    for k in index.indices {
-      let lengths = positive.map { norm(d, $0.row(k)) }
-      penalty += grouping == .perClass ? lengths.reduce(0, +) : norm(outputs, lengths)
-    }
-    return ArrangementSolution(
-      index: index, positive: positive, dual: dual, predictions: predictions, status: .optimal,
-      primal: loss.value(predictions, targets) + beta * penalty,
-      dualValue: loss.dualValue(dual, targets), iterations: iterations)
-  }
-}
-
-extension Loss {
-  /// Takes away what rounding puts beyond the conjugate's domain.
-  func restrict(_ nu: Matrix, _ targets: Matrix) {
-    switch name {
-    case .hinge, .logistic:
-      for k in 0..<nu.count {
-        let y = targets.base[k]
-        nu.base[k] = y * min(1, max(0, y * nu.base[k]))
-      }
-    case .huber: for k in 0..<nu.count { nu.base[k] = min(1, max(-1, nu.base[k])) }
-    case .squared: break
-    case .crossEntropy:
-      // The columns of each row sum to 0, and none exceeds its target.
-      for j in 0..<nu.rows {
-        let (row, y) = (nu.row(j), targets.row(j))
-        var sum = 0.0
-        for c in 0..<nu.columns {
-          row[c] = max(0, y[c] - row[c])
-          sum += row[c]
-        }
-        for c in 0..<nu.columns { row[c] = y[c] - row[c] / sum }
-      }
-    }
   }
 }

@@ -98,8 +98,8 @@ package final class GatedSolver: ArrangementSolver {
       point.offer(dual: loss.dualValue(dual, problem.y), direction: problem.y, times: scaling)
       return point
     }
-    interruption.isOutOfTime = { budget.isOutOfTime }
-    defer { interruption.isOutOfTime = { false } }
+    interruption.secondsLeft = { budget.secondsLeft }
+    defer { interruption.secondsLeft = { .infinity } }
     if let start {
       for (problem, point) in zip(problems, points) where problem.outputs.count > 1 {
         offer(start, problem, beta: beta, to: point)
@@ -138,7 +138,7 @@ package final class GatedSolver: ArrangementSolver {
         point: point, proceed: proceed, report: observe)
       switch end {
       case .reached: break
-      case .interrupted: status = budget.exhausted ?? .stalled
+      case .interrupted: status = budget.exhausted ?? .timeLimit
       case .stalled where problem.outputs.count > 1: status = budget.exhausted ?? .stalled
       case .stalled:
         let fallback = GatedInteriorPoint(
@@ -257,7 +257,7 @@ package final class GatedSolver: ArrangementSolver {
 }
 
 extension ArrangementSolution {
-  func with(_ status: Status) -> ArrangementSolution {
+  package func with(_ status: Status) -> ArrangementSolution {
     var result = self
     result.status = status
     return result

@@ -4,10 +4,10 @@ import LinearAlgebra
 ///
 /// Losses that are sums over outputs, with a group for each, have a dual point for each output that is
 /// scaled by itself; otherwise one factor scales all of ν.
-final class LossPoint {
+package final class LossPoint {
   private let targets: Matrix
   private let loss: any Loss
-  private let beta: Double
+  let beta: Double
   /// Outputs whose parts of ν are scaled together.
   private let blocks: [Range<Int>]
   /// y of each block.
@@ -19,14 +19,14 @@ final class LossPoint {
   private(set) var weights: Matrix
   private(set) var members: [Int] = []
   let predictions: Matrix
-  private(set) var primal: Double
-  private(set) var active = 0
+  package private(set) var primal: Double
+  package private(set) var active = 0
 
-  var dualValue: Double { dualValues.reduce(0, +) }
-  var gap: Double { relativeGap(primal: primal, dual: dualValue) }
+  package var dualValue: Double { dualValues.reduce(0, +) }
+  package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
   /// The network that is zero, and no dual point yet.
-  init(_ targets: Matrix, loss: any Loss, grouping: WeightGrouping, beta: Double) {
+  package init(_ targets: Matrix, loss: any Loss, grouping: WeightGrouping, beta: Double) {
     self.targets = targets
     self.loss = loss
     self.beta = beta

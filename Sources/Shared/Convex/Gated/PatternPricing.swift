@@ -12,7 +12,6 @@ final class PatternPricing {
   private let size: Double
   private var list: [Int] = []
   private var values: [Double] = []
-  private var part: [Double] = []
   private var isSkipped: [Bool]
   private let poolSize: Int
 
@@ -32,7 +31,6 @@ final class PatternPricing {
     size = norm(products.x.count, products.x.base)
     list.reserveCapacity(products.count)
     values = Array(repeating: 0, count: products.count)
-    part = outputs > 1 ? values : []
   }
 
   /// How many patterns the bounds leave open at `level`, those of `known` apart.
@@ -55,7 +53,7 @@ final class PatternPricing {
 
   /// Computes the norms that the last call of `open` found open; returns the largest.
   func price(_ nu: Matrix, above level: Double) -> Double {
-    products.norms(nu, list, into: &values, scratch: &part)
+    products.norms(nu, list, into: &values)
     violators.removeAll(keepingCapacity: true)
     var largest = 0.0
     for (k, i) in list.enumerated() {
@@ -81,7 +79,7 @@ final class PatternPricing {
     for i in known { isSkipped[i] = true }
     let members = pool.filter { !isSkipped[$0] }
     for i in known { isSkipped[i] = false }
-    products.norms(nu, members, into: &values, scratch: &part)
+    products.norms(nu, members, into: &values)
     violators.removeAll(keepingCapacity: true)
     var largest = 0.0
     for (k, i) in members.enumerated() {

@@ -12,6 +12,8 @@ final class PatternProducts {
   /// A sum over members, of each thread.
   private let sums: [Matrix]
   private let blockSize: Int
+  /// For several outputs at once.
+  private(set) lazy var stacked = StackedProducts(self)
 
   var samples: Int { x.rows }
   var dimension: Int { x.columns }
@@ -44,6 +46,15 @@ final class PatternProducts {
   func expand(_ member: Int, times value: Double, into target: UnsafeMutablePointer<Double>) {
     patterns.expand(members[member], into: target)
     scale(samples, value, target)
+  }
+
+  /// target_j ← D_jj x_j of a member for the samples `range`, which begins with a byte of the pattern; x and
+  /// target begin with the range.
+  func mask(
+    _ member: Int, _ range: Range<Int>, _ x: UnsafePointer<Double>,
+    into target: UnsafeMutablePointer<Double>
+  ) {
+    patterns.mask(members[member], range, x, into: target)
   }
 
   /// The packed bits of a member's pattern.
@@ -80,26 +91,17 @@ final class PatternProducts {
     }
   }
 
-  /// (Σ_c ‖Xᵀ D_i ν_c‖²)^½ of the members in `list`, in that order, over the rows ν_c of `nu`. `scratch`
-  /// is as long as `list` where there is more than one.
-  func norms(
-    _ nu: Matrix, _ list: [Int], into norms: inout [Double], scratch: inout [Double]
-  ) {
-    self.norms(nu.row(0), list, into: &norms)
-    guard nu.rows > 1 else { return }
-    for k in list.indices { norms[k] *= norms[k] }
-    for c in 1..<nu.rows {
-      self.norms(nu.row(c), list, into: &scratch)
-      for k in list.indices { norms[k] += scratch[k] * scratch[k] }
-    }
+  /// (Σ_c ‖Xᵀ D_i ν_c‖²)^½ of the members in `list`, in that order, over the rows ν_c of `nu`.
+  func norms(_ nu: Matrix, _ list: [Int], into norms: inout [Double]) {
+    guard nu.rows > 1 else { return self.norms(nu.row(0), list, into: &norms) }
+    stacked.squares(nu, list, into: &norms)
     for k in list.indices { norms[k].formSquareRoot() }
   }
 
   /// The same in an array of its own.
   func norms(_ nu: Matrix, _ list: [Int]) -> [Double] {
     var norms = [Double](repeating: 0, count: list.count)
-    var scratch = norms
-    self.norms(nu, list, into: &norms, scratch: &scratch)
+    self.norms(nu, list, into: &norms)
     return norms
   }
 

@@ -7,6 +7,7 @@ final class ReducedLevel {
   private let subspace: PrincipalSubspace
   private let level: GatedLevel
   private let loss: any Loss
+  private let interruption: Interruption
 
   /// Where it pays, and how far it goes.
   struct Limits {
@@ -33,6 +34,7 @@ final class ReducedLevel {
     else { return nil }
     self.subspace = subspace
     self.loss = loss
+    self.interruption = interruption
     level = GatedLevel(
       products.with(features: subspace.coordinates(products.x)), outputs: outputs,
       form: .automatic, loss: loss, interruption: interruption,
@@ -52,23 +54,34 @@ final class ReducedLevel {
     let own = PrimalDualPoint(y, dimension: subspace.rank, loss: loss)
     var (lastGap, lastPrimal) = (Double.infinity, Double.infinity)
     var isOver = false
+    // A pass over all features costs more than a step. At the end there is one, and time for it.
+    func certify() {
+      lastGap = own.gap
+      let start = interruption.secondsLeft()
+      full.offer(nu, y, beta: beta, to: point)
+      if start.isFinite { interruption.reserve = start - interruption.secondsLeft() }
+    }
+    defer { interruption.reserve = 0 }
     let end = level.solve(
       y, beta: beta, from: start, near: near, tolerance: 0.1 * tolerance, point: own,
-      proceed: { !isOver && proceed() },
+      proceed: { !isOver && !interruption.isOutOfTime && proceed() },
       report: { active in
         if own.primal < lastPrimal {
           lastPrimal = own.primal
           self.lift(own, to: point)
         }
-        // All features cost more than a step: not at every one.
-        if own.gap <= max(0.5 * lastGap, 0.5 * tolerance) {
-          lastGap = own.gap
-          full.offer(self.nu, y, beta: beta, to: point)
+        if lastGap == .infinity || own.gap <= 0.2 * point.gap || own.gap <= tolerance,
+          own.gap <= max(0.5 * lastGap, 0.5 * tolerance)
+        {
+          certify()
           // What is left may be due to the features that are not here.
           isOver = point.gap <= tolerance || own.gap <= 0.2 * point.gap
         }
+        // A start may have weights already that none of these features reach.
+        isOver = isOver || own.dualValue > point.primal
         report(active)
       })
+    if point.gap > tolerance, end == .interrupted, !isOver, own.gap < min(1, lastGap) { certify() }
     if point.gap <= tolerance { return .reached }
     return end == .interrupted && !isOver ? .interrupted : .stalled
   }

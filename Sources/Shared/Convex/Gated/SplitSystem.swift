@@ -15,7 +15,7 @@ package final class SplitSystem {
   private static let singleSize = 768
 
   /// Bytes that it takes.
-  static func memory(samples n: Int) -> Double {
+  package static func memory(samples n: Int) -> Double {
     (n >= singleSize ? 4 : 8) * Double(n) * Double(n + 1)
   }
 

@@ -106,7 +106,7 @@ package final class TwoSplitADMM {
   }
 
   /// Bytes that it takes.
-  static func memory(samples: Int, groups: Int, width: Int, outputs: Int) -> Double {
+  package static func memory(samples: Int, groups: Int, width: Int, outputs: Int) -> Double {
     let (rows, weights) = (Double(samples * outputs), Double(groups * width) * Double(outputs))
     return MixingTrack.memory(weights + 2 * rows) + 8 * (weights + 12 * rows)
   }

@@ -244,12 +244,13 @@ final class LossADMM {
       axpy(h.count, -1, v.base, multiplier.base)
       scale(h.count, 0.5 * splitting.rho, multiplier.base)
       let factor = min(1, beta / judge.constraint(multiplier))
-      let cost = (1 - factor) * beta * result.regularizer / abs(result.primal)
+      // What a search for a dual point would end with, as far as the multipliers of the loss tell.
+      let expected = relativeGap(primal: result.primal, dual: self.expectedDual(factor))
       let isReady =
-        factor >= 0.9 && cost <= 0.5 * tolerance && iteration >= earliest
+        factor >= 0.9 && expected <= 0.8 * tolerance && iteration >= earliest
         && abs(value.primal - last) <= tolerance * abs(value.primal)
       last = value.primal
-      let isAffordable = factor >= 0.9 && iteration >= 50 && 3 * spent <= iteration
+      let isAffordable = factor >= 0.9 && iteration >= 200 && 3 * spent <= iteration
       if isReady || isAffordable || (!goes && spent == 0) {
         // Where the budget is spent, one reading of the data, which counts as no iteration.
         let limit = !goes ? 1 : isReady ? 200 : 50
@@ -268,6 +269,15 @@ final class LossADMM {
         previous = result.gap
       }
     }
+  }
+
+  /// The dual value of the multiples `factor` of the loss's multipliers −rU, were Fᵀν what (ρ/2)(h − V) is.
+  private func expectedDual(_ factor: Double) -> Double {
+    let nu = Matrix(copying: multipliers)
+    scale(nu.count, -penalty, nu.base)
+    loss.restrict(nu, targets)
+    scale(nu.count, factor, nu.base)
+    return loss.dualValue(nu, targets)
   }
 
   /// A dual point from the iterate, which stays what it is: z and U taken from the point disturb it. Returns

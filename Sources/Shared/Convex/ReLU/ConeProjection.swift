@@ -105,7 +105,8 @@ package final class ConeProjector {
   private let gram: Matrix?
   private let residual: UnsafeMutablePointer<Double>
 
-  package init(_ rows: ConeRows) {
+  /// Without N Nᵀ it computes those of its entries that it needs each time.
+  package init(_ rows: ConeRows, keepsGram: Bool = true) {
     cone = rows
     d = rows.rows.columns
     count = rows.rows.rows
@@ -119,7 +120,7 @@ package final class ConeProjector {
     slack = zeros(count)
     basis = zeros(d * d)
     factor = zeros(d * d)
-    gram = rows.gram
+    gram = keepsGram ? rows.gram : nil
     residual = zeros(d)
   }
 

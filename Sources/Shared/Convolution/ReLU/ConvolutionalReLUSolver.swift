@@ -29,11 +29,13 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     let betaMax: Double
   }
 
-  /// `targets` is n × C.
+  /// `targets` is n × C. Where `budget` ends the work on the cones, `betaMax` is a bound only.
   package init(
     _ data: ConvolutionalData, targets: Matrix, loss: LossName = .squared,
-    grouping: WeightGrouping = .perClass, progress: @escaping (String) -> Void = { _ in }
+    grouping: WeightGrouping = .perClass, budget: Budget? = nil,
+    progress: @escaping (String) -> Void = { _ in }
   ) throws {
+    let proceed = { !(budget?.isOutOfTime ?? false) }
     self.data = data
     self.progress = progress
     let loss = loss.loss
@@ -42,7 +44,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     let joint =
       grouping == .perPattern || loss.name == .crossEntropy ? Double(outputs) : 1
     try expectMemory(
-      8 * Double(n) * Double(n) * (joint + 1)
+      8 * Double(n) * Double(n) * (joint + 1 + Double(data.patches.patchCount == 1 ? 3 : 0))
         + 16 * Double(data.gates.shape[0] * data.dimension * data.dimension * data.regions)
         * joint,
       for: "a convolutional ReLU program of \(n) samples and \(data.gates.shape[0]) patterns")
@@ -52,7 +54,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     self.features = features
     let gates = Matrix(data.gates.shape[0], data.dimension)
     data.gates.copyDoubles(0..<gates.count, into: gates.base)
-    let cones = WorkingCones(features, gates: gates, progress: progress)
+    let cones = WorkingCones(features, gates: gates, proceed: proceed, progress: progress)
     self.cones = cones
     let together = grouping == .perPattern
     // Classes are apart where neither the norm nor the loss joins them.
@@ -69,7 +71,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
       progress("beta_max of \(classes.count == 1 ? "output \(classes[0])" : "all outputs")")
       return Part(
         classes: classes, targets: part, map: map, pricing: pricing,
-        betaMax: pricing.largest(slope.transposed))
+        betaMax: pricing.largest(slope.transposed, proceed: proceed))
     }
     betaMax = parts.reduce(0) { max($0, $1.betaMax) }
   }
@@ -93,7 +95,9 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     }
     for (part, point) in zip(parts, points) {
       offerSlope(part, beta: beta, to: point)
-      if let start { offer(start, part, beta: beta, to: point) }
+      if let start {
+        offer(start, part, beta: beta, to: point) { !budget.isOutOfTime }
+      }
     }
     report()
     var status = Status.optimal
@@ -122,7 +126,8 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
 
   /// Offers both points of an earlier solution.
   private func offer(
-    _ start: ArrangementSolution, _ part: Part, beta: Double, to point: ReLUPoint
+    _ start: ArrangementSolution, _ part: Part, beta: Double, to point: ReLUPoint,
+    while proceed: () -> Bool
   ) {
     let length = features.regions * features.dimension
     let groups = part.map.groups
@@ -148,7 +153,8 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
       for (k, c) in part.classes.enumerated() { dual[j, k] = start.dual[j, c] }
     }
     point.offer(
-      dual: dual, bound: part.pricing.largest(dual.transposed, above: beta), beta: beta)
+      dual: dual, bound: part.pricing.largest(dual.transposed, above: beta, proceed: proceed),
+      beta: beta)
   }
 
   /// The solution of all classes.

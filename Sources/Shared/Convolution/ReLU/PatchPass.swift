@@ -28,7 +28,7 @@ struct PatchPass: @unchecked Sendable {
 
   /// Takes the samples `range`, read by `read`.
   func run(_ range: Range<Int>, _ read: (Range<Int>, UnsafeMutablePointer<Double>) -> Void) {
-    let (d, perSample, count) = (target.dimension, target.patchCount, target.features.count)
+    let (d, perSample, count) = (target.dimension, target.patchCount, target.patterns)
     let rows = range.count * perSample
     let first = range.lowerBound * perSample
     let block = Matrix(rows, d)
@@ -50,7 +50,14 @@ struct PatchPass: @unchecked Sendable {
       let (row, bits) = (active.row(i), target.bits + i * target.stride + first / 8)
       for j in 0..<rows where row[j] > 0 { bits[j >> 3] |= 1 << UInt8(j & 7) }
     }
-    pool(block, active, range)
+    if let single = target.single {
+      single.x.row(first).update(from: block.base, count: block.count)
+      for i in 0..<count {
+        (single.masks.row(i) + first).update(from: active.row(i), count: rows)
+      }
+    } else {
+      pool(block, active, range)
+    }
     if let kept {
       for j in 0..<rows where target.lengths[first + j] > 0 {
         let (from, to) = (block.row(j), kept.row(first + j))
@@ -76,7 +83,7 @@ struct PatchPass: @unchecked Sendable {
 
   /// F_ir of the samples: of each the sums over the regions' active patches.
   private func pool(_ block: Matrix, _ active: Matrix, _ range: Range<Int>) {
-    let (d, perSample, count) = (target.dimension, target.patchCount, target.features.count)
+    let (d, perSample, count) = (target.dimension, target.patchCount, target.patterns)
     let starts = target.regionStarts
     let sums = Matrix(count, d)
     for (place, sample) in range.enumerated() {

@@ -5,48 +5,62 @@ import LinearAlgebra
 /// The factors of one iteration of `ReLUInteriorPoint`: of the Newton matrix H_j of every group, and of the
 /// matrix of ν.
 final class ReLUFactors {
-  private let cones: WorkingCones
-  private let groups: [ReLUGroup]
+  let cones: WorkingCones
+  private(set) var groups: [ReLUGroup] = []
   private let outputs: Int
-  private let regions: Int
-  private let (n, d): (Int, Int)
-  private let slots: Int
+  let regions: Int
+  let (n, d): (Int, Int)
+  let slots: Int
   /// A row a slot: the factor of D in coordinates that `reflections` gives. There the last axis is that of
   /// the weight, the one direction in which D is small: factored last, it keeps its digits.
-  private let triangles: Matrix
-  private let reflections: Matrix
+  private(set) var triangles = Matrix(0, 0)
+  private(set) var reflections = Matrix(0, 0)
   /// q = D⁻¹w of each group and the γ of H⁻¹ = D⁻¹ + γ q qᵀ.
-  private let directions: Matrix
-  private var gamma: [Double]
+  private var directions = Matrix(0, 0)
+  private var gamma: [Double] = []
   /// Of each output the factor of W⁻¹ + Σ F D⁻¹ Fᵀ; with one output the terms of rank one are in it.
   private let systems: [Matrix]
   /// √γ F q, a row a group, and what the systems make of it; the factor of I + U M⁻¹ Uᵀ.
-  private let images: Matrix
-  private let solved: Matrix
-  private let capacitance: Matrix
+  private var images = Matrix(0, 0)
+  private var solved = Matrix(0, 0)
+  private var capacitance = Matrix(0, 0)
   /// The factor of Σ_c M_cc⁻¹, where the sum of the outputs' dν is 0.
   private let shared: Matrix?
+  /// Whether there is time to go on.
+  let proceed: () -> Bool
+  /// D^(−½) Fᵀ of some groups; with one patch a sample, what threads need for those of a pattern.
+  private var terms = Matrix(0, 0)
+  lazy var workers = (0..<Threads.count).map { RowsWorker(n, 2 * d, isFirst: $0 == 0) }
 
   /// `isCoupled` keeps the sum of the outputs' dν at 0.
-  init(_ cones: WorkingCones, groups: [ReLUGroup], outputs: Int, isCoupled: Bool) {
+  init(
+    _ cones: WorkingCones, groups: [ReLUGroup], outputs: Int, isCoupled: Bool,
+    proceed: @escaping () -> Bool
+  ) {
+    self.proceed = proceed
     self.cones = cones
-    self.groups = groups
     self.outputs = outputs
     regions = cones.features.regions
     (n, d) = (cones.features.samples, cones.features.dimension)
-    let width = groups.first?.outputs.count ?? 1
-    slots = width * regions
+    slots = (groups.first?.outputs.count ?? 1) * regions
+    let n = n
+    systems = (0..<outputs).map { _ in Matrix(n, n) }
+    shared = isCoupled ? Matrix(n, n) : nil
+    take(groups)
+  }
+
+  /// Makes room for other groups, of as many outputs.
+  func take(_ groups: [ReLUGroup]) {
+    self.groups = groups
+    let width = slots / regions
     triangles = Matrix(groups.count * slots, d * d)
     reflections = Matrix(groups.count * slots, d)
     directions = Matrix(groups.count, slots * d)
     gamma = Array(repeating: 0, count: groups.count)
-    let n = n
-    systems = (0..<outputs).map { _ in Matrix(n, n) }
     images = Matrix(groups.count, width * n)
     let coupled = width > 1 ? groups.count : 0
     solved = Matrix(coupled, outputs * n)
     capacitance = Matrix(coupled, coupled)
-    shared = isCoupled ? Matrix(n, n) : nil
   }
 
   /// Factors at ratios λ/s and scalings; `inverse` is W⁻¹. False where a matrix is not positive definite.
@@ -62,6 +76,10 @@ final class ReLUFactors {
         var scratch = Matrix(0, self.d)
         for j in stride(from: worker, to: self.groups.count, by: workers) {
           let rows = self.cones.cones[self.groups[j].pattern].matrix
+          guard self.proceed() else {
+            lock.locked { isSound = false }
+            return
+          }
           if scratch.rows < rows.rows { scratch = Matrix(2 * rows.rows, self.d) }
           for k in 0..<self.slots {
             let isDefinite = self.factorSlot(
@@ -113,7 +131,7 @@ final class ReLUFactors {
     return choleskyLower(d, triangle)
   }
 
-  private func reflect(_ h: UnsafePointer<Double>, _ z: UnsafeMutablePointer<Double>) {
+  func reflect(_ h: UnsafePointer<Double>, _ z: UnsafeMutablePointer<Double>) {
     axpy(d, -2 * dot(d, h, z), h, z)
   }
 
@@ -136,14 +154,12 @@ final class ReLUFactors {
 
   /// images_j ← √γ F q, output by output.
   private func imageDirections() {
-    let width = regions * d
     Threads.perform(groups.count) { j in
-      let f = self.cones.features.features[self.groups[j].pattern]
-      for c in 0..<self.groups[j].outputs.count {
-        gemv(
-          self.n, width, alpha: self.gamma[j].squareRoot(), f.base, .plain,
-          self.directions.row(j) + c * width, self.images.row(j) + c * self.n)
-      }
+      let count = self.groups[j].outputs.count
+      self.cones.features.image(
+        self.directions.row(j), of: self.groups[j].pattern, outputs: count,
+        into: self.images.row(j))
+      LinearAlgebra.scale(count * self.n, self.gamma[j].squareRoot(), self.images.row(j))
     }
   }
 
@@ -151,14 +167,32 @@ final class ReLUFactors {
   private func build(_ c: Int, _ inverse: UnsafePointer<Double>) -> Bool {
     let system = systems[c]
     system.fill(0)
-    let width = regions * d
     let list = groups.indices.filter { groups[$0].outputs.contains(c) }
+    let isBuilt =
+      cones.features.single == nil ? addPooled(list, c, to: system) : addRows(list, c, to: system)
+    guard isBuilt else { return false }
+    if capacitance.rows == 0 {
+      let own = Matrix(list.count, n)
+      for (k, j) in list.enumerated() { own.row(k).update(from: images.row(j), count: n) }
+      syrkUpper(n, list.count, own.base, beta: 1, system.base)
+    }
+    for i in 0..<n { system[i, i] += inverse[i] }
+    system.mirrorUpper()
+    return choleskyLower(n, system.base)
+  }
+
+  /// Adds Σ F D⁻¹ Fᵀ over the groups `list`, the part of output `c`, to the upper triangle. False where
+  /// the time was up.
+  private func addPooled(_ list: [Int], _ c: Int, to system: Matrix) -> Bool {
+    let width = regions * d
     // So many groups at once that the product is large, and its factor not.
     let chunk = max(1, min(list.count, 40_000_000 / (n * width)))
-    let terms = Matrix(n, chunk * width)
+    if terms.columns != chunk * width { terms = Matrix(n, chunk * width) }
+    let terms = terms
     for first in stride(from: 0, to: list.count, by: chunk) {
       let count = min(chunk, list.count - first)
       let stride = terms.columns
+      guard proceed() else { return false }
       Threads.perform(count) { place in
         let j = list[first + place]
         let own = c - self.groups[j].outputs.lowerBound
@@ -178,14 +212,7 @@ final class ReLUFactors {
       }
       syrkRowsUpper(n, count * width, terms.base, lda: stride, beta: 1, system.base)
     }
-    if capacitance.rows == 0 {
-      let own = Matrix(list.count, n)
-      for (k, j) in list.enumerated() { own.row(k).update(from: images.row(j), count: n) }
-      syrkUpper(n, list.count, own.base, beta: 1, system.base)
-    }
-    for i in 0..<n { system[i, i] += inverse[i] }
-    system.mirrorUpper()
-    return choleskyLower(n, system.base)
+    return true
   }
 
   /// Factors I + U M⁻¹ Uᵀ.

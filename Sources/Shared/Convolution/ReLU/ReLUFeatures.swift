@@ -16,8 +16,10 @@ package final class ReLUFeatures: @unchecked Sendable {
   package let dimension: Int
   /// Where each region begins among the patches of a sample; R + 1 numbers.
   package let regionStarts: [Int]
-  /// F_i, n × Rd: region 0 first.
+  /// F_i, n × Rd: region 0 first. None where there is one patch a sample.
   package let features: [Matrix]
+  /// With one patch a sample F_i = D_i X: X, and D_i as a row of 0 and 1.
+  let single: (x: Matrix, masks: Matrix)?
   /// ‖x_j‖ of all patches.
   let lengths: UnsafeMutablePointer<Double>
   /// Bit j of pattern i is 1 where patch j, as they are read, is active.
@@ -28,7 +30,7 @@ package final class ReLUFeatures: @unchecked Sendable {
   private let read: @Sendable (Range<Int>, UnsafeMutablePointer<Double>) -> Void
 
   package var regions: Int { regionStarts.count - 1 }
-  package var patterns: Int { features.count }
+  package let patterns: Int
   /// n·K.
   package var rows: Int { samples * patchCount }
 
@@ -74,11 +76,14 @@ package final class ReLUFeatures: @unchecked Sendable {
     let rows = n * patchCount
     let regions = regionStarts.count - 1
     let isKept = rows * d <= ReLUFeatures.mostKept
+    let isSingle = patchCount == 1
+    let size = isSingle ? Double(n * (count + d)) : Double(count) * Double(n) * Double(regions * d)
     try expectMemory(
-      8 * Double(count) * Double(n) * Double(regions * d) + (isKept ? 8 * Double(rows * d) : 0)
+      8 * size + (isKept ? 8 * Double(rows * d) : 0)
         + Double(count) * Double(rows) / 8 + 8 * Double(rows),
       for: "a ReLU program of \(n) samples, \(count) patterns and \(regions * d) features")
     samples = n
+    self.patterns = count
     self.patchCount = patchCount
     dimension = d
     self.regionStarts = regionStarts
@@ -87,7 +92,8 @@ package final class ReLUFeatures: @unchecked Sendable {
     lengths = .allocate(capacity: max(1, rows))
     bits = .allocate(capacity: max(1, count * stride))
     bits.initialize(repeating: 0, count: max(1, count * stride))
-    features = (0..<count).map { _ in Matrix(n, regions * d) }
+    features = isSingle ? [] : (0..<count).map { _ in Matrix(n, regions * d) }
+    single = isSingle ? (Matrix(n, d), Matrix(count, n)) : nil
     kept = isKept ? Matrix(rows, d) : nil
 
     let vectors = Matrix(count, d)
@@ -96,9 +102,26 @@ package final class ReLUFeatures: @unchecked Sendable {
       self, order: order, gates: given == nil ? vectors : nil, thresholds: thresholds,
       given: given, kept: kept)
     // Whole bytes of the patterns belong to one block, and so to one thread.
-    let size = fill.samplesOfBlock
-    Threads.perform((n + size - 1) / size) { block in
-      fill.run(block * size..<min(n, (block + 1) * size), read)
+    let block = fill.samplesOfBlock
+    Threads.perform((n + block - 1) / block) { k in
+      fill.run(k * block..<min(n, (k + 1) * block), read)
+    }
+  }
+
+  /// image (C × n) ← F_i z for C rows z of R·d weights.
+  func image(
+    _ z: UnsafePointer<Double>, of pattern: Int, outputs: Int,
+    into image: UnsafeMutablePointer<Double>
+  ) {
+    let width = regions * dimension
+    guard let (x, masks) = single else {
+      gemm(outputs, samples, width, z, .plain, features[pattern].base, .transposed, image)
+      return
+    }
+    gemm(outputs, samples, width, z, .plain, x.base, .transposed, image)
+    let mask = masks.row(pattern)
+    for c in 0..<outputs {
+      for i in 0..<samples { image[c * samples + i] *= mask[i] }
     }
   }
 

@@ -18,9 +18,9 @@ final class ReLUInteriorPoint {
   let cones: WorkingCones
   let beta: Double
   let terms: any ReLULossTerms
-  /// Those whose cone has an interior, and their numbers.
-  let numbers: [Int]
-  let groups: [ReLUGroup]
+  /// Those at work, of cones that have an interior, and their numbers.
+  private(set) var numbers: [Int]
+  private(set) var groups: [ReLUGroup]
   private let map: ReLUOperator
   private let targets: Matrix
   private let loss: any Loss
@@ -39,8 +39,8 @@ final class ReLUInteriorPoint {
   /// ŷ, C × n.
   let predictions: Matrix
   /// ± F_iᵀν + B_iᵀλ and its norm.
-  private let bounded: Matrix
-  private(set) var bounds: [Double]
+  private var bounded = Matrix(0, 0)
+  private(set) var bounds: [Double] = []
   private(set) var primal = Double.infinity
   private(set) var mu = 0.0
   private(set) var iterations = 0
@@ -53,13 +53,13 @@ final class ReLUInteriorPoint {
   private var cross: [Matrix] = []
   private let factors: ReLUFactors
   private var scalings: [SecondOrderScaling] = []
-  private let scalingStorage: Matrix
-  private let scaled: Matrix
-  private var scaledFirst: [Double]
-  private let lower: Matrix
-  private let residual: Matrix
-  private var affine: Direction
-  private var step: Direction
+  private var scalingStorage = Matrix(0, 0)
+  private var scaled = Matrix(0, 0)
+  private var scaledFirst: [Double] = []
+  private var lower = Matrix(0, 0)
+  private var residual = Matrix(0, 0)
+  private var affine = Direction(0, 0, 0, 0)
+  private var step = Direction(0, 0, 0, 0)
 
   /// A change of the iterate.
   private final class Direction {
@@ -78,10 +78,10 @@ final class ReLUInteriorPoint {
   }
 
   /// `targets` is n × C. Every weight begins at `radius` times the centre of its cone, v and w alike, so
-  /// that ŷ is 0.
+  /// that ŷ is 0. `first` are the numbers of the groups at work, ascending: all, unless given.
   init(
     _ cones: WorkingCones, map: ReLUOperator, loss: any Loss, targets: Matrix, beta: Double,
-    radius: Double
+    radius: Double, first: [Int]? = nil, proceed: @escaping () -> Bool = { true }
   ) {
     self.cones = cones
     self.map = map
@@ -95,22 +95,49 @@ final class ReLUInteriorPoint {
     length = map.length
     let size = radius * Double(slots).squareRoot()
     let most = cones.cones.reduce(1) { max($0, $1.matrix.rows) }
+    var mu = beta * size / Double(slots * most)
+    // Margins of the loss are about 1 at first, and so is the range of its slope.
+    if loss.name == .hinge || loss.name == .huber { mu = max(mu, 0.1) }
     terms =
-      BoxLossTerms(loss.name, targets.transposed, mu: beta * size / Double(slots * most))
+      BoxLossTerms(loss.name, targets.transposed, mu: mu)
       ?? SmoothLossTerms(loss, targets)
-    numbers = (0..<map.groups.count).filter { cones.cones[map.groups.pattern($0)].isOpen }
+    numbers = (first ?? Array(0..<map.groups.count)).filter {
+      cones.cones[map.groups.pattern($0)].isOpen
+    }
     groups = numbers.map { map.groups[$0] }
     let count = groups.count
     v = Matrix(count, length)
     g = Matrix(count, length)
     tau = Array(repeating: 0, count: count)
     predictions = Matrix(outputs, n)
-    bounded = Matrix(count, length)
-    bounds = Array(repeating: .infinity, count: count)
     correlations = Matrix(
       cones.features.patterns, targets.columns * cones.features.regions * cones.features.dimension)
     factors = ReLUFactors(
-      cones, groups: groups, outputs: outputs, isCoupled: loss.name == .crossEntropy)
+      cones, groups: groups, outputs: outputs, isCoupled: loss.name == .crossEntropy,
+      proceed: proceed)
+    for (j, group) in groups.enumerated() {
+      let centre = cones.centres.row(group.pattern)
+      for k in 0..<slots { axpy(d, radius, centre, v.row(j) + k * d) }
+      let rows = cones.cones[group.pattern].matrix
+      let (slack, multipliers) = (Matrix(slots, rows.rows), Matrix(slots, rows.rows))
+      gemm(slots, rows.rows, d, v.row(j), .plain, rows.base, .transposed, slack.base)
+      for i in 0..<slack.count { multipliers.base[i] = mu / slack.base[i] }
+      // The point of the norm's cone whose product with (β, g) is μ too.
+      let share = mu / beta
+      tau[j] = 0.5 * (share + (share * share + 4 * size * size).squareRoot())
+      axpy(length, -beta / tau[j], v.row(j), g.row(j))
+      s.append(slack)
+      lambda.append(multipliers)
+    }
+    makeRoomForGroups()
+    refresh()
+  }
+
+  /// Buffers for the groups as they are, a row a group; then those of slots × rows.
+  private func makeRoomForGroups() {
+    let count = groups.count
+    bounded = Matrix(count, length)
+    bounds = Array(repeating: .infinity, count: count)
     scalingStorage = Matrix(count, length)
     scaled = Matrix(count, length)
     scaledFirst = Array(repeating: 0, count: count)
@@ -119,20 +146,7 @@ final class ReLUInteriorPoint {
     affine = Direction(count, length, outputs, n)
     step = Direction(count, length, outputs, n)
     scalings = (0..<count).map { SecondOrderScaling(length, storage: scalingStorage.row($0)) }
-    for (j, group) in groups.enumerated() {
-      let centre = cones.centres.row(group.pattern)
-      for k in 0..<slots { axpy(d, radius, centre, v.row(j) + k * d) }
-      tau[j] = 2 * size
-      let rows = cones.cones[group.pattern].matrix
-      let (slack, multipliers) = (Matrix(slots, rows.rows), Matrix(slots, rows.rows))
-      gemm(slots, rows.rows, d, v.row(j), .plain, rows.base, .transposed, slack.base)
-      let mu = beta * size / Double(slots * rows.rows + 1)
-      for i in 0..<slack.count { multipliers.base[i] = mu / slack.base[i] }
-      s.append(slack)
-      lambda.append(multipliers)
-    }
     makeRoom()
-    refresh()
   }
 
   /// Buffers of slots × rows.
@@ -186,6 +200,58 @@ final class ReLUInteriorPoint {
     }
     makeRoom()
     refresh()
+  }
+
+  // MARK: Groups
+
+  /// The relative gap of the program of these groups alone, by their multipliers.
+  var gap: Double {
+    let largest = bounds.max() ?? 0
+    let nu = terms.nu.transposed
+    let share = loss.scaling(nu, targets, bound: largest > 0 ? beta / largest : .infinity)
+    scale(nu.count, share, nu.base)
+    return relativeGap(primal: primal, dual: loss.dualValue(nu, targets))
+  }
+
+  /// The groups that carry weight or are about to, by their places: of those that end at 0, ‖v‖ is about
+  /// c μ/(β − ‖P‖), c the multipliers. `returned` (numbers) stay. `nil` where few others are there, or it is
+  /// too early to tell.
+  func carrying(besides returned: Set<Int>) -> [Int]? {
+    // With losses that have corners weights still grow late.
+    let gap = loss.name == .hinge || loss.name == .huber ? 4 * gap : gap
+    let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
+    guard factor > 0 else { return nil }
+    let kept = groups.indices.filter {
+      norm(length, v.row($0)) > factor * Double(s[$0].count + 1) * mu / beta
+        || returned.contains(numbers[$0])
+    }
+    return kept.count < groups.count * 9 / 10 && !kept.isEmpty ? kept : nil
+  }
+
+  /// Goes on with the groups at the places `kept`, ascending, alone.
+  func keep(_ kept: [Int]) {
+    func cut(_ matrix: Matrix) -> Matrix {
+      let result = Matrix(kept.count, length)
+      for (k, j) in kept.enumerated() { result.row(k).update(from: matrix.row(j), count: length) }
+      return result
+    }
+    (v, g, tau) = (cut(v), cut(g), kept.map { tau[$0] })
+    (s, lambda) = (kept.map { s[$0] }, kept.map { lambda[$0] })
+    numbers = kept.map { numbers[$0] }
+    groups = kept.map { groups[$0] }
+    factors.take(groups)
+    makeRoomForGroups()
+    refresh()
+  }
+
+  /// Tells of each group's multipliers z = Bᵀλ.
+  func forEachMultiplier(_ body: (_ number: Int, _ z: UnsafePointer<Double>) -> Void) {
+    var z = [Double](repeating: 0, count: length)
+    for (j, group) in groups.enumerated() {
+      let (t, row) = (map.part(group, correlations), bounded.row(j))
+      for k in 0..<length { z[k] = row[k] - group.sign * t[k] }
+      body(numbers[j], z)
+    }
   }
 
   // MARK: State

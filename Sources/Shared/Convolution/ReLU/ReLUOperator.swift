@@ -27,8 +27,35 @@ final class ReLUOperator {
   var slots: Int { groups.width * features.regions }
   var length: Int { groups.width * width }
 
+  /// Patterns whose images with one patch a sample are computed at once.
+  private var chunk: Int { max(1, min(features.patterns, 4_000_000 / (outputs * n))) }
+  private lazy var images = Matrix(chunk * outputs, n)
+
+  /// The same with one patch a sample: D_i of the rows of Z Xᵀ.
+  private func apply(
+    _ z: Matrix, _ list: [Int], _ x: Matrix, _ masks: Matrix, into result: Matrix
+  ) {
+    result.fill(0)
+    for first in Swift.stride(from: 0, to: list.count, by: chunk) {
+      let count = min(chunk, list.count - first)
+      gemm(
+        count * outputs, n, width, z.row(first), .plain, x.base, .transposed, images.base)
+      for k in 0..<count {
+        let mask = masks.row(list[first + k])
+        for c in 0..<outputs {
+          let (row, sum) = (images.row(k * outputs + c), result.row(c))
+          for i in 0..<n { sum[i] += mask[i] * row[i] }
+        }
+      }
+    }
+  }
+
   /// result ← Σ_i F_i z_i for rows z of the patterns `list`.
   private func apply(_ z: Matrix, _ list: [Int], into result: Matrix) {
+    if let (x, masks) = features.single {
+      apply(z, list, x, masks, into: result)
+      return
+    }
     let workers = max(1, min(parts.count, list.count))
     Threads.perform(workers) { worker in
       let part = self.parts[worker]
@@ -65,6 +92,21 @@ final class ReLUOperator {
 
   /// Row i of `result` ← F_iᵀ ν for all patterns, C × R × d numbers.
   func correlate(_ nu: Matrix, into result: Matrix) {
+    if let (x, masks) = features.single {
+      for first in Swift.stride(from: 0, to: features.patterns, by: chunk) {
+        let count = min(chunk, features.patterns - first)
+        for k in 0..<count {
+          let mask = masks.row(first + k)
+          for c in 0..<outputs {
+            let (row, source) = (images.row(k * outputs + c), nu.row(c))
+            for i in 0..<n { row[i] = mask[i] * source[i] }
+          }
+        }
+        gemm(
+          count * outputs, width, n, images.base, .plain, x.base, .plain, result.row(first))
+      }
+      return
+    }
     Threads.split(features.patterns) { range in
       for i in range {
         let f = self.features.features[i]
@@ -87,7 +129,6 @@ final class ReLUOperator {
   func image(
     _ z: UnsafePointer<Double>, of group: ReLUGroup, into image: UnsafeMutablePointer<Double>
   ) {
-    let f = features.features[group.pattern]
-    gemm(groups.width, n, width, z, .plain, f.base, .transposed, image)
+    features.image(z, of: group.pattern, outputs: groups.width, into: image)
   }
 }

@@ -15,6 +15,11 @@ final class ReLUPricing {
   /// The projections, a row a group.
   private let points: Matrix
   private var supports: [[Int]]
+  /// z = Bᵀλ of the last multipliers λ ≥ 0 of each group. Any multiple of them are multipliers too:
+  /// ‖P_K(t)‖ ≤ min over c ≥ 0 of ‖t + c z‖, slot by slot.
+  private let multipliers: Matrix
+  /// Of each group what its norm is at most, for the ν of the last call.
+  private(set) var bounds: [Double]
 
   init(_ cones: WorkingCones, map: ReLUOperator) {
     self.cones = cones
@@ -25,25 +30,56 @@ final class ReLUPricing {
     correlations = Matrix(groups.patterns, map.outputs * cones.features.regions * d)
     points = Matrix(groups.count, map.length)
     supports = Array(repeating: [], count: groups.count * slots)
+    multipliers = Matrix(groups.count, map.length)
+    bounds = Array(repeating: .infinity, count: groups.count)
   }
 
-  /// An upper bound of the largest norm for ν (C × n), and the row of its group. Where it is above `level`
-  /// rows that the projections violate join their cones, up to `rounds` times: then it is exact to rounding.
-  func largest(_ nu: Matrix, above level: Double = 0, rounds: Int = 60) -> Double {
+  /// Remembers Bᵀλ of a group.
+  func remember(_ number: Int, _ z: UnsafePointer<Double>) {
+    multipliers.row(number).update(from: z, count: multipliers.columns)
+  }
+
+  /// An upper bound of the largest norm for ν (C × n), without a projection.
+  func loose(_ nu: Matrix) -> Double {
     map.correlate(nu, into: correlations)
-    let count = points.rows
-    var level = level
-    var bounds = [Double](repeating: 0, count: count)
-    for row in 0..<count {
-      bounds[row] = norm(points.columns, map.part(groups[row], correlations))
-      // The centre itself is in the cone: what it attains bounds the largest norm from below.
-      level = max(level, attained(row))
+    bounds.withUnsafeMutableBufferPointer { bounds in
+      nonisolated(unsafe) let bounds = bounds
+      Threads.split(bounds.count) { range in
+        for row in range { bounds[row] = self.remembered(row) }
+      }
     }
-    var open = (0..<count).filter { bounds[$0] > level }
-    for round in 0..<max(1, rounds) where !open.isEmpty {
-      project(open, &bounds)
+    return bounds.max() ?? 0
+  }
+
+  /// What the remembered multipliers tell of a group.
+  private func remembered(_ row: Int) -> Double {
+    let group = groups[row]
+    var square = 0.0
+    for k in 0..<slots {
+      let (t, z) = (map.part(group, correlations) + k * d, multipliers.row(row) + k * d)
+      let (size, inner) = (dot(d, z, z), group.sign * dot(d, t, z))
+      let share = size > 0 && inner < 0 ? -inner / size : 0
+      for i in 0..<d {
+        let value = group.sign * t[i] + share * z[i]
+        square += value * value
+      }
+    }
+    return square.squareRoot()
+  }
+
+  /// An upper bound of the largest norm for ν (C × n). Where it is above `level` rows that the projections
+  /// violate join their cones, up to `rounds` times: then it is exact to rounding, unless `proceed` ended it.
+  func largest(
+    _ nu: Matrix, above level: Double = 0, rounds: Int = 60, proceed: () -> Bool = { true }
+  ) -> Double {
+    _ = loose(nu)
+    // The centre itself is in the cone: what it attains bounds the largest norm from below.
+    let level = (0..<points.rows).reduce(level) { max($0, attained($1)) }
+    var open = (0..<points.rows).filter { bounds[$0] > level }
+    for round in 0..<max(1, rounds) where !open.isEmpty && proceed() {
+      project(open, &bounds, proceed)
       open = open.filter { bounds[$0] > level }
-      guard round + 1 < rounds else { break }
+      guard round + 1 < rounds, proceed() else { break }
       open = violated(open)
     }
     return bounds.max() ?? 0
@@ -62,7 +98,7 @@ final class ReLUPricing {
   }
 
   /// Projects the groups `rows` (ascending); those of a pattern share its cone's memory, so one thread.
-  private func project(_ rows: [Int], _ bounds: inout [Double]) {
+  private func project(_ rows: [Int], _ bounds: inout [Double], _ proceed: () -> Bool) {
     var parts: [[Int]] = []
     for row in rows {
       if let last = parts.last?.last, groups.pattern(last) == groups.pattern(row) {
@@ -77,7 +113,7 @@ final class ReLUPricing {
         nonisolated(unsafe) let supports = supports
         Threads.perform(parts.count) { part in
           var t = [Double](repeating: 0, count: self.d)
-          for row in parts[part] {
+          for row in parts[part] where proceed() {
             var square = 0.0
             for k in 0..<self.slots {
               let group = self.groups[row]
@@ -86,6 +122,10 @@ final class ReLUPricing {
               let length = self.cones.cones[group.pattern].project(
                 t, into: self.points.row(row) + k * self.d, warm: &supports[row * self.slots + k])
               square += length * length
+              let (point, z) = (
+                self.points.row(row) + k * self.d, self.multipliers.row(row) + k * self.d
+              )
+              for i in 0..<self.d { z[i] = point[i] - t[i] }
             }
             bounds[row] = min(bounds[row], square.squareRoot())
           }

@@ -31,27 +31,56 @@ final class ReLUSolve {
   }
 
   /// Iterates until the point's gap is at most `tolerance`, or the budget or the numbers end it.
+  ///
+  /// Groups that seem to end at 0 are left out on the way. Where it turns out that their constraints are
+  /// violated it begins again with these and those that were left.
   func run(tolerance: Double, budget: Budget, report: () -> Void) {
+    var first: [Int]?
+    var returned = Set<Int>()
+    for _ in 0..<ReLUSolve.mostStarts {
+      let left = run(
+        first, keeping: returned, tolerance: tolerance, budget: budget, report: report)
+      if point.gap <= tolerance || budget.exhausted != nil { return }
+      let missing = self.missing(besides: left, above: beta * (1 + 0.1 * tolerance))
+      if missing.isEmpty { return }
+      returned.formUnion(missing)
+      first = left.union(returned).sorted()
+    }
+    _ = run(nil, keeping: nil, tolerance: tolerance, budget: budget, report: report)
+  }
+
+  /// Starts, each with groups that the one before turned out to lack, before one that leaves nothing out.
+  private static let mostStarts = 4
+  /// Iterations that may pass without progress: a smaller gap, or what has to come before it.
+  private static let patience = 20
+
+  /// One start with the groups `first`, or all, that leaves out none of `returned`, or none at all. Returns
+  /// those that it ended with.
+  private func run(
+    _ first: [Int]?, keeping returned: Set<Int>?, tolerance: Double, budget: Budget,
+    report: () -> Void
+  ) -> Set<Int> {
+    let proceed = { !budget.isOutOfTime }
     let method = ReLUInteriorPoint(
-      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius)
-    let list = method.numbers
-    let closed = cones.cones.contains { !$0.isOpen }
+      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius, first: first,
+      proceed: proceed)
+    let level = beta * (1 + 0.1 * tolerance)
+    // The smallest gap, complementarity and bound so far.
+    var smallest = [Double](repeating: .infinity, count: 3)
+    var idle = 0
     while true {
-      let shifts = offer(method.v, list)
+      let shifts = offer(method.v, method.numbers)
       let nu = method.terms.nu.transposed
-      if !closed {
-        point.offer(dual: nu, bound: method.bounds.max() ?? 0, beta: beta)
-      }
+      method.forEachMultiplier(pricing.remember)
+      point.offer(dual: nu, bound: pricing.loose(method.terms.nu), beta: beta)
       // Where the values are near, projections tell more than the multipliers do.
-      let near = method.complementarity <= 20 * tolerance * abs(point.primal)
-      if point.gap > tolerance, near {
-        point.offer(
-          dual: nu,
-          bound: pricing.largest(method.terms.nu, above: beta * (1 + 0.1 * tolerance), rounds: 3),
-          beta: beta)
+      let size = method.complementarity / abs(point.primal)
+      if point.gap > tolerance, size <= 20 * tolerance, proceed() {
+        let bound = pricing.largest(method.terms.nu, above: level, rounds: 3, proceed: proceed)
+        point.offer(dual: nu, bound: bound, beta: beta)
       }
       report()
-      if point.gap <= tolerance || budget.exhausted != nil { return }
+      if point.gap <= tolerance || budget.exhausted != nil { return Set(method.numbers) }
       let isCostly =
         shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
       if isCostly {
@@ -61,14 +90,39 @@ final class ReLUSolve {
         shifts.amounts.fill(0)
       }
       if method.isBehind || isCostly { method.extend(shifts: shifts.amounts) }
+
+      let gap = method.gap
+      idle += 1
+      let values = [gap, max(size, 0.1 * tolerance), max(method.bounds.max() ?? 0, level)]
+      for (k, value) in values.enumerated() where value < 0.9 * smallest[k] {
+        (smallest[k], idle) = (value, 0)
+      }
+      // Solved for the groups at work: what others lack decides.
+      let isSolved = gap <= 0.1 * tolerance && method.numbers.count < openGroups
+      if isSolved || idle > ReLUSolve.patience { break }
+      if let returned, let kept = method.carrying(besides: returned) { method.keep(kept) }
       budget.count()
       guard method.iterate() else { break }
     }
-    point.offer(
-      dual: method.terms.nu.transposed,
-      bound: pricing.largest(method.terms.nu, above: beta), beta: beta)
-    report()
+    if proceed() {
+      point.offer(
+        dual: method.terms.nu.transposed,
+        bound: pricing.largest(method.terms.nu, above: beta, proceed: proceed), beta: beta)
+      report()
+    }
+    return Set(method.numbers)
   }
+
+  /// The groups besides `inside` whose constraints the last ν violates by more than `level` says.
+  private func missing(besides inside: Set<Int>, above level: Double) -> [Int] {
+    pricing.bounds.indices.filter {
+      pricing.bounds[$0] > level && !inside.contains($0)
+        && cones.cones[map.groups.pattern($0)].isOpen
+    }
+  }
+
+  /// Groups whose cone has an interior.
+  private var openGroups: Int { cones.cones.filter(\.isOpen).count * map.groups.each }
 
   /// A length of the weights at which their predictions are of the size of the targets.
   private var radius: Double {

@@ -12,6 +12,8 @@ final class WorkingCone {
   private(set) var matrix: Matrix
   /// A unit vector with B u > 0 for all rows of the data; zero where none was found.
   private(set) var centre: [Double]
+  /// Of each row its product with a fixed vector: rows that differ there are not parallel.
+  private var marks: [Double] = []
   private var projector: ConeProjector?
   private var ones: [Double] = []
 
@@ -22,6 +24,9 @@ final class WorkingCone {
     matrix = Matrix(0, dimension)
     centre = Array(repeating: 0, count: dimension)
   }
+
+  /// Rows of which the Gram matrix is worth its time and memory, for each cone by itself.
+  private static let largestGram = 512
 
   func setCentre(_ u: [Double]) { centre = u }
 
@@ -34,12 +39,17 @@ final class WorkingCone {
     let next = Matrix(before + more.count, d)
     next.base.update(from: matrix.base, count: matrix.count)
     var count = before
+    let probe = (0..<d).map { cos(Double($0 * $0 + 1)) / Double(d).squareRoot() }
     for row in more where !known.contains(row) {
       let target = next.row(count)
       features.copyRow(row, of: pattern, into: target)
-      let isKnown = (0..<count).contains { dot(d, next.row($0), target) > 1 - 1e-12 }
+      let mark = dot(d, target, probe)
+      let isKnown = (0..<count).contains {
+        abs(marks[$0] - mark) < 1e-5 && dot(d, next.row($0), target) > 1 - 1e-12
+      }
       guard !isKnown else { continue }
       rows.append(row)
+      marks.append(mark)
       count += 1
     }
     guard count > before else { return false }
@@ -56,7 +66,8 @@ final class WorkingCone {
     _ t: UnsafePointer<Double>, into point: UnsafeMutablePointer<Double>, warm: inout [Int]
   ) -> Double {
     if projector == nil {
-      projector = ConeProjector(ConeRows(units: matrix))
+      projector = ConeProjector(
+        ConeRows(units: matrix), keepsGram: matrix.rows <= WorkingCone.largestGram)
       ones = Array(repeating: 1, count: matrix.rows)
     }
     let projector = projector!
@@ -100,7 +111,7 @@ final class WorkingCone {
       var length = 1.0
       for i in 0..<m where change[i] < 0 { length = min(length, -0.9 * slack[i] / change[i]) }
       axpy(d, length, step, &u)
-      if !(decrement > 1e-4 * count) { break }
+      if !(decrement > 1e-2 * count) { break }
     }
     let size = norm(d, u)
     guard size.isFinite, size > 0 else { return centre }

@@ -1,0 +1,148 @@
+import LinearAlgebra
+
+/// A program over groups of features, min ℓ(A W) + β Σ ‖W_g‖, of outputs that are trained together, as
+/// `TwoSplitADMM` solves it for one β after another.
+package final class SplitProgram {
+  /// Which outputs, of all that there are.
+  let outputs: Range<Int>
+  /// y (n × C), −∇ℓ(0) and what the constraints bound there.
+  let targets: Matrix
+  let origin: Matrix
+  let largest: [Double]
+  let norms: GroupNorms
+  /// The smallest β for which the network that is zero is optimal.
+  package let betaMax: Double
+  private let features: any GroupedFeatures
+  private let loss: any Loss
+  private let grouping: WeightGrouping
+  /// Where the last ADMM had its penalties.
+  private var penalties: (loss: Double, norm: Double)?
+
+  /// `all` are the targets of all outputs.
+  package init(
+    _ outputs: Range<Int>, of all: Matrix, _ features: any GroupedFeatures, loss: any Loss,
+    grouping: WeightGrouping
+  ) {
+    self.outputs = outputs
+    self.features = features
+    self.loss = loss
+    self.grouping = grouping
+    targets = LossPoint.columns(outputs, of: all)
+    origin = Matrix(targets.rows, targets.columns)
+    loss.residual(Matrix(targets.rows, targets.columns), targets, into: origin)
+    norms = GroupNorms(features, grouping: grouping, outputs: outputs.count)
+    norms.compute(origin)
+    largest = norms.largest(origin)
+    betaMax = norms.values.values.max() ?? 0
+  }
+
+  /// The network that is zero, and the best multiple of −∇ℓ(0).
+  package func point(beta: Double) -> LossPoint {
+    let point = LossPoint(targets, loss: loss, grouping: grouping, beta: beta)
+    point.offer(dual: origin, largest: largest)
+    return point
+  }
+
+  /// Iterations from one certificate to the next.
+  private static let checkInterval = 10
+  /// Iterations that may pass without a gap a tenth smaller.
+  private static let patience = 500
+
+  /// Iterates until the point's gap is nine tenths of the rule's (the rest is for the rounding of whoever
+  /// recomputes it), or the budget or the numbers end it. Group i of the features has the number
+  /// `members[i]` in `start` and in the point.
+  package func solve(
+    _ point: LossPoint, members: [Int], system: SplitSystem, from start: ArrangementSolution?,
+    rule: StoppingRule, budget: Budget, report: () -> Void
+  ) -> Status {
+    let admm = TwoSplitADMM(
+      features, system: system, targets: targets, loss: loss, grouping: grouping,
+      beta: point.beta, penalties: penalties)
+    guard admm.prepare() else { return .stalled }
+    if let start {
+      admm.begin(
+        at: weights(of: start, members), dual: LossPoint.columns(outputs, of: start.dual))
+    }
+    let (predictions, nu) = (
+      Matrix(targets.rows, targets.columns), Matrix(targets.rows, targets.columns)
+    )
+    func offerDual() {
+      norms.compute(nu)
+      point.offer(dual: nu, largest: norms.largest(nu))
+    }
+    // The first guess is rough: it may change at the first check.
+    var (iteration, lastChange) = (0, -10)
+    var (smallest, smallestAt) = (Double.infinity, 0)
+    while true {
+      if let limit = budget.exhausted { return limit }
+      budget.count()
+      iteration += 1
+      admm.iterate()
+      guard iteration % SplitProgram.checkInterval == 0 else { continue }
+      admm.predictions(into: predictions)
+      let primal = loss.value(predictions, targets) + point.beta * admm.penalty
+      guard primal.isFinite else { return .stalled }
+      point.offer(
+        primal: primal, active: admm.active, members: members, weights: admm.weights,
+        predictions: predictions)
+      admm.dual(into: nu)
+      loss.restrict(nu, targets)
+      offerDual()
+      if loss.name != .hinge {
+        loss.residual(predictions, targets, into: nu)
+        offerDual()
+      }
+      report()
+      penalties = (admm.lossPenalty, admm.normPenalty)
+      if point.gap <= 0.9 * rule.gap { return .optimal }
+      if point.gap < 0.9 * smallest { (smallest, smallestAt) = (point.gap, iteration) }
+      if iteration - smallestAt > SplitProgram.patience { return .stalled }
+      admm.refresh()
+      if iteration - lastChange >= 20, iteration < 1000 {
+        let (hasChanged, isSound) = admm.adaptPenalties()
+        guard isSound else { return .stalled }
+        if hasChanged { lastChange = iteration }
+      }
+    }
+  }
+
+  /// The weights of `start` as rows, PC × Q.
+  private func weights(of start: ArrangementSolution, _ members: [Int]) -> Matrix {
+    let (count, width) = (outputs.count, features.width)
+    let result = Matrix(features.groups * count, width)
+    let place = Dictionary(uniqueKeysWithValues: members.enumerated().map { ($1, $0) })
+    for (k, pattern) in start.index.enumerated() {
+      guard let i = place[pattern] else { continue }
+      for (row, c) in outputs.enumerated() {
+        result.row(i * count + row).update(from: start.positive[c].row(k), count: width)
+      }
+    }
+    return result
+  }
+}
+
+extension Loss {
+  /// Takes away what rounding puts beyond the conjugate's domain.
+  func restrict(_ nu: Matrix, _ targets: Matrix) {
+    switch name {
+    case .hinge, .logistic:
+      for k in 0..<nu.count {
+        let y = targets.base[k]
+        nu.base[k] = y * min(1, max(0, y * nu.base[k]))
+      }
+    case .huber: for k in 0..<nu.count { nu.base[k] = min(1, max(-1, nu.base[k])) }
+    case .squared: break
+    case .crossEntropy:
+      // The columns of each row sum to 0, and none exceeds its target.
+      for j in 0..<nu.rows {
+        let (row, y) = (nu.row(j), targets.row(j))
+        var sum = 0.0
+        for c in 0..<nu.columns {
+          row[c] = max(0, y[c] - row[c])
+          sum += row[c]
+        }
+        for c in 0..<nu.columns { row[c] = y[c] - row[c] / sum }
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import Convex
+import LinearAlgebra
+import Patches
+import Tensors
+
+/// Trains convolutional gated-ReLU networks with any loss: min ℓ(F W) + β Σ ‖W_g‖, F the features of all
+/// samples pooled over regions, with a group for each pattern and output or for each pattern: by
+/// `TwoSplitADMM` over F, which is held in double precision.
+package final class ConvolutionalLossSolver: ConvolutionalSolver {
+  package let betaMax: Double
+  private let data: ConvolutionalData
+  private let targets: Matrix
+  private let loss: any Loss
+  private let grouping: WeightGrouping
+  private let progress: (String) -> Void
+  private let members: [Int]
+  private let stream: FeatureStream
+  /// `nil` where the time was up before the features were read.
+  private let features: ExplicitFeatures?
+  private let problem: SplitProgram?
+  private lazy var system = features.map { SplitSystem($0) }
+
+  /// `targets` is n × C. Reads the samples, unless `budget` ends it. Throws where the machine has not the
+  /// memory.
+  package init(
+    _ data: ConvolutionalData, targets: Matrix, loss: LossName, grouping: WeightGrouping,
+    budget: Budget, progress: @escaping (String) -> Void = { _ in }
+  ) throws {
+    self.data = data
+    self.targets = targets
+    self.loss = loss.loss
+    self.grouping = grouping
+    self.progress = progress
+    members = Array(0..<data.gates.shape[0])
+    let (n, outputs) = (data.samples, targets.columns)
+    let (gates, size) = (members.count, data.regions * data.dimension)
+    try expectMemory(
+      8 * Double(n) * Double(gates * size) + SplitSystem.memory(samples: n)
+        + TwoSplitADMM.memory(samples: n, groups: gates, width: size, outputs: outputs),
+      for: "a network of \(n) samples and \(gates) gates with \(size) features each and the "
+        + "\(loss.rawValue) loss")
+    stream = FeatureStream(PooledFeatures(data, members: members))
+    features = ConvolutionalLossSolver.read(
+      stream, samples: n, groups: gates, proceed: { budget.exhausted == nil }, progress: progress)
+    problem = features.map {
+      SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, grouping: grouping)
+    }
+    betaMax = problem?.betaMax ?? .infinity
+  }
+
+  /// F, a row of Q numbers a sample; `nil` where `proceed` ended it.
+  private static func read(
+    _ stream: FeatureStream, samples n: Int, groups: Int, proceed: () -> Bool,
+    progress: (String) -> Void
+  ) -> ExplicitFeatures? {
+    let q = stream.features.order
+    let features = Matrix(n, q)
+    let isWhole = stream.run(
+      0..<n, round: 1000, proceed: proceed,
+      use: { _, samples, f in
+        features.row(samples.lowerBound).update(from: f, count: samples.count * q)
+      },
+      next: { progress("features: \(100 * $0.upperBound / n) % of \(n) images") })
+    return isWhole ? ExplicitFeatures(features, groups: groups) : nil
+  }
+
+  package func point(
+    beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> ArrangementSolution {
+    let point =
+      problem?.point(beta: beta)
+      ?? LossPoint(targets, loss: loss, grouping: grouping, beta: beta)
+    func report() {
+      trace(
+        TraceRow(
+          iteration: budget.iterations, seconds: budget.seconds, primal: point.primal,
+          dual: point.dualValue, neurons: point.active))
+    }
+    report()
+    var status = Status.optimal
+    if point.gap > rule.gap {
+      status = budget.exhausted ?? .stalled
+      if let problem, budget.exhausted == nil {
+        progress("the kernel of \(data.samples) samples")
+        if let system {
+          status = problem.solve(
+            point, members: members, system: system, from: start, rule: rule, budget: budget,
+            report: report)
+        }
+      }
+    }
+    let solution = ArrangementSolution(
+      [point], targets: targets, loss: loss, grouping: grouping, beta: beta,
+      groups: members.count, width: stream.features.groupSize, iterations: budget.iterations)
+    return solution.with(solution.gap <= rule.gap ? .optimal : status)
+  }
+
+  package func predictions(_ point: ArrangementSolution, on data: PatchSource) -> Matrix {
+    point.pooledGatedPredictions(on: data, gatesOf: self.data, progress: progress)
+  }
+}
