@@ -195,9 +195,10 @@ $(1): $(filter build/% experiments/%,$(subst `, ,$(2))) $(3) $(if $(filter \
   $(TOOLS),$(firstword $(2))),$(BIN)/$(firstword $(2))) $(1).command
 	$$(timed)
 $(1).command: private command := $(2)
-$(1).command: $(if $(call same,$(file <$(1).command),$(2)),,FORCE)
+$(1).command: $(if $(call same,$(strip $(file <$(1).command)),$(2)),,FORCE)
 	@mkdir -p $$(@D); echo '$$(command)' > $$@
 endef
+# Make 4.3 leaves some files their last newline: strip.
 same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
 define timed
 @echo '$(command) -o $@'
