@@ -27,6 +27,12 @@ objective = $(call figure,$(1)-objective,objective \
   $(call given,trained,$(patsubst %,build/%/trace,$(filter $(1)/network/%,$(call runs-of,$(1))))))
 $(foreach set,toy-1d-5 toy-1d-50 toy-1d-100 toy-2d-50 ece-1d-20 ece-1d-500 cifar-120 cifar-200,$(call objective,$(set)))
 
+# The same of polynomials.
+$(call figure,binary-cnn-objective,objective exact=build/cifar-2/f4s4/a-0.09/trace \
+  trained=build/cifar-2/f4s4/adam-100/trace)
+$(call figure,multiclass-cnn-50000-objective,objective exact=build/cifar-10/f4s4/beta-1e-2/trace \
+  trained=build/cifar-10/f4s4/adam-100/trace)
+
 # Networks of one number, of the points in $(2): all patterns, $(3) sampled, $(4) trained.
 function = $(call figure,$(1)-function,function points=$(2) \
   $(call given,exact,build/$(1)/exact/relu/function) \

@@ -7,14 +7,14 @@ PAPERS := binary-cnn multiclass-cnn toy-1d toy-2d ece-1d cifar-120 cifar-200 cif
 # Those that need no data set.
 TOYS := toy-1d toy-2d ece-1d
 
-binary-cnn: ## A: airplanes against automobiles, three polynomials; the network by Adam
-multiclass-cnn: ## A: ten classes, 2,000 images and all; the network by Adam, matrices by AMSGrad
-toy-1d: ## B: 5, 50 and 100 points on a line, all patterns, sampled ones, ten trials of SGD
-toy-2d: ## B: 50 points in the plane, and the regions that each network decides for
-ece-1d: ## C: 20 and 500 points on a line, networks of 5 to 100 neurons
-cifar-120: ## B: its 120 images averaged to 100 features, 40 gates, ten trials of SGD
-cifar-200: ## C: 200 images, all pixels, 10 gates
-cifar-full: ## D: all 50,000 images and pixels, sampled gates beside the network by Adam
+binary-cnn: ## the papers: airplanes against automobiles, three polynomials; the network by Adam
+multiclass-cnn: ## the papers: ten classes, 2,000 images and all; the network by Adam, matrices by AMSGrad
+toy-1d: ## the papers: 5, 50 and 100 points on a line, all patterns, sampled ones, ten trials of SGD
+toy-2d: ## the papers: 50 points in the plane, and the regions that each network decides for
+ece-1d: ## the papers: 20 and 500 points on a line, networks of 5 to 100 neurons
+cifar-120: ## the papers: 120 images averaged to 100 features, 40 gates, ten trials of SGD
+cifar-200: ## the papers: 200 images, all pixels, 10 gates
+cifar-full: ## the papers: all 50,000 images and pixels, sampled gates beside the network by Adam
 
 # Airplanes and automobiles: stride 4, targets -1 and 1, the beta that A names; and stride 1, targets 0 and 1,
 # the beta that its costs fit. It trained its network with the learning rate 1e-3, Adam's usual one.

@@ -200,7 +200,7 @@ $(1).command: private command := $(2)
 $(1).command: $(if $(call same,$(strip $(file <$(1).command)),$(2)),,FORCE)
 	@mkdir -p $$(@D); echo '$$(command)' > $$@
 endef
-# (GNU make 4.3 keeps the last newline of some files, where its buffer ends.)
+# Make 4.3 leaves some files their last newline: strip.
 same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
 define timed
 @echo '$(command) -o $@'

@@ -26,7 +26,7 @@ do for [i = 1:words(convex)] {
 set logscale x
 set xrange [first / 1.3 : final * 2]
 set xlabel "time of training (s)"
-set offsets 0, 0, graph 0.04, graph 0.04
+set yrange [* : * < 101]
 
 set multiplot
 do for [i = 1:2] {

@@ -25,4 +25,4 @@ set border 15
 eval panel(1, 1)
 plot counted using (column("decided")):(column("true")):(column("percent")) with image pixels, \
      counted using (column("decided")):(column("true")):(sprintf("%d", column("count"))): \
-       (column("percent") > 45 ? 0xffffff : 0) with labels textcolor rgb variable
+       (column("percent") > 55 ? 0xffffff : 0) with labels textcolor rgb variable

@@ -19,6 +19,23 @@ set logscale
 set yrange [lowest / 1.6 : highest * 1.6]
 set autoscale xfix
 set format "10^{%L}"
+if (highest < 20 * lowest) {
+  unset logscale y
+  set format y "%.0f"
+  set yrange [lowest - 0.1 * (highest - lowest) : highest + 0.5 * (highest - lowest)]
+}
+
+# Their lines: the optimum throughout, the way to it by time.
+level(file, color, wide, dash) = file eq '' ? '' : sprintf( \
+  ", last('%s', 3) with lines linecolor rgb '%s' linewidth %f dashtype %d", file, color, wide, dash)
+way(file, color, dash) = file eq '' ? '' : sprintf( \
+  ", '%s' using (column('seconds')):(column('primal')) with lines linecolor rgb '%s' linewidth %f dashtype %d", \
+    file, color, thick, dash) \
+  . sprintf(", '+' using (last('%s', 2)):(last('%s', 3)) every ::::0 with points pointtype 7 pointsize %f " \
+    . "linecolor rgb '%s'", file, file, mark, color)
+levels = level(exact, exact_color, thick, 1) . level(sampled, sampled_color, thick, 2)
+ways = level(exact, exact_color, fine, 1) . way(exact, exact_color, 1) \
+  . level(sampled, sampled_color, fine, 2) . way(sampled, sampled_color, 2)
 
 # Their lines: the optimum throughout, the way to it by time.
 level(file, color, wide, dash) = file eq '' ? '' : sprintf( \
@@ -43,7 +60,7 @@ eval panel(2, 2)
 unset ylabel
 set format y ""
 set xlabel "time (s)"
-reached(file) = sprintf("%s: %.4g", optimum(file), last(file, 3))
+reached(file) = sprintf("%s: %.5g", optimum(file), last(file, 3))
 if (exact ne '') { eval line(1, columns, exact_color, thick, 1, reached(exact)) }
 if (sampled ne '') { eval line(convex, columns, sampled_color, thick, 2, reached(sampled)) }
 do for [i = 1:words(trained)] {

@@ -31,7 +31,7 @@ set datafile separator "\t"
 unset key
 
 # eval panel(I, N): the next plot is the I-th of N side by side, `between` units apart.
-left = 80; right = 16; top = 14; between = 36
+left = 80; right = 16; top = 14; between = 44
 wide(n) = (width - left - right - (n - 1.0) * between) / n
 from(i, n) = left + (i - 1) * (wide(n) + between)
 panel(i, n) = sprintf("set lmargin at screen %f; set rmargin at screen %f; ", \
@@ -63,7 +63,8 @@ rows(file) = "< awk -F '\t' '$1 ~ /^#/ { next } NR > 2 && $1 != trial { print ro
 # What a run is called, by its path.
 name(file) = system("echo " . file . " | sed -E '" \
   . 's,.*/exact/.*,all patterns,; s,.*/gates-([0-9]+)/.*,\1 sampled gates,; ' \
-  . 's,.*/a-([0-9.]+)/.*,a = \1,; s,.*/beta-([^/]+)/.*,β = \1,; ' \
+  . 's,.*/a-0.08/.*,0.08 t² + 0.4 t + 0.4,; s,.*/a-0.09/.*,0.09 t² + 0.5 t + 0.47,; ' \
+  . 's,.*/a-0.10/.*,0.10 t² + 0.6 t + 0.5,; s,.*/beta-([^/]+)/.*,β = \1,; ' \
   . 's,.*/path/.*,β by validation,; ' \
   . 's,.*/sgd-([0-9]+)/.*,SGD\, \1 neurons,; s,.*/adam-([0-9]+)/.*,Adam\, \1 neurons,; ' \
   . 's,.*/symmetric-([^/]*)/.*,AMSGrad on matrices\, rate \1,; s/([0-9])([0-9]{3})([^0-9]|$)/\1\,\2\3/g' . "'")
