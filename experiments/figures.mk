@@ -13,8 +13,11 @@ SHOWN := toy-1d-50-objective toy-2d-50-regions ece-1d-20-function multiclass-cnn
   cifar-full-accuracy
 results: $(SHOWN:%=build/figures/small/%.png)
 
-# solve writes its trace beside the solution.
-build/%/trace: build/%/solution ;
+# Beside a product, and before it, are written: the trace of solve, the picture of evaluate.
+build/%/trace: build/%/solution
+	@touch -c $@
+build/%/filters.png: build/%/test.report
+	@touch -c $@
 space := $() $()
 # $(call given,NAME,FILES): NAME=FILE,... where there are any.
 given = $(if $(strip $(2)),$(1)=$(subst $(space),$(comma),$(strip $(2))))
@@ -24,14 +27,15 @@ runs-of = $(filter $(1)/%,$(foreach name,$(PAPERS),$(runs/$(name))))
 objective = $(call figure,$(1)-objective,objective \
   $(call given,exact,$(patsubst %,build/%/trace,$(filter $(1)/exact/%,$(call runs-of,$(1))))) \
   $(call given,sampled,$(patsubst %,build/%/trace,$(filter $(1)/gates-%,$(call runs-of,$(1))))) \
-  $(call given,trained,$(patsubst %,build/%/trace,$(filter $(1)/network/%,$(call runs-of,$(1))))))
+  $(call given,trained,$(patsubst %,build/%/trace,$(filter $(1)/network/%,$(call runs-of,$(1))))),$(patsubst \
+  %,build/%/train.report,$(filter $(1)/exact/% $(1)/gates-%,$(call runs-of,$(1)))))
 $(foreach set,toy-1d-5 toy-1d-50 toy-1d-100 toy-2d-50 ece-1d-20 ece-1d-500 cifar-120 cifar-200,$(call objective,$(set)))
 
 # The same of polynomials.
 $(call figure,binary-cnn-objective,objective exact=build/cifar-2/f4s4/a-0.09/trace \
-  trained=build/cifar-2/f4s4/adam-100/trace)
+  trained=build/cifar-2/f4s4/adam-100/trace,build/cifar-2/f4s4/a-0.09/train.report)
 $(call figure,multiclass-cnn-50000-objective,objective exact=build/cifar-10/f4s4/beta-1e-2/trace \
-  trained=build/cifar-10/f4s4/adam-100/trace)
+  trained=build/cifar-10/f4s4/adam-100/trace,build/cifar-10/f4s4/beta-1e-2/train.report)
 
 # Networks of one number, of the points in $(2): all patterns, $(3) sampled, $(4) trained.
 function = $(call figure,$(1)-function,function points=$(2) \
@@ -80,7 +84,6 @@ build/%/classes: build/%/network
 filters = $(call figure,$(1)-filters,filters picture=build/$(2)/filters.png,build/$(2)/test.report)
 $(call filters,binary-cnn,cifar-2/f4s4/a-0.09)
 $(call filters,multiclass-cnn-50000,cifar-10/f4s4/beta-1e-2)
-build/%/filters.png: build/%/test.report ;
 
 .PHONY: figures
 TOY_FIGURES := $(filter $(TOYS:%=%%),$(FIGURES))

@@ -267,7 +267,7 @@ $(foreach run,$(call names,train),$(foreach kind,train recover certify-patterns 
   $(eval $(call $(kind)-step,$(run),build/$(run),$(patsubst %/,%,build/$(dir $(run)))))))
 $(foreach run,$(call names,baseline),$(eval $(call baseline-step,$(run),build/$(run),$(call \
   samples-of,$(run)),$(call kind-for,$(run))))\
-  $(eval build/$(run)/trace: build/$(run)/$(if $(filter moments,$(call kind-for,$(run))),solution,network) ;))
+  $(eval build/$(run)/trace: build/$(run)/$(if $(filter moments,$(call kind-for,$(run))),solution,network) ; @touch -c $$@))
 
 build/%/beta: build/%/solution
 	tensor show $< | sed -n 's/^beta  *//p' > $@

@@ -62,7 +62,8 @@ rows(file) = "< awk -F '\t' '$1 ~ /^#/ { next } NR > 2 && $1 != trial { print ro
 
 # What a run is called, by its path.
 name(file) = system("echo " . file . " | sed -E '" \
-  . 's,.*/exact/.*,all patterns,; s,.*/gates-([0-9]+)/.*,\1 sampled gates,; ' \
+  . 's,.*/exact/.*,all patterns,; s,.*/gates-([0-9]+)/gated.*,\1 sampled gates\, gated,; ' \
+  . 's,.*/gates-([0-9]+)/.*,\1 sampled gates,; ' \
   . 's,.*/a-0.08/.*,0.08 t² + 0.4 t + 0.4,; s,.*/a-0.09/.*,0.09 t² + 0.5 t + 0.47,; ' \
   . 's,.*/a-0.10/.*,0.10 t² + 0.6 t + 0.5,; s,.*/beta-([^/]+)/.*,β = \1,; ' \
   . 's,.*/path/.*,β by validation,; ' \

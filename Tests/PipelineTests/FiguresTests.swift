@@ -1,0 +1,74 @@
+import Foundation
+import Testing
+
+/// The figures of the experiments.
+@Suite struct FiguresTests {
+  private static let scripts = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .appendingPathComponent("../../experiments").standardizedFileURL.path
+  private static let hasGnuplot = (ProcessInfo.processInfo.environment["PATH"] ?? "")
+    .split(separator: ":").contains {
+      FileManager.default.isExecutableFile(atPath: "\($0)/gnuplot")
+    }
+
+  private func figure(_ arguments: String, in folder: Folder) throws -> Run {
+    try Tools.shell("'\(Self.scripts)'/figure \(arguments)", in: folder)
+  }
+
+  @Test(arguments: [
+    "pie -o a.svg", "style.gp -o a.svg", "", "objective trained=a", "objective -o a.pdf",
+    "objective trained -o a.svg", "objective -o",
+  ])
+  func badUsageIsRefused(arguments: String) throws {
+    let folder = try Folder()
+    let run = try figure(arguments, in: folder)
+    #expect(run.status == 2 && run.errors.hasPrefix("figure: "), "\(arguments): \(run.errors)")
+    #expect(folder.files.isEmpty)
+  }
+
+  @Test(.enabled(if: hasGnuplot)) func everyTrialAndTheOptimumAreDrawn() throws {
+    let folder = try Folder()
+    let paths = ["build/s/exact/relu", "build/s/network/sgd-1500"]
+    for path in paths {
+      try FileManager.default.createDirectory(
+        at: folder.url(path), withIntermediateDirectories: true)
+    }
+    try """
+    iteration\tseconds\tprimal\tdual\trelative_gap\tneurons\tbeta
+    1\t0.1\t4\t1\t0.7\t2\t1
+    2\t0.2\t1.23457\t1.2345677\t1e-7\t2\t1
+    """.write(to: folder.url("\(paths[0])/trace"), atomically: true, encoding: .utf8)
+    try "objective\t1.2345678\n".write(
+      to: folder.url("\(paths[0])/train.report"), atomically: true, encoding: .utf8)
+    let rows = (1...3).flatMap { trial in
+      [(0, 0.0, 90.0), (5, 0.5, 30), (10, 1, 12)].map {
+        "\(trial)\t\($0.0)\t\($0.0)\t\($0.1)\t\($0.2 * Double(trial))\t1\tnan\tnan\tnan\n"
+      }
+    }
+    try
+      ("trial\titeration\tepoch\tseconds\tobjective\tloss\taccuracy\tvalidation_loss\t"
+      + "validation_accuracy\n" + rows.joined() + "# best: trial 1\n").write(
+        to: folder.url("\(paths[1])/trace"), atomically: true, encoding: .utf8)
+    let values = "exact=\(paths[0])/trace trained=\(paths[1])/trace"
+    for name in ["a.svg", "a.png"] {
+      let run = try figure("objective \(values) -o \(name)", in: folder)
+      #expect(run.status == 0 && run.errors.isEmpty, "\(run.errors)")
+    }
+    let text = try String(contentsOf: folder.url("a.svg"), encoding: .utf8)
+    for part in [
+      "training objective", "time (s)", "optimum, all patterns: 1.2346",
+      "SGD, 1,500 neurons (3 trials)",
+    ] {
+      #expect(text.contains(part), "\(part)")
+    }
+    // Of SGD a line a trial in each of two panels, and one in the legend.
+    #expect(text.components(separatedBy: "rgb( 86, 180, 233)").count - 1 >= 3)
+    #expect(try Data(contentsOf: folder.url("a.png")).starts(with: [0x89, 0x50, 0x4E, 0x47]))
+  }
+
+  @Test(.enabled(if: hasGnuplot)) func whatCannotBeReadLeavesNoFigure() throws {
+    let folder = try Folder()
+    let run = try figure("objective trained=none -o a.svg", in: folder)
+    #expect(run.status == 1)
+    #expect(!FileManager.default.fileExists(atPath: folder.url("a.svg").path))
+  }
+}
