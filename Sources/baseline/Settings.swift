@@ -27,7 +27,7 @@ struct Settings: ToolSettings {
   func validate() throws {
     if case .polynomial = network.activation, let penalty = network.penalty, penalty != .l1 {
       throw Failure.usage(
-        "--penalty \(penalty.rawValue) is for relu, gated-relu and linear: polynomials have l1")
+        "--penalty \(penalty.rawValue) is not for polynomials, whose filters have length 1: they have l1")
     }
     if network.activation == .linear, network.penalty == .group {
       throw Failure.usage("--penalty group is for relu and gated-relu: linear has decay and l1")
@@ -40,6 +40,7 @@ struct Settings: ToolSettings {
         throw Failure.usage("--penalty is for networks: the convex program has its own")
       }
     }
+    try common.expectOutput(differsFrom: trace, option: "--trace")
     if momentum != nil, network.optimizer.name != .sgd {
       throw Failure.usage("--momentum is for --optimizer sgd")
     }
@@ -60,7 +61,8 @@ struct Settings: ToolSettings {
 
         The objective is that of `solve`: the loss, summed over samples and outputs, plus beta times the \
         penalty, with nothing divided by the number of samples. So the optimum that `solve` certifies for the \
-        same data, activation, loss and beta bounds from below what comes out here. Steps go against the \
+        same data, activation, loss and beta, with the norm that belongs to the penalty and over the same \
+        gates, bounds from below what a network here can reach. Steps go against the \
         gradient of the objective divided by the number of samples: the mean loss of a batch, plus \
         beta/n times the penalty.
 

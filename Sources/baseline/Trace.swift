@@ -15,9 +15,13 @@ final class Trace {
 
   /// Numbers that there are not stand as `nan`, which plotting programs pass over.
   func write(_ row: TrainingRow) {
-    func text(_ value: Double?) -> String { "\(value ?? .nan)" }
+    // Of NaN Swift writes the sign too.
+    func text(_ value: Double?) -> String {
+      guard let value, !value.isNaN else { return "nan" }
+      return "\(value)"
+    }
     put(
-      "\(row.trial)\t\(row.iteration)\t\(row.epoch)\t\(row.seconds)\t\(row.objective)\t\(row.loss)\t"
+      "\(row.trial)\t\(row.iteration)\t\(row.epoch)\t\(row.seconds)\t\(text(row.objective))\t\(text(row.loss))\t"
         + "\(text(row.accuracy))\t\(text(row.validationLoss))\t\(text(row.validationAccuracy))\n")
   }
 

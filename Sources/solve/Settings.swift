@@ -78,6 +78,7 @@ struct Settings: ToolSettings {
         throw Failure.usage("--circular is for --activation linear")
       }
     }
+    try common.expectOutput(differsFrom: trace, option: "--trace")
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
       throw Failure.usage("--path needs --validation BUNDLE to choose by")

@@ -151,6 +151,16 @@ private let polynomial = "0.09,0.5,0.47"
     #expect(try readTrace(folder).count == 2 * (3 * 4 + 1))
   }
 
+  @Test func oneFileForTwoProductsIsRefused() throws {
+    let folder = try Folder()
+    try folder.write(dataset(3), "data")
+    for command in ["baseline", "solve --activation gated-relu --beta 1"] {
+      let run = try Tools.shell("\(command) --trace same -o same data", in: folder)
+      #expect(run.status == 2 && run.errors.contains("--trace"))
+      #expect(!folder.files.contains("same"))
+    }
+  }
+
   @Test func validationChoosesTheTrial() throws {
     let folder = try Folder()
     try folder.write(dataset(3), "data")

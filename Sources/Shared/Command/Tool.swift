@@ -12,6 +12,12 @@ package struct CommonSettings {
   /// What stands on the command line beside the options.
   package var operands: [String] = []
   package init() {}
+
+  /// Two products in one file would be one of them.
+  package func expectOutput(differsFrom path: String?, option: String) throws {
+    guard let path, path == output else { return }
+    throw Failure.usage("\(option) and --output name the same file")
+  }
 }
 
 /// A tool's settings: its options' values, with their defaults.

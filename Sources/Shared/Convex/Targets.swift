@@ -33,6 +33,9 @@ package struct Targets {
       throw Failure.data(
         "\(bundle.name) holds both tensors \"labels\" and \"targets\", expected one of them")
     }
+    guard hasLabels || bundle.tensors["targets"] != nil else {
+      throw Failure.data("\(bundle.name) has no tensor \"labels\" and no tensor \"targets\"")
+    }
     if hasLabels {
       try self.init(labels: bundle, samples: samples, levels: levels, loss: loss, like: training)
     } else {

@@ -79,7 +79,7 @@ package struct StochasticTraining {
     guard let best else {
       throw Failure.data(
         "\(schedule.trials == 1 ? "training" : "every trial") diverged: a smaller --learning-rate "
-          + "is needed than \(schedule.learningRate)")
+          + "is needed than \(schedule.learningRate), or beta or the data are too large")
     }
     model.restore(best.weights)
     return best.row

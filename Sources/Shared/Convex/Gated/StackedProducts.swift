@@ -10,7 +10,7 @@ final class StackedProducts {
   private var scratch: [Storage<Double>] = []
   private var sums: [Storage<Double>] = []
 
-  /// Samples of a block at most, and rows of a product, where so many members make them.
+  /// Samples of a block, or somewhat more, and rows of a product, where so many members make them.
   private static let block = 512
   private static let rows = 1024
 
