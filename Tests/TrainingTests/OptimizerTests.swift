@@ -111,7 +111,8 @@ private func areNear(_ a: [Float], _ b: [Float]) -> Bool {
     let training = StochasticTraining(model, problem.targets, validation: nil, beta: 0, schedule)
     #expect(
       throws: Failure.data(
-        "every trial diverged: a smaller --learning-rate is needed than 1e+30")
+        "every trial diverged: a smaller --learning-rate is needed than 1e+30, or beta or the data are "
+          + "too large")
     ) { try training.run() }
   }
 }
