@@ -27,7 +27,8 @@ struct Settings: ToolSettings {
   func validate() throws {
     if case .polynomial = network.activation, let penalty = network.penalty, penalty != .l1 {
       throw Failure.usage(
-        "--penalty \(penalty.rawValue) is not for polynomials, whose filters have length 1: they have l1")
+        "--penalty \(penalty.rawValue) is not for polynomials, whose filters have length 1: they have l1"
+      )
     }
     if network.activation == .linear, network.penalty == .group {
       throw Failure.usage("--penalty group is for relu and gated-relu: linear has decay and l1")
