@@ -74,10 +74,12 @@ $(BUILT): $(shell find Sources) Package.swift
 $(TOOLS:%=$(BIN)/%): $(BUILT) ;
 
 # The one release build serves tools and tests: Package.swift opens the library's internals to both.
+# One test at a time: the number of OpenBLAS's threads is one for the whole process, and a test that sets it
+# while another multiplies makes that one's sums wrong.
 .PHONY: test
 test: $(BUILT) ## run all tests
 	@mkdir -p build; status=0; \
-	CIFAR10='$(abspath $(CIFAR))' swift test -c release --disable-testable-imports 2>&1 | \
+	CIFAR10='$(abspath $(CIFAR))' swift test -c release --disable-testable-imports --no-parallel 2>&1 | \
 	  tee build/test.log || status=$$?; \
 	[ $$status = 0 ] || grep -E -A3 'recorded an issue|error:' build/test.log | cut -c1-400 | tail -n 60; \
 	exit $$status
