@@ -30,6 +30,12 @@ private let choices: [PatchSteps] = [
     $0.window = .square(size: 1, stride: 1, padding: 0)
     $0.bias = true
   },
+  steps {
+    $0.window = .square(size: 3, stride: 2, padding: 1)
+    $0.contrast = 0.1
+    $0.pooling = .grid(2)
+    $0.mirrors = true
+  },
 ]
 
 @Suite struct PatchExtractionTests {

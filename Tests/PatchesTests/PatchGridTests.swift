@@ -26,6 +26,22 @@ private let image = ImageShape(channels: 3, height: 12, width: 10)
   #expect(grid.pool == rows.flatMap { r in columns.map { c in 3 * r + c } })
 }
 
+@Test func mirroredGridsHaveEveryPositionTwice() throws {
+  func grid(_ pooling: Pooling, mirrored: Bool) throws -> PatchGrid {
+    try PatchGrid(
+      image: image, window: .square(size: 4, stride: 2, padding: 0), pooling: pooling,
+      mirrored: mirrored)
+  }
+  for pooling in [Pooling.grid(2), .perPatch] {
+    let (once, twice) = (
+      try grid(pooling, mirrored: false), try grid(pooling, mirrored: true)
+    )
+    #expect(twice.positions == once.count && twice.count == 2 * once.count)
+    #expect(twice.pool == once.pool + once.pool)
+    #expect(twice.regions == once.regions)
+  }
+}
+
 @Test func withoutPoolingEveryPatchIsARegion() throws {
   let grid = try PatchGrid(
     image: image, window: .square(size: 4, stride: 4, padding: 0), pooling: .perPatch)

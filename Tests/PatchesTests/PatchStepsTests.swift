@@ -17,6 +17,7 @@ import Testing
     steps {
       $0.centers = true
       $0.pooling = .grid(3)
+      $0.mirrors = true
     },
   ]
   for steps in all {
@@ -29,7 +30,7 @@ import Testing
   let changes = [
     ("size", "0"), ("size", "4.0"), ("stride", ""), ("padding", "-1"), ("scale", "1,1"),
     ("scale", "1"), ("pool", "0"), ("flatten", "yes"), ("whiten", "nan"), ("contrast", "-1"),
-    ("components", "0"), ("bias", "1"),
+    ("components", "0"), ("bias", "1"), ("mirror", "yes"),
   ]
   for (key, value) in changes {
     var metadata = sound

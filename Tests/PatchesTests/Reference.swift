@@ -1,7 +1,8 @@
 import Patches
 import Tensors
 
-/// Patches as the definition has them, one number at a time: [n][K][d], neither centred nor whitened.
+/// Patches as the definition has them, one number at a time: [n][K][d], neither centred nor whitened; those of
+/// mirror images last.
 func referencePatches(_ bundle: Bundle, _ steps: PatchSteps) -> [[[Double]]] {
   let tensor = bundle.tensors["images"]!
   let (n, channels, height, width) = (
@@ -12,12 +13,13 @@ func referencePatches(_ bundle: Bundle, _ steps: PatchSteps) -> [[[Double]]] {
   if case .square(let size, let step, let border) = steps.window {
     (sizeY, sizeX, stride, padding) = (size, size, step, border)
   }
-  func feature(_ image: Int, _ channel: Int, _ y: Int, _ x: Int) -> Double {
+  func feature(_ image: Int, _ channel: Int, _ y: Int, _ x: Int, _ isMirrored: Bool) -> Double {
     guard y >= 0, x >= 0, y < height, x < width else { return 0 }
-    let pixel = pixels[((image * channels + channel) * height + y) * width + x]
+    let column = isMirrored ? width - 1 - x : x
+    let pixel = pixels[((image * channels + channel) * height + y) * width + column]
     return steps.scale.low + (steps.scale.high - steps.scale.low) * pixel / 255
   }
-  return (0..<n).map { image in
+  func cut(_ image: Int, _ isMirrored: Bool) -> [[Double]] {
     var patches: [[Double]] = []
     var top = -padding
     while top + sizeY <= height + padding {
@@ -26,7 +28,9 @@ func referencePatches(_ bundle: Bundle, _ steps: PatchSteps) -> [[[Double]]] {
         var patch: [Double] = []
         for channel in 0..<channels {
           for y in 0..<sizeY {
-            for x in 0..<sizeX { patch.append(feature(image, channel, top + y, left + x)) }
+            for x in 0..<sizeX {
+              patch.append(feature(image, channel, top + y, left + x, isMirrored))
+            }
           }
         }
         if let epsilon = steps.contrast {
@@ -41,6 +45,7 @@ func referencePatches(_ bundle: Bundle, _ steps: PatchSteps) -> [[[Double]]] {
     }
     return patches
   }
+  return (0..<n).map { cut($0, false) + (steps.mirrors ? cut($0, true) : []) }
 }
 
 /// The mean and covariance of the rows, the slow way.

@@ -105,6 +105,46 @@ import Testing
     #expect(try #require(Double(report["recovery_error"] ?? "")) <= 1e-9)
   }
 
+  /// Over gates that include each other's mirror images, images and their mirror images are trained best by
+  /// the network of patches that are mirrored.
+  @Test func mirroredPatchesStandForMirroredImages() throws {
+    let folder = try Folder()
+    let cut = "patchify --size 4 --stride 3 --bias --dtype F64 --defer"
+    try run(
+      """
+      extract="cifar-extract --synthetic 40 --resize 10x10 --seed 3"
+      $extract | \(cut) --mirror | arrangements --sample 5 -o mirrored
+      $extract --flip | \(cut) | arrangements --sample 10 -o flipped
+      """, in: folder)
+    let gates = try #require(folder.read("mirrored").tensors["gates"]).doubles
+    // Channel, row and column of a 4 × 4 patch, and the constant.
+    let turned = gates.indices.map { k in
+      let (gate, j) = (k / 49, k % 49)
+      return gates[gate * 49 + (j == 48 ? j : j / 4 * 4 + 3 - j % 4)]
+    }
+    var flipped = try folder.read("flipped")
+    flipped.tensors["gates"] = Tensor(gates + turned, shape: [10, 49])
+    try folder.write(flipped, "flipped")
+    try run(
+      """
+      solve="solve --activation gated-relu --group pattern --gap 1e-9"
+      $solve --beta 0.4 -o one mirrored
+      $solve --beta 0.8 -o both flipped
+      """, in: folder)
+    let (one, both) = (try folder.read("one"), try folder.read("both"))
+    let objective = try number(one, "primal_objective")
+    #expect(abs(2 * objective - (try number(both, "primal_objective"))) <= 4e-9 * objective)
+    // An image, then its mirror image; the network says the same of them.
+    let predictions = try #require(one.tensors["predictions"]).doubles
+    let others = try #require(both.tensors["predictions"]).doubles
+    #expect(predictions.count * 2 == others.count && predictions.contains { abs($0) > 0.1 })
+    for (k, value) in predictions.enumerated() {
+      let (sample, output) = (k / 10, k % 10)
+      #expect(abs(others[20 * sample + output] - value) <= 1e-3)
+      #expect(abs(others[20 * sample + 10 + output] - value) <= 1e-3)
+    }
+  }
+
   @Test func pathAndWarmStart() throws {
     let folder = try folder()
     try run(

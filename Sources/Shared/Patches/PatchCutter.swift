@@ -5,7 +5,7 @@ final class PatchCutter {
   private let grid: PatchGrid
   private let table: [Double]
   private let contrast: ContrastNormalization?
-  /// The scaled image within its border of zeros.
+  /// The scaled image within its border of zeros; then its mirror image, where the grid is mirrored.
   private let canvas: UnsafeMutablePointer<Double>
   /// For each patch, in the order wanted, where on the canvas it starts.
   private let origins: [Int]
@@ -20,10 +20,14 @@ final class PatchCutter {
       ContrastNormalization(epsilon: $0, magnitude: steps.scale.magnitude)
     }
     let (height, width) = (grid.paddedHeight, grid.paddedWidth)
-    canvas = .allocate(capacity: grid.image.channels * height * width)
-    canvas.initialize(repeating: 0, count: grid.image.channels * height * width)
-    origins = order.map { position in
-      (position / grid.columns * width + position % grid.columns) * grid.stride
+    let size = grid.image.channels * height * width
+    let sides = grid.isMirrored ? 2 : 1
+    canvas = .allocate(capacity: sides * size)
+    canvas.initialize(repeating: 0, count: sides * size)
+    origins = order.map { patch in
+      let (side, position) = patch.quotientAndRemainder(dividingBy: grid.positions)
+      return side * size
+        + (position / grid.columns * width + position % grid.columns) * grid.stride
     }
     runs = (0..<grid.image.channels).flatMap { channel in
       (0..<grid.patchHeight).map { row in (channel * height + row) * width }
@@ -36,7 +40,8 @@ final class PatchCutter {
   func cut(
     _ pixels: UnsafePointer<UInt8>, into rows: UnsafeMutablePointer<Double>, leading: Int
   ) {
-    paint(pixels)
+    paint(pixels, mirrored: false)
+    if grid.isMirrored { paint(pixels, mirrored: true) }
     let width = grid.patchWidth
     let features = grid.features
     runs.withUnsafeBufferPointer { runs in
@@ -66,8 +71,10 @@ final class PatchCutter {
     }
   }
 
-  private func paint(_ pixels: UnsafePointer<UInt8>) {
+  private func paint(_ pixels: UnsafePointer<UInt8>, mirrored: Bool) {
     let (height, width) = (grid.image.height, grid.image.width)
+    let canvas =
+      canvas + (mirrored ? grid.image.channels * grid.paddedHeight * grid.paddedWidth : 0)
     var source = pixels
     table.withUnsafeBufferPointer { table in
       for channel in 0..<grid.image.channels {
@@ -75,7 +82,11 @@ final class PatchCutter {
           let target =
             canvas + (channel * grid.paddedHeight + row + grid.padding) * grid.paddedWidth
             + grid.padding
-          for x in 0..<width { target[x] = table[Int(source[x])] }
+          if mirrored {
+            for x in 0..<width { target[x] = table[Int(source[width - 1 - x])] }
+          } else {
+            for x in 0..<width { target[x] = table[Int(source[x])] }
+          }
           source += width
         }
       }

@@ -46,7 +46,8 @@ package struct PatchExtraction {
     self.steps = steps
     self.product = product
     self.type = type
-    grid = try PatchGrid(image: images.shape, window: steps.window, pooling: steps.pooling)
+    grid = try PatchGrid(
+      image: images.shape, window: steps.window, pooling: steps.pooling, mirrored: steps.mirrors)
     if let components = steps.components, components > grid.features {
       throw Failure.usage(
         "--components \(components) is more than the \(grid.features) features of a patch")

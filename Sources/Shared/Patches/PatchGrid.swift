@@ -21,7 +21,8 @@ package struct ImageShape: Sendable, Equatable, CustomStringConvertible {
 /// Where the patches of an image lie, and which of them are averaged.
 ///
 /// Positions are counted row by row. As convolutional layers do, positions are left out at which the
-/// window would leave the padded image.
+/// window would leave the padded image. Where the grid is mirrored, the positions of the image's mirror image
+/// follow, and are averaged with those of the image.
 package struct PatchGrid: Sendable {
   package let image: ImageShape
   package let patchHeight: Int
@@ -31,13 +32,17 @@ package struct PatchGrid: Sendable {
   /// Positions from top to bottom and from left to right.
   package let rows: Int
   package let columns: Int
+  /// Whether patches are cut of the image and of its mirror image, left for right.
+  package let isMirrored: Bool
   /// R, the number of regions.
   package let regions: Int
   /// The region of each of the K positions.
   package let pool: [Int32]
 
+  /// Positions on one image.
+  package var positions: Int { rows * columns }
   /// K, the number of patches.
-  package var count: Int { rows * columns }
+  package var count: Int { pool.count }
   /// Features of a patch as it is cut: channels × height × width of the window, in this order.
   package var features: Int { image.channels * patchHeight * patchWidth }
   package var paddedHeight: Int { image.height + 2 * padding }
@@ -47,8 +52,11 @@ package struct PatchGrid: Sendable {
   private static let limit = 1 << 27
 
   /// Throws `Failure.usage` where window or pooling do not suit the images.
-  package init(image: ImageShape, window: PatchWindow, pooling: Pooling) throws {
+  package init(
+    image: ImageShape, window: PatchWindow, pooling: Pooling, mirrored: Bool = false
+  ) throws {
     self.image = image
+    isMirrored = mirrored
     switch window {
     case .wholeImage:
       (patchHeight, patchWidth, stride, padding) = (image.height, image.width, 1, 0)
@@ -80,17 +88,18 @@ package struct PatchGrid: Sendable {
       return true
     }
     guard fits(image.channels, image.height + 2 * padding, image.width + 2 * padding),
-      fits(rows, columns, image.channels, patchHeight, patchWidth)
+      fits(mirrored ? 2 : 1, rows, columns, image.channels, patchHeight, patchWidth)
     else {
       throw Failure.usage(
         "the patches of one image (\(rows) × \(columns) of \(patchHeight) × \(patchWidth) pixels) "
           + "are too many: use a larger stride")
     }
 
+    let region: [Int32]
     switch pooling {
     case .perPatch:
       regions = rows * columns
-      pool = (0..<rows * columns).map { Int32($0) }
+      region = (0..<rows * columns).map { Int32($0) }
     case .grid(let grid):
       guard grid <= min(rows, columns) else {
         throw Failure.usage(
@@ -105,8 +114,9 @@ package struct PatchGrid: Sendable {
       }
       let (rowParts, columnParts) = (parts(rows), parts(columns))
       regions = grid * grid
-      pool = rowParts.flatMap { r in columnParts.map { c in Int32(r * grid + c) } }
+      region = rowParts.flatMap { r in columnParts.map { c in Int32(r * grid + c) } }
     }
+    pool = mirrored ? region + region : region
   }
 
   /// The positions in the order of their regions, and where in it each region lies.

@@ -24,7 +24,8 @@ struct PatchRecipe {
     shape = ImageShape(
       channels: try integer("channels"), height: try integer("height"), width: try integer("width"))
     do {
-      grid = try PatchGrid(image: shape, window: steps.window, pooling: steps.pooling)
+      grid = try PatchGrid(
+        image: shape, window: steps.window, pooling: steps.pooling, mirrored: steps.mirrors)
     } catch let failure as Failure {
       // Not this command line is wrong but the metadata.
       throw Failure.data("\(bundle.name): \(failure.message)")

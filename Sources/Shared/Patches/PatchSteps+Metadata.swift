@@ -15,6 +15,7 @@ extension PatchSteps {
     case .wholeImage:
       result["flatten"] = "true"
     }
+    if mirrors { result["mirror"] = "true" }
     result["contrast"] = contrast.map(exactText)
     result["whiten"] = whitening.map(exactText)
     result["components"] = components.map(String.init)
@@ -54,5 +55,6 @@ extension PatchSteps {
       components = try integer("components", atLeast: 1)
     }
     bias = try truth("bias")
+    if bundle.metadata["mirror"] != nil { mirrors = try truth("mirror") }
   }
 }

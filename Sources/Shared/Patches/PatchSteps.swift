@@ -39,6 +39,8 @@ package struct PatchSteps: Sendable, Equatable {
   package var scale = PixelScale()
   package var window = PatchWindow.square(size: 4, stride: 4, padding: 0)
   package var pooling = Pooling.grid(1)
+  /// Cut patches of the mirror image too: a network then puts out the same for an image and its mirror image.
+  package var mirrors = false
   /// ε of x ← (x − mean x)/√(variance x + ε), of each patch by itself, in scaled pixels squared;
   /// `nil` leaves the contrast as it is.
   package var contrast: Double?
