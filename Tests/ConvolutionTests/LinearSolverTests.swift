@@ -110,14 +110,14 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
     for _ in 0..<50 {
       let trial = Matrix(copying: solution.weights)
       for k in 0..<trial.count { trial.base[k] += 0.01 * random.gaussian() }
-      #expect(objective(trial) >= solution.dualBound)
+      #expect(objective(trial) >= solution.dualValue)
     }
     // Dual feasibility by the data alone.
     let correlation = product(solution.dual, .transposed, data.features, .plain)
     let matrix = Matrix(6, 5)
     matrix.base.update(from: correlation.base, count: 30)
     #expect(SingularValues(matrix)!.values[0] <= beta * (1 + 1e-10))
-    #expect(loss.loss.dualValue(solution.dual, y) == solution.dualBound)
+    #expect(loss.loss.dualValue(solution.dual, y) == solution.dualValue)
   }
 
   /// Shared filters cost at most as much as filters of each output.

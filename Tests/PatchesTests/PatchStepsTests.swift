@@ -40,7 +40,7 @@ import Testing
     }
     #expect(failure?.message.contains("\"\(key)\"") == true)
   }
-  for key in sound.keys where key != "whiten" {
+  for key in sound.keys where key != "whiten" && key != "mirror" {
     var metadata = sound
     metadata[key] = nil
     #expect(throws: Failure.self) { _ = try PatchSteps(metadata: Bundle(metadata: metadata)) }

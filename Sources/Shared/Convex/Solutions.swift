@@ -1,13 +1,29 @@
 import LinearAlgebra
 import Tensors
 
+/// What a program's solver ends with, whatever the variables are: a feasible dual point, what the network puts
+/// out, and what both are worth.
+package protocol CertifiedSolution: Bounded {
+  /// ν and ŷ, n × C.
+  var dual: Matrix { get }
+  var predictions: Matrix { get }
+  var status: Status { get }
+  var primal: Double { get }
+  var dualValue: Double { get }
+  var iterations: Int { get }
+}
+
+extension CertifiedSolution {
+  package var dualBound: Double { dualValue }
+  package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
+}
+
 /// Bundles of kind `solution`.
 package enum Solutions {
   /// Metadata of the data that a network and whoever evaluates it still need.
   package static let inherited = [
     "bias", "center", "channels", "classes", "components", "contrast", "flatten", "height",
-    "padding",
-    "pool", "scale", "size", "stride", "whiten", "width",
+    "mirror", "padding", "pool", "scale", "size", "stride", "whiten", "width",
   ]
 
   /// What of `metadata` goes on to the next bundle.
@@ -33,16 +49,28 @@ package enum Solutions {
         }
       }
     }
+    var bundle = common(
+      solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
+      metadata: metadata)
+    bundle.tensors["z"] = Tensor(z, shape: [classes, data.regions, 2, m, m])
+    bundle.metadata["activation"] = activation.text
+    return bundle
+  }
+
+  /// What every solution's bundle holds; the program's variables and its choices come on top.
+  package static func common(
+    _ solution: some CertifiedSolution, targets: Targets, beta: Double, betaMax: Double,
+    source: Bundle, notes: [String: String], metadata: [String: String]
+  ) -> Bundle {
+    let shape = [targets.values.rows, targets.values.columns]
     var tensors = [
-      "z": Tensor(z, shape: [classes, data.regions, 2, m, m]),
-      "dual": Tensor(solution.dual.values, shape: [data.samples, classes]),
-      "predictions": Tensor(solution.predictions.values, shape: [data.samples, classes]),
+      "dual": Tensor(solution.dual.values, shape: shape),
+      "predictions": Tensor(solution.predictions.values, shape: shape),
     ]
     for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
     var all = inherit(source.metadata)
     all.merge(notes) { $1 }
     all.merge(metadata) { $1 }
-    all["activation"] = activation.text
     all["loss"] = targets.loss.rawValue
     all["beta"] = "\(beta)"
     all["beta_max"] = "\(betaMax)"

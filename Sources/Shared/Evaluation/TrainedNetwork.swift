@@ -52,7 +52,7 @@ package struct TrainedNetwork: Sendable {
     }
     return [
       "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
-      "whiten", "components",
+      "whiten", "components", "mirror",
     ].compactMap { key in
       guard let ours = metadata[key], let theirs = examples.metadata[key], ours != theirs else {
         return nil

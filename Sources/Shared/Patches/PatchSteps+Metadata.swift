@@ -5,6 +5,7 @@ extension PatchSteps {
   package var metadata: [String: String] {
     var result = [
       "scale": scale.text, "pool": pooling.text, "center": "\(centers)", "bias": "\(bias)",
+      "mirror": "\(mirrors)",
     ]
     switch window {
     case .square(let size, let stride, let padding):
@@ -15,7 +16,6 @@ extension PatchSteps {
     case .wholeImage:
       result["flatten"] = "true"
     }
-    if mirrors { result["mirror"] = "true" }
     result["contrast"] = contrast.map(exactText)
     result["whiten"] = whitening.map(exactText)
     result["components"] = components.map(String.init)
@@ -55,6 +55,7 @@ extension PatchSteps {
       components = try integer("components", atLeast: 1)
     }
     bias = try truth("bias")
+    // Patches were not mirrored where a bundle does not tell.
     if bundle.metadata["mirror"] != nil { mirrors = try truth("mirror") }
   }
 }

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Tensors
 
 /// What a program over patterns found: a feasible primal and a feasible dual point with their values.
-package struct ArrangementSolution {
+package struct ArrangementSolution: CertifiedSolution {
   /// The A patterns that carry weight, in ascending order.
   package var index: [Int]
   /// Of each output the weights of those patterns, A × d: w of a gated network, v of a ReLU network.
@@ -16,7 +16,6 @@ package struct ArrangementSolution {
   package var primal: Double
   package var dualValue: Double
   package var iterations: Int
-  package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
   package init(
     index: [Int], positive: [Matrix], negative: [Matrix] = [], dual: Matrix, predictions: Matrix,

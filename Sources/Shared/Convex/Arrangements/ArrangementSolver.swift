@@ -46,10 +46,6 @@ extension ArrangementSolver {
   package func start(at point: ArrangementSolution) -> ArrangementSolution? { point }
 }
 
-extension ArrangementSolution: Bounded {
-  package var dualBound: Double { dualValue }
-}
-
 /// A program over patterns: what is trained, and by which solver.
 package struct ArrangementProgram {
   package let activation: ArrangementActivation

@@ -9,7 +9,7 @@ extension Solutions {
     program: ArrangementProgram, beta: Double, betaMax: Double, source: Bundle,
     notes: [String: String], metadata: [String: String]
   ) -> Bundle {
-    let (n, d, outputs) = (data.samples, data.dimension, targets.values.columns)
+    let (d, outputs) = (data.dimension, targets.values.columns)
     let active = solution.index.count
     func weights(_ matrices: [Matrix]) -> Tensor {
       Tensor(
@@ -20,39 +20,25 @@ extension Solutions {
     var gates: [Double] = []
     gates.reserveCapacity(active * d)
     for i in solution.index { gates += data.gates.rows(i..<i + 1).doubles }
-    var tensors = [
-      "gates": Tensor(gates, shape: [active, d]),
-      "index": Tensor(solution.index.map { Int32($0) }),
-      "dual": Tensor(solution.dual.values, shape: [n, outputs]),
-      "predictions": Tensor(solution.predictions.values, shape: [n, outputs]),
-    ]
+    var bundle = common(
+      solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
+      metadata: metadata)
+    bundle.tensors["gates"] = Tensor(gates, shape: [active, d])
+    bundle.tensors["index"] = Tensor(solution.index.map { Int32($0) })
     if let thresholds = data.thresholds?.doubles {
-      tensors["thresholds"] = Tensor(solution.index.map { thresholds[$0] })
+      bundle.tensors["thresholds"] = Tensor(solution.index.map { thresholds[$0] })
     }
     switch program.activation {
-    case .gatedReLU: tensors["w"] = weights(solution.positive)
+    case .gatedReLU: bundle.tensors["w"] = weights(solution.positive)
     case .relu:
-      tensors["v"] = weights(solution.positive)
-      tensors["w"] = weights(solution.negative)
+      bundle.tensors["v"] = weights(solution.positive)
+      bundle.tensors["w"] = weights(solution.negative)
     }
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    var all = inherit(source.metadata)
-    all.merge(notes) { $1 }
-    all.merge(metadata) { $1 }
-    all["activation"] = program.activation.rawValue
-    all["loss"] = program.loss.rawValue
-    all["norm"] = program.norm.rawValue
-    all["group"] = program.grouping.rawValue
-    all["beta"] = "\(beta)"
-    all["beta_max"] = "\(betaMax)"
-    all["status"] = solution.status.rawValue
-    all["primal_objective"] = "\(solution.primal)"
-    all["dual_objective"] = "\(solution.dualValue)"
-    all["relative_gap"] = "\(solution.gap)"
-    all["iterations"] = "\(solution.iterations)"
-    all["exact"] = data.isExact ? "true" : "false"
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
-    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+    bundle.metadata["activation"] = program.activation.rawValue
+    bundle.metadata["norm"] = program.norm.rawValue
+    bundle.metadata["group"] = program.grouping.rawValue
+    bundle.metadata["exact"] = data.isExact ? "true" : "false"
+    return bundle
   }
 
   /// The solution of `bundle` as a start for a program over the patterns of `data`: its gates must be

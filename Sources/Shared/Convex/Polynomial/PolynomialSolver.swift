@@ -8,7 +8,7 @@ package enum PolynomialMethod: String, CaseIterable, Sendable {
 }
 
 /// What `PolynomialSolver.solve` found: points in the program's own terms.
-package struct PolynomialSolution {
+package struct PolynomialSolution: CertifiedSolution {
   /// Z of every class: 2R rows (Z of each region, then Z' of each) of m × m.
   package let blocks: [Matrix]
   /// ν and ŷ, n × C.
@@ -18,7 +18,6 @@ package struct PolynomialSolution {
   package let primal: Double
   package let dualValue: Double
   package let iterations: Int
-  package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 }
 
 /// A search for the optimum of one program: what depends on the loss.

@@ -3,7 +3,7 @@ import LinearAlgebra
 import Tensors
 
 /// What a linear program found: a primal and a feasible dual point with their values.
-package struct LinearSolution: Bounded {
+package struct LinearSolution: CertifiedSolution {
   /// C × Rd.
   package var weights: Matrix
   /// ν and ŷ, n × C.
@@ -11,10 +11,9 @@ package struct LinearSolution: Bounded {
   package var predictions: Matrix
   package var status: Status
   package var primal: Double
-  package var dualBound: Double
+  package var dualValue: Double
   package var neurons: Int
   package var iterations: Int
-  package var gap: Double { relativeGap(primal: primal, dual: dualBound) }
 }
 
 extension Solutions {
@@ -24,32 +23,17 @@ extension Solutions {
     beta: Double, betaMax: Double, source: Bundle, notes: [String: String],
     metadata: [String: String]
   ) -> Bundle {
-    let (n, outputs) = (data.features.rows, targets.values.columns)
-    let d = data.dimension
+    let (d, outputs) = (data.dimension, targets.values.columns)
     let shape =
       data.regions > 1 ? [outputs, 1, data.regions, d] : outputs > 1 ? [outputs, 1, d] : [1, d]
-    var tensors = [
-      "w": Tensor(solution.weights.values, shape: shape),
-      "dual": Tensor(solution.dual.values, shape: [n, outputs]),
-      "predictions": Tensor(solution.predictions.values, shape: [n, outputs]),
-    ]
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    var all = inherit(source.metadata)
-    all.merge(notes) { $1 }
-    all.merge(metadata) { $1 }
-    all["activation"] = program.architecture.rawValue
-    all["loss"] = program.loss.rawValue
-    all["norm"] = "nuclear"
-    all["group"] = program.grouping.rawValue
-    all["beta"] = "\(beta)"
-    all["beta_max"] = "\(betaMax)"
-    all["status"] = solution.status.rawValue
-    all["primal_objective"] = "\(solution.primal)"
-    all["dual_objective"] = "\(solution.dualBound)"
-    all["relative_gap"] = "\(solution.gap)"
-    all["iterations"] = "\(solution.iterations)"
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
-    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+    var bundle = common(
+      solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
+      metadata: metadata)
+    bundle.tensors["w"] = Tensor(solution.weights.values, shape: shape)
+    bundle.metadata["activation"] = program.architecture.rawValue
+    bundle.metadata["norm"] = "nuclear"
+    bundle.metadata["group"] = program.grouping.rawValue
+    return bundle
   }
 
   /// The weights of a warm start, C × Rd.

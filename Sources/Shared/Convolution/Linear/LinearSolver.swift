@@ -87,7 +87,7 @@ package final class LinearSolver: RegularizedSolver {
     return LinearSolution(
       weights: weights, dual: best.dual, predictions: best.predictions,
       status: best.gap <= rule.gap ? .optimal : status, primal: best.primal,
-      dualBound: best.dualValue, neurons: norm.neurons(best.weights),
+      dualValue: best.dualValue, neurons: norm.neurons(best.weights),
       iterations: budget.iterations)
   }
 
