@@ -258,15 +258,18 @@ final class ReLUInteriorPoint {
   /// Bᵀ of slots × rows, added to `target`.
   private func addAdjoint(_ z: Matrix, _ j: Int, to target: UnsafeMutablePointer<Double>) {
     let rows = matrix(j)
-    gemm(slots, d, rows.rows, z.base, .plain, rows.base, .plain, beta: 1, target)
+    for k in 0..<slots {
+      gemv(rows.rows, d, rows.base, .transposed, z.row(k), beta: 1, target + k * d)
+    }
   }
 
   private func products(
     _ z: UnsafePointer<Double>, _ j: Int, into target: Matrix, beta: Double = 0, alpha: Double = 1
   ) {
     let rows = matrix(j)
-    gemm(
-      slots, rows.rows, d, alpha: alpha, z, .plain, rows.base, .transposed, beta: beta, target.base)
+    for k in 0..<slots {
+      gemv(rows.rows, d, alpha: alpha, rows.base, .plain, z + k * d, beta: beta, target.row(k))
+    }
   }
 
   /// Predictions, ν, the residuals, the bounds, the objective and μ of the iterate.
