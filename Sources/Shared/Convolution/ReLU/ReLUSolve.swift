@@ -32,14 +32,14 @@ final class ReLUSolve {
 
   /// Iterates until the point's gap is at most `tolerance`, or the budget or the numbers end it.
   ///
-  /// It begins with the groups of the largest projections. Once the program of the
+  /// Of many groups it begins with those of the largest projections. Once the program of the
   /// groups at work is solved as far as is worth it, it begins again with those that carry weight and those
   /// whose constraints are violated. Groups that seem to end at 0 are left out on the way.
   func run(tolerance: Double, budget: Budget, report: () -> Void) {
     var first = leading()
     var returned = Set<Int>()
+    let precisions = first.count < openGroups ? ReLUSolve.precisions : []
     for start in 0..<ReLUSolve.mostStarts {
-      let precisions = ReLUSolve.precisions
       let isRough = start < precisions.count && precisions[start] > tolerance
       let left = run(
         first, keeping: returned, precision: isRough ? precisions[start] : 0.3 * tolerance,
@@ -60,8 +60,9 @@ final class ReLUSolve {
   private static let precisions = [0.1, 0.02]
   /// Starts, each with groups that the one before turned out to lack, before one that leaves nothing out.
   private static let mostStarts = 8
-  /// Groups to begin with, where there are more.
+  /// Groups to begin with, where there are so many more that a start with them costs little.
   private static let fewest = 24
+  private static let many = 100
   /// Iterations that may pass without progress: a smaller gap, or what has to come before it.
   private static let patience = 20
 
@@ -71,6 +72,7 @@ final class ReLUSolve {
     _ = pricing.loose(point.dual.transposed)
     let bounds = pricing.bounds
     let open = bounds.indices.filter { cones.cones[map.groups.pattern($0)].isOpen }
+    guard open.count > ReLUSolve.many else { return open }
     let largest = open.sorted { (bounds[$1], $0) < (bounds[$0], $1) }.prefix(ReLUSolve.fewest)
     return Set(point.active).union(largest).sorted()
   }
