@@ -47,13 +47,62 @@ func twoEqualPatchesAreOne(_ loss: LossName) throws {
     abs(one.solution.primal - two.solution.primal) <= 3e-7 * abs(one.solution.primal))
 }
 
-/// Most groups end at 0, and are left out on the way: the certificate is that of all.
-@Test(arguments: [LossName.logistic, .hinge])
-func groupsWithoutWeightAreLeftOut(_ loss: LossName) throws {
+/// Few of the groups are in at first, and most end at 0: others join as their constraints turn out to be
+/// violated, and the certificate is that of all.
+@Test(arguments: losses, WeightGrouping.allCases)
+func groupsJoinAndAreLeftOut(_ loss: LossName, _ grouping: WeightGrouping) throws {
   let program = program(loss, n: 50, pool: [0], gates: 60, seed: 9)
-  let (solution, largest) = try program.solve(0.3, loss: loss, gap: 1e-5)
-  #expect(solution.status == .optimal && solution.index.count < 30)
-  program.check(solution, beta: 0.3 * largest, together: false, loss: loss.loss, tolerance: 1e-5)
+  for (share, gap) in [(0.3, 1e-5), (0.03, 1e-4)] {
+    let (solution, largest) = try program.solve(share, loss: loss, grouping: grouping, gap: gap)
+    #expect(solution.status == .optimal && !solution.index.isEmpty)
+    #expect(share < 0.3 || solution.index.count < 30)
+    program.check(
+      solution, beta: share * largest, together: grouping == .perPattern, loss: loss.loss,
+      tolerance: gap)
+  }
+}
+
+/// While slopes follow the predictions, ν is in the domain of the conjugate and W⁻¹ is −∂ŷ/∂ν, by
+/// differences; ν tends to −∇ℓ as the smoothing goes to 0. Afterwards nothing moves but with a step.
+@Test(arguments: [LossName.hinge, .huber])
+func slopesFollowThePredictions(_ name: LossName) throws {
+  let n = 41
+  let targets = Matrix(1, n)
+  let predictions = Matrix(1, n)
+  for i in 0..<n {
+    targets.base[i] = i % 2 == 0 ? 1 : -1
+    predictions.base[i] = 0.15 * Double(i - 20)
+  }
+  func terms(_ smoothing: Double, shift: Double = 0) throws -> BoxLossTerms {
+    let terms = try #require(BoxLossTerms(name, targets, smoothing: smoothing))
+    let moved = Matrix(copying: predictions)
+    for i in 0..<n { moved.base[i] += shift }
+    terms.refresh(moved)
+    return terms
+  }
+  let (middle, up, down) = (
+    try terms(0.1), try terms(0.1, shift: 1e-5), try terms(0.1, shift: -1e-5)
+  )
+  let sharp = try terms(1e-10)
+  for i in 0..<n {
+    let (y, z) = (targets.base[i], predictions.base[i])
+    let slope = (up.nu.base[i] - down.nu.base[i]) / 2e-5
+    #expect(abs(slope * middle.inverse.base[i] + 1) < 1e-5)
+    let a = name == .hinge ? y * middle.nu.base[i] : 0.5 * (1 + middle.nu.base[i])
+    #expect(a > 0 && a < 1)
+    let limit = name == .hinge ? (y * z < 1 ? y : 0) : max(-1, min(1, y - z))
+    if name == .huber || abs(y * z - 1) > 1e-3 {
+      #expect(abs(sharp.nu.base[i] - limit) < 1e-4)
+    }
+  }
+  #expect(middle.complementarity.count == 0)
+  middle.follow(0.01, residual: 1)
+  // 2n products of 0.1, each to be ten times μ.
+  let (sum, count) = middle.complementarity
+  #expect(abs(sum - 0.2 * Double(n)) < 1e-9 && abs(count - 20 * Double(n)) < 1e-9)
+  let nu = Matrix(copying: middle.nu)
+  middle.refresh(Matrix(1, n))
+  for i in 0..<n { #expect(middle.nu.base[i] == nu.base[i]) }
 }
 
 /// Where no time is left the network that is zero comes back, with a dual point that is feasible.

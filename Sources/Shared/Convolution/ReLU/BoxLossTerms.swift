@@ -22,43 +22,60 @@ final class BoxLossTerms: ReLULossTerms {
   /// Of the last step: dt, dp and dq.
   private var change: [(slope: Double, above: Double, below: Double)]
 
-  /// Begins at ŷ = 0 where all products are `mu`; `targets` is C × n.
-  init?(_ loss: LossName, _ targets: Matrix, mu: Double) {
+  /// What all products are as long as the slopes follow the predictions: then the loss is smooth, and its
+  /// bounds cut no step short. `nil` once slopes, p and q are variables of their own.
+  private var smoothing: Double?
+  /// From then on products are to be this multiple of μ: what they are at that time, so that it finds them
+  /// on the path. There are far fewer of them than of the cones.
+  private var weight = 1.0
+  /// Slopes follow while the dual residual is above this multiple of β.
+  private static let smallResidual = 3.0
+
+  /// Begins with products of `smoothing`; `targets` is C × n.
+  init?(_ loss: LossName, _ targets: Matrix, smoothing: Double) {
     guard loss == .hinge || loss == .huber else { return nil }
     self.targets = targets
     isHinge = loss == .hinge
     (curvature, low, high) = isHinge ? (0, -1, 0) : (1, -1, 1)
     nu = Matrix(targets.rows, targets.columns)
     inverse = Matrix(targets.rows, targets.columns)
-    let count = targets.count
-    margin = (0..<count).map { loss == .hinge ? -1 : -targets.base[$0] }
-    slope = Array(repeating: 0, count: count)
-    (above, below) = (slope, slope)
-    change = Array(repeating: (0, 0, 0), count: count)
-    for k in 0..<count {
-      // m − κt − μ/(h − t) + μ/(t − l) falls with t.
-      var (from, to) = (low, high)
-      for _ in 0..<100 {
-        let t = 0.5 * (from + to)
-        if margin[k] - curvature * t - mu / (high - t) + mu / (t - low) > 0 {
-          from = t
-        } else {
-          to = t
-        }
+    margin = Array(repeating: 0, count: targets.count)
+    (slope, above, below) = (margin, margin, margin)
+    change = Array(repeating: (0, 0, 0), count: targets.count)
+    self.smoothing = smoothing
+  }
+
+  /// Takes the slope at which both products are `mu`.
+  private func centre(_ k: Int, _ mu: Double) {
+    // m − κt − μ/(h − t) + μ/(t − l) falls with t.
+    var (from, to) = (low, high)
+    for _ in 0..<60 {
+      let t = 0.5 * (from + to)
+      if margin[k] - curvature * t - mu / (high - t) + mu / (t - low) > 0 {
+        from = t
+      } else {
+        to = t
       }
-      slope[k] = 0.5 * (from + to)
-      above[k] = mu / max(1e-12, high - slope[k])
-      below[k] = mu / max(1e-12, slope[k] - low)
-      slope[k] = min(max(slope[k], low + 1e-12), high - 1e-12)
     }
+    slope[k] = min(max(0.5 * (from + to), low + 1e-12), high - 1e-12)
+    above[k] = mu / (high - slope[k])
+    below[k] = mu / (slope[k] - low)
+  }
+
+  func follow(_ mu: Double, residual: Double) {
+    guard let smoothing, residual < BoxLossTerms.smallResidual else { return }
+    weight = smoothing / mu
+    self.smoothing = nil
   }
 
   private func direction(_ k: Int) -> Double { isHinge ? targets.base[k] : 1 }
 
-  var complementarity: (sum: Double, count: Int) { (complementarity(after: 0), 2 * slope.count) }
+  var complementarity: (sum: Double, count: Double) {
+    smoothing == nil ? (complementarity(after: 0), 2 * weight * Double(slope.count)) : (0, 0)
+  }
 
   func complementarity(after step: Double, _ dnu: Matrix) -> Double {
-    complementarity(after: step)
+    smoothing == nil ? complementarity(after: step) : 0
   }
 
   private func complementarity(after step: Double) -> Double {
@@ -75,12 +92,17 @@ final class BoxLossTerms: ReLULossTerms {
     for k in slope.indices {
       let (z, y) = (predictions.base[k], targets.base[k])
       margin[k] = isHinge ? y * z - 1 : z - y
+      if let smoothing { centre(k, smoothing) }
       nu.base[k] = -direction(k) * slope[k]
       inverse.base[k] = curvature + above[k] / (high - slope[k]) + below[k] / (slope[k] - low)
     }
   }
 
   func rightHandSide(target: Double, isCorrector: Bool, into r: Matrix) {
+    if smoothing != nil {
+      r.fill(0)
+      return
+    }
     for k in slope.indices {
       let (first, second) = products(k, target, isCorrector)
       let rho =
@@ -91,12 +113,14 @@ final class BoxLossTerms: ReLULossTerms {
 
   /// What the products are to be, less what the predictor finds of second order.
   private func products(_ k: Int, _ target: Double, _ isCorrector: Bool) -> (Double, Double) {
+    let target = weight * target
     guard isCorrector else { return (target, target) }
     let d = change[k]
     return (target + d.above * d.slope, target - d.below * d.slope)
   }
 
   func complete(_ dnu: Matrix, target: Double, isCorrector: Bool) {
+    guard smoothing == nil else { return }
     for k in slope.indices {
       let (first, second) = products(k, target, isCorrector)
       let dt = -direction(k) * dnu.base[k]
@@ -109,6 +133,7 @@ final class BoxLossTerms: ReLULossTerms {
   }
 
   func stepLength(_ dnu: Matrix) -> Double {
+    guard smoothing == nil else { return 1 }
     var limit = 1.0
     for k in slope.indices {
       let d = change[k]
@@ -121,6 +146,7 @@ final class BoxLossTerms: ReLULossTerms {
   }
 
   func move(_ step: Double, _ dnu: Matrix) {
+    guard smoothing == nil else { return }
     for k in slope.indices {
       slope[k] += step * change[k].slope
       above[k] += step * change[k].above

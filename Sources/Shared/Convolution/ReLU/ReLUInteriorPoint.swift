@@ -47,6 +47,9 @@ final class ReLUInteriorPoint {
   /// What μ adds up to: the distance of the values of a feasible pair.
   private(set) var complementarity = 0.0
 
+  /// The largest norm of a group's ± F_iᵀν + B_iᵀλ + g.
+  private var dualResidual = Double.infinity
+
   private let correlations: Matrix
   private var ratio: [Matrix] = []
   private var primalGap: [Matrix] = []
@@ -95,11 +98,9 @@ final class ReLUInteriorPoint {
     length = map.length
     let size = radius * Double(slots).squareRoot()
     let most = cones.cones.reduce(1) { max($0, $1.matrix.rows) }
-    var mu = beta * size / Double(slots * most)
-    // Margins of the loss are about 1 at first, and so is the range of its slope.
-    if loss.name == .hinge || loss.name == .huber { mu = max(mu, 0.1) }
+    let mu = beta * size / Double(slots * most)
     terms =
-      BoxLossTerms(loss.name, targets.transposed, mu: mu)
+      BoxLossTerms(loss.name, targets.transposed, smoothing: 0.1)
       ?? SmoothLossTerms(loss, targets)
     numbers = (first ?? Array(0..<map.groups.count)).filter {
       cones.cones[map.groups.pattern($0)].isOpen
@@ -217,8 +218,6 @@ final class ReLUInteriorPoint {
   /// c μ/(β − ‖P‖), c the multipliers. `returned` (numbers) stay. `nil` where few others are there, or it is
   /// too early to tell.
   func carrying(besides returned: Set<Int>) -> [Int]? {
-    // With losses that have corners weights still grow late.
-    let gap = loss.name == .hinge || loss.name == .huber ? 4 * gap : gap
     let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
     guard factor > 0 else { return nil }
     let kept = groups.indices.filter {
@@ -259,15 +258,18 @@ final class ReLUInteriorPoint {
   /// Bᵀ of slots × rows, added to `target`.
   private func addAdjoint(_ z: Matrix, _ j: Int, to target: UnsafeMutablePointer<Double>) {
     let rows = matrix(j)
-    gemm(slots, d, rows.rows, z.base, .plain, rows.base, .plain, beta: 1, target)
+    for k in 0..<slots {
+      gemv(rows.rows, d, rows.base, .transposed, z.row(k), beta: 1, target + k * d)
+    }
   }
 
   private func products(
     _ z: UnsafePointer<Double>, _ j: Int, into target: Matrix, beta: Double = 0, alpha: Double = 1
   ) {
     let rows = matrix(j)
-    gemm(
-      slots, rows.rows, d, alpha: alpha, z, .plain, rows.base, .transposed, beta: beta, target.base)
+    for k in 0..<slots {
+      gemv(rows.rows, d, alpha: alpha, rows.base, .plain, z + k * d, beta: beta, target.row(k))
+    }
   }
 
   /// Predictions, ν, the residuals, the bounds, the objective and μ of the iterate.
@@ -297,9 +299,18 @@ final class ReLUInteriorPoint {
     }
     let (sum, count) = terms.complementarity
     complementarity = sum + sums.reduce(0, +)
-    mu = complementarity / Double(productCount + count)
+    mu = complementarity / (Double(productCount) + count)
     primal = loss.value(predictions.transposed, targets)
-    for j in groups.indices { primal += beta * norm(length, v.row(j)) }
+    dualResidual = 0
+    for j in groups.indices {
+      primal += beta * norm(length, v.row(j))
+      var square = 0.0
+      for k in 0..<length {
+        let value = bounded[j, k] + g[j, k]
+        square += value * value
+      }
+      dualResidual = max(dualResidual, square.squareRoot())
+    }
   }
 
   /// Products that are to be μ, without those of the loss.
@@ -396,6 +407,7 @@ final class ReLUInteriorPoint {
     axpy(v.count, move, step.v.base, v.base)
     axpy(g.count, move, step.g.base, g.base)
     terms.move(move, step.nu)
+    terms.follow(mu, residual: dualResidual / beta)
     refresh()
     return primal.isFinite && mu > 0
   }

@@ -13,7 +13,7 @@ protocol ReLULossTerms: AnyObject {
   /// W⁻¹.
   var inverse: Matrix { get }
   /// Σ of the products that are to be μ, and how many there are.
-  var complementarity: (sum: Double, count: Int) { get }
+  var complementarity: (sum: Double, count: Double) { get }
   /// Takes the predictions of the present weights.
   func refresh(_ predictions: Matrix)
   /// r for products that become `target`; a corrector allows for the predictor's second order.
@@ -24,6 +24,12 @@ protocol ReLULossTerms: AnyObject {
   /// The sum of the products after a step.
   func complementarity(after step: Double, _ dnu: Matrix) -> Double
   func move(_ step: Double, _ dnu: Matrix)
+  /// Tells of μ and the dual residual as a multiple of β, before `refresh`.
+  func follow(_ mu: Double, residual: Double)
+}
+
+extension ReLULossTerms {
+  func follow(_ mu: Double, residual: Double) {}
 }
 
 /// A loss that is twice differentiable: ν = −∇ℓ(ŷ) at any weights, W = ∇²ℓ, r = 0.
@@ -48,7 +54,7 @@ final class SmoothLossTerms: ReLULossTerms {
     inverse = Matrix(targets.columns, targets.rows)
   }
 
-  var complementarity: (sum: Double, count: Int) { (0, 0) }
+  var complementarity: (sum: Double, count: Double) { (0, 0) }
 
   func refresh(_ predictions: Matrix) {
     let fitted = predictions.transposed

@@ -70,14 +70,15 @@ final class ReLUPricing {
   /// An upper bound of the largest norm for ν (C × n). Where it is above `level` rows that the projections
   /// violate join their cones, up to `rounds` times: then it is exact to rounding, unless `proceed` ended it.
   func largest(
-    _ nu: Matrix, above level: Double = 0, rounds: Int = 60, proceed: () -> Bool = { true }
+    _ nu: Matrix, above level: Double = 0, seeksAll: Bool = false, rounds: Int = 60,
+    proceed: () -> Bool = { true }
   ) -> Double {
     _ = loose(nu)
     // The centre itself is in the cone: what it attains bounds the largest norm from below.
-    let level = (0..<points.rows).reduce(level) { max($0, attained($1)) }
+    let level = seeksAll ? level : (0..<points.rows).reduce(level) { max($0, attained($1)) }
     var open = (0..<points.rows).filter { bounds[$0] > level }
     for round in 0..<max(1, rounds) where !open.isEmpty && proceed() {
-      project(open, &bounds, proceed)
+      project(open, &bounds, ceiling: level, proceed)
       open = open.filter { bounds[$0] > level }
       guard round + 1 < rounds, proceed() else { break }
       open = violated(open)
@@ -98,7 +99,9 @@ final class ReLUPricing {
   }
 
   /// Projects the groups `rows` (ascending); those of a pattern share its cone's memory, so one thread.
-  private func project(_ rows: [Int], _ bounds: inout [Double], _ proceed: () -> Bool) {
+  private func project(
+    _ rows: [Int], _ bounds: inout [Double], ceiling: Double, _ proceed: () -> Bool
+  ) {
     var parts: [[Int]] = []
     for row in rows {
       if let last = parts.last?.last, groups.pattern(last) == groups.pattern(row) {
@@ -120,7 +123,8 @@ final class ReLUPricing {
               let source = self.map.part(group, self.correlations) + k * self.d
               for i in 0..<self.d { t[i] = group.sign * source[i] }
               let length = self.cones.cones[group.pattern].project(
-                t, into: self.points.row(row) + k * self.d, warm: &supports[row * self.slots + k])
+                t, into: self.points.row(row) + k * self.d, warm: &supports[row * self.slots + k],
+                ceiling: self.slots == 1 ? ceiling : 0)
               square += length * length
               let (point, z) = (
                 self.points.row(row) + k * self.d, self.multipliers.row(row) + k * self.d

@@ -32,38 +32,61 @@ final class ReLUSolve {
 
   /// Iterates until the point's gap is at most `tolerance`, or the budget or the numbers end it.
   ///
-  /// Groups that seem to end at 0 are left out on the way. Where it turns out that their constraints are
-  /// violated it begins again with these and those that were left.
+  /// Of many groups it begins with those of the largest projections. Once the program of the
+  /// groups at work is solved as far as is worth it, it begins again with those that carry weight and those
+  /// whose constraints are violated. Groups that seem to end at 0 are left out on the way.
   func run(tolerance: Double, budget: Budget, report: () -> Void) {
-    var first: [Int]?
+    var first = leading()
     var returned = Set<Int>()
-    for _ in 0..<ReLUSolve.mostStarts {
+    let precisions = first.count < openGroups ? ReLUSolve.precisions : []
+    for start in 0..<ReLUSolve.mostStarts {
+      let isRough = start < precisions.count && precisions[start] > tolerance
       let left = run(
-        first, keeping: returned, tolerance: tolerance, budget: budget, report: report)
+        first, keeping: returned, precision: isRough ? precisions[start] : 0.3 * tolerance,
+        tolerance: tolerance, budget: budget, report: report)
       if point.gap <= tolerance || budget.exhausted != nil { return }
       let missing = self.missing(besides: left, above: beta * (1 + 0.1 * tolerance))
-      if missing.isEmpty { return }
-      returned.formUnion(missing)
-      first = left.union(returned).sorted()
+      if missing.isEmpty && !isRough { return }
+      let more = missing.prefix(2 * max(ReLUSolve.fewest, left.count))
+      if !isRough { returned.formUnion(more) }
+      first = left.union(more).sorted()
     }
-    _ = run(nil, keeping: nil, tolerance: tolerance, budget: budget, report: report)
+    _ = run(
+      Array(0..<map.groups.count), keeping: nil, precision: 0, tolerance: tolerance,
+      budget: budget, report: report)
   }
 
+  /// Relative gaps of the first starts' own programs at which others are looked at.
+  private static let precisions = [0.1, 0.02]
   /// Starts, each with groups that the one before turned out to lack, before one that leaves nothing out.
-  private static let mostStarts = 4
+  private static let mostStarts = 8
+  /// Groups to begin with, where there are so many more that a start with them costs little.
+  private static let fewest = 24
+  private static let many = 100
   /// Iterations that may pass without progress: a smaller gap, or what has to come before it.
   private static let patience = 20
 
-  /// One start with the groups `first`, or all, that leaves out none of `returned`, or none at all. Returns
-  /// those that it ended with.
+  /// The groups that carry weight, and those of the largest projections at the best ν so far: at first the
+  /// slope at 0.
+  private func leading() -> [Int] {
+    _ = pricing.loose(point.dual.transposed)
+    let bounds = pricing.bounds
+    let open = bounds.indices.filter { cones.cones[map.groups.pattern($0)].isOpen }
+    guard open.count > ReLUSolve.many else { return open }
+    let largest = open.sorted { (bounds[$1], $0) < (bounds[$0], $1) }.prefix(ReLUSolve.fewest)
+    return Set(point.active).union(largest).sorted()
+  }
+
+  /// One start with the groups `first` that leaves out none of `returned`, or none at all, until their own
+  /// gap is at most `precision` and others' constraints are violated. Returns those that it ended with.
   private func run(
-    _ first: [Int]?, keeping returned: Set<Int>?, tolerance: Double, budget: Budget,
-    report: () -> Void
+    _ first: [Int], keeping returned: Set<Int>?, precision: Double, tolerance: Double,
+    budget: Budget, report: () -> Void
   ) -> Set<Int> {
     let proceed = { !budget.isOutOfTime }
     let method = ReLUInteriorPoint(
-      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius, first: first,
-      proceed: proceed)
+      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius(first),
+      first: first, proceed: proceed)
     let level = beta * (1 + 0.1 * tolerance)
     // The smallest gap, complementarity and bound so far.
     var smallest = [Double](repeating: .infinity, count: 3)
@@ -73,14 +96,25 @@ final class ReLUSolve {
       let nu = method.terms.nu.transposed
       method.forEachMultiplier(pricing.remember)
       point.offer(dual: nu, bound: pricing.loose(method.terms.nu), beta: beta)
-      // Where the values are near, projections tell more than the multipliers do.
+      let gap = method.gap
       let size = method.complementarity / abs(point.primal)
-      if point.gap > tolerance, size <= 20 * tolerance, proceed() {
-        let bound = pricing.largest(method.terms.nu, above: level, rounds: 3, proceed: proceed)
+      let isSolved = gap <= max(precision, 0.1 * tolerance) && method.numbers.count < openGroups
+      // Where the values are near, projections tell more than the multipliers do.
+      if point.gap > tolerance, size <= 20 * tolerance || isSolved, proceed() {
+        let bound = pricing.largest(
+          method.terms.nu, above: level, seeksAll: isSolved, rounds: 3, proceed: proceed)
         point.offer(dual: nu, bound: bound, beta: beta)
       }
       report()
-      if point.gap <= tolerance || budget.exhausted != nil { return Set(method.numbers) }
+      let numbers = Set(method.numbers)
+      if point.gap <= tolerance || budget.exhausted != nil { return numbers }
+      // Solved for the groups at work: what others lack decides.
+      if isSolved,
+        gap <= 0.1 * tolerance || precision > tolerance
+          || !missing(besides: numbers, above: level).isEmpty
+      {
+        return numbers
+      }
       let isCostly =
         shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
       if isCostly {
@@ -91,15 +125,12 @@ final class ReLUSolve {
       }
       if method.isBehind || isCostly { method.extend(shifts: shifts.amounts) }
 
-      let gap = method.gap
       idle += 1
       let values = [gap, max(size, 0.1 * tolerance), max(method.bounds.max() ?? 0, level)]
       for (k, value) in values.enumerated() where value < 0.9 * smallest[k] {
         (smallest[k], idle) = (value, 0)
       }
-      // Solved for the groups at work: what others lack decides.
-      let isSolved = gap <= 0.1 * tolerance && method.numbers.count < openGroups
-      if isSolved || idle > ReLUSolve.patience { break }
+      if idle > ReLUSolve.patience { break }
       if let returned, let kept = method.carrying(besides: returned) { method.keep(kept) }
       budget.count()
       guard method.iterate() else { break }
@@ -107,29 +138,32 @@ final class ReLUSolve {
     if proceed() {
       point.offer(
         dual: method.terms.nu.transposed,
-        bound: pricing.largest(method.terms.nu, above: beta, proceed: proceed), beta: beta)
+        bound: pricing.largest(method.terms.nu, above: beta, seeksAll: true, proceed: proceed),
+        beta: beta)
       report()
     }
     return Set(method.numbers)
   }
 
-  /// The groups besides `inside` whose constraints the last ν violates by more than `level` says.
+  /// The groups besides `inside` whose constraints the last ν violates by more than `level` says, the worst
+  /// first.
   private func missing(besides inside: Set<Int>, above level: Double) -> [Int] {
-    pricing.bounds.indices.filter {
-      pricing.bounds[$0] > level && !inside.contains($0)
+    let bounds = pricing.bounds
+    return bounds.indices.filter {
+      bounds[$0] > level && !inside.contains($0)
         && cones.cones[map.groups.pattern($0)].isOpen
-    }
+    }.sorted { (bounds[$1], $0) < (bounds[$0], $1) }
   }
 
   /// Groups whose cone has an interior.
   private var openGroups: Int { cones.cones.filter(\.isOpen).count * map.groups.each }
 
-  /// A length of the weights at which their predictions are of the size of the targets.
-  private var radius: Double {
+  /// A length of the weights of the groups `list` at which their predictions are of the size of the targets.
+  private func radius(_ list: [Int]) -> Double {
     let weights = Matrix(1, slots * d)
     let images = Matrix(1, targets.rows * map.groups.width)
     var square = 0.0
-    for number in 0..<map.groups.count {
+    for number in list {
       let group = map.groups[number]
       for k in 0..<slots {
         (weights.base + k * d).update(from: cones.centres.row(group.pattern), count: d)

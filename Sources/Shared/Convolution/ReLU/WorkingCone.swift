@@ -61,9 +61,10 @@ final class WorkingCone {
 
   /// The projection of `t` onto the cone of the working rows, which holds K_i, into `point`; its norm bounds
   /// that of the projection onto K_i. `warm` are working rows to begin with, and are replaced by the active
-  /// ones.
+  /// ones. It may stop once multipliers show a norm of at most `ceiling`.
   func project(
-    _ t: UnsafePointer<Double>, into point: UnsafeMutablePointer<Double>, warm: inout [Int]
+    _ t: UnsafePointer<Double>, into point: UnsafeMutablePointer<Double>, warm: inout [Int],
+    ceiling: Double = 0
   ) -> Double {
     if projector == nil {
       projector = ConeProjector(
@@ -71,7 +72,7 @@ final class WorkingCone {
       ones = Array(repeating: 1, count: matrix.rows)
     }
     let projector = projector!
-    let norm = projector.project(t, signs: ones, from: warm)
+    let norm = projector.project(t, signs: ones, from: warm, ceiling: ceiling)
     warm = projector.support
     point.update(from: projector.point, count: matrix.columns)
     return norm

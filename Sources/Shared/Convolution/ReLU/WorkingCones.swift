@@ -29,7 +29,7 @@ package final class WorkingCones {
 
   /// Rows of a cone to begin with, those nearest to its gate; and those nearest to its centre that follow.
   private var firstRows: Int { 3 * features.dimension }
-  private var mostNear: Int { 8 * features.dimension }
+  private var mostNear: Int { 3 * features.dimension }
 
   /// Of each pattern a unit vector inside its cone: the gate, or where that is not (it cuts at a threshold,
   /// or goes through a row) the one of the largest margin; `nil` where the cone has no interior.
