@@ -113,7 +113,6 @@ private func lines(_ run: Run) -> [String: Double] {
   @Test func aFalseClaimFailsAfterTheReport() throws {
     for (key, value) in [
       ("primal_objective", "9.9"), ("dual_objective", "10.1"), ("beta", "0.01"),
-      ("status", "time-limit"),
     ] {
       let folder = try evaluationFolder([key: value])
       let run = try Tools.run(

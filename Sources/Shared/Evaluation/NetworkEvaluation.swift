@@ -64,6 +64,8 @@ package struct NetworkEvaluation: Sendable {
       report.add("primal_infeasibility", certificate.primalInfeasibility)
       report.add("recovery_error", recoveryError)
       warnings += certificate.warnings
+      let program = solution.program
+      if let shortfall = program.claim.shortfall(of: program.name) { warnings.append(shortfall) }
       violations = Claim.violations(of: solution, certificate, recoveryError: recoveryError)
     } else {
       violations = []
