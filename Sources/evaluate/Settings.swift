@@ -63,7 +63,7 @@ extension Settings {
         .text(
           "certify", "SOLUTION", \.certify,
           "Recompute the certificate of the solution that the network was recovered from."),
-        .positive(
+        .nonNegative(
           "beta", "B", \.beta,
           "Report the training objective too: loss + B · Σ |output weight| for polynomials, and for relu and "
             + "gated-relu loss + B/2 · Σ (|u|² + |a|²) over the neurons' weights in and out, where |a| is a "

@@ -53,7 +53,9 @@ package struct NetworkEvaluation: Sendable {
     } else if let accuracy = expected.accuracyOfTargets(outputs) {
       report.add("accuracy", accuracy)
     }
-    if let beta { report.add("objective", loss + beta * network.function.penalty) }
+    if let beta {
+      report.add("objective", beta == 0 ? loss : loss + beta * network.function.penalty)
+    }
     if let solution {
       let certificate = try solution.certificate(on: examples, expected: expected.values)
       let recoveryError = largestDifference(outputs, solution.program.predictions)
