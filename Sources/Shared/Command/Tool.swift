@@ -269,7 +269,7 @@ private func occupyStandardDescriptors() {
   }
 }
 
-func writeError(_ text: String) {
+package func writeError(_ text: String) {
   var text = text
   text.withUTF8 { bytes in _ = write(2, bytes.baseAddress, bytes.count) }
 }
