@@ -26,8 +26,8 @@ extension Training {
       try Validation($0, like: source, data, targets)
     }
     let warm = try warmStart(of: program, data, targets)
-    let solver = try program.solver(data, targets: targets.values) { [progress] text in
-      progress.update(text)
+    let solver = try program.solver(data, targets: targets.values, budget: budget) {
+      [progress] text in progress.update(text)
     }
     let (beta, start, choice) = begin(solver, validation: validation, from: warm)
     var notes = choice
