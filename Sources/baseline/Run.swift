@@ -26,7 +26,7 @@ final class Run {
   func network() throws -> Bundle {
     let patches = try PatchSource(source)
     let targets = try targets(patches.count)
-    let validation = try held().map { try Validation($0, like: source, patches, targets) }
+    let validation = try held { try Validation($0, like: source, patches, targets) }
     let gates = try settings.network.activation == .gatedReLU ? gates(patches) : nil
     let model = try NetworkModel(
       patches, targets, settings.network, gates: gates, validation: validation?.data)
@@ -40,7 +40,7 @@ final class Run {
     let data = try MomentData(source)
     try data.expectFinite()
     let targets = try targets(data.samples)
-    let validation = try held().map { try Validation($0, like: source, data, targets) }
+    let validation = try held { try Validation($0, like: source, data, targets) }
     let network = settings.network
     let model = try MatrixModel(
       data, targets, activation: activation, form: form, beta: network.beta,
@@ -56,9 +56,11 @@ final class Run {
     try Targets(source, samples: samples, levels: settings.targets, loss: settings.loss)
   }
 
-  /// The validation data's bundle.
-  private func held() throws -> Bundle? {
-    try settings.validation.map { try Bundle(reading: invocation.input(path: $0)) }
+  /// The validation data, which `body` takes from their bundle.
+  private func held<T>(_ body: (Bundle) throws -> T) throws -> T? {
+    try settings.validation.map { path in
+      try invocation.read("--validation", path) { try body(Bundle(reading: $0)) }
+    }
   }
 
   private func gates(_ patches: PatchSource) throws -> NeuronGates {

@@ -101,10 +101,7 @@ struct Settings: ToolSettings {
             + "constrained, so that recover refuses most of them, and only psd bounds the objective from below.",
           expected: MatrixForm.allCases.map(\.rawValue).joined(separator: ", ")
         ) { MatrixForm(rawValue: $0).map { .some($0) } },
-        .value(
-          "beta", "B", \.network.beta, "The weight of the penalty (default 0).",
-          expected: "a number of at least 0"
-        ) { Double($0).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil } },
+        .nonNegative("beta", "B", \.network.beta, "The weight of the penalty (default 0)."),
         .value(
           "targets", "A,B", \.targets,
           "With two classes: the outputs to aim at for the first and the second (default -1,1).",

@@ -50,10 +50,11 @@ extension Settings {
         gap is that of the best network with these patterns; where they are all there are (exact), that of
         the best network of all.
 
-        The claim holds, and the exit status is 0, where the solution's status is optimal, both objectives
-        are the claimed ones to 1e-9, the gap is at most the claimed one (and 1e-9), the infeasibilities
-        are at most 1e-9, the recovery error is at most 1e-8 of the largest prediction, and each gate in use
-        attains its pattern. Where beta is so small that storing the dual point in double precision moves it
+        The claim holds, and the exit status is 0, where both objectives are the claimed ones to 1e-9, the gap
+        is at most the claimed one (and 1e-9), the infeasibilities are at most 1e-9, the recovery error is at
+        most 1e-8 of the largest prediction, and each gate in use attains its pattern. A status of optimal
+        claims too that the gap is at most the --gap of the solution's solve command. Where a limit ended
+        the search the status claims nothing, and a warning tells of it. Where beta is so small that storing the dual point in double precision moves it
         further from feasible, that much more is allowed. Otherwise the report is printed all the same, a
         message names what fails, and the exit status is 1.
         """,
@@ -62,7 +63,7 @@ extension Settings {
         .text(
           "certify", "SOLUTION", \.certify,
           "Recompute the certificate of the solution that the network was recovered from."),
-        .positive(
+        .nonNegative(
           "beta", "B", \.beta,
           "Report the training objective too: loss + B · Σ |output weight| for polynomials, and for relu and "
             + "gated-relu loss + B/2 · Σ (|u|² + |a|²) over the neurons' weights in and out, where |a| is a "

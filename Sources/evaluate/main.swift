@@ -10,11 +10,11 @@ Settings.tool.main { invocation in
 
   let network = try TrainedNetwork(Bundle(reading: invocation.input()))
   let program = try settings.certify.map {
-    try solution(of: Bundle(reading: invocation.input(path: $0)))
+    try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
   }
-  let examples = try Examples(
-    reading: invocation.input(path: settings.data ?? "-"),
-    patterns: program?.needsPatterns ?? false)
+  let examples = try invocation.read("--data", settings.data ?? "-") {
+    try Examples(reading: $0, patterns: program?.needsPatterns ?? false)
+  }
 
   let evaluation = try NetworkEvaluation(
     network, on: examples, beta: settings.beta, certifying: program)

@@ -86,17 +86,6 @@ struct Settings: ToolSettings {
   }
 }
 
-extension Option where Settings == patchify.Settings {
-  /// A finite number of at least 0.
-  static func epsilon(
-    _ name: String, _ path: WritableKeyPath<Settings, Double?>, _ help: String
-  ) -> Option {
-    .value(name, "EPS", path, help, expected: "a number of at least 0") { text in
-      Double(text).flatMap { $0 >= 0 && $0.isFinite ? .some($0) : nil }
-    }
-  }
-}
-
 /// The tool as its users see it.
 var tool: Tool<Settings> {
   Tool(
@@ -155,12 +144,12 @@ var tool: Tool<Settings> {
         "scale", "A,B", \.scale, "Map pixel 0 to A and 255 to B (default -1,1).",
         expected: "two numbers that differ, as in -1,1"
       ) { text in PixelScale(text).map { .some($0) } },
-      .epsilon(
-        "contrast", \.contrast,
+      .nonNegative(
+        "contrast", "EPS", \.contrast,
         "Subtract each patch's mean and divide by the root of its variance plus EPS."),
       .flag("center", \.center, "Subtract the mean of all patches."),
-      .epsilon(
-        "whiten", \.whiten,
+      .nonNegative(
+        "whiten", "EPS", \.whiten,
         "Decorrelate patches (ZCA), EPS relative to the mean eigenvalue; centres too."),
       .integer(
         "components", "N", \.components, "With --whiten: PCA to N dimensions.", minimum: 1),

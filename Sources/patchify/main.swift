@@ -8,7 +8,9 @@ tool.main { invocation in
   Threads.use(settings.common.threads)
   let input = try invocation.input()
   let output = try invocation.bundleOutput()
-  let earlier = try settings.like.map { try EarlierPatches(reading: invocation.input(path: $0)) }
+  let earlier = try settings.like.map { path in
+    try invocation.read("--like", path) { try EarlierPatches(reading: $0) }
+  }
   let images = try LabelledImages(reading: input)
   try earlier?.expect(images)
 

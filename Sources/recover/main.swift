@@ -13,7 +13,9 @@ Settings.tool.main { invocation in
 
   let network: Bundle
   if WrittenSolution.isActivation(of: solution) {
-    let data = try settings.data.map { try Bundle(reading: invocation.input(path: $0)) }
+    let data = try settings.data.map { path in
+      try invocation.read("--data", path) { try Bundle(reading: $0) }
+    }
     var written = try WrittenSolution(solution)
     let isTooLarge = written.hasSpareNeurons
     guard !settings.minimal || !written.hasGroups else {
@@ -22,7 +24,7 @@ Settings.tool.main { invocation in
           + "\(solution.name) share groups")
     }
     if let data, settings.minimal || isTooLarge {
-      if try !written.minimize(on: data) {
+      if try !invocation.blaming("--data", data.name, { try written.minimize(on: data) }) {
         invocation.warn("rounding or the size of the problem allows no neuron to be removed")
       }
     } else if settings.minimal, solution.metadata["minimal"] != "true" {

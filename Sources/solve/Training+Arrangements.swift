@@ -22,12 +22,12 @@ extension Training {
     let data = try ArrangementData(source)
     let targets = try Targets(
       source, samples: data.samples, levels: settings.targets, loss: settings.loss)
-    let validation = try read(settings.validation).map {
+    let validation = try validation {
       try Validation($0, like: source, data, targets)
     }
     let warm = try warmStart(of: program, data, targets)
-    let solver = try program.solver(data, targets: targets.values) { [progress] text in
-      progress.update(text)
+    let solver = try program.solver(data, targets: targets.values, budget: budget) {
+      [progress] text in progress.update(text)
     }
     let (beta, start, choice) = begin(solver, validation: validation, from: warm)
     var notes = choice
@@ -47,7 +47,7 @@ extension Training {
     let data = try ConvolutionalData(source)
     let targets = try Targets(
       source, samples: data.samples, levels: settings.targets, loss: settings.loss)
-    let validation = try read(settings.validation).map {
+    let validation = try validation {
       try Validation($0, like: source, data.patches, targets)
     }
     let warm = try warmStart(of: program, data, targets)
@@ -73,7 +73,7 @@ extension Training {
   private func warmStart(
     of program: ArrangementProgram, _ data: any PatternedData, _ targets: Targets
   ) throws -> ArrangementSolution? {
-    try read(settings.warmStart).map {
+    try warmStart {
       try Solutions.start(
         $0, data: data, outputs: targets.values.columns, activation: program.activation)
     }

@@ -10,11 +10,11 @@ extension Training {
     let data = try LinearData(source, architecture)
     let targets = try Targets(
       source, samples: data.features.rows, levels: settings.targets, loss: settings.loss)
-    let validation = try read(settings.validation).map {
+    let validation = try validation {
       try Validation($0, like: source, data, architecture, targets)
     }
     let outputs = targets.values.columns
-    let warm = try read(settings.warmStart).map {
+    let warm = try warmStart {
       try Solutions.linearStart($0, data: data, outputs: outputs, program: program)
     }
     let solver = LinearSolver(data, targets: targets.values, program: program)

@@ -7,10 +7,10 @@ extension Training {
     let data = try MomentData(source)
     let targets = try Targets(
       source, samples: data.samples, levels: settings.targets, loss: settings.loss)
-    let validation = try read(settings.validation).map {
+    let validation = try validation {
       try Validation($0, like: source, data, targets)
     }
-    let warm = try read(settings.warmStart).map {
+    let warm = try warmStart {
       try PolynomialSolver.Start.blocks(
         Solutions.blocks(
           $0, classes: targets.values.columns, regions: data.regions, order: data.features + 1))

@@ -31,9 +31,18 @@ final class Training {
     progress = invocation.progress()
   }
 
-  /// The bundle at `path`, where there is one.
-  func read(_ path: String?) throws -> Bundle? {
-    try path.map { try Bundle(reading: invocation.input(path: $0)) }
+  /// What `body` makes of the bundle that --validation names.
+  func validation<T>(_ body: (Bundle) throws -> T) throws -> T? {
+    try settings.validation.map { path in
+      try invocation.read("--validation", path) { try body(Bundle(reading: $0)) }
+    }
+  }
+
+  /// What `body` makes of the bundle that --warm-start names.
+  func warmStart<T>(_ body: (Bundle) throws -> T) throws -> T? {
+    try settings.warmStart.map { path in
+      try invocation.read("--warm-start", path) { try body(Bundle(reading: $0)) }
+    }
   }
 
   /// The β to solve for and where to begin: as the options say, or what the path chooses, with notes of

@@ -184,6 +184,18 @@ struct SmallProgram {
   }
 }
 
+/// Each of these may take long: whoever waits hears of all.
+@Test func everyStageTellsOfItself() throws {
+  let program = SmallProgram(n: 12, pool: [0, 0, 1, 1], d: 4, gates: 6, outputs: 10, seed: 4)
+  var told: [String] = []
+  _ = try ConvolutionalReLUSolver(
+    ConvolutionalData(program.bundle), targets: program.matrix, progress: { told.append($0) })
+  let stages =
+    ["features of 6", "cones: 6 patterns", "cones: centres of"]
+    + (0..<10).map { "beta_max of output \($0): " }
+  for stage in stages { #expect(told.contains { $0.hasPrefix(stage) }, "\(stage)") }
+}
+
 @Test(arguments: [0.5, 0.1, 0.01])
 func convolutionalReLUReachesItsOptimum(_ beta: Double) throws {
   let program = SmallProgram(n: 14, pool: [0, 0, 0], d: 4, gates: 8, outputs: 1, seed: 3)

@@ -102,8 +102,12 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
   let (dual, gap) = (number(honest, "dual_objective"), number(honest, "relative_gap"))
   #expect(gap > 1e-5)
   func violations(_ claimed: Double) throws -> [String] {
-    try judge(problem, problem.solution(gap: claimed, changes: ["dual_objective": "\(dual)"]))
-      .violations
+    try judge(
+      problem,
+      problem.solution(
+        gap: claimed, changes: ["dual_objective": "\(dual)", "command": "solve --gap 1"])
+    )
+    .violations
   }
   #expect(try violations(gap) == [])
   #expect(try violations(gap * 2) == [])
@@ -138,7 +142,17 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
   #expect(
     try violations(["primal_objective": "\(value * (1 - 1e-8))"]).contains("primal_objective"))
   #expect(try violations(["dual_objective": "\(value * (1 + 1e-8))"]).contains("dual_objective"))
-  #expect(try violations(["status": "iteration-limit"]).contains("status"))
+  #expect(try violations(["status": "iteration-limit"]) == "")
+  #expect(throws: Failure.self) { try violations(["status": "Optimal"]) }
+  // Optimal is what reached the gap that the last solve command asks for.
+  func boast(_ command: String?, gap: String) throws -> Bool {
+    try violations(["relative_gap": gap, "command": command ?? ""]).contains("\"optimal\"")
+  }
+  let solve = "patchify --moments\nsolve --gap 0.5 --beta 1\nsolve --beta 1 --gap 1e-3"
+  #expect(try !boast(nil, gap: "1e-4") && boast(nil, gap: "1.1e-4"))
+  #expect(try !boast("solve --beta 1", gap: "1e-4") && boast("solve --beta 1", gap: "2e-4"))
+  #expect(try !boast(solve, gap: "1e-3") && boast(solve, gap: "2e-3"))
+  #expect(try boast(solve + "\ntensor rename --gap 1", gap: "2e-3"))
   #expect(try violations(["beta": "0.31"]).contains("primal_objective"))
   #expect(try violations(["beta": "0.29"]).contains("dual_infeasibility"))
   #expect(try violations(["relative_gap": "-1"]).contains("relative_gap"))

@@ -237,6 +237,52 @@ func aTerminalIsRefusedForBundles(call: ToolCall) throws {
   }
 }
 
+/// A tensor's name alone does not tell whose it is.
+@Test func theOptionThatNamesABadBundleIsTold() throws {
+  let folder = try Folder()
+  let made = try Tools.shell(
+    """
+    cifar-extract --synthetic 30 -o images && patchify images -o data &&
+    patchify --center images -o centred &&
+    patchify --flatten images | arrangements --sample 4 -o train &&
+    patchify --moments images | solve --activation 1,0,0 --beta 1 -o solution --quiet &&
+    recover solution -o network &&
+    solve --activation relu --beta 1 --max-iterations 1 train -o relu --quiet
+    """, in: folder)
+  #expect(made.status == 0, "\(made.errors)")
+  func spoil(_ name: String, _ tensor: String, as copy: String) throws {
+    var bundle = try folder.read(name)
+    bundle.tensors[tensor] = Tensor([UInt8(0)])
+    try folder.write(bundle, copy)
+  }
+  try spoil("train", "x", as: "x")
+  try spoil("data", "x", as: "many")
+  try spoil("centred", "mean", as: "mean")
+  try spoil("solution", "dual", as: "dual")
+  try spoil("relu", "index", as: "index")
+  for (command, expected) in [
+    (
+      "solve --activation gated-relu --beta 1 --path 2 --validation x train",
+      "--validation x: tensor \"x\""
+    ),
+    ("solve --activation gated-relu --beta 1 --warm-start index train", "--warm-start index: "),
+    (
+      "solve --activation gated-relu --beta 1 --path 2 --validation images train",
+      "--validation images is a bundle of kind"
+    ),
+    ("baseline --validation many data", "--validation many: tensor \"x\""),
+    ("patchify --like mean images", "--like mean: tensor \"mean\""),
+    ("evaluate --data many network", "--data many: tensor \"x\""),
+    ("evaluate --data data --certify dual network", "--certify dual: tensor \"dual\""),
+    ("recover --minimal --data x relu", "--data x: tensor \"x\""),
+  ] {
+    let run = try Tools.shell(command, in: folder)
+    let tool = command.split(separator: " ")[0]
+    #expect(run.failed(1, String(tool)), "\(run.errors)")
+    #expect(run.errors.hasPrefix("\(tool): \(expected)"), "\(run.errors)")
+  }
+}
+
 extension Bundle {
   fileprivate func write(to folder: Folder, _ name: String) throws { try folder.write(self, name) }
 }

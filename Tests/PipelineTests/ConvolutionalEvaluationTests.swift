@@ -79,6 +79,50 @@ private func numbers(_ run: Run) -> [String: Double] {
     }
   }
 
+  /// Of deferred patches the certificate's pass over the data tells the outputs too, where the network has
+  /// gates of the data's: they are those of the network by itself.
+  @Test(arguments: ["gated-relu --group pattern", "gated-relu", "linear"])
+  func outputsAreTheSameWithACertificate(_ options: String) throws {
+    let folder = try Folder()
+    _ = try run(
+      """
+      cifar-extract --synthetic 40 --resize 12x12 -o images
+      patchify --size 4 --stride 2 --pool 2 --bias --defer images | arrangements --sample 12 -o a
+      solve --activation \(options) --beta 0.3 --gap 1e-3 -o s a
+      recover -o n s
+      """, in: folder)
+    let alone = numbers(
+      try run("evaluate --data a --beta 0.3 --predictions alone n", in: folder))
+    let judged = numbers(
+      try run("evaluate --data a --certify s --beta 0.3 --predictions judged n", in: folder))
+    for name in ["loss", "objective", "accuracy"] {
+      #expect(abs(alone[name]! - judged[name]!) <= 1e-12 * alone[name]!)
+    }
+    #expect(judged["recovery_error"]! < 1e-10 && judged["neurons"]! > 0)
+    func table(_ name: String) throws -> [Double] {
+      try String(contentsOf: folder.url(name), encoding: .utf8).split(
+        whereSeparator: \.isWhitespace
+      )
+      .compactMap { Double($0) }
+    }
+    let (first, second) = (try table("alone"), try table("judged"))
+    #expect(first.count == 40 * 13 && first.count == second.count)
+    #expect(zip(first, second).allSatisfy { abs($0 - $1) <= 1e-11 })
+    // Another network, whose gates the data do not have, is none of the solution's.
+    _ = try run(
+      """
+      patchify --size 4 --stride 2 --pool 2 --bias --defer images | arrangements --sample 12 --seed 5 -o b
+      solve --activation \(options) --beta 0.3 --gap 1e-3 -o t b
+      recover -o m t
+      """, in: folder)
+    if options != "linear" {
+      let other = try Tools.run("evaluate", ["--data", "a", "--certify", "s", "m"], in: folder)
+      #expect(other.status == 1 && other.errors.contains("recovery_error"))
+      let own = numbers(try run("evaluate --data a m", in: folder))
+      #expect(other.text.contains("loss\t\(own["loss"]!)\n"))
+    }
+  }
+
   @Test(arguments: ["class", "pattern"])
   func circularNetworksAreCertified(_ group: String) throws {
     let folder = try Folder()

@@ -110,10 +110,18 @@ private func lines(_ run: Run) -> [String: Double] {
     #expect(object["relative_gap"] == 0 && object["objective"] == 10)
   }
 
+  /// What baseline trains without a penalty.
+  @Test func withoutAPenaltyTheObjectiveIsTheLoss() throws {
+    let folder = try evaluationFolder()
+    let run = try Tools.run("evaluate", ["--data", "data", "--beta", "0", "network"], in: folder)
+    #expect(run.status == 0 && run.errors == "")
+    #expect(lines(run)["objective"] == lines(run)["loss"])
+    #expect(lines(run)["objective"] != nil)
+  }
+
   @Test func aFalseClaimFailsAfterTheReport() throws {
     for (key, value) in [
       ("primal_objective", "9.9"), ("dual_objective", "10.1"), ("beta", "0.01"),
-      ("status", "time-limit"),
     ] {
       let folder = try evaluationFolder([key: value])
       let run = try Tools.run(
@@ -192,7 +200,7 @@ private func lines(_ run: Run) -> [String: Double] {
     let folder = try evaluationFolder()
     for arguments in [
       ["network"], ["--data", "-", "-"], ["--data", "-"], ["--data", "data", "--certify", "-"],
-      ["--data", "data", "--beta", "0", "network"], ["--data", "data", "--beta", "x", "network"],
+      ["--data", "data", "--beta", "-1", "network"], ["--data", "data", "--beta", "x", "network"],
       ["--data", "data", "--predictions", "-", "network"], ["--data", "data", "a", "b"],
       ["--data", "data", "--nonsense", "network"], ["--data"],
     ] {

@@ -108,11 +108,16 @@ private func areNear(_ a: [Float], _ b: [Float]) -> Bool {
     var schedule = TrainingSchedule()
     schedule.learningRate = 1e30
     schedule.trials = 2
+    schedule.epochs = 1000
+    schedule.batch = 5
     let training = StochasticTraining(model, problem.targets, validation: nil, beta: 0, schedule)
+    var epochs: [[Int]] = [[], []]
     #expect(
       throws: Failure.data(
         "every trial diverged: a smaller --learning-rate is needed than 1e+30, or beta or the data are "
           + "too large")
-    ) { try training.run() }
+    ) { try training.run(tell: { epochs[$0 - 1].append($1) }) }
+    // Nothing is left to train once the weights are lost.
+    #expect(epochs.allSatisfy { !$0.isEmpty && $0.count <= 2 })
   }
 }

@@ -100,6 +100,26 @@ package struct Option<Settings> {
     }
   }
 
+  /// A finite number of at least 0.
+  package static func nonNegative(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Double?>, _ help: String,
+    record: Record = .value
+  ) -> Option {
+    value(name, argument, path, help, record: record, expected: "a number of at least 0") { text in
+      Double(text).flatMap { $0 >= 0 && $0.isFinite ? .some($0) : nil }
+    }
+  }
+
+  /// As above, for an option with a default.
+  package static func nonNegative(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Double>, _ help: String,
+    record: Record = .value
+  ) -> Option {
+    value(name, argument, path, help, record: record, expected: "a number of at least 0") {
+      Double($0).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
+    }
+  }
+
   /// One of an enumeration's values.
   package static func choice<T: RawRepresentable & CaseIterable>(
     _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, T>, _ help: String,

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 
 /// Seconds since some fixed moment, from a clock that only goes forward.
@@ -8,41 +9,71 @@ package func monotonicSeconds() -> Double {
 }
 
 /// Tells on standard error how far long work has come: one live line on a terminal, a plain line now
-/// and then elsewhere, nothing in the first second or with `--quiet`.
-package final class Progress {
+/// and then elsewhere, nothing in the first second or with `--quiet`. What the first second was told last is
+/// shown at its end, however long the work on it goes on.
+package final class Progress: @unchecked Sendable {
   private let tool: String
   private let quiet: Bool
-  private let isTerminal = isatty(2) == 1
+  private let isTerminal: Bool
+  private let write: (String) -> Void
   private let start = monotonicSeconds()
+  /// Guards what follows.
+  private let queue = DispatchQueue(label: "progress")
   private var last: Double
   private var isShowing = false
+  /// What is to be shown at the end of the first second.
+  private var waiting: String?
 
-  package init(tool: String, quiet: Bool) {
+  /// `isTerminal` says where `write` writes to: standard error, unless a test looks on.
+  package init(
+    tool: String, quiet: Bool, isTerminal: Bool = isatty(2) == 1,
+    write: @escaping (String) -> Void = writeError
+  ) {
     self.tool = tool
     self.quiet = quiet
+    self.isTerminal = isTerminal
+    self.write = write
     last = start
   }
 
-  deinit { finish() }
+  deinit { clear() }
 
   /// Shows `text` if it is time to show something.
   package func update(_ text: @autoclosure () -> String) {
     if quiet { return }
-    let now = monotonicSeconds()
-    if isTerminal {
-      guard now - start > 1, !isShowing || now - last > 0.1 else { return }
-      writeError("\r\u{1B}[K\(tool): \(text())")
-      isShowing = true
-    } else {
-      guard now - last > 15 else { return }
-      writeError("\(tool): \(text())\n")
+    queue.sync {
+      let now = monotonicSeconds()
+      if !isTerminal {
+        guard now - last > 15 else { return }
+        write("\(tool): \(text())\n")
+      } else if now - start <= 1 {
+        if waiting == nil {
+          queue.asyncAfter(deadline: .now() + (1 - (now - start))) { [weak self] in self?.wake() }
+        }
+        waiting = text()
+        return
+      } else {
+        guard !isShowing || now - last > 0.1 else { return }
+        show(text())
+      }
+      last = now
     }
-    last = now
   }
 
   /// Clears the live line.
-  package func finish() {
-    if isShowing { writeError("\r\u{1B}[K") }
-    isShowing = false
+  package func finish() { queue.sync { clear() } }
+
+  private func wake() {
+    if let waiting, !isShowing { show(waiting) }
+  }
+
+  private func show(_ text: String) {
+    write("\r\u{1B}[K\(tool): \(text)")
+    (isShowing, waiting) = (true, nil)
+  }
+
+  private func clear() {
+    if isShowing { write("\r\u{1B}[K") }
+    (isShowing, waiting) = (false, nil)
   }
 }

@@ -203,6 +203,23 @@ package struct Invocation<Settings: ToolSettings> {
     return input
   }
 
+  /// What `body` makes of the file that `option` names.
+  package func read<R>(
+    _ option: String, _ path: String, _ body: (Input) throws -> R
+  ) throws -> R {
+    let input = try input(path: path)
+    return try blaming(option, input.name) { try body(input) }
+  }
+
+  /// Calls `body`; whatever it finds wrong with the data is told of the file `name` that `option` names. A
+  /// tensor's name alone would not say whose it is.
+  package func blaming<R>(_ option: String, _ name: String, _ body: () throws -> R) throws -> R {
+    do { return try body() } catch Failure.data(let message) {
+      throw Failure.data(
+        message.hasPrefix("\(name) ") ? "\(option) \(message)" : "\(option) \(name): \(message)")
+    }
+  }
+
   /// `--output` or standard output, for a bundle: a terminal is refused. Call it before any work.
   package func bundleOutput() throws -> Output {
     let output = try textOutput()
@@ -252,7 +269,7 @@ private func occupyStandardDescriptors() {
   }
 }
 
-func writeError(_ text: String) {
+package func writeError(_ text: String) {
   var text = text
   text.withUTF8 { bytes in _ = write(2, bytes.baseAddress, bytes.count) }
 }

@@ -2,13 +2,26 @@ import Tensors
 
 /// What a solution's metadata say of it, and whether that is so.
 package struct Claim: Sendable {
-  package let status: String
+  /// How the search ended.
+  package enum Status: String, CaseIterable, Sendable {
+    /// The gap that was asked for is reached.
+    case optimal
+    case iterationLimit = "iteration-limit"
+    case timeLimit = "time-limit"
+    case stalled
+  }
+
+  package let status: Status
+  /// The gap that was asked for.
+  package let gapLimit: Double
   package let primalObjective: Double
   package let dualObjective: Double
   package let relativeGap: Double
 
   init(_ bundle: Bundle) throws {
-    status = try bundle.value("status", "a word") { $0.isEmpty ? nil : $0 }
+    status = try bundle.value(
+      "status", Status.allCases.map(\.rawValue).joined(separator: ", "), parse: Status.init)
+    gapLimit = Claim.gapLimit(of: bundle.metadata["command"] ?? "")
     primalObjective = try bundle.number("primal_objective")
     dualObjective = try bundle.number("dual_objective")
     relativeGap = try bundle.number("relative_gap")
@@ -24,6 +37,20 @@ package struct Claim: Sendable {
   static let feasibilityTolerance = 1e-9
   /// How far outputs may be from predictions, relative to the largest prediction.
   static let predictionTolerance = 1e-8
+
+  /// The `--gap` of the last solve command of a recipe, and solve's default where none is told.
+  private static func gapLimit(of recipe: String) -> Double {
+    let words = recipe.split(separator: "\n").last { $0.hasPrefix("solve ") }?.split(separator: " ")
+    let value = words?.lastIndex(of: "--gap").flatMap { words?[($0 + 1)...].first }
+    return value.flatMap { Double($0) } ?? 1e-4
+  }
+
+  /// Says of the solution `name` that its search ended before the gap was reached, where that is so.
+  func shortfall(of name: String) -> String? {
+    if status == .optimal { return nil }
+    return
+      "the status of \(name) is \(quoted(status.rawValue)), with a relative gap of \(relativeGap), not \(gapLimit)"
+  }
 
   /// Each way in which the claim of `solution` does not hold; empty where it does. `recoveryError` is
   /// the largest |network output − prediction|.
@@ -51,7 +78,11 @@ package struct Claim: Sendable {
       return abs(claimed - value) <= Claim.objectiveTolerance * scale + slack
     }
     let slack = certificate.dualObjectiveRounding
-    if status != "optimal" { found.append("status is \(quoted(status)), not \"optimal\"") }
+    if status == .optimal, !(relativeGap <= gapLimit) {
+      found.append(
+        "the status is \"optimal\" with a relative_gap of \(relativeGap), above the \(gapLimit) that was "
+          + "asked for")
+    }
     if !close(primalObjective, certificate.primalObjective, slack: 0) {
       found.append(
         "primal_objective is \(certificate.primalObjective), not \(primalObjective)")

@@ -5,7 +5,8 @@ extension PatternSolution {
   /// Many patches a sample: they are read in blocks, and of each only the sums that the program is linear in
   /// are formed; from them come predictions and dual constraints at once. Cones alone need all patches.
   func convolutional(
-    _ patches: PatchFeatures, _ arrangements: Arrangements?, _ dual: Matrix, _ examples: Examples
+    _ patches: PatchFeatures, _ arrangements: Arrangements?, _ dual: Matrix, _ examples: Examples,
+    with network: any NetworkFunction
   ) throws -> PatternFindings {
     var rows: ConeRows?
     if negative != nil, let arrangements {
@@ -19,12 +20,18 @@ extension PatternSolution {
     }
     var result = PatternFindings(outputs: Matrix(dual.rows, dual.columns))
     var squares = [Double](repeating: 0, count: dual.rows)
+    // Listed patterns need not be those that the network's gates tell.
+    let networkWeights =
+      arrangements?.isListed ?? false
+      ? nil : network.pooledWeights(patches, over: arrangements?.gates.all)
+    result.networkOutputs = networkWeights.map { Matrix(dual.rows, $0.columns) }
     // Ranges of patterns whose sums over a sample are some 8 MB.
     let total = arrangements?.count ?? 1
     let size = max(1, (1 << 20) / (regions * dimension))
     for start in stride(from: 0, to: total, by: size) {
       let pass = ConvolutionalPass(
-        self, patches, arrangements, patterns: start..<min(total, start + size), dual: dual)
+        self, patches, arrangements, patterns: start..<min(total, start + size), dual: dual,
+        networkWeights: networkWeights)
       guard pass.run(into: &result, squares: &squares) else { throw examples.nonFinite() }
       let found = pass.largestConstraint(rows)
       result.largestConstraint = max(result.largestConstraint, found)
@@ -46,6 +53,8 @@ private final class ConvolutionalPass {
   private let places: [Int]
   /// Σ_i D_i X (v_i − w_i) as a function of sums: width × C, with 1/P_r.
   private let weights: Matrix
+  /// The network as a function of the same sums.
+  private let networkWeights: Matrix?
   /// Gates that should attain the patterns of `places`: the solution's first.
   private let attaining: [(gates: Gates, isOfSolution: Bool)]
   /// All v_icr and w_icr of the range, and the pattern of the range that each belongs to; for ReLU.
@@ -59,8 +68,11 @@ private final class ConvolutionalPass {
 
   init(
     _ solution: PatternSolution, _ patches: PatchFeatures, _ arrangements: Arrangements?,
-    patterns: Range<Int>, dual: Matrix
+    patterns: Range<Int>, dual: Matrix, networkWeights: Matrix?
   ) {
+    let sumsOfPattern = solution.regions * solution.dimension
+    self.networkWeights = networkWeights?.slice(
+      patterns.lowerBound * sumsOfPattern..<patterns.upperBound * sumsOfPattern)
     self.solution = solution
     self.patches = patches
     self.patterns = patterns
@@ -117,7 +129,10 @@ private final class ConvolutionalPass {
     let parts = max(1, min(Threads.count, n / 4))
     let outputs = dual.columns
     let workers = (0..<parts).map { _ in Worker(width: width, outputs: outputs) }
-    let target = result.outputs
+    var targets = [(weights: weights, outputs: result.outputs)]
+    if let networkWeights, let outputs = result.networkOutputs {
+      targets.append((networkWeights, outputs))
+    }
     squares.withUnsafeMutableBufferPointer { squares in
       nonisolated(unsafe) let squares = squares
       Threads.perform(parts) { part in
@@ -132,10 +147,11 @@ private final class ConvolutionalPass {
           }
           if !worker.isFinite { return }
           // Ŷ ← Ŷ + F W
-          gemm(
-            samples.count, outputs, width, features.sums.base, .plain, weights.base, .plain,
-            beta: 1,
-            target.row(start))
+          for target in targets {
+            gemm(
+              samples.count, outputs, width, features.sums.base, .plain, target.weights.base,
+              .plain, beta: 1, target.outputs.row(start))
+          }
           worker.add(features.sums, dual.row(start), count: samples.count)
           for (place, sample) in samples.enumerated() {
             squares[sample] = self.square(features.patches.row(place * patches.patchCount))

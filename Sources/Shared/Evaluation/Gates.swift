@@ -2,7 +2,7 @@ import LinearAlgebra
 import Tensors
 
 /// The half-spaces x · g ≥ t that decide where neurons are active.
-struct Gates: Sendable, Equatable {
+package struct Gates: Sendable, Equatable {
   /// m × d.
   let vectors: Matrix
   let thresholds: [Double]
@@ -16,7 +16,7 @@ struct Gates: Sendable, Equatable {
     lengths = (0..<vectors.rows).map { norm(vectors.columns, vectors.row($0)) }
   }
 
-  static func == (a: Gates, b: Gates) -> Bool {
+  package static func == (a: Gates, b: Gates) -> Bool {
     a.vectors.columns == b.vectors.columns && a.vectors.values == b.vectors.values
       && a.thresholds == b.thresholds
   }
@@ -29,6 +29,20 @@ struct Gates: Sendable, Equatable {
       chosen.row(j).update(from: vectors.row(member), count: d)
     }
     return Gates(vectors: chosen, thresholds: members.map { thresholds[$0] })
+  }
+
+  /// g and t of gate j.
+  func numbers(_ j: Int) -> [Double] {
+    Array(UnsafeBufferPointer(start: vectors.row(j), count: vectors.columns)) + [thresholds[j]]
+  }
+
+  /// Where each of `others` is among these; `nil` where one is not.
+  func places(of others: Gates) -> [Int]? {
+    guard others.vectors.columns == vectors.columns else { return nil }
+    let all = Dictionary(
+      (0..<vectors.rows).map { (numbers($0), $0) }, uniquingKeysWith: { first, _ in first })
+    let places = (0..<others.vectors.rows).compactMap { all[others.numbers($0)] }
+    return places.count == others.vectors.rows ? places : nil
   }
 
   /// How far x lies on the wrong side of gate j that should have it active, or not: x · g − t by the

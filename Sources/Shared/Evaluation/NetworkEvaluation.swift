@@ -31,7 +31,9 @@ package struct NetworkEvaluation: Sendable {
     expected = try ExpectedOutputs(
       examples, targets: network.targets, outputs: network.function.outputs,
       classes: network.classes, loss: network.loss)
-    outputs = try network.function.values(on: examples)
+    let judged = try solution?.certificate(
+      on: examples, expected: expected.values, with: network.function)
+    outputs = try judged?.outputs ?? network.function.values(on: examples)
     let n = examples.count
     let loss = network.loss.value(outputs, expected.values)
     guard areFinite(outputs.base, outputs.count), loss.isFinite else {
@@ -53,9 +55,10 @@ package struct NetworkEvaluation: Sendable {
     } else if let accuracy = expected.accuracyOfTargets(outputs) {
       report.add("accuracy", accuracy)
     }
-    if let beta { report.add("objective", loss + beta * network.function.penalty) }
-    if let solution {
-      let certificate = try solution.certificate(on: examples, expected: expected.values)
+    if let beta {
+      report.add("objective", beta == 0 ? loss : loss + beta * network.function.penalty)
+    }
+    if let solution, let certificate = judged?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
       report.add("primal_objective", certificate.primalObjective)
       report.add("dual_objective", certificate.dualObjective)
@@ -64,6 +67,8 @@ package struct NetworkEvaluation: Sendable {
       report.add("primal_infeasibility", certificate.primalInfeasibility)
       report.add("recovery_error", recoveryError)
       warnings += certificate.warnings
+      let program = solution.program
+      if let shortfall = program.claim.shortfall(of: program.name) { warnings.append(shortfall) }
       violations = Claim.violations(of: solution, certificate, recoveryError: recoveryError)
     } else {
       violations = []

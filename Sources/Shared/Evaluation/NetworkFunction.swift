@@ -17,4 +17,11 @@ package protocol NetworkFunction: Sendable {
   func check(against examples: Examples) throws
   /// The n × C outputs; `check` has passed.
   func values(on examples: Examples) throws -> Matrix
+  /// The network as a function of the sums over the patches that each of `gates` takes in each region (over all
+  /// patches where it is `nil`): gates × R × d rows, a column an output. `nil` where it is no such function.
+  func pooledWeights(_ patches: PatchFeatures, over gates: Gates?) -> Matrix?
+}
+
+extension NetworkFunction {
+  package func pooledWeights(_ patches: PatchFeatures, over gates: Gates?) -> Matrix? { nil }
 }

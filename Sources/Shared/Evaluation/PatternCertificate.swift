@@ -6,14 +6,16 @@ extension PatternSolution {
   /// itself may have been taken for either side.
   private static let tieTolerance = 1e-9
 
-  package func certificate(on examples: Examples, expected: Matrix) throws -> Certificate {
+  package func certificate(
+    on examples: Examples, expected: Matrix, with network: any NetworkFunction
+  ) throws -> (proof: Certificate, outputs: Matrix?) {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let dual = DualPoint(program.dual, program.loss, expected: expected)
     let findings =
       if patches.patchCount == 1, let arrangements = examples.arrangements {
         try connected(patches, arrangements, dual.values, examples)
       } else {
-        try convolutional(patches, examples.arrangements, dual.values, examples)
+        try convolutional(patches, examples.arrangements, dual.values, examples, with: network)
       }
     guard findings.largestConstraint.isFinite else {
       throw Failure.data("the dual constraints of \(program.name) overflow")
@@ -31,7 +33,7 @@ extension PatternSolution {
         "\(gate) does not attain pattern \(pattern) of \(arrangements.name): a sample is on the "
           + "wrong side by \(violation.value)")
     }
-    return Certificate(
+    let proof = Certificate(
       dual, beta: program.beta,
       primalObjective: program.loss.value(findings.outputs, expected) + program.beta * norm,
       primalInfeasibility: findings.coneViolation,
@@ -39,6 +41,7 @@ extension PatternSolution {
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,
       objections: objections,
       warnings: [examples.arrangements.flatMap(exactnessWarning)].compactMap { $0 })
+    return (proof, findings.networkOutputs)
   }
 
   /// One patch a sample: X is held in double precision, and sums are as in twice that.
@@ -63,6 +66,8 @@ extension PatternSolution {
 struct PatternFindings {
   /// n × C.
   var outputs: Matrix
+  /// What the network puts out, n × C, where it is a function of the same sums over patches.
+  var networkOutputs: Matrix?
   /// How far (2 D_i − I) X v is below zero, relative to ‖x_j‖ ‖v‖; 0 for gated networks.
   var coneViolation = 0.0
   var gateViolation = GateViolation()

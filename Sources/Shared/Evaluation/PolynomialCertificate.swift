@@ -2,7 +2,9 @@ import LinearAlgebra
 import Tensors
 
 extension PolynomialSolution {
-  package func certificate(on examples: Examples, expected: Matrix) throws -> Certificate {
+  package func certificate(
+    on examples: Examples, expected: Matrix, with network: any NetworkFunction
+  ) throws -> (proof: Certificate, outputs: Matrix?) {
     // Primal: from the data and Z alone.
     let outputs = try functional().values(on: examples)
     let primal = PrimalPoint(self)
@@ -32,12 +34,13 @@ extension PolynomialSolution {
     let norms = (0..<dual.columns).map { c in
       (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] }.squareRoot()
     }
-    return Certificate(
+    let proof = Certificate(
       point, beta: program.beta,
       primalObjective: program.loss.value(outputs, expected) + program.beta * primal.norm,
       primalInfeasibility: primal.infeasibility,
       predictionError: largestDifference(outputs, program.predictions), largestConstraint: largest,
       rounding: 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * featureScale(of: examples, activation))
+    return (proof, nil)
   }
 }
 

@@ -81,10 +81,10 @@ package struct ReLUNetwork: NetworkFunction {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let values: Matrix? =
       if kind.isLinear {
-        pooledForwardPass(patches, .all, pooledWeights(patches), outputs: outputs)
+        pooledForwardPass(patches, .all, ownWeights(patches), outputs: outputs)
       } else if let gates, isCheaperPooled(patches, gates) {
         pooledForwardPass(
-          patches, .gates(gates.distinct), pooledWeights(patches), outputs: outputs)
+          patches, .gates(gates.distinct), ownWeights(patches), outputs: outputs)
       } else {
         forwardPass(
           patches, layers.groups(regionCount: examples.regionCount, gates: gates),
@@ -108,14 +108,26 @@ package struct ReLUNetwork: NetworkFunction {
     return pooled < 3 * plain
   }
 
-  /// The network as a function of the sums over the patches of each gate and region: patterns × R × d rows, a
-  /// column an output.
-  private func pooledWeights(_ patches: PatchFeatures) -> Matrix {
+  package func pooledWeights(_ patches: PatchFeatures, over all: Gates?) -> Matrix? {
+    guard let all else { return kind.isLinear ? ownWeights(patches) : nil }
+    guard let gates, let places = all.places(of: gates.distinct) else { return nil }
+    return pooledWeights(patches, count: all.vectors.rows, places: gates.index.map { places[$0] })
+  }
+
+  /// The network as a function of the sums over the patches of each of its gates and region.
+  private func ownWeights(_ patches: PatchFeatures) -> Matrix {
+    pooledWeights(
+      patches, count: gates?.distinct.vectors.rows ?? 1,
+      places: gates?.index ?? Array(repeating: 0, count: neurons))
+  }
+
+  /// The same where there are `count` gates, that of neuron j in the place `places`_j.
+  private func pooledWeights(_ patches: PatchFeatures, count: Int, places: [Int]) -> Matrix {
     let (regions, d) = (patches.regionSizes.count, filters.columns)
-    let result = Matrix((gates?.distinct.vectors.rows ?? 1) * regions * d, outputs)
+    let result = Matrix(count * regions * d, outputs)
     for j in 0..<neurons {
       let region = layers.regions[j]
-      let first = ((gates?.index[j] ?? 0) * regions + region) * d
+      let first = (places[j] * regions + region) * d
       for c in 0..<outputs where outputWeight[c, j] != 0 {
         let weight = outputWeight[c, j] / Double(patches.regionSizes[region])
         for k in 0..<d { result[first + k, c] += weight * filters[j, k] }
@@ -133,14 +145,11 @@ struct NeuronGates: Sendable {
   let index: [Int]
 
   init(_ gates: Gates) {
-    struct Key: Hashable { let numbers: [Double] }
-    var places: [Key: Int] = [:]
+    var places: [[Double]: Int] = [:]
     var first: [Int] = []
     var index: [Int] = []
-    let d = gates.vectors.columns
     for j in 0..<gates.vectors.rows {
-      let row = UnsafeBufferPointer(start: gates.vectors.row(j), count: d)
-      let key = Key(numbers: Array(row) + [gates.thresholds[j]])
+      let key = gates.numbers(j)
       if let place = places[key] {
         index.append(place)
       } else {

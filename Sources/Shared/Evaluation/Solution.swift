@@ -11,9 +11,11 @@ package protocol Solution: Sendable {
   var needsPatterns: Bool { get }
   /// Throws where the samples are not those of this solution.
   func check(against examples: Examples) throws
-  /// The proof that it is optimal, from the data and the targets `expected` (n × C). Throws where a
-  /// feature is not a finite number.
-  func certificate(on examples: Examples, expected: Matrix) throws -> Certificate
+  /// The proof that it is optimal, from the data and the targets `expected` (n × C), and what `network` puts
+  /// out where the same pass over the data tells it. Throws where a feature is not a finite number.
+  func certificate(
+    on examples: Examples, expected: Matrix, with network: any NetworkFunction
+  ) throws -> (proof: Certificate, outputs: Matrix?)
 }
 
 /// The solution that a bundle holds, by its metadata `activation`.

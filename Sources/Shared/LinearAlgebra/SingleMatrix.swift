@@ -23,6 +23,16 @@ package final class SingleMatrix: @unchecked Sendable {
   /// The start of row `row`.
   package func row(_ row: Int) -> UnsafeMutablePointer<Float> { base + row * columns }
 
+  package var isFinite: Bool {
+    // v · 0 is 0 for a finite v and NaN for all others; eight sums at once.
+    var sums = SIMD8<Float>.zero
+    let whole = count / 8 * 8
+    for i in stride(from: 0, to: whole, by: 8) {
+      sums += UnsafeRawPointer(base + i).loadUnaligned(as: SIMD8<Float>.self) * 0
+    }
+    return (whole..<count).reduce(sums.sum()) { $0 + base[$1] * 0 } == 0
+  }
+
   /// Copies the upper triangle onto the lower, block by block, on all threads.
   package func mirrorUpper() {
     precondition(rows == columns, "not square")

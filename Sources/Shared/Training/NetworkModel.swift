@@ -269,6 +269,8 @@ package final class NetworkModel: StochasticModel {
 
   package var penalty: Double { penaltyName.value(shape, parameters) }
 
+  package var isFinite: Bool { parameters.hidden.isFinite && parameters.output.isFinite }
+
   package func weights() -> [[Float]] {
     [parameters.hidden, parameters.output].map {
       Array(UnsafeBufferPointer(start: $0.base, count: $0.count))

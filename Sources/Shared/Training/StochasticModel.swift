@@ -21,6 +21,9 @@ package protocol StochasticModel: AnyObject {
   /// What β multiplies.
   var penalty: Double { get }
 
+  /// Whether all weights are finite numbers.
+  var isFinite: Bool { get }
+
   /// A copy of the weights, for `restore`.
   func weights() -> [[Float]]
 

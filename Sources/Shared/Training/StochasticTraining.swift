@@ -85,6 +85,9 @@ package struct StochasticTraining {
     return best.row
   }
 
+  /// Iterations from one look at the weights to the next; an epoch's end has one too.
+  private static let finiteEvery = 64
+
   private func trial(
     _ trial: Int, _ tell: (Int, Int) -> Void, _ observe: ((TrainingRow) -> Void)?
   ) -> TrainingRow {
@@ -115,14 +118,15 @@ package struct StochasticTraining {
         }
         iteration += 1
         let elapsed = seconds + Budget.now() - start
-        isOut = elapsed >= schedule.maximumSeconds
+        // A diverged trial does not come back.
+        let isDue = iteration % StochasticTraining.finiteEvery == 0 || first + batch >= n
+        isOut = elapsed >= schedule.maximumSeconds || isDue && !model.isFinite
         if let observe, iteration % period == 0 {
           seconds = elapsed
           let next = check(
             trial, iteration, epoch: Double(iteration) / Double(batches), seconds: seconds)
           observe(next)
           row = next
-          // A diverged trial does not come back.
           isOut = isOut || !next.objective.isFinite
           start = Budget.now()
         }

@@ -63,9 +63,11 @@ package struct ArrangementProgram {
     self.loss = loss
   }
 
-  /// The solver of this program; `targets` is n × C. With one output the nuclear norm is the group norm.
+  /// The solver of this program; `targets` is n × C. With one output the nuclear norm is the group norm. What
+  /// has to be done before the first β goes on while `budget` lasts.
   package func solver(
-    _ data: ArrangementData, targets: Matrix, progress: @escaping (String) -> Void = { _ in }
+    _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
+    progress: @escaping (String) -> Void = { _ in }
   ) throws -> any ArrangementSolver {
     let isSeparate = grouping == .perClass || targets.columns == 1
     switch (activation, norm) {
@@ -78,14 +80,15 @@ package struct ArrangementProgram {
     case (.relu, _) where loss != .squared || !isSeparate:
       throw Failure.usage("relu has --loss squared and --group class")
     case (.gatedReLU, .group):
-      return try GatedSolver(data, targets: targets, grouping: grouping, progress: progress)
+      return try GatedSolver(
+        data, targets: targets, grouping: grouping, budget: budget, progress: progress)
     case (.gatedReLU, .nuclear) where targets.columns == 1:
-      return try GatedSolver(data, targets: targets, progress: progress)
+      return try GatedSolver(data, targets: targets, budget: budget, progress: progress)
     case (.gatedReLU, .nuclear):
       return try NuclearNormSolver(data, targets: targets, progress: progress)
     case (.relu, .group):
       return try LowRankSolver(data: data, targets: targets)
-        ?? ReLUSolver(data, targets: targets, progress: progress)
+        ?? ReLUSolver(data, targets: targets, budget: budget, progress: progress)
     case (.relu, .nuclear):
       throw Failure.usage("--norm nuclear is for gated-relu: relu has --norm group")
     }

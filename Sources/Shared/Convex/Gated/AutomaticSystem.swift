@@ -18,13 +18,14 @@ final class AutomaticSystem: EtaSystem {
   private let products: PatternProducts
   private let form: GatedForm
   private let kernelLimit: Int
-  private lazy var kernel = KernelSystem(products)
-  private lazy var primal = PrimalSystem(products)
+  private lazy var kernel = KernelSystem(products, interruption: interruption)
+  private lazy var primal = PrimalSystem(products, interruption: interruption)
   private let interruption: Interruption
   private let outputs: Int
   private lazy var iterative: any EtaSystem =
     outputs == 1
-    ? NystromSystem(products) : BlockNystromSystem(products, interruption: interruption)
+    ? NystromSystem(products, interruption: interruption)
+    : BlockNystromSystem(products, interruption: interruption)
   private var current: (any EtaSystem)?
   private var hasGivenUpIterating = false
 
@@ -62,6 +63,8 @@ final class AutomaticSystem: EtaSystem {
   }
 
   func factor(_ active: [Int], _ eta: [Double]) -> Bool {
+    // To begin with some form takes time of its own.
+    guard !interruption.isOutOfTime else { return false }
     let system = choice(active.count)
     current = system
     return system.factor(active, eta)

@@ -84,7 +84,7 @@ final class BlockNystromSystem: EtaSystem {
       let kernel = self.kernel.base + range.lowerBound * rank
       for k in 0..<length * rank { target[k] *= kernel[k] }
     }
-    guard factorCorner() else { return false }
+    guard !interruption.isOutOfTime, factorCorner() else { return false }
     let triangle = Storage<Float>(rank * rank)
     for k in 0..<rank * rank { triangle.base[k] = Float(corner.base[k]) }
     triangularSolveRows(rank, triangle.base, columns.base, count: n)
@@ -98,6 +98,7 @@ final class BlockNystromSystem: EtaSystem {
         for k in 0..<rank { row[k] *= root }
       }
     }
+    guard !interruption.isOutOfTime else { return false }
     // In double precision: directions that all samples share are far longer than the others.
     inner.fill(0)
     forEachDoubleBlock { block, range in
@@ -105,7 +106,7 @@ final class BlockNystromSystem: EtaSystem {
     }
     inner.mirrorUpper()
     for r in 0..<rank { inner[r, r] += 1 }
-    return choleskyLower(rank, inner.base)
+    return !interruption.isOutOfTime && choleskyLower(rank, inner.base)
   }
 
   /// The factor of the landmarks' own part of the columns, with a ridge: at first what single precision
@@ -128,11 +129,11 @@ final class BlockNystromSystem: EtaSystem {
     return false
   }
 
-  /// Calls `body` with blocks of rows of Λ^−½ Y in double precision.
+  /// Calls `body` with blocks of rows of Λ^−½ Y in double precision, while there is time.
   private func forEachDoubleBlock(_ body: (Matrix, Range<Int>) -> Void) {
     let size = 1024
     let block = Matrix(min(n, size), rank)
-    for first in stride(from: 0, to: n, by: size) {
+    for first in stride(from: 0, to: n, by: size) where !interruption.isOutOfTime {
       let range = first..<min(n, first + size)
       let source = columns.base + first * rank
       Threads.split(range.count * rank, grain: 1 << 16) { part in
@@ -269,12 +270,4 @@ final class BlockNystromSystem: EtaSystem {
   }
 
   var isIterative: Bool { true }
-}
-
-/// What ends work between iterations.
-final class Interruption {
-  var secondsLeft: () -> Double = { .infinity }
-  /// Seconds that must be left for what follows.
-  var reserve = 0.0
-  var isOutOfTime: Bool { secondsLeft() <= reserve }
 }

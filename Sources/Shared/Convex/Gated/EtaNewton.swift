@@ -57,6 +57,9 @@ final class EtaNewton {
   private var value = 0.0
   private var slack = 0.0
 
+  /// The longest that computing the norms of all patterns took, where the time is limited.
+  private var pricingSeconds = 0.0
+
   private var working: [Int] = []
   private var hessian = Matrix(0, 0)
   private var hessianPart = Matrix(0, 0)
@@ -101,6 +104,7 @@ final class EtaNewton {
       // It may do as it is.
       takeActive()
       measure()
+      guard value.isFinite else { return .interrupted }
       _ = judge(point)
       report(active.count)
       if point.gap <= tolerance { return .reached }
@@ -110,6 +114,7 @@ final class EtaNewton {
     }
     var attempts = 0
     while !locate(gap: 1) {
+      if interruption.isOutOfTime { return .interrupted }
       // Too large for any precision.
       attempts += 1
       if attempts > 20 { return .stalled }
@@ -129,7 +134,12 @@ final class EtaNewton {
       if isBetter { best = (point.gap, point.primal) }
       if idle > 10 { return .stalled }
       if !proceed() { return .interrupted }
-      if !advance(entering, gap: point.gap) {
+      // What follows a step takes its time too.
+      let (isMoved, isOver) = interruption.reserving(pricingSeconds) {
+        (advance(entering, gap: point.gap), interruption.isOutOfTime)
+      }
+      if !isMoved {
+        if isOver { return .interrupted }
         guard system.increasePrecision(), locate(gap: point.gap) else { return .stalled }
       }
     }
@@ -137,9 +147,11 @@ final class EtaNewton {
 
   // MARK: A point
 
-  /// Finds ν, T, U, ŷ and f at η; `false` where rounding prevents it. `gap` is what is known of the gap.
+  /// Finds ν, T, U, ŷ and f at η; `false` where rounding or the end of the time prevents it. `gap` is what is
+  /// known of the gap.
   private func locate(gap: Double) -> Bool {
     takeActive()
+    var isMeasured = false
     let goal = max(tolerance, 0.01 * min(gap, 1))
     repeat {
       guard system.factor(active, eta) else { continue }
@@ -151,6 +163,7 @@ final class EtaNewton {
       for attempt in 0..<6 {
         let (error, change) = measure()
         guard value.isFinite else { break }
+        isMeasured = true
         let contraction = error / last
         if last.isFinite { moved = change * contraction }
         if slack <= 0.05 * goal * primal,
@@ -166,7 +179,7 @@ final class EtaNewton {
         axpy(y.count, 1, scratch.base, nu.base)
       }
     } while !interruption.isOutOfTime && system.increasePrecision()
-    return value.isFinite
+    return value.isFinite && (isMeasured || !interruption.isOutOfTime)
   }
 
   /// Takes for active the members whose η is not 0.
@@ -177,11 +190,14 @@ final class EtaNewton {
   }
 
   /// Finds T, U, ŷ, f and the primal value of η and ν as they are; returns ‖y − ŷ − ν‖, which is left in
-  /// `scratch`, and how much a norm ‖T_i‖ has changed at most.
+  /// `scratch`, and how much a norm ‖T_i‖ has changed at most. f is not a number where the time ended first.
   @discardableResult
   private func measure() -> (error: Double, change: Double) {
     fitted.fill(0)
-    project(active, isAdding: true)
+    guard project(active, isAdding: true) else {
+      value = .nan
+      return (.infinity, .infinity)
+    }
     var (penalty, quadratic, change, sum) = (0.0, 0.0, 0.0, 0.0)
     for (row, i) in active.enumerated() {
       let length = directionNorm(row)
@@ -201,18 +217,21 @@ final class EtaNewton {
   }
 
   /// T and U at ν of the members in `list`, from row `first` on; ŷ grows by their part, where `isAdding`.
-  private func project(_ list: [Int], from first: Int = 0, isAdding: Bool) {
+  /// `false` where there is no time for it.
+  private func project(_ list: [Int], from first: Int = 0, isAdding: Bool) -> Bool {
     let rows = first..<first + list.count
     let (t, u) = (directions.map { $0.slice(rows) }, images.map { $0.slice(rows) })
     if outputs > 1 {
-      products.stacked.correlations(nu, list, into: t)
-      products.stacked.images(t, list, into: u, eta: eta, addingTo: isAdding ? fitted : nil)
-      return
+      let proceed = { !self.interruption.isOutOfTime }
+      return products.stacked.correlations(nu, list, into: t, proceed: proceed)
+        && products.stacked.images(
+          t, list, into: u, eta: eta, addingTo: isAdding ? fitted : nil, proceed: proceed)
     }
     products.correlations(nu.row(0), list, into: t[0])
     products.images(t[0], list, into: u[0])
-    guard isAdding else { return }
+    guard isAdding else { return true }
     for (k, i) in list.enumerated() { axpy(products.samples, eta[i], u[0].row(k), fitted.row(0)) }
+    return true
   }
 
   /// ‖T_i‖ over all outputs of the member in place `row`.
@@ -243,7 +262,12 @@ final class EtaNewton {
       }
       let restricted = relativeGap(primal: primal, dual: scaledDual(largest).value)
       if isCheap || restricted <= max(tolerance, 0.1 * min(point.gap, 1)) {
-        largest = max(largest, pricing.price(nu, above: level))
+        let left = interruption.secondsLeft()
+        let proceed = { self.interruption.secondsLeft() > 0 }
+        largest = max(largest, pricing.price(nu, above: level, proceed: proceed))
+        if left.isFinite {
+          pricingSeconds = max(pricingSeconds, left - interruption.secondsLeft())
+        }
       } else {
         largest = max(largest, pricing.looseBound(nu))
       }
@@ -269,6 +293,16 @@ final class EtaNewton {
     let scaling = loss.scaling(nu, y, bound: bound > 0 ? beta / bound : .infinity)
     for j in 0..<nu.count { scratch.base[j] = scaling * nu.base[j] }
     return (loss.dualValue(scratch, y), scaling)
+  }
+
+  /// About how long it takes to compute all norms at a ν, by a part of them.
+  func secondsOfNorms() -> Double {
+    let part = Array(0..<max(1, products.count / 10))
+    let nu = Matrix(outputs, products.samples)
+    nu.fill(1)
+    let start = interruption.secondsLeft()
+    _ = products.norms(nu, part)
+    return (start - interruption.secondsLeft()) * Double(products.count) / Double(part.count)
   }
 
   /// Offers the best multiple of any ν, with all norms computed, to `point`.
@@ -298,10 +332,11 @@ final class EtaNewton {
       working.append(violator.member)
       norms[active.count + k] = violator.norm
     }
-    project(chosen.map(\.member), from: active.count, isAdding: false)
+    guard project(chosen.map(\.member), from: active.count, isAdding: false) else { return false }
     system.hessian(
       working, directions: directions, images: images, into: hessian.base,
       scratch: hessianPart.base)
+    if interruption.isOutOfTime { return false }
 
     let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
     let (bent, least, plain) = (step.row(3), step.row(4), step.row(5))
@@ -334,20 +369,22 @@ final class EtaNewton {
         }
       }
       let decrease = dot(count, plain, p)
-      guard decrease > 0 else { continue }
+      guard decrease > 0, !interruption.isOutOfTime else { continue }
       var t = 1.0
       for _ in 0..<attempts {
         for (k, i) in working.enumerated() {
           let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
           eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
         }
-        // Out of time the point is offered, whatever it is, and nothing follows.
-        if locate(gap: gap),
+        // Out of time the point is offered, if it is one, and nothing follows.
+        let isLocated = locate(gap: gap)
+        if isLocated,
           value <= start - 1e-4 * t * decrease || interruption.isOutOfTime
             || abs(value - start) <= 1e-13 * abs(start) + slack + startSlack
         {
           return true
         }
+        if interruption.isOutOfTime { break }
         t *= attempts == 3 ? 0.3 : 0.5
       }
     }

@@ -6,7 +6,7 @@ import LinearAlgebra
 /// `EtaNewton` corrects ν where it shows.
 protocol EtaSystem: AnyObject {
   /// Takes the members `active` with their η_i > 0; `false` where rounding leaves I + M not positive
-  /// definite.
+  /// definite, or where there is no time left for it.
   func factor(_ active: [Int], _ eta: [Double]) -> Bool
 
   /// ν ← (I + M)⁻¹ ν.

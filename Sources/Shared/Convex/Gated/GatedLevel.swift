@@ -59,7 +59,10 @@ final class GatedLevel {
       if end != .stalled { return end }
       if start == nil || point.primal < before { (start, near) = (reduced.eta, reduced.nu) }
     }
-    start = start ?? startBelow(y, beta: beta, proceed: proceed)
+    if interruption.isOutOfTime { return .interrupted }
+    if start == nil {
+      start = startBelow(y, beta: beta, point: point, proceed: proceed, report: report)
+    }
     if let start {
       let end = newton.solve(
         y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
@@ -67,26 +70,66 @@ final class GatedLevel {
       // Where rounding ended it there is nothing to gain from another way.
       if end != .stalled || point.gap < 1e-3 { return end }
     }
+    if interruption.isOutOfTime { return .interrupted }
     let ladder = startOnLadder(y, beta: beta, proceed: proceed)
     return newton.solve(
       y, beta: beta, from: ladder, tolerance: tolerance, point: point, proceed: proceed,
       report: report)
   }
 
-  /// η from the level below; `nil` where there is none or it found nothing.
-  private func startBelow(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double]? {
+  /// η from the level below; `nil` where there is none or it found nothing. Where the time is limited its
+  /// weights are offered too, with what they leave of the targets as a dual point.
+  private func startBelow(
+    _ y: Matrix, beta: Double, point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
+  ) -> [Double]? {
     guard let (level, rows, members) = coarser else { return nil }
     // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
     let share = Double(rows.count) / Double(y.columns)
     let part = Matrix(outputs, rows.count)
     for c in 0..<outputs { for (k, j) in rows.enumerated() { part[c, k] = y[c, j] } }
-    let point = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
-    _ = level.solve(
-      part, beta: share * beta, from: nil, tolerance: 1e-2, point: point, proceed: proceed,
-      report: { _ in })
+    let below = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
+    // What is offered takes images and norms of all members at most.
+    let isLimited = interruption.secondsLeft().isFinite
+    interruption.reserving(isLimited ? 2 * newton.secondsOfNorms() : 0) {
+      _ = level.solve(
+        part, beta: share * beta, from: nil, tolerance: 1e-2, point: below, proceed: proceed,
+        report: { _ in })
+    }
+    let left = interruption.secondsLeft()
+    if isLimited, left > 0, !below.active.isEmpty {
+      let count = below.active.count
+      let fitted = offer(
+        (0..<outputs).map { below.weights.slice($0 * count..<($0 + 1) * count) },
+        of: below.active.map { members[$0] }, y, beta: beta, to: point)
+      for j in 0..<fitted.count { fitted.base[j] = y.base[j] - fitted.base[j] }
+      newton.offer(fitted, y, beta: beta, to: point)
+      report(count)
+    }
     var eta = [Double](repeating: 0, count: products.count)
     for (k, value) in level.newton.eta.enumerated() { eta[members[k]] = share * value }
     return eta.contains { $0 > 0 } ? eta : nil
+  }
+
+  /// Offers weights, a row of each output's for each of the members `active`; returns what they predict.
+  func offer(
+    _ weights: [Matrix], of active: [Int], _ y: Matrix, beta: Double, to point: PrimalDualPoint
+  ) -> Matrix {
+    let (n, d) = (products.samples, products.dimension)
+    let fitted = Matrix(outputs, n)
+    let images = Matrix(active.count, n)
+    var squares = active.map { _ in 0.0 }
+    for (c, w) in weights.enumerated() {
+      products.images(w, active, into: images)
+      for k in active.indices {
+        axpy(n, 1, images.row(k), fitted.row(c))
+        squares[k] += dot(d, w.row(k), w.row(k))
+      }
+    }
+    let penalty = squares.reduce(0) { $0 + $1.squareRoot() }
+    point.offer(
+      primal: loss.value(fitted, y) + beta * penalty, active: active,
+      eta: active.map { _ in 1 }, directions: weights, predictions: fitted)
+    return fitted
   }
 
   /// η from larger β, each a hundredth of the one before: Newton's method does not find its way to a tiny
@@ -102,7 +145,7 @@ final class GatedLevel {
     let size = 2 * Double(y.columns) / (trace * Double(count))
     var rung = max(beta, 1e-2 * largest)
     for i in order.prefix(count) { eta[i] = size * max(1, largest / rung / 10) }
-    while rung > beta * (1 + 1e-12) {
+    while rung > beta * (1 + 1e-12), !interruption.isOutOfTime {
       let point = PrimalDualPoint(y, dimension: products.dimension, loss: loss)
       _ = newton.solve(
         y, beta: rung, from: eta, tolerance: 1e-1, point: point, proceed: proceed,

@@ -19,23 +19,24 @@ package final class GatedSolver: ArrangementSolver {
     let outputs: Range<Int>
     /// Their targets, a row an output.
     let y: Matrix
-    /// The largest ‖Xᵀ D_i y‖: for a larger β the network is zero.
+    /// The largest ‖Xᵀ D_i y‖, or a bound of it: for a larger β the network is zero.
     let betaMax: Double
   }
 
-  /// `targets` is n × C. Throws where the machine has not the memory.
+  /// `targets` is n × C. Where `budget` ends the work before all outputs' are found, `betaMax` is a bound
+  /// only. Throws where the machine has not the memory.
   package convenience init(
     _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
-    form: GatedForm = .automatic, progress: (String) -> Void = { _ in }
+    form: GatedForm = .automatic, budget: Budget? = nil, progress: (String) -> Void = { _ in }
   ) throws {
     try self.init(
-      data, targets: targets, grouping: grouping, form: form, reduction: .init(),
+      data, targets: targets, grouping: grouping, form: form, reduction: .init(), budget: budget,
       progress: progress)
   }
 
   init(
     _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
-    form: GatedForm = .automatic, reduction: ReducedLevel.Limits,
+    form: GatedForm = .automatic, reduction: ReducedLevel.Limits, budget: Budget? = nil,
     progress: (String) -> Void = { _ in }
   ) throws {
     self.data = data
@@ -53,8 +54,12 @@ package final class GatedSolver: ArrangementSolver {
     problems = stride(from: 0, to: targets.columns, by: shared).map { first in
       let outputs = first..<first + shared
       let y = Matrix(shared, targets.rows, outputs.flatMap { targets.column($0) })
-      let norms = finest.products.norms(y, Array(members.indices))
-      return Problem(outputs: outputs, y: y, betaMax: norms.max() ?? 0)
+      // ‖Xᵀ D_i y‖ ≤ ‖X‖ ‖y‖
+      let bound =
+        budget?.isOutOfTime ?? false
+        ? norm(data.features.count, data.features.base) * norm(y.count, y.base) * (1 + 1e-9)
+        : finest.products.norms(y, Array(members.indices)).max() ?? 0
+      return Problem(outputs: outputs, y: y, betaMax: bound)
     }
     betaMax = problems.reduce(0) { max($0, $1.betaMax) }
   }
@@ -202,17 +207,8 @@ package final class GatedSolver: ArrangementSolver {
     let active = start.index.compactMap { member[$0] }
     // Members ascend as their patterns do.
     guard active.count == start.index.count else { return }
-    let weights = Array(start.positive[problem.outputs])
-    let fitted = Matrix(problem.outputs.count, data.samples)
-    let images = Matrix(active.count, data.samples)
-    for (place, w) in weights.enumerated() {
-      products.images(w, active, into: images)
-      for k in active.indices { axpy(data.samples, 1, images.row(k), fitted.row(place)) }
-    }
-    let penalty = active.indices.reduce(0) { $0 + frobenius(weights[...], row: $1) }
-    point.offer(
-      primal: loss.value(fitted, problem.y) + beta * penalty, active: active,
-      eta: active.map { _ in 1 }, directions: weights, predictions: fitted)
+    _ = finest.offer(
+      Array(start.positive[problem.outputs]), of: active, problem.y, beta: beta, to: point)
   }
 
   /// (Σ_c ‖w_c‖²)^½ over row `row` of the weights of some outputs.

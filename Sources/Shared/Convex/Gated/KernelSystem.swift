@@ -7,7 +7,9 @@ import Tensors
 /// factor, begins row i of the array, and row i of X Xᵀ ends row n − 1 − i.
 final class KernelFactor<Scalar: KernelScalar> {
   private let products: PatternProducts
+  private let interruption: Interruption
   private let n: Int
+  private var hasKernel = false
   private let storage: Storage<Scalar>
   /// √η_i D_i, a row a member.
   private var scaledPatterns = Storage<Scalar>(0)
@@ -18,14 +20,19 @@ final class KernelFactor<Scalar: KernelScalar> {
 
   private var lead: Int { n + 1 }
 
-  init(_ products: PatternProducts) {
+  init(_ products: PatternProducts, interruption: Interruption) {
     let n = products.samples
     self.products = products
+    self.interruption = interruption
     self.n = n
     storage = Storage(n * (n + 1))
     tiles = (0..<Threads.count).map { _ in Storage(min(n, tileRows) * min(n, tileColumns)) }
     rows = (0..<Threads.count).map { _ in Matrix(1, n) }
-    // X Xᵀ.
+  }
+
+  /// X Xᵀ, once; `false` where there is no time for it.
+  private func makeKernel() -> Bool {
+    if hasKernel { return true }
     let d = products.dimension
     let x = Storage<Scalar>(n * d)
     for k in 0..<n * d { x.base[k] = Scalar(products.x.base[k]) }
@@ -40,6 +47,8 @@ final class KernelFactor<Scalar: KernelScalar> {
           from: tile + (i - rows.lowerBound) * columns.count, count: length)
       }
     }
+    hasKernel = !interruption.isOutOfTime
+    return hasKernel
   }
 
   /// Row i of X Xᵀ up to its diagonal.
@@ -48,6 +57,7 @@ final class KernelFactor<Scalar: KernelScalar> {
   }
 
   func factor(_ active: [Int], _ eta: [Double]) -> Bool {
+    guard makeKernel() else { return false }
     let count = active.count
     if scaledPatterns.count < count * n {
       scaledPatterns = Storage(
@@ -79,6 +89,7 @@ final class KernelFactor<Scalar: KernelScalar> {
         if i < columns.upperBound { m[i - columns.lowerBound] += 1 }
       }
     }
+    guard !interruption.isOutOfTime else { return false }
     return onUsefulThreads { Scalar.factor(n, storage.base, lda: lead) }
   }
 
@@ -105,7 +116,7 @@ final class KernelFactor<Scalar: KernelScalar> {
     return vectors.base
   }
 
-  /// Calls `body` for the tiles that cover the lower triangle, on all threads.
+  /// Calls `body` for the tiles that cover the lower triangle, on all threads, while there is time.
   private func forEachTile(
     _ body: (_ rows: Range<Int>, _ columns: Range<Int>, UnsafeMutablePointer<Scalar>) -> Void
   ) {
@@ -114,7 +125,8 @@ final class KernelFactor<Scalar: KernelScalar> {
     Threads.perform(workers) { worker in
       for band in stride(from: worker, to: bands, by: workers) {
         let rows = band * tileRows..<min(self.n, (band + 1) * tileRows)
-        for first in stride(from: 0, to: rows.upperBound, by: tileColumns) {
+        for first in stride(from: 0, to: rows.upperBound, by: tileColumns)
+        where !self.interruption.isOutOfTime {
           body(
             rows, first..<min(rows.upperBound, first + tileColumns), self.tiles[worker].base)
         }
@@ -139,6 +151,7 @@ private let parallelSize = 384
 /// The system in the samples, in single precision where that is worth while and as long as it will do.
 final class KernelSystem: EtaSystem {
   private let products: PatternProducts
+  private let interruption: Interruption
   private var single: KernelFactor<Float>?
   private var double: KernelFactor<Double>?
 
@@ -146,12 +159,16 @@ final class KernelSystem: EtaSystem {
   private static let singleSize = 768
 
   /// `isSingle` chooses the precision to begin with; by default the size does.
-  init(_ products: PatternProducts, isSingle: Bool? = nil) {
+  init(
+    _ products: PatternProducts, isSingle: Bool? = nil,
+    interruption: Interruption = Interruption()
+  ) {
     self.products = products
+    self.interruption = interruption
     if isSingle ?? (products.samples >= KernelSystem.singleSize) {
-      single = KernelFactor(products)
+      single = KernelFactor(products, interruption: interruption)
     } else {
-      double = KernelFactor(products)
+      double = KernelFactor(products, interruption: interruption)
     }
   }
 
@@ -187,7 +204,7 @@ final class KernelSystem: EtaSystem {
     let n = Double(products.samples)
     guard single != nil, 8 * n * n < 0.5 * machineMemory else { return false }
     single = nil
-    double = KernelFactor(products)
+    double = KernelFactor(products, interruption: interruption)
     return true
   }
 }

@@ -10,6 +10,7 @@ import Tensors
 /// the Hessian. (Snelson and Ghahramani 2006 for Λ; Frangella, Tropp and Udell 2023 for the use.)
 final class NystromSystem: EtaSystem {
   private let products: PatternProducts
+  private let interruption: Interruption
   private let n: Int
   /// R, and X X_Rᵀ, n × |R|.
   private let landmarks: [Int]
@@ -35,8 +36,9 @@ final class NystromSystem: EtaSystem {
     return max(50, n * n / (200 * products.dimension * max(1, active.count)))
   }
 
-  init(_ products: PatternProducts) {
+  init(_ products: PatternProducts, interruption: Interruption = Interruption()) {
     self.products = products
+    self.interruption = interruption
     n = products.samples
     var random = RandomSource(seed: 0, stream: 2)
     let rank = min(n, max(200, min(1000, n / 50)))
@@ -71,7 +73,8 @@ final class NystromSystem: EtaSystem {
     let workers = min(Threads.count, blocks)
     Threads.perform(workers) { worker in
       let bits = Matrix(block, active.count)
-      for first in stride(from: worker * block, to: self.n, by: workers * block) {
+      for first in stride(from: worker * block, to: self.n, by: workers * block)
+      where !self.interruption.isOutOfTime {
         let count = min(block, self.n - first)
         for j in 0..<count {
           let row = bits.row(j)
@@ -96,7 +99,9 @@ final class NystromSystem: EtaSystem {
       trace += corner[r, r]
     }
     for r in 0..<rank { corner[r, r] += 1e-10 * trace / Double(rank) + .leastNormalMagnitude }
-    guard trace.isFinite, choleskyLower(rank, corner.base) else { return false }
+    guard !interruption.isOutOfTime, trace.isFinite, choleskyLower(rank, corner.base) else {
+      return false
+    }
     triangularSolveRows(rank, corner.base, columns.base, count: n)
     Threads.split(n, grain: 1000) { range in
       for j in range {
@@ -106,6 +111,7 @@ final class NystromSystem: EtaSystem {
         scale(rank, root, row)
       }
     }
+    guard !interruption.isOutOfTime else { return false }
     inner.fill(0)
     syrkUpper(rank, n, columns.base, inner.base)
     inner.mirrorUpper()
@@ -130,7 +136,8 @@ final class NystromSystem: EtaSystem {
     direction.copy(from: conditioned)
     var product = dot(n, residual.base, conditioned.base)
     let goal = NystromSystem.reduction * norm(n, nu)
-    for _ in 0..<maximumIterations where norm(n, residual.base) > goal {
+    for _ in 0..<maximumIterations
+    where norm(n, residual.base) > goal && !interruption.isOutOfTime {
       image.copy(from: direction)
       products.addProduct(direction.base, active, eta, to: image.base)
       let curvature = dot(n, direction.base, image.base)

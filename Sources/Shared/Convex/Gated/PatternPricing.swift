@@ -51,10 +51,22 @@ final class PatternPricing {
     return list.reduce(0) { max($0, bounds[$1] + shift) }
   }
 
-  /// Computes the norms that the last call of `open` found open; returns the largest.
-  func price(_ nu: Matrix, above level: Double) -> Double {
-    products.norms(nu, list, into: &values)
+  /// Patterns that are priced before `proceed` is asked again.
+  private static let share = 512
+
+  /// Computes the norms that the last call of `open` found open; returns the largest. Where `proceed` ends it,
+  /// their bounds stand for those that are left.
+  func price(_ nu: Matrix, above level: Double, proceed: () -> Bool = { true }) -> Double {
     violators.removeAll(keepingCapacity: true)
+    if list.count <= PatternPricing.share {
+      products.norms(nu, list, into: &values)
+    } else {
+      for first in stride(from: 0, to: list.count, by: PatternPricing.share) {
+        let part = Array(list[first..<min(list.count, first + PatternPricing.share)])
+        guard proceed() else { return looseBound(nu) }
+        values.replaceSubrange(first..<first + part.count, with: products.norms(nu, part))
+      }
+    }
     var largest = 0.0
     for (k, i) in list.enumerated() {
       largest = max(largest, values[k])

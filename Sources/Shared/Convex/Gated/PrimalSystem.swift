@@ -5,6 +5,7 @@ import LinearAlgebra
 /// (I + M)⁻¹ = I − F S B⁻¹ S Fᵀ. The Gram matrix FᵀF is kept and grows by the members that are new.
 final class PrimalSystem: EtaSystem {
   private let products: PatternProducts
+  private let interruption: Interruption
   private let d: Int
   /// The place of a member's block in the Gram matrix, −1 where it has none, and the members in place.
   private var place: [Int]
@@ -21,8 +22,9 @@ final class PrimalSystem: EtaSystem {
   /// Rows of X that are worked on at a time.
   private static let blockRows = 512
 
-  init(_ products: PatternProducts) {
+  init(_ products: PatternProducts, interruption: Interruption = Interruption()) {
     self.products = products
+    self.interruption = interruption
     d = products.dimension
     place = Array(repeating: -1, count: products.count)
   }
@@ -30,7 +32,7 @@ final class PrimalSystem: EtaSystem {
   func factor(_ active: [Int], _ eta: [Double]) -> Bool {
     self.active = active
     roots = active.map { eta[$0].squareRoot() }
-    learn(active)
+    guard learn(active) else { return false }
     let order = active.count * d
     if factor.rows < order {
       factor = Matrix(max(order, 3 * factor.rows / 2), max(order, 3 * factor.rows / 2))
@@ -48,7 +50,7 @@ final class PrimalSystem: EtaSystem {
       }
     }
     for k in 0..<order { factor[k, k] += 1 }
-    return choleskyLower(order, factor.base, lda: lead)
+    return !interruption.isOutOfTime && choleskyLower(order, factor.base, lda: lead)
   }
 
   func solve(_ nu: UnsafeMutablePointer<Double>) {
@@ -71,7 +73,7 @@ final class PrimalSystem: EtaSystem {
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>
   ) {
-    learn(working)
+    guard learn(working) else { return }
     let (count, order) = (working.count, active.count * d)
     syrkRowsUpper(count, products.samples, u.base, h)
     if !active.isEmpty {
@@ -96,32 +98,25 @@ final class PrimalSystem: EtaSystem {
     for i in 0..<count { for j in 0..<i { h[i * count + j] = h[j * count + i] } }
   }
 
-  /// Extends the Gram matrix by those of `members` that it does not know.
-  private func learn(_ members: [Int]) {
+  /// Extends the Gram matrix by those of `members` that it does not know; `false` where there is no time
+  /// for it.
+  private func learn(_ members: [Int]) -> Bool {
     let new = members.filter { place[$0] < 0 }
-    guard !new.isEmpty else { return }
+    guard !new.isEmpty else { return true }
     let old = known.count
-    for i in new {
-      place[i] = known.count
-      known.append(i)
-    }
-    if gram.columns < known.count * d {
-      let order = max(known.count, 3 * old / 2) * d
-      let larger = Matrix(order, order)
-      for row in 0..<old * d { larger.row(row).update(from: gram.row(row), count: old * d) }
-      gram = larger
-    }
+    let together = known + new
     // FᵀF by blocks of rows, for the new columns only.
-    let (n, lead) = (products.samples, gram.columns)
-    let (all, fresh) = (known.count * d, new.count * d)
+    let n = products.samples
+    let (all, fresh) = (together.count * d, new.count * d)
     let sum = Matrix(fresh, all)
     let rows = Matrix(min(n, PrimalSystem.blockRows), all)
     for first in stride(from: 0, to: n, by: PrimalSystem.blockRows) {
+      guard !interruption.isOutOfTime else { return false }
       let count = min(PrimalSystem.blockRows, n - first)
       Threads.split(count, grain: 64) { range in
         for j in range {
           let (x, target) = (self.products.x.row(first + j), rows.row(j))
-          for (k, i) in self.known.enumerated() {
+          for (k, i) in together.enumerated() {
             if self.products.isActive(i, first + j) {
               (target + k * self.d).update(from: x, count: self.d)
             } else {
@@ -134,10 +129,20 @@ final class PrimalSystem: EtaSystem {
         fresh, all, count, rows.base + old * d, .transposed, lda: all, rows.base, .plain,
         ldb: all, beta: 1, sum.base)
     }
+    for (k, i) in new.enumerated() { place[i] = old + k }
+    known = together
+    if gram.columns < all {
+      let order = max(known.count, 3 * old / 2) * d
+      let larger = Matrix(order, order)
+      for row in 0..<old * d { larger.row(row).update(from: gram.row(row), count: old * d) }
+      gram = larger
+    }
+    let lead = gram.columns
     for k in 0..<fresh {
       let row = gram.row(old * d + k)
       row.update(from: sum.row(k), count: all)
       for l in 0..<old * d { gram.base[l * lead + old * d + k] = row[l] }
     }
+    return true
   }
 }

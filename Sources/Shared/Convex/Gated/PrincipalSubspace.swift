@@ -19,8 +19,8 @@ struct PrincipalSubspace {
 
   /// At most `limit` directions, fewer where the rest has less than the share `tail` of ‖X‖², the longest
   /// direction left out of account: the mean of data that are not centred is no measure of anything.
-  /// `nil` where rounding prevents it.
-  init?(_ x: Matrix, limit: Int, tail: Double) {
+  /// `nil` where rounding prevents it, or `proceed` ends it.
+  init?(_ x: Matrix, limit: Int, tail: Double, proceed: () -> Bool = { true }) {
     let d = x.columns
     var random = RandomSource(seed: 0, stream: 3)
     let rows = random.sample(min(x.rows, PrincipalSubspace.mostRows, 6 * limit), of: x.rows)
@@ -28,7 +28,7 @@ struct PrincipalSubspace {
     guard width > 0 else { return nil }
     let gram = Matrix(d, d)
     let block = Matrix(min(rows.count, 1024), d)
-    for first in stride(from: 0, to: rows.count, by: block.rows) {
+    for first in stride(from: 0, to: rows.count, by: block.rows) where proceed() {
       let part = rows[first..<min(rows.count, first + block.rows)]
       for (k, j) in part.enumerated() { block.row(k).update(from: x.row(j), count: d) }
       syrkUpper(d, part.count, block.base, beta: 1, gram.base)
@@ -42,19 +42,23 @@ struct PrincipalSubspace {
       basis.row(k).update(from: x.row(rows[place]), count: d)
     }
     for _ in 0..<PrincipalSubspace.iterations {
-      guard let orthonormal = PrincipalSubspace.orthonormalized(basis, times: 1) else { return nil }
+      guard proceed(), let orthonormal = PrincipalSubspace.orthonormalized(basis, times: 1) else {
+        return nil
+      }
       basis = Matrix(orthonormal.rows, d)
       symmUpper(d, gram.base, orthonormal.base, count: orthonormal.rows, basis.base)
     }
     // Twice: once leaves rows of very different lengths at some angle.
-    guard let orthonormal = PrincipalSubspace.orthonormalized(basis, times: 2) else { return nil }
+    guard proceed(), let orthonormal = PrincipalSubspace.orthonormalized(basis, times: 2) else {
+      return nil
+    }
     // Rayleigh and Ritz: the eigenvectors of V Gram Vᵀ.
     let images = Matrix(orthonormal.rows, d)
     symmUpper(d, gram.base, orthonormal.base, count: orthonormal.rows, images.base)
     let small = product(orthonormal, .plain, images, .transposed)
     small.symmetrize()
     let eigen = SymmetricEigensolver(order: small.rows)
-    guard eigen.decompose(small.base) else { return nil }
+    guard proceed(), eigen.decompose(small.base) else { return nil }
     let count = small.rows
     // Ascending: the longest stand last.
     var left = max(0, total - eigen.values[count - 1])

@@ -22,7 +22,7 @@ final class ReducedLevel {
     var kernelLimit = 6000
   }
 
-  /// `nil` where it does not pay.
+  /// `nil` where it does not pay, or there is no time for it.
   init?(
     _ products: PatternProducts, outputs: Int, loss: any Loss, interruption: Interruption,
     limits: Limits
@@ -30,7 +30,8 @@ final class ReducedLevel {
     let d = products.dimension
     guard products.samples >= limits.fewestSamples, d >= limits.fewestFeatures,
       let subspace = PrincipalSubspace(
-        products.x, limit: Int(limits.share * Double(d)), tail: limits.tail)
+        products.x, limit: Int(limits.share * Double(d)), tail: limits.tail,
+        proceed: { !interruption.isOutOfTime }), !interruption.isOutOfTime
     else { return nil }
     self.subspace = subspace
     self.loss = loss
@@ -55,11 +56,14 @@ final class ReducedLevel {
     var (lastGap, lastPrimal) = (Double.infinity, Double.infinity)
     var isOver = false
     // A pass over all features costs more than a step. At the end there is one, and time for it.
-    func certify() {
+    func certify(_ nu: Matrix) {
       lastGap = own.gap
       let start = interruption.secondsLeft()
       full.offer(nu, y, beta: beta, to: point)
       if start.isFinite { interruption.reserve = start - interruption.secondsLeft() }
+    }
+    if interruption.secondsLeft().isFinite {
+      interruption.reserve = full.secondsOfNorms()
     }
     defer { interruption.reserve = 0 }
     let end = level.solve(
@@ -73,7 +77,7 @@ final class ReducedLevel {
         if lastGap == .infinity || own.gap <= 0.2 * point.gap || own.gap <= tolerance,
           own.gap <= max(0.5 * lastGap, 0.5 * tolerance)
         {
-          certify()
+          certify(nu)
           // What is left may be due to the features that are not here.
           isOver = point.gap <= tolerance || own.gap <= 0.2 * point.gap
         }
@@ -81,7 +85,9 @@ final class ReducedLevel {
         isOver = isOver || own.dualValue > point.primal
         report(active)
       })
-    if point.gap > tolerance, end == .interrupted, !isOver, own.gap < min(1, lastGap) { certify() }
+    if point.gap > tolerance, end == .interrupted, !isOver, own.gap < min(1, lastGap) {
+      certify(own.dual)
+    }
     if point.gap <= tolerance { return .reached }
     return end == .interrupted && !isOver ? .interrupted : .stalled
   }

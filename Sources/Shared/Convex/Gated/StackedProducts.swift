@@ -16,10 +16,14 @@ final class StackedProducts {
 
   init(_ products: PatternProducts) { self.products = products }
 
-  /// T_ic = Xᵀ D_i ν_c of the members in `list` and the rows ν_c of `nu`: rows of t[c].
-  func correlations(_ nu: Matrix, _ list: [Int], into t: [Matrix]) {
+  /// T_ic = Xᵀ D_i ν_c of the members in `list` and the rows ν_c of `nu`: rows of t[c]. `false` where
+  /// `proceed` ended it.
+  @discardableResult
+  func correlations(
+    _ nu: Matrix, _ list: [Int], into t: [Matrix], proceed: () -> Bool = { true }
+  ) -> Bool {
     let d = products.dimension
-    forEachGroup(list, outputs: nu.rows) { places in
+    return forEachGroup(list, outputs: nu.rows, proceed: proceed) { places in
       correlate(nu, list[places]) { c, k, row in
         t[c].row(places.lowerBound + k).update(from: row, count: d)
       }
@@ -39,12 +43,15 @@ final class StackedProducts {
     }
   }
 
-  /// U_ic = D_i X t_ic of the members in `list`: rows of u[c]. Row c of `sum` grows by Σ_i η_i U_ic.
+  /// U_ic = D_i X t_ic of the members in `list`: rows of u[c]. Row c of `sum` grows by Σ_i η_i U_ic. `false`
+  /// where `proceed` ended it.
+  @discardableResult
   func images(
-    _ t: [Matrix], _ list: [Int], into u: [Matrix], eta: [Double] = [], addingTo sum: Matrix? = nil
-  ) {
+    _ t: [Matrix], _ list: [Int], into u: [Matrix], eta: [Double] = [], addingTo sum: Matrix? = nil,
+    proceed: () -> Bool = { true }
+  ) -> Bool {
     let (d, outputs) = (products.dimension, t.count)
-    forEachGroup(list, outputs: outputs) { places in
+    return forEachGroup(list, outputs: outputs, proceed: proceed) { places in
       let count = places.count
       let directions = Storage<Double>(outputs * count * d)
       for c in 0..<outputs {
@@ -143,12 +150,17 @@ final class StackedProducts {
 
   // MARK: Parts
 
-  /// Calls `body` with places of `list` that make about a product's rows.
-  private func forEachGroup(_ list: [Int], outputs: Int, _ body: (Range<Int>) -> Void) {
+  /// Calls `body` with places of `list` that make about a product's rows; `false` where `proceed` ended it.
+  @discardableResult
+  private func forEachGroup(
+    _ list: [Int], outputs: Int, proceed: () -> Bool = { true }, _ body: (Range<Int>) -> Void
+  ) -> Bool {
     let size = max(1, StackedProducts.rows / outputs)
     for first in stride(from: 0, to: list.count, by: size) {
+      guard proceed() else { return false }
       body(first..<min(list.count, first + size))
     }
+    return true
   }
 
   /// Calls `body` with blocks of samples that begin with a byte of a pattern, on all threads, with the

@@ -58,6 +58,8 @@ final class ConeInteriorPoint {
   private(set) var mu = 0.0
   private(set) var iterations = 0
 
+  /// Whether there is time to go on.
+  private let proceed: () -> Bool
   private var work: Workspace
   private let sum: ActiveRowsSum
 
@@ -120,8 +122,10 @@ final class ConeInteriorPoint {
   /// Starts at `radius` times the unit `gates` (a row a pattern), which lie in the cones' interiors.
   init(
     _ x: Matrix, cone: ConeRows, y: [Double], beta: Double, patterns source: Patterns,
-    blocks: [ConeBlock], gates: (Int, UnsafeMutablePointer<Double>) -> Void, radius: Double
+    blocks: [ConeBlock], gates: (Int, UnsafeMutablePointer<Double>) -> Void, radius: Double,
+    proceed: @escaping () -> Bool = { true }
   ) {
+    self.proceed = proceed
     self.x = x
     self.cone = cone
     self.y = y
@@ -472,7 +476,7 @@ final class ConeInteriorPoint {
 
   /// Factors every H_j and the matrix of ν.
   private func factor() -> Bool {
-    sum.build(patterns.count) { p, worker, _ in self.addTerm(p, worker) }
+    sum.build(patterns.count) { p, worker, _ in self.proceed() && self.addTerm(p, worker) }
   }
 
   /// Factors the blocks of pattern `p` and adds Σ A_j H_j⁻¹ A_jᵀ.

@@ -23,6 +23,8 @@ final class ConeNewton {
   private let factors: [OrthogonalFactor]
   /// X Xᵀ, where there are few samples.
   private let kernel: Matrix?
+  /// Whether there is time to go on.
+  private let proceed: () -> Bool
 
   /// Blocks that carry weight and their η.
   private(set) var blocks: [ConeBlock]
@@ -52,8 +54,9 @@ final class ConeNewton {
 
   init(
     _ x: Matrix, y: [Double], beta: Double, pricing: ConePricing, patterns: Patterns,
-    blocks: [ConeBlock], eta: [Double], nu: [Double]
+    blocks: [ConeBlock], eta: [Double], nu: [Double], proceed: @escaping () -> Bool = { true }
   ) {
+    self.proceed = proceed
     self.x = x
     self.y = y
     self.beta = beta
@@ -132,6 +135,7 @@ final class ConeNewton {
       }
     }
     return sum.build(groups.count) { k, worker, number in
+      guard self.proceed() else { return false }
       worker.take(rows: self.patterns, blocks[groups[k][0]].pattern)
       if let kernel = self.kernel {
         self.addByKernel(kernel, groups[k], at, eta, worker)
@@ -257,7 +261,7 @@ final class ConeNewton {
       sum.solve(&z)
       var p = z
       var rz = dot(n, r, z)
-      for _ in 0..<ConeNewton.mostSteps {
+      for _ in 0..<ConeNewton.mostSteps where proceed() {
         let mp = multiply(p, blocks, eta, bases)
         let alpha = rz / dot(n, p, mp)
         guard alpha.isFinite, alpha > 0 else { break }
@@ -285,13 +289,12 @@ final class ConeNewton {
   /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. `nil` where
   /// the numbers fail.
   private func maximize(
-    _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double,
-    proceed: () -> Bool
+    _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double
   ) -> Evaluation? {
     var at = evaluate(blocks, eta, at: nu)
     for _ in 0..<60 {
       guard norm(n, at.gradient) > tolerance, proceed() else { return at }
-      guard let direction = direction(at, blocks, eta) else { return nil }
+      guard let direction = direction(at, blocks, eta) else { return proceed() ? nil : at }
       let slope = dot(n, at.gradient, direction)
       guard slope.isFinite, -slope > 1e-15 * abs(at.value) else { return at }
       // The slope along the direction falls to a tenth by safeguarded secant steps.
@@ -299,7 +302,7 @@ final class ConeNewton {
       var high: (t: Double, slope: Double)?
       var t = 1.0
       var next = at
-      for attempt in 0..<25 {
+      for attempt in 0..<25 where proceed() {
         var moved = at.nu
         axpy(n, t, direction, &moved)
         next = evaluate(blocks, eta, at: moved)
@@ -322,10 +325,10 @@ final class ConeNewton {
   // MARK: Outer steps
 
   /// Finds the first ν. False where the numbers fail.
-  func begin(_ proceed: () -> Bool) -> Bool {
+  func begin() -> Bool {
     guard
       let first = maximize(
-        blocks, eta, from: current.nu, tolerance: 1e-3 * norm(n, current.nu), proceed: proceed)
+        blocks, eta, from: current.nu, tolerance: 1e-3 * norm(n, current.nu))
     else { return false }
     current = first
     return true
@@ -341,7 +344,7 @@ final class ConeNewton {
   /// One step in η; `violators` (rows of pricing with their norms, the largest first) may enter. False
   /// where none lowers f.
   func advance(
-    violators: [(row: Int, norm: Double)], gap: Double, proceed: () -> Bool
+    violators: [(row: Int, norm: Double)], gap: Double
   ) -> Bool {
     iterations += 1
     mergeParallel()
@@ -393,7 +396,7 @@ final class ConeNewton {
       guard decrease > 0 else { continue }
       var t = 1.0
       let largest = before.max() ?? 0
-      for _ in 0..<(isSecular ? 3 : 20) {
+      for _ in 0..<(isSecular ? 3 : 20) where proceed() {
         var moved = (0..<total).map { max(0, before[$0] + t * step[$0]) }
         for j in 0..<total {
           if t == 1, step[j] <= lower[j] * (1 - 1e-12) { moved[j] = 0 }
@@ -404,7 +407,7 @@ final class ConeNewton {
         let size = norm(n, current.nu)
         let tolerance = max(1e-13 * norm(n, y), min(1e-3 * size, 1e-3 * gap * size))
         if let next = maximize(
-          blocks, eta, from: current.nu, tolerance: tolerance, proceed: proceed)
+          blocks, eta, from: current.nu, tolerance: tolerance)
         {
           let here = objective(next, eta)
           if here <= value - 1e-4 * t * decrease || abs(here - value) < 1e-11 * abs(value) {

@@ -123,14 +123,16 @@ final class ConePricing {
 
   /// What the largest norm over all blocks is at most, for the ν of the last `correlate`, and those norms
   /// that are found above `level`, in descending order. Blocks are looked at in the order of their bounds,
-  /// until all are or `limit` norms are found; `level` bounds the rest where none is above it.
+  /// until all are, `limit` norms are found or `proceed` ends it; `level` bounds the rest where none is above
+  /// it.
   func price(
-    above level: Double, limit: Int = .max, besides inside: Set<Int> = []
+    above level: Double, limit: Int = .max, besides inside: Set<Int> = [],
+    proceed: () -> Bool = { true }
   ) -> (bound: Double, found: [(row: Int, norm: Double)]) {
     let bounds = sortedBounds(above: level).filter { !inside.contains($0.row) }
     var found: [(row: Int, norm: Double)] = []
     var position = 0
-    while position < bounds.count, found.count < limit {
+    while position < bounds.count, found.count < limit, proceed() {
       let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
       position += batch.count
       for (row, norm) in zip(batch, project(batch, ceiling: level)) where norm > level {
@@ -143,12 +145,13 @@ final class ConePricing {
   }
 
   /// The largest norm over all blocks, exactly: those whose bound is below the largest so far are passed
-  /// over.
-  func largest(_ progress: (Double) -> Void) -> Double {
+  /// over. An upper bound of it where `proceed` ends it.
+  func largest(proceed: () -> Bool = { true }, progress: (Double) -> Void) -> Double {
     let bounds = sortedBounds(above: 0)
     var largest = 0.0
     var position = 0
     while position < bounds.count, bounds[position].bound > largest {
+      guard proceed() else { return bounds[position].bound }
       let batch = bounds[position..<min(bounds.count, position + 8 * projectors.count)].map(\.row)
       position += batch.count
       for norm in project(batch, ceiling: largest) { largest = max(largest, norm) }

@@ -30,24 +30,29 @@ package final class ReLUSolver: ArrangementSolver {
   /// dual holds their ν.
   private let unseen: [Int]
 
-  /// `targets` is n × C.
+  /// `targets` is n × C. Where `budget` ends the work on the cones, `betaMax` is a bound only.
   package init(
-    _ data: ArrangementData, targets: Matrix, progress: (String) -> Void = { _ in }
+    _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
+    progress: (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.targets = targets
     let x = data.features
     try ReLUSolver.expectMemory(data, outputs: targets.columns)
+    progress("looking for equal patterns")
     members = DistinctPatterns(data.patterns, features: x).indices
     patterns = data.patterns.restricted(to: Array(0..<x.rows), of: members)
     unseen = ReLUSolver.unseen(x, patterns)
-    gated = try GatedSolver(data, targets: targets)
+    gated = try GatedSolver(data, targets: targets, budget: budget)
     cone = ConeRows(x, patterns: patterns)
     pricing = ConePricing(x, patterns: patterns, cone: cone)
     for c in 0..<targets.columns {
       let y = Matrix(targets.rows, 1, targets.column(c))
       pricing.correlate(y.base)
-      outputs.append((y, pricing.largest { progress("beta_max of output \(c): \($0)") }))
+      let largest = pricing.largest(
+        proceed: { !(budget?.isOutOfTime ?? false) },
+        progress: { progress("beta_max of output \(c): \($0)") })
+      outputs.append((y, largest))
     }
     betaMax = outputs.reduce(0) { max($0, $1.betaMax) }
   }
@@ -149,13 +154,14 @@ package final class ReLUSolver: ArrangementSolver {
 
   private typealias Beginning = (blocks: [ConeBlock], eta: [Double], nu: [Double])
 
-  /// The gated program's solution, whose weights split into v and w of the cones.
+  /// The gated program's solution, whose weights split into v and w of the cones. It is no end in itself: of
+  /// the time that is left it takes half.
   private func gatedStart(
     beta: Double, startedAt budget: Budget, rule: StoppingRule
   ) -> ArrangementSolution {
     var loose = StoppingRule()
     loose.gap = 1e-3
-    loose.maximumSeconds = max(0, rule.maximumSeconds - budget.seconds)
+    loose.maximumSeconds = max(0, 0.5 * budget.secondsLeft)
     var solution = gated.point(
       beta: beta, from: nil, rule: loose, budget: Budget(loose, startedAt: Budget.now()),
       trace: { _ in })
@@ -188,8 +194,8 @@ package final class ReLUSolver: ArrangementSolver {
     let beta = problem.beta
     let method = ConeNewton(
       data.features, y: problem.targets, beta: beta, pricing: pricing, patterns: patterns,
-      blocks: start.blocks, eta: start.eta, nu: start.nu)
-    guard method.begin({ budget.exhausted == nil }) else { return }
+      blocks: start.blocks, eta: start.eta, nu: start.nu, proceed: { budget.exhausted == nil })
+    guard method.begin() else { return }
     var slow = 0
     while true {
       budget.count()
@@ -206,16 +212,14 @@ package final class ReLUSolver: ArrangementSolver {
       }
       pricing.correlate(method.nu)
       let (bound, violators) = pricing.price(
-        above: beta * (1 + 1e-10), limit: max(60, method.blocks.count))
+        above: beta * (1 + 1e-10), limit: max(60, method.blocks.count),
+        proceed: { budget.exhausted == nil })
       offerDual(
         Matrix(targets.rows, 1, method.nu), problem.y, bound: bound, beta: beta, to: problem.point)
       report(method.blocks.count)
       if problem.point.gap <= problem.tolerance || budget.exhausted != nil { return }
       slow = problem.point.gap > 0.9 * before ? slow + 1 : 0
-      guard slow < 8,
-        method.advance(
-          violators: violators, gap: problem.point.gap, proceed: { budget.exhausted == nil })
-      else { return }
+      guard slow < 8, method.advance(violators: violators, gap: problem.point.gap) else { return }
     }
   }
 
@@ -231,7 +235,9 @@ package final class ReLUSolver: ArrangementSolver {
     if pricing.count <= ReLUSolver.mostBlocks { first = Set(0..<pricing.count) }
     if first.isEmpty {
       pricing.correlate(problem.y.base)
-      first = Set(pricing.price(above: 0, limit: ReLUSolver.mostBlocks).found.map(\.row))
+      let (_, found) = pricing.price(
+        above: 0, limit: ReLUSolver.mostBlocks, proceed: { budget.exhausted == nil })
+      first = Set(found.map(\.row))
     }
     var returned = Set<Int>()
     for start in 0..<ReLUSolver.mostStarts {
@@ -243,7 +249,8 @@ package final class ReLUSolver: ArrangementSolver {
       axpy(residual.count, -1, problem.point.predictions.base, residual.base)
       pricing.correlate(residual.base)
       let (bound, violators) = pricing.price(
-        above: problem.beta * (1 + 0.1 * problem.tolerance), limit: ReLUSolver.mostBlocks)
+        above: problem.beta * (1 + 0.1 * problem.tolerance), limit: ReLUSolver.mostBlocks,
+        proceed: { budget.exhausted == nil })
       offerDual(residual, problem.y, bound: bound, beta: problem.beta, to: problem.point)
       returned.formUnion(violators.map(\.row))
       let next = carried.union(returned)
@@ -264,7 +271,8 @@ package final class ReLUSolver: ArrangementSolver {
     let method = ConeInteriorPoint(
       x, cone: cone, y: problem.targets, beta: beta, patterns: patterns,
       blocks: first.sorted().map(ConePricing.block), gates: gate,
-      radius: 10 * norm(problem.y.count, problem.y.base) / norm(x.count, x.base))
+      radius: 10 * norm(problem.y.count, problem.y.base) / norm(x.count, x.base),
+      proceed: { !budget.isOutOfTime })
     var carried: Set<Int> { Set(method.blocks.map(ConePricing.row)) }
     var stalled = 0
     // The iterate of the lowest gap over the blocks that are in: rounding ends what comes after.
@@ -279,7 +287,8 @@ package final class ReLUSolver: ArrangementSolver {
       var bound = kappa
       var violators: [(row: Int, norm: Double)] = []
       if isReached {
-        let all = pricing.price(above: max(beta, kappa), besides: inside)
+        let all = pricing.price(
+          above: max(beta, kappa), besides: inside, proceed: { !budget.isOutOfTime })
         (bound, violators) = (all.bound, all.found)
         offer(method.blocks, method.v, to: problem)
       } else {
@@ -319,7 +328,8 @@ package final class ReLUSolver: ArrangementSolver {
       offer(best.blocks, best.weights, to: problem)
       pricing.correlate(best.nu.base)
       let bound = pricing.price(
-        above: max(beta, best.kappa), besides: Set(best.blocks.map(ConePricing.row))
+        above: max(beta, best.kappa), besides: Set(best.blocks.map(ConePricing.row)),
+        proceed: { !budget.isOutOfTime }
       ).bound
       offerDual(best.nu, problem.y, bound: bound, beta: beta, to: problem.point)
     }

@@ -48,6 +48,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
         + 16 * Double(data.gates.shape[0] * data.dimension * data.dimension * data.regions)
         * joint,
       for: "a convolutional ReLU program of \(n) samples and \(data.gates.shape[0]) patterns")
+    progress("features of \(data.gates.shape[0]) patterns")
     let features = try ReLUFeatures(
       data.patches, gates: data.gates, thresholds: data.thresholds?.doubles,
       patterns: data.patterns)
@@ -68,10 +69,12 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
       let pricing = ReLUPricing(cones, map: map)
       let slope = Matrix(n, classes.count)
       loss.residual(Matrix(n, classes.count), part, into: slope)
-      progress("beta_max of \(classes.count == 1 ? "output \(classes[0])" : "all outputs")")
+      let name = classes.count == 1 ? "output \(classes[0])" : "all outputs"
       return Part(
         classes: classes, targets: part, map: map, pricing: pricing,
-        betaMax: pricing.largest(slope.transposed, proceed: proceed))
+        betaMax: pricing.largest(slope.transposed, proceed: proceed) {
+          progress("beta_max of \(name): \($0) cones")
+        })
     }
     betaMax = parts.reduce(0) { max($0, $1.betaMax) }
   }

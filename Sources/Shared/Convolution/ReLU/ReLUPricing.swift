@@ -69,15 +69,17 @@ final class ReLUPricing {
 
   /// An upper bound of the largest norm for ν (C × n). Where it is above `level` rows that the projections
   /// violate join their cones, up to `rounds` times: then it is exact to rounding, unless `proceed` ended it.
+  /// `tell` hears before each round of how many norms are to be projected.
   func largest(
     _ nu: Matrix, above level: Double = 0, seeksAll: Bool = false, rounds: Int = 60,
-    proceed: () -> Bool = { true }
+    proceed: () -> Bool = { true }, tell: (Int) -> Void = { _ in }
   ) -> Double {
     _ = loose(nu)
     // The centre itself is in the cone: what it attains bounds the largest norm from below.
     let level = seeksAll ? level : (0..<points.rows).reduce(level) { max($0, attained($1)) }
     var open = (0..<points.rows).filter { bounds[$0] > level }
     for round in 0..<max(1, rounds) where !open.isEmpty && proceed() {
+      tell(open.count)
       project(open, &bounds, ceiling: level, proceed)
       open = open.filter { bounds[$0] > level }
       guard round + 1 < rounds, proceed() else { break }

@@ -20,8 +20,8 @@ package final class WorkingCones {
     cones = (0..<features.patterns).map { WorkingCone($0, dimension: d) }
     centres = Matrix(features.patterns, d)
     progress("cones: \(features.patterns) patterns of \(features.rows) rows")
-    let inner = interiorPoints(gates, proceed)
-    centre(from: inner, proceed)
+    let inner = interiorPoints(gates, proceed, progress)
+    centre(from: inner, proceed, progress)
     for (i, cone) in cones.enumerated() where cone.isOpen {
       centres.row(i).update(from: cone.centre, count: d)
     }
@@ -33,7 +33,9 @@ package final class WorkingCones {
 
   /// Of each pattern a unit vector inside its cone: the gate, or where that is not (it cuts at a threshold,
   /// or goes through a row) the one of the largest margin; `nil` where the cone has no interior.
-  private func interiorPoints(_ gates: Matrix, _ proceed: () -> Bool) -> [[Double]?] {
+  private func interiorPoints(
+    _ gates: Matrix, _ proceed: () -> Bool, _ progress: (String) -> Void
+  ) -> [[Double]?] {
     let (count, d) = (features.patterns, features.dimension)
     let units = Matrix(copying: gates)
     for i in 0..<count {
@@ -52,18 +54,21 @@ package final class WorkingCones {
       }
     }
     let missing = all.filter { result[$0] == nil }
-    for (i, u) in zip(missing, largestMargins(missing, proceed)) { result[i] = u }
+    for (i, u) in zip(missing, largestMargins(missing, proceed, progress)) { result[i] = u }
     return result
   }
 
   /// The unit vectors u for which the smallest b·u is largest, for the cones `list`: with t = (0, 1) and the
   /// cone {(u, α) : B u ≥ α}, the projection of t has α > 0 where there is an interior (least distance
   /// programming; Lawson and Hanson 1974, chapter 23). Rows that it violates join.
-  private func largestMargins(_ list: [Int], _ proceed: () -> Bool) -> [[Double]?] {
+  private func largestMargins(
+    _ list: [Int], _ proceed: () -> Bool, _ progress: (String) -> Void
+  ) -> [[Double]?] {
     let d = features.dimension
     var result: [[Double]?] = list.map { _ in nil }
     var open = Array(list.indices)
     for _ in 0..<60 where !open.isEmpty && proceed() {
+      progress("cones: points inside \(open.count)")
       let points = Matrix(open.count, d)
       var margins = [Double](repeating: 0, count: open.count)
       margins.withUnsafeMutableBufferPointer { margins in
@@ -110,12 +115,15 @@ package final class WorkingCones {
 
   /// Moves from the points inside to the analytic centres of the working rows, which grow by those that
   /// these would violate and then by those that are near.
-  private func centre(from inner: [[Double]?], _ proceed: () -> Bool) {
+  private func centre(
+    from inner: [[Double]?], _ proceed: () -> Bool, _ progress: (String) -> Void
+  ) {
     let d = features.dimension
     var open = inner.indices.filter { inner[$0] != nil }
     for i in open { cones[i].setCentre(inner[i]!) }
     var points = inner
     for round in 0..<30 where !open.isEmpty && proceed() {
+      progress("cones: centres of \(open.count), round \(round + 1)")
       points.withUnsafeMutableBufferPointer { points in
         nonisolated(unsafe) let points = points
         Threads.perform(open.count) { k in

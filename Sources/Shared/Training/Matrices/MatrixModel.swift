@@ -235,6 +235,8 @@ package final class MatrixModel: StochasticModel {
     }
   }
 
+  package var isFinite: Bool { parameters.isFinite }
+
   package func weights() -> [[Float]] {
     [Array(UnsafeBufferPointer(start: parameters.base, count: parameters.count))]
   }

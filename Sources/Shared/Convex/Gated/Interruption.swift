@@ -1,0 +1,14 @@
+/// What ends work between iterations, and between the parts of one.
+final class Interruption {
+  var secondsLeft: () -> Double = { .infinity }
+  /// Seconds that must be left for what follows.
+  var reserve = 0.0
+  var isOutOfTime: Bool { secondsLeft() <= reserve }
+
+  /// Calls `body` with `seconds` more to be left.
+  func reserving<R>(_ seconds: Double, _ body: () -> R) -> R {
+    reserve += seconds
+    defer { reserve -= seconds }
+    return body()
+  }
+}
