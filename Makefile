@@ -74,8 +74,8 @@ $(BUILT): $(shell find Sources) Package.swift
 $(TOOLS:%=$(BIN)/%): $(BUILT) ;
 
 # The one release build serves tools and tests: Package.swift opens the library's internals to both.
-# One test at a time: the number of OpenBLAS's threads is one for the whole process, and a test that sets it
-# while another multiplies makes that one's sums wrong.
+# One test at a time: the number of OpenBLAS's threads is one for the whole process, so that a test that sets it
+# changes the order of another's sums.
 .PHONY: test
 test: $(BUILT) ## run all tests
 	@mkdir -p build; status=0; \
