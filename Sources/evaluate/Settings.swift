@@ -54,9 +54,9 @@ extension Settings {
         is at most the claimed one (and 1e-9), the infeasibilities are at most 1e-9, the recovery error is at
         most 1e-8 of the largest prediction, and each gate in use attains its pattern. A status of optimal
         claims too that the gap is at most the --gap of the solution's solve command. Where a limit ended
-        the search the status claims nothing, and a warning tells of it. Where beta is so small that storing the dual point in double precision moves it
-        further from feasible, that much more is allowed. Otherwise the report is printed all the same, a
-        message names what fails, and the exit status is 1.
+        the search the status claims nothing, and a warning tells of it. Where beta is so small that storing
+        the dual point in double precision moves it further from feasible, that much more is allowed. Otherwise
+        the report and all files are written all the same, a message names what fails, and the exit status is 1.
         """,
       options: [
         .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),

@@ -105,6 +105,34 @@ func slopesFollowThePredictions(_ name: LossName) throws {
   for i in 0..<n { #expect(middle.nu.base[i] == nu.base[i]) }
 }
 
+/// When slopes become variables, what their products are to be is what those of the cones are in the mean: the
+/// iterate is on its path then, and no step is cut short.
+@Test(arguments: [LossName.hinge, .huber])
+func slopesJoinThePath(_ loss: LossName) throws {
+  var program = SmallProgram(
+    n: 40, pool: [0, 1, 0, 1], d: 5, gates: 8, outputs: 1, seed: 3, signs: true)
+  // As of images: the same in all patches but for a little, and a constant.
+  for k in program.x.indices {
+    let (row, j) = (k / 5, k % 5)
+    program.x[k] = j == 4 ? 1 : 0.3 * program.x[k] + program.x[row / 4 * 20 + j]
+  }
+  let data = try ConvolutionalData(program.bundle)
+  let features = try ReLUFeatures(
+    data.patches, gates: data.gates, thresholds: nil, patterns: nil)
+  let gates = Matrix(program.count, 5, program.gates)
+  let cones = WorkingCones(features, gates: gates, proceed: { true }, progress: { _ in })
+  let method = ReLUInteriorPoint(
+    cones, map: ReLUOperator(features, outputs: 1, together: false), loss: loss.loss,
+    targets: program.matrix, beta: 0.5, radius: 1)
+  #expect(method.terms.complementarity.count == 0)
+  while method.terms.complementarity.count == 0, method.iterations < 60 {
+    try #require(method.iterate())
+  }
+  let (sum, count) = method.terms.complementarity
+  #expect(count > 0 && method.iterations > 0)
+  #expect(abs(sum / count - method.mu) <= 1e-9 * method.mu)
+}
+
 /// Where no time is left the network that is zero comes back, with a dual point that is feasible.
 @Test func noTimeMakesNoNetwork() throws {
   let program = program(.logistic, n: 16, pool: [0, 0], gates: 7, seed: 2)

@@ -12,8 +12,8 @@ package struct Claim: Sendable {
   }
 
   package let status: Status
-  /// The gap that was asked for; `nil` where the recipe does not tell.
-  package let gapLimit: Double?
+  /// The gap that was asked for.
+  package let gapLimit: Double
   package let primalObjective: Double
   package let dualObjective: Double
   package let relativeGap: Double
@@ -38,21 +38,20 @@ package struct Claim: Sendable {
   /// How far outputs may be from predictions, relative to the largest prediction.
   static let predictionTolerance = 1e-8
 
-  /// The `--gap` of the last solve command of a recipe, or solve's default.
-  private static func gapLimit(of recipe: String) -> Double? {
-    guard let command = recipe.split(separator: "\n").last(where: { $0.hasPrefix("solve ") })
-    else { return nil }
-    let words = command.split(separator: " ")
-    let value = words.lastIndex(of: "--gap").flatMap { words[($0 + 1)...].first }
-    return value.flatMap { Double($0) } ?? 1e-4
+  /// The `--gap` of the last solve command of a recipe, and solve's default where none is told.
+  private static func gapLimit(of recipe: String) -> Double {
+    let words = recipe.split(separator: "\n").last { $0.hasPrefix("solve ") }?
+      .split { $0 == " " || $0 == "=" }
+    let value = words?.lastIndex(of: "--gap").flatMap { words?[($0 + 1)...].first }
+    return value.flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil } ?? 1e-4
   }
 
-  /// Says of the solution `name` that its search ended before the gap was reached, where that is so.
-  func shortfall(of name: String) -> String? {
+  /// Says of the solution `name` that its search ended before the gap was reached, where that is so; `gap` is
+  /// the one that was recomputed.
+  func shortfall(of name: String, gap: Double) -> String? {
     if status == .optimal { return nil }
     return
-      "the status of \(name) is \(quoted(status.rawValue)), with a relative gap of "
-      + "\(relativeGap)"
+      "the status of \(name) is \(quoted(status.rawValue)), with a relative gap of \(gap)"
   }
 
   /// Each way in which the claim of `solution` does not hold; empty where it does. `recoveryError` is
@@ -81,7 +80,7 @@ package struct Claim: Sendable {
       return abs(claimed - value) <= Claim.objectiveTolerance * scale + slack
     }
     let slack = certificate.dualObjectiveRounding
-    if status == .optimal, let gapLimit, !(relativeGap <= gapLimit) {
+    if status == .optimal, !(relativeGap <= gapLimit) {
       found.append(
         "the status is \"optimal\" with a relative_gap of \(relativeGap), above the \(gapLimit) that was "
           + "asked for")

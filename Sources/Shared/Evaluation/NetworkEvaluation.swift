@@ -68,7 +68,11 @@ package struct NetworkEvaluation: Sendable {
       report.add("recovery_error", recoveryError)
       warnings += certificate.warnings
       let program = solution.program
-      if let shortfall = program.claim.shortfall(of: program.name) { warnings.append(shortfall) }
+      if let shortfall = program.claim.shortfall(
+        of: program.name, gap: certificate.relativeGap)
+      {
+        warnings.append(shortfall)
+      }
       violations = Claim.violations(of: solution, certificate, recoveryError: recoveryError)
     } else {
       violations = []

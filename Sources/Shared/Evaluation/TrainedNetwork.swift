@@ -50,11 +50,17 @@ package struct TrainedNetwork: Sendable {
             + "another way than the training data (use patchify --like)")
       }
     }
+    // Bundles of before there were mirror images do not tell.
+    func choice(_ key: String, _ metadata: [String: String]) -> String? {
+      metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
+    }
     return [
       "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
       "whiten", "components", "mirror",
     ].compactMap { key in
-      guard let ours = metadata[key], let theirs = examples.metadata[key], ours != theirs else {
+      guard let ours = choice(key, metadata), let theirs = choice(key, examples.metadata),
+        ours != theirs
+      else {
         return nil
       }
       return "\(quoted(key)) is \(quoted(theirs)) in \(examples.name), but \(quoted(ours)) in "

@@ -297,9 +297,6 @@ final class ReLUInteriorPoint {
         }
       }
     }
-    let (sum, count) = terms.complementarity
-    complementarity = sum + sums.reduce(0, +)
-    mu = complementarity / (Double(productCount) + count)
     primal = loss.value(predictions.transposed, targets)
     dualResidual = 0
     for j in groups.indices {
@@ -311,6 +308,11 @@ final class ReLUInteriorPoint {
       }
       dualResidual = max(dualResidual, square.squareRoot())
     }
+    let products = (sum: sums.reduce(0, +), count: Double(productCount))
+    terms.follow(products.sum / products.count, residual: dualResidual / beta)
+    let (sum, count) = terms.complementarity
+    complementarity = products.sum + sum
+    mu = complementarity / (products.count + count)
   }
 
   /// Products that are to be μ, without those of the loss.
@@ -407,7 +409,6 @@ final class ReLUInteriorPoint {
     axpy(v.count, move, step.v.base, v.base)
     axpy(g.count, move, step.g.base, g.base)
     terms.move(move, step.nu)
-    terms.follow(mu, residual: dualResidual / beta)
     refresh()
     return primal.isFinite && mu > 0
   }

@@ -24,7 +24,7 @@ protocol ReLULossTerms: AnyObject {
   /// The sum of the products after a step.
   func complementarity(after step: Double, _ dnu: Matrix) -> Double
   func move(_ step: Double, _ dnu: Matrix)
-  /// Tells of μ and the dual residual as a multiple of β, before `refresh`.
+  /// Tells, after `refresh`, of the mean of the cones' products, and of the dual residual as a multiple of β.
   func follow(_ mu: Double, residual: Double)
 }
 

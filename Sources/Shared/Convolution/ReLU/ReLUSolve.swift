@@ -34,19 +34,22 @@ final class ReLUSolve {
   ///
   /// Of many groups it begins with those of the largest projections. Once the program of the
   /// groups at work is solved as far as is worth it, it begins again with those that carry weight and those
-  /// whose constraints are violated. Groups that seem to end at 0 are left out on the way.
+  /// whose constraints are violated. Groups that seem to end at 0 are left out on the way. Where steps become
+  /// too short it begins again too, with all the rows that have joined the cones by then.
   func run(tolerance: Double, budget: Budget, report: () -> Void) {
     var first = leading()
     var returned = Set<Int>()
+    var stalls = 0
     let precisions = first.count < openGroups ? ReLUSolve.precisions : []
     for start in 0..<ReLUSolve.mostStarts {
       let isRough = start < precisions.count && precisions[start] > tolerance
-      let left = run(
+      let (left, isStalled) = run(
         first, keeping: returned, precision: isRough ? precisions[start] : 0.3 * tolerance,
         tolerance: tolerance, budget: budget, report: report)
       if point.gap <= tolerance || budget.exhausted != nil { return }
       let missing = self.missing(besides: left, above: beta * (1 + 0.1 * tolerance))
-      if missing.isEmpty && !isRough { return }
+      if isStalled { stalls += 1 }
+      if stalls > ReLUSolve.mostStalls || missing.isEmpty && !isRough && !isStalled { return }
       let more = missing.prefix(2 * max(ReLUSolve.fewest, left.count))
       if !isRough { returned.formUnion(more) }
       first = left.union(more).sorted()
@@ -60,6 +63,8 @@ final class ReLUSolve {
   private static let precisions = [0.1, 0.02]
   /// Starts, each with groups that the one before turned out to lack, before one that leaves nothing out.
   private static let mostStarts = 8
+  /// Starts that may end by steps that are too short.
+  private static let mostStalls = 3
   /// Groups to begin with, where there are so many more that a start with them costs little.
   private static let fewest = 24
   private static let many = 100
@@ -78,11 +83,12 @@ final class ReLUSolve {
   }
 
   /// One start with the groups `first` that leaves out none of `returned`, or none at all, until their own
-  /// gap is at most `precision` and others' constraints are violated. Returns those that it ended with.
+  /// gap is at most `precision` and others' constraints are violated. Returns those that it ended with, and
+  /// whether steps had become too short.
   private func run(
     _ first: [Int], keeping returned: Set<Int>?, precision: Double, tolerance: Double,
     budget: Budget, report: () -> Void
-  ) -> Set<Int> {
+  ) -> (numbers: Set<Int>, isStalled: Bool) {
     let proceed = { !budget.isOutOfTime }
     let method = ReLUInteriorPoint(
       cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius(first),
@@ -107,13 +113,10 @@ final class ReLUSolve {
       }
       report()
       let numbers = Set(method.numbers)
-      if point.gap <= tolerance || budget.exhausted != nil { return numbers }
+      if point.gap <= tolerance || budget.exhausted != nil { return (numbers, false) }
       // Solved for the groups at work: what others lack decides.
-      if isSolved,
-        gap <= 0.1 * tolerance || precision > tolerance
-          || !missing(besides: numbers, above: level).isEmpty
-      {
-        return numbers
+      if isSolved, precision > tolerance || !missing(besides: numbers, above: level).isEmpty {
+        return (numbers, false)
       }
       let isCostly =
         shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
@@ -142,7 +145,7 @@ final class ReLUSolve {
         beta: beta)
       report()
     }
-    return Set(method.numbers)
+    return (Set(method.numbers), true)
   }
 
   /// The groups besides `inside` whose constraints the last ν violates by more than `level` says, the worst

@@ -74,6 +74,7 @@ package final class WorkingCones {
       margins.withUnsafeMutableBufferPointer { margins in
         nonisolated(unsafe) let margins = margins
         Threads.perform(open.count) { k in
+          guard proceed() else { return }
           let cone = self.cones[list[open[k]]]
           let rows = Matrix(cone.matrix.rows, d + 1)
           for i in 0..<rows.rows {
@@ -127,6 +128,7 @@ package final class WorkingCones {
       points.withUnsafeMutableBufferPointer { points in
         nonisolated(unsafe) let points = points
         Threads.perform(open.count) { k in
+          guard proceed() else { return }
           let cone = self.cones[open[k]]
           let start = cone.retreat(from: points[open[k]]!, to: inner[open[k]]!)
           points[open[k]] = cone.analyticCentre(from: start)
