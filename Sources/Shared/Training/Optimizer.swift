@@ -75,20 +75,41 @@ final class OptimizerState: @unchecked Sendable {
     let (keep1, keep2) = (Float(beta1), Float(beta2))
     let (take1, take2) = (Float(1 - beta1), Float(1 - beta2))
     let (m, v) = (first.base + range.lowerBound, second.base + range.lowerBound)
-    if settings.name == .adam {
-      for k in 0..<count {
-        m[k] = keep1 * m[k] + take1 * g[k]
-        v[k] = keep2 * v[k] + take2 * g[k] * g[k]
-        w[k] -= scale * m[k] / (v[k].squareRoot() * root + epsilon)
+    let top = settings.name == .amsgrad ? largest.base + range.lowerBound : nil
+    // Eight at a time: squares of small gradients are subnormal, each of which takes long by itself.
+    for k in stride(from: 0, to: count, by: 8) {
+      let lanes = min(8, count - k)
+      let slope = load(g + k, lanes)
+      let moment = keep1 * load(m + k, lanes) + take1 * slope
+      let square = keep2 * load(v + k, lanes) + take2 * slope * slope
+      store(moment, m + k, lanes)
+      store(square, v + k, lanes)
+      var size = square
+      if let top {
+        let before = load(top + k, lanes)
+        size.replace(with: before, where: before .> square)
+        store(size, top + k, lanes)
       }
-      return
+      let change = scale * moment / (size.squareRoot() * root + epsilon)
+      store(load(w + k, lanes) - change, w + k, lanes)
     }
-    let top = largest.base + range.lowerBound
-    for k in 0..<count {
-      m[k] = keep1 * m[k] + take1 * g[k]
-      v[k] = keep2 * v[k] + take2 * g[k] * g[k]
-      top[k] = top[k] > v[k] ? top[k] : v[k]
-      w[k] -= scale * m[k] / (top[k].squareRoot() * root + epsilon)
+  }
+
+  /// The first `count` of eight numbers; zeros follow.
+  @inline(__always)
+  private func load(_ source: UnsafePointer<Float>, _ count: Int) -> SIMD8<Float> {
+    if count == 8 { return UnsafeRawPointer(source).loadUnaligned(as: SIMD8<Float>.self) }
+    var result = SIMD8<Float>.zero
+    for k in 0..<count { result[k] = source[k] }
+    return result
+  }
+
+  @inline(__always)
+  private func store(_ value: SIMD8<Float>, _ target: UnsafeMutablePointer<Float>, _ count: Int) {
+    if count == 8 {
+      UnsafeMutableRawPointer(target).storeBytes(of: value, as: SIMD8<Float>.self)
+    } else {
+      for k in 0..<count { target[k] = value[k] }
     }
   }
 }
