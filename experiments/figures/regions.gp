@@ -6,7 +6,7 @@ top = 34; between = 14; right = 84
 set palette maxcolors 18 defined (-1 vermilion, 0 "#ffffff", 1 blue)
 set cbrange [-1.6 : 1.6]
 set cbtics -1, 1
-set cblabel "output of the network" offset 1, 0
+set cblabel "output" offset 0.3, 0
 set colorbox user origin screen (width - right + 16.0) / width, screen foot / height \
   size screen 12.0 / width, screen 1 - (foot + top) / height
 set size ratio -1
