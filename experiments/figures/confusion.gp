@@ -2,8 +2,8 @@
 # their names, apart by commas.
 classes = system("tr ', ' ' _' < " . classes)
 n = words(classes)
-eval begin(660, 540, 0)
-left = 132; right = 100; top = 14; foot = 112.0
+eval begin(704, 560, 0)
+left = 166; right = 110; top = 14; foot = 130.0
 counted = "< awk -F '\t' -v n=" . n . " 'NR > 1 { count[$2, $3]++; all[$2]++ } END { print \"true\\tdecided\\tcount\\tpercent\"; " \
   . "for (t = 0; t < n; t++) for (p = 0; p < n; p++) " \
   . "print t \"\\t\" p \"\\t\" count[t, p] + 0 \"\\t\" (all[t] ? 100 * count[t, p] / all[t] : 0) }' " . predictions

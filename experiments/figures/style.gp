@@ -31,7 +31,7 @@ set datafile separator "\t"
 unset key
 
 # eval panel(I, N): the next plot is the I-th of N side by side, `between` units apart.
-left = 80; right = 16; top = 14; between = 44
+left = 92; right = 16; top = 14; between = 44
 wide(n) = (width - left - right - (n - 1.0) * between) / n
 from(i, n) = left + (i - 1) * (wide(n) + between)
 panel(i, n) = sprintf("set lmargin at screen %f; set rmargin at screen %f; ", \
