@@ -69,6 +69,7 @@ final class ReLUPricing {
 
   /// An upper bound of the largest norm for ν (C × n). Where it is above `level` rows that the projections
   /// violate join their cones, up to `rounds` times: then it is exact to rounding, unless `proceed` ended it.
+  /// With `seeksAll` that holds for every norm above `level`, not for the largest alone.
   /// `tell` hears before each round of how many norms are to be projected.
   func largest(
     _ nu: Matrix, above level: Double = 0, seeksAll: Bool = false, rounds: Int = 60,
