@@ -50,7 +50,7 @@ let package = Package(
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
     tool("arrangements", ["Convex", "Patches", "LinearAlgebra"]),
-    tool("solve", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
+    tool("solve", ["Convex", "Convolution", "Evaluation", "Patches", "LinearAlgebra"]),
     tool("recover", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
@@ -67,7 +67,8 @@ let package = Package(
     tests(
       "PipelineTests",
       [
-        "Tensors", "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate",
+        "Tensors", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve", "recover",
+        "evaluate",
         "baseline", "tensor",
       ]),
   ]

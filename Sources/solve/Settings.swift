@@ -93,7 +93,7 @@ struct Settings: ToolSettings {
   static var tool: Tool<Settings> {
     Tool(
       name: "solve",
-      summary: "train a two-layer network to a certified global optimum",
+      summary: "train a two-layer network to a certified optimum",
       description: """
         Reads a bundle of kind moments or dataset (for relu and gated-relu: arrangements), solves the \
         convex program that is equivalent to training a two-layer network, and writes a bundle of kind \
@@ -106,7 +106,7 @@ struct Settings: ToolSettings {
 
         For relu and gated-relu the network's neurons have the patterns that the arrangements list: \
         yhat = sum_i D_i X (v_i - w_i), with v_i and w_i in the cone of their pattern, or \
-        sum_i D_i X w_i without cones. Where the list is exact, the optimum is that of all such networks.
+        sum_i D_i X w_i without cones.
 
         A linear network has filters over the patches and an output weight for each pooling region: its norm is \
         the nuclear norm of the weights, d x (regions * outputs). A circular one has for each output (or, with \
@@ -116,6 +116,11 @@ struct Settings: ToolSettings {
         It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
         is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
         the data. Reaching a limit writes the best point so far, with its status, and warns.
+
+        Metadata certificate says which networks the bound is about: global, all of this architecture \
+        (polynomial, linear, circular; relu if the list of patterns is found to be complete); patterns, those \
+        whose neurons have patterns of the list (relu); gates, those with these gates (gated-relu). \
+        Metadata gap is the gap that was asked for.
         """,
       options: [
         .value(

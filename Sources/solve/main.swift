@@ -16,6 +16,6 @@ Settings.tool.main { invocation in
     case .linear?: try training.linear(invocation.settings.circular ? .circular : .linear)
     case nil: throw Failure.usage("--activation is missing")
     }
-  try solution.write(to: output)
+  try training.claimed(solution).write(to: output)
   try output.finish()
 }

@@ -27,8 +27,9 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
   #expect(evaluation.violations == [])
   #expect(
     evaluation.report.lines.map(\.name) == [
-      "samples", "neurons", "loss", "rmse", "objective", "primal_objective", "dual_objective",
-      "relative_gap", "dual_infeasibility", "primal_infeasibility", "recovery_error",
+      "samples", "neurons", "loss", "rmse", "objective", "certificate", "primal_objective",
+      "dual_objective", "relative_gap", "dual_infeasibility", "primal_infeasibility",
+      "recovery_error",
     ])
   for name in ["objective", "primal_objective", "dual_objective"] {
     #expect(abs(number(evaluation, name) / problem.objective - 1) < 1e-12, "\(name)")
@@ -78,7 +79,7 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
         ],
         metadata: [
           "activation": "0.09,0.5,0.47", "beta": "\(beta)", "status": "optimal",
-          "primal_objective": "6", "dual_objective": "6", "relative_gap": "0",
+          "primal_objective": "6", "dual_objective": "6", "relative_gap": "0", "gap": "1e-4",
         ]))
   }
   let empty = networkBundle(filters: [], weights: [[]], regions: [], d: 2)
@@ -105,14 +106,15 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
     try judge(
       problem,
       problem.solution(
-        gap: claimed, changes: ["dual_objective": "\(dual)", "command": "solve --gap 1"])
+        gap: claimed, changes: ["dual_objective": "\(dual)", "gap": "1"])
     )
     .violations
   }
   #expect(try violations(gap) == [])
-  #expect(try violations(gap * 2) == [])
+  let raised = try violations(gap * 2)
+  #expect(raised.count == 1 && raised[0].contains("but the claimed objectives have"))
   let lowered = try violations(gap * 0.999)
-  #expect(lowered.count == 1 && lowered[0].hasPrefix("relative_gap"))
+  #expect(lowered.count == 2 && lowered[1].hasPrefix("relative_gap"))
 }
 
 @Test func everyCorruptionIsFound() throws {
@@ -144,15 +146,13 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
   #expect(try violations(["dual_objective": "\(value * (1 + 1e-8))"]).contains("dual_objective"))
   #expect(try violations(["status": "iteration-limit"]) == "")
   #expect(throws: Failure.self) { try violations(["status": "Optimal"]) }
-  // Optimal is what reached the gap that the last solve command asks for.
-  func boast(_ command: String?, gap: String) throws -> Bool {
-    try violations(["relative_gap": gap, "command": command ?? ""]).contains("\"optimal\"")
-  }
-  let solve = "patchify --moments\nsolve --gap 0.5 --beta 1\nsolve --beta 1 --gap 1e-3"
-  #expect(try !boast(nil, gap: "1e-4") && boast(nil, gap: "1.1e-4"))
-  #expect(try !boast("solve --beta 1", gap: "1e-4") && boast("solve --beta 1", gap: "2e-4"))
-  #expect(try !boast(solve, gap: "1e-3") && boast(solve, gap: "2e-3"))
-  #expect(try boast(solve + "\ntensor rename --gap 1", gap: "2e-3"))
+  // Optimal is what reached the gap that was asked for.
+  let reached = try violations(["relative_gap": "1e-10", "gap": "1e-11"])
+  #expect(reached.contains("\"optimal\" with a relative_gap of 1e-10, above the 1e-11"))
+  #expect(try violations(["relative_gap": "1e-10", "gap": "1e-11", "status": "stalled"]) == "")
+  #expect(try violations(["gap": "0"]).contains("the gap asked for is 0.0"))
+  #expect(try violations(["certificate": "global"]) == "")
+  #expect(try violations(["certificate": "gates"]).contains("certificate is \"global\", not"))
   #expect(try violations(["beta": "0.31"]).contains("primal_objective"))
   #expect(try violations(["beta": "0.29"]).contains("dual_infeasibility"))
   #expect(try violations(["relative_gap": "-1"]).contains("relative_gap"))

@@ -143,7 +143,7 @@ func projectionsFindTheNearestFace(_ n: Int, _ d: Int) {
   let examples = try Examples(data, patterns: true)
   let arrangements = try #require(examples.arrangements)
   let sums = PatternSums(arrangements, Matrix(n, 2, x), Matrix(n, 1, dual), limit: 1)
-  sums.update(0..<1)
+  sums.update(0..<1) { _, _ in }
   let expected = (x[0] + x[2]) * (1 / 3.0)
   #expect(abs(sums.sums[0, 0] / expected - 1) < 1e-13)
   #expect(abs(sums.sums[0, 1] / (Double(n) * 0.1 / 3) - 1) < 1e-15)

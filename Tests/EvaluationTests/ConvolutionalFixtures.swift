@@ -302,9 +302,9 @@ struct PatternProgram {
       "activation": activation, "loss": loss, "group": group, "beta": "\(beta)",
       "norm": ["gated", "relu"].contains(kind.rawValue) ? "group" : "nuclear",
       "status": "optimal", "primal_objective": "\(primal)", "dual_objective": "\(dual)",
-      "relative_gap": "\((primal - dual) / primal)", "iterations": "1", "exact": "false",
+      "relative_gap": "\((primal - dual) / primal)", "iterations": "1",
       // The points are no optimum: whoever asks for no more has reached it.
-      "command": "solve --gap 2",
+      "gap": "2",
     ]
     return Bundle(
       kind: .solution, tensors: tensors, metadata: metadata.merging(changes) { $1 })

@@ -181,7 +181,7 @@ struct PlantedProblem {
     let metadata = [
       "activation": "0.09,0.5,0.47", "loss": "squared", "beta": "\(beta)", "status": "optimal",
       "primal_objective": "\(objective)", "dual_objective": "\(objective)",
-      "relative_gap": "\(gap)", "iterations": "1",
+      "relative_gap": "\(gap)", "gap": "1e-4", "iterations": "1",
     ]
     return Bundle(
       kind: .solution,

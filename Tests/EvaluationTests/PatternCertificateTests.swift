@@ -28,8 +28,9 @@ func plantedPatternsAreCertified(_ variant: PlantedPatterns.Variant, _ outputs: 
     #expect(evaluation.warnings == [])
     #expect(
       evaluation.report.lines.map(\.name) == [
-        "samples", "neurons", "loss", "rmse", "objective", "primal_objective", "dual_objective",
-        "relative_gap", "dual_infeasibility", "primal_infeasibility", "recovery_error",
+        "samples", "neurons", "loss", "rmse", "objective", "certificate", "primal_objective",
+        "dual_objective", "relative_gap", "dual_infeasibility", "primal_infeasibility",
+        "recovery_error",
       ])
     for name in ["objective", "primal_objective", "dual_objective"] {
       #expect(abs(number(evaluation, name) / problem.objective - 1) < 1e-12, "\(name)")
@@ -222,17 +223,6 @@ func plantedPatternsAreCertified(_ variant: PlantedPatterns.Variant, _ outputs: 
     #expect(number(evaluation, "dual_infeasibility") == 0)
     #expect(number(evaluation, "relative_gap") > 1e-3)
   }
-}
-
-@Test func exactnessIsTheDataToClaim() throws {
-  let problem = PlantedPatterns(.gated, seed: 45)
-  let warned = try judge(problem, problem.solution(["exact": "true"]))
-  #expect(warned.violations == [])
-  #expect(
-    warned.warnings == ["bundle says that its patterns are all there are, but bundle does not"])
-  var data = problem.data
-  data.metadata["exact"] = "true"
-  #expect(try judge(problem, problem.solution(["exact": "true"]), data: data).warnings == [])
 }
 
 @Test func theObjectiveIsThatOfTheWeights() throws {

@@ -54,9 +54,13 @@ package struct Arrangements: Sendable {
     return result
   }
 
+  /// The bits of a pattern, ⌈nK/8⌉ bytes.
+  func bytes(of pattern: Int) -> UnsafePointer<UInt8> {
+    UnsafePointer(patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride)
+  }
+
   func isActive(_ pattern: Int, row: Int) -> Bool {
-    let bits = patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
-    return bits[row >> 3] >> UInt8(row & 7) & 1 == 1
+    bytes(of: pattern)[row >> 3] >> UInt8(row & 7) & 1 == 1
   }
 
   /// target_k ← `on` where row k of `rows` is active in the pattern, otherwise `off`.
@@ -64,7 +68,7 @@ package struct Arrangements: Sendable {
     _ pattern: Int, _ rows: Range<Int>, on: Double = 1, off: Double = 0,
     into target: UnsafeMutablePointer<Double>
   ) {
-    let bits = patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
+    let bits = bytes(of: pattern)
     for (k, row) in rows.enumerated() {
       target[k] = bits[row >> 3] >> UInt8(row & 7) & 1 == 1 ? on : off
     }
@@ -74,7 +78,7 @@ package struct Arrangements: Sendable {
   func expand(
     _ pattern: Int, sample: Int, order: [Int], into target: UnsafeMutablePointer<Double>
   ) {
-    let bits = patterns!.bytes.base.assumingMemoryBound(to: UInt8.self) + pattern * stride
+    let bits = bytes(of: pattern)
     let first = sample * order.count
     order.withUnsafeBufferPointer { order in
       for k in 0..<order.count {

@@ -3,11 +3,13 @@ import LinearAlgebra
 /// The proof that a solution is optimal, recomputed from the data: nothing in it is taken from the
 /// solver but its primal and its dual point.
 package struct Certificate: Sendable {
+  /// Which networks the dual objective bounds.
+  package let scope: Scope
   /// ℓ(ŷ) + β · norm, from the variables and the data.
   package let primalObjective: Double
   /// −ℓ*(−ν), for squared loss νᵀy − ½‖ν‖², for ν scaled down until it is feasible: a lower bound of the optimum.
   package let dualObjective: Double
-  /// (primal − dual)/primal; 0 where both are 0.
+  /// (primal − dual)/primal; 0 if both are 0.
   package let relativeGap: Double
   /// By how much, relative to β, the largest dual constraint exceeds β before ν is scaled, or ν is outside
   /// the domain of the conjugate, if that is more.
@@ -16,43 +18,40 @@ package struct Certificate: Sendable {
   package let primalInfeasibility: Double
   /// The largest difference between what the variables predict and the solution's predictions.
   package let predictionError: Double
-  /// The dual infeasibility that rounding ν to double precision may cause.
+  /// The dual infeasibility that rounding ν to double precision may cause, for a ν of the size that a solver
+  /// writes: no tensor can make it larger.
   package let dualRounding: Double
-  /// The change of the dual objective that `dualRounding` can mean.
-  package let dualObjectiveRounding: Double
   /// What else contradicts the solution.
   package let objections: [String]
-  /// What is only worth knowing.
-  package let warnings: [String]
 
-  /// `largestConstraint` is an upper bound of what must not exceed β, `rounding` the change of it that
-  /// storing ν in double precision may cause.
+  /// - Parameters:
+  ///   - largestConstraint: an upper bound of what must not exceed β.
+  ///   - rounding: the change of it that storing ν in double precision may cause.
   init(
-    _ dual: DualPoint, beta: Double, primalObjective: Double, primalInfeasibility: Double,
-    predictionError: Double, largestConstraint: Double, rounding: Double, objections: [String] = [],
-    warnings: [String] = []
+    _ dual: DualPoint, scope: Scope, beta: Double, primalObjective: Double,
+    primalInfeasibility: Double, predictionError: Double, largestConstraint: Double,
+    rounding: Double, objections: [String] = []
   ) {
+    self.scope = scope
     self.primalObjective = primalObjective
     self.primalInfeasibility = primalInfeasibility
     self.predictionError = predictionError
     self.objections = objections
-    self.warnings = warnings
     dualInfeasibility = max(0, largestConstraint / beta - 1, dual.violation)
     let feasible = largestConstraint > beta ? beta / largestConstraint : 1
     dualObjective = dual.value(scaledBy: feasible)
     relativeGap = Certificate.gap(primal: primalObjective, dual: dualObjective)
-    dualRounding = rounding / beta
-    dualObjectiveRounding = dualRounding * dual.slope(at: feasible)
+    dualRounding = rounding * dual.honestShare / beta
   }
 
-  /// (P − D)/P; 0 where both are 0.
+  /// (P − D)/P; 0 if both are 0.
   static func gap(primal: Double, dual: Double) -> Double {
     let scale = primal > 0 ? primal : max(abs(primal), abs(dual))
     return scale == 0 ? 0 : (primal - dual) / scale
   }
 }
 
-/// The largest |a − b|; infinite where one of them is not a number.
+/// The largest |a − b|; infinite if one of them is not a number.
 package func largestDifference(_ a: Matrix, _ b: Matrix) -> Double {
   var largest = 0.0
   for k in 0..<a.count {

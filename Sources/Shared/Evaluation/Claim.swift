@@ -8,27 +8,37 @@ package struct Claim: Sendable {
     case optimal
     case iterationLimit = "iteration-limit"
     case timeLimit = "time-limit"
-    case stalled
+    case nodeLimit = "node-limit"
+    case stalled, interrupted
   }
 
   package let status: Status
-  /// The gap that was asked for.
+  /// The gap that was asked for: metadata `gap`, or solve's default if it is not there.
   package let gapLimit: Double
   package let primalObjective: Double
   package let dualObjective: Double
   package let relativeGap: Double
+  /// What the solution says that it is certified for; `nil` if it does not say.
+  package let scope: Scope?
 
   init(_ bundle: Bundle) throws {
-    status = try bundle.value(
-      "status", Status.allCases.map(\.rawValue).joined(separator: ", "), parse: Status.init)
-    gapLimit = Claim.gapLimit(of: bundle.metadata["command"] ?? "")
+    func words<Word: RawRepresentable & CaseIterable>(_: Word.Type) -> String
+    where Word.RawValue == String {
+      Word.allCases.map(\.rawValue).joined(separator: ", ")
+    }
+    status = try bundle.value("status", words(Status.self), parse: Status.init)
+    gapLimit = bundle.metadata["gap"] == nil ? 1e-4 : try bundle.number("gap")
     primalObjective = try bundle.number("primal_objective")
     dualObjective = try bundle.number("dual_objective")
     relativeGap = try bundle.number("relative_gap")
+    scope =
+      bundle.metadata["certificate"] == nil
+      ? nil : try bundle.value("certificate", words(Scope.self), parse: Scope.init)
   }
 
-  /// How far a claimed objective may be from the recomputed one, relative to the larger: both are
-  /// sums of up to millions of squares, of which a solver in double precision knows some ten digits.
+  /// How far a claimed objective may be from the recomputed one, and the network's from the bounds, relative to
+  /// the larger of primal and dual: both are sums of up to millions of squares, of which a solver in double
+  /// precision knows some ten digits.
   static let objectiveTolerance = 1e-9
   /// How far beyond the claim the gap may be: the objectives' tolerance, and the claim in six digits.
   static let gapTolerance = (absolute: 1e-9, relative: 1e-6)
@@ -38,15 +48,7 @@ package struct Claim: Sendable {
   /// How far outputs may be from predictions, relative to the largest prediction.
   static let predictionTolerance = 1e-8
 
-  /// The `--gap` of the last solve command of a recipe, and solve's default where none is told.
-  private static func gapLimit(of recipe: String) -> Double {
-    let words = recipe.split(separator: "\n").last { $0.hasPrefix("solve ") }?
-      .split { $0 == " " || $0 == "=" }
-    let value = words?.lastIndex(of: "--gap").flatMap { words?[($0 + 1)...].first }
-    return value.flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil } ?? 1e-4
-  }
-
-  /// Says of the solution `name` that its search ended before the gap was reached, where that is so; `gap` is
+  /// Says of the solution `name` that its search ended before the gap was reached, if that is so; `gap` is
   /// the one that was recomputed.
   func shortfall(of name: String, gap: Double) -> String? {
     if status == .optimal { return nil }
@@ -54,13 +56,13 @@ package struct Claim: Sendable {
       "the status of \(name) is \(quoted(status.rawValue)), with a relative gap of \(gap)"
   }
 
-  /// Each way in which the claim of `solution` does not hold; empty where it does. `recoveryError` is
-  /// the largest |network output − prediction|.
+  /// Each way in which the claim of `solution` does not hold; empty if it does. `recoveryError` is
+  /// the largest |network output − prediction|, `objective` the network's own.
   static func violations(
-    of solution: any Solution, _ certificate: Certificate, recoveryError: Double
+    of solution: any Solution, _ certificate: Certificate, recoveryError: Double, objective: Double
   ) -> [String] {
     let claim = solution.program.claim
-    var found = claim.violations(certificate)
+    var found = claim.contradictions + claim.violations(certificate)
     let limit = Claim.predictionTolerance * solution.program.largestPrediction
     if !(certificate.predictionError <= limit) {
       found.append(
@@ -70,31 +72,41 @@ package struct Claim: Sendable {
     if !(recoveryError <= limit) {
       found.append("recovery_error is \(recoveryError), above \(limit)")
     }
-    return found + certificate.objections
+    return found + claim.violations(certificate, objective: objective) + certificate.objections
   }
 
-  private func violations(_ certificate: Certificate) -> [String] {
+  /// What the claim says against itself.
+  private var contradictions: [String] {
     var found: [String] = []
-    func close(_ claimed: Double, _ value: Double, slack: Double) -> Bool {
-      let scale = max(abs(claimed), abs(value))
-      return abs(claimed - value) <= Claim.objectiveTolerance * scale + slack
-    }
-    let slack = certificate.dualObjectiveRounding
     if status == .optimal, !(relativeGap <= gapLimit) {
       found.append(
         "the status is \"optimal\" with a relative_gap of \(relativeGap), above the \(gapLimit) that was "
           + "asked for")
     }
-    if !close(primalObjective, certificate.primalObjective, slack: 0) {
+    if !(gapLimit > 0) { found.append("the gap asked for is \(gapLimit)") }
+    if !(relativeGap >= 0) { found.append("the claimed relative_gap is \(relativeGap), below 0") }
+    let gap = max(0, Certificate.gap(primal: primalObjective, dual: dualObjective))
+    let slack = Claim.gapTolerance.absolute + Claim.gapTolerance.relative * abs(gap)
+    if !(abs(gap - relativeGap) <= slack) {
       found.append(
-        "primal_objective is \(certificate.primalObjective), not \(primalObjective)")
+        "the claimed relative_gap is \(relativeGap), but the claimed objectives have \(gap)")
     }
-    if !close(dualObjective, certificate.dualObjective, slack: slack) {
-      found.append("dual_objective is \(certificate.dualObjective), not \(dualObjective)")
+    return found
+  }
+
+  /// Claimed and recomputed numbers that differ.
+  private func violations(_ certificate: Certificate) -> [String] {
+    var found: [String] = []
+    let (primal, dual) = (certificate.primalObjective, certificate.dualObjective)
+    // Numbers that are not finite fail every comparison.
+    let slack = Claim.objectiveTolerance * max(abs(primal), abs(dual))
+    if !(abs(primalObjective - primal) <= slack) {
+      found.append("primal_objective is \(primal), not \(primalObjective)")
     }
-    let scale = max(abs(certificate.primalObjective), .leastNonzeroMagnitude)
-    let limit =
-      relativeGap * (1 + Claim.gapTolerance.relative) + Claim.gapTolerance.absolute + slack / scale
+    if !(abs(dualObjective - dual) <= slack) {
+      found.append("dual_objective is \(dual), not \(dualObjective)")
+    }
+    let limit = relativeGap * (1 + Claim.gapTolerance.relative) + Claim.gapTolerance.absolute
     if !(certificate.relativeGap <= limit) {
       found.append("relative_gap is \(certificate.relativeGap), not \(relativeGap)")
     }
@@ -111,6 +123,23 @@ package struct Claim: Sendable {
         "primal_infeasibility is \(certificate.primalInfeasibility), above "
           + "\(Claim.feasibilityTolerance)")
     }
+    if let scope, !certificate.scope.covers(scope) {
+      found.append(
+        "certificate is \(quoted(certificate.scope.rawValue)), not \(quoted(scope.rawValue))")
+    }
     return found
+  }
+
+  /// The network's own objective lies between the bound and the solution's objective.
+  private func violations(_ certificate: Certificate, objective: Double) -> [String] {
+    let (primal, dual) = (certificate.primalObjective, certificate.dualObjective)
+    let slack = Claim.objectiveTolerance * max(abs(primal), abs(dual))
+    if !(objective <= primal + slack) {
+      return ["the network's objective is \(objective), above the solution's \(primal)"]
+    }
+    if !(objective >= dual - slack) {
+      return ["the network's objective is \(objective), below the bound \(dual) of every network's"]
+    }
+    return []
   }
 }

@@ -6,7 +6,7 @@ extension PatternSolution {
   /// are formed; from them come predictions and dual constraints at once. Cones alone need all patches.
   func convolutional(
     _ patches: PatchFeatures, _ arrangements: Arrangements?, _ dual: Matrix, _ examples: Examples,
-    with network: any NetworkFunction
+    with network: (any NetworkFunction)?
   ) throws -> PatternFindings {
     var rows: ConeRows?
     if negative != nil, let arrangements {
@@ -23,7 +23,7 @@ extension PatternSolution {
     // Listed patterns need not be those that the network's gates tell.
     let networkWeights =
       arrangements?.isListed ?? false
-      ? nil : network.pooledWeights(patches, over: arrangements?.gates.all)
+      ? nil : network?.pooledWeights(patches, over: arrangements?.gates.all)
     result.networkOutputs = networkWeights.map { Matrix(dual.rows, $0.columns) }
     // Ranges of patterns whose sums over a sample are some 8 MB.
     let total = arrangements?.count ?? 1
@@ -36,8 +36,12 @@ extension PatternSolution {
       let found = pass.largestConstraint(rows)
       result.largestConstraint = max(result.largestConstraint, found)
     }
-    // The sums here are in plain double precision, which moves them by some times as much.
-    result.rounding = 8 * rounding(dual, squares: squares)
+    // The sums here are in plain double precision, which moves them by some times as much as rounding ν does:
+    // the bound holds in spite of it.
+    let rounding = 8 * rounding(dual, squares: squares)
+    result.largestConstraint += rounding
+    // A solver's sums are no better.
+    result.rounding = 2 * rounding
     return result
   }
 }
@@ -55,8 +59,9 @@ private final class ConvolutionalPass {
   private let weights: Matrix
   /// The network as a function of the same sums.
   private let networkWeights: Matrix?
-  /// Gates that should attain the patterns of `places`: the solution's first.
-  private let attaining: [(gates: Gates, isOfSolution: Bool)]
+  /// Gates that should attain patterns of the range, and which: the solution's, and, for listed patterns, those of
+  /// the data.
+  private let attaining: [(gates: Gates, owners: [Int], isOfSolution: Bool)]
   /// All v_icr and w_icr of the range, and the pattern of the range that each belongs to; for ReLU.
   private let vectors: Matrix
   private let owners: [Int]
@@ -85,12 +90,18 @@ private final class ConvolutionalPass {
         arrangements.isListed
         ? .listed(arrangements, members, order: patches.order)
         : .gates(arrangements.gates.selecting(members))
-      let own = arrangements.gates.selecting(places.map { solution.index[$0] })
       let theirs = solution.gates.selecting(places)
-      // What the gates tell needs no proof that they do.
-      attaining =
-        (theirs == own && !arrangements.isListed ? [] : [(theirs, true)])
-        + (theirs == own || !arrangements.isListed ? [] : [(own, false)])
+      let owners = places.map { solution.index[$0] - patterns.lowerBound }
+      if arrangements.isListed {
+        attaining = [
+          (theirs, owners, true),
+          (arrangements.gates.selecting(members), Array(members.indices), false),
+        ]
+      } else {
+        // Of deferred data gates tell the patterns: what they tell needs no proof that they do.
+        let own = arrangements.gates.selecting(places.map { solution.index[$0] })
+        attaining = theirs == own ? [] : [(theirs, owners, true)]
+      }
     } else {
       active = .all
       attaining = []
@@ -261,7 +272,7 @@ private final class ConvolutionalPass {
     /// For at most `limit` patches at once.
     init(_ pass: ConvolutionalPass, limit: Int) {
       self.pass = pass
-      let rows = max(pass.vectors.rows, pass.attaining.isEmpty ? 0 : pass.places.count)
+      let rows = max(pass.vectors.rows, pass.attaining.map(\.owners.count).max() ?? 0)
       products = Matrix(rows, limit)
     }
 
@@ -287,16 +298,16 @@ private final class ConvolutionalPass {
           if excess > coneViolation * scale { coneViolation = excess / scale }
         }
       }
-      for (gates, isOfSolution) in pass.attaining {
+      for (gates, owners, isOfSolution) in pass.attaining {
         multiply(gates.vectors)
-        for (j, place) in pass.places.enumerated() {
-          let owner = pass.solution.index[place] - pass.patterns.lowerBound
+        for (j, owner) in owners.enumerated() {
           let (values, mask) = (products.row(j), features.masks.values.row(owner))
           let threshold = gates.thresholds[j]
           for k in 0..<count where (mask[k] == 1) != (values[k] >= threshold) {
             let violation = gates.violation(
               j, product: values[k], length: lengths[k], active: mask[k] == 1)
             if violation > gateViolation.value {
+              let place = isOfSolution ? pass.places[j] : pass.patterns.lowerBound + owner
               gateViolation = GateViolation(
                 value: violation, place: place, isOfSolution: isOfSolution)
             }

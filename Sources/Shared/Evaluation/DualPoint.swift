@@ -89,24 +89,12 @@ struct DualPoint {
     return sum.value
   }
 
-  /// The size of the derivative of `value` by s: what a change of the scale means.
-  func slope(at s: Double) -> Double {
-    var sum = CompensatedSum()
-    for k in 0..<values.count {
-      let (nu, y) = (values.base[k], expected.base[k])
-      switch loss {
-      case .squared, .huber:
-        sum.add(nu, times: y - s * nu)
-      case .logistic:
-        let a = y * nu
-        if a > 0 { sum.add(a, times: log(max(1 - s * a, .ulpOfOne)) - log(max(s * a, .ulpOfOne))) }
-      case .hinge:
-        sum.add(y, times: nu)
-      case .crossEntropy:
-        sum.add(nu, times: log(max(y - s * nu, .ulpOfOne)))
-      }
-    }
-    return abs(sum.value)
+  /// By which factor an honest ν is smaller than this one, at most 1: for squared loss a ν that is worth more than
+  /// ν = 0 has ‖ν‖ ≤ 2 ‖y‖, and other losses bound each of its entries.
+  var honestShare: Double {
+    guard loss == .squared else { return 1 }
+    let (size, limit) = (norm(values.count, values.base), 2 * norm(expected.count, expected.base))
+    return size > limit ? limit / size : 1
   }
 
   /// q log q; 0 for q = 0. `complement` is 1 − q, where it is known better.

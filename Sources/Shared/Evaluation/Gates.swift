@@ -23,12 +23,7 @@ package struct Gates: Sendable, Equatable {
 
   /// The gates `members`, in that order.
   func selecting(_ members: [Int]) -> Gates {
-    let d = vectors.columns
-    let chosen = Matrix(members.count, d)
-    for (j, member) in members.enumerated() {
-      chosen.row(j).update(from: vectors.row(member), count: d)
-    }
-    return Gates(vectors: chosen, thresholds: members.map { thresholds[$0] })
+    Gates(vectors: vectors.selecting(members), thresholds: members.map { thresholds[$0] })
   }
 
   /// g and t of gate j.
@@ -46,12 +41,13 @@ package struct Gates: Sendable, Equatable {
   }
 
   /// How far x lies on the wrong side of gate j that should have it active, or not: x · g − t by the
-  /// sign that it should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side.
+  /// sign that it should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side. Where all of these are
+  /// 0, x is active.
   func violation(
     _ j: Int, product: Double, length: Double, active: Bool
   ) -> Double {
     let scale = length * lengths[j] + abs(thresholds[j])
-    guard scale > 0 else { return 0 }
+    guard scale > 0 else { return active ? 0 : 1 }
     return (active ? thresholds[j] - product : product - thresholds[j]) / scale
   }
 }
@@ -85,6 +81,9 @@ struct GateTensors: Sendable {
       try thresholds.expectFinite(threshold)
     }
   }
+
+  /// Whether one of them cuts elsewhere than at 0.
+  var hasThresholds: Bool { thresholds.map { $0.doubles.contains { $0 != 0 } } ?? false }
 
   /// All gates.
   var all: Gates { selecting(Array(0..<vectors.shape[0])) }

@@ -13,20 +13,25 @@ package struct NetworkEvaluation: Sendable {
   package let violations: [String]
   package let warnings: [String]
 
-  /// `beta` asks for the training objective, `solution` for the certificate; then `examples` must be
-  /// the training data. Throws where the three do not belong together.
+  /// `beta` asks for the training objective, `solution` for the certificate, and the objective at its β; then
+  /// `examples` must be the training data. Throws if the three do not belong together.
   package init(
     _ network: TrainedNetwork, on examples: Examples, beta: Double? = nil,
     certifying solution: (any Solution)? = nil
   ) throws {
     var warnings = try network.check(against: examples)
+    var objections: [String] = []
     if let solution {
       let program = solution.program
       try program.check(against: examples, network)
       try solution.check(against: examples)
+      // On other data a network may do as it likes; these are to be the training data.
+      objections = warnings + program.disagreements(with: examples, network)
+      warnings = []
       if let beta, program.beta != beta {
-        warnings.append("--beta is \(beta), but \(program.name) was solved for \(program.beta)")
+        objections.append("--beta is \(beta), but \(program.name) was solved for \(program.beta)")
       }
+      objections += try network.function.objections(to: solution, on: examples)
     }
     expected = try ExpectedOutputs(
       examples, targets: network.targets, outputs: network.function.outputs,
@@ -55,25 +60,27 @@ package struct NetworkEvaluation: Sendable {
     } else if let accuracy = expected.accuracyOfTargets(outputs) {
       report.add("accuracy", accuracy)
     }
-    if let beta {
-      report.add("objective", beta == 0 ? loss : loss + beta * network.function.penalty)
+    let weight = solution?.program.beta ?? beta
+    let objective = weight.map { $0 == 0 ? loss : loss + $0 * network.function.penalty }
+    if let objective {
+      guard objective.isFinite else {
+        throw Failure.data("the objective of \(network.name) is not finite: its weights overflow")
+      }
+      report.add("objective", objective)
     }
-    if let solution, let certificate = judged?.proof {
+    if let solution, let objective, let certificate = judged?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
-      report.add("primal_objective", certificate.primalObjective)
-      report.add("dual_objective", certificate.dualObjective)
-      report.add("relative_gap", certificate.relativeGap)
-      report.add("dual_infeasibility", certificate.dualInfeasibility)
-      report.add("primal_infeasibility", certificate.primalInfeasibility)
-      report.add("recovery_error", recoveryError)
-      warnings += certificate.warnings
+      report.add(certificate, recoveryError: recoveryError)
       let program = solution.program
       if let shortfall = program.claim.shortfall(
         of: program.name, gap: certificate.relativeGap)
       {
         warnings.append(shortfall)
       }
-      violations = Claim.violations(of: solution, certificate, recoveryError: recoveryError)
+      violations =
+        Claim.violations(
+          of: solution, certificate, recoveryError: recoveryError, objective: objective)
+        + objections
     } else {
       violations = []
     }
@@ -113,5 +120,17 @@ package struct NetworkEvaluation: Sendable {
       counts[label * expected.classCount + decision] += 1
     }
     return ConfusionMatrix(names: expected.classNames, counts: counts)
+  }
+}
+
+extension Report {
+  fileprivate mutating func add(_ certificate: Certificate, recoveryError: Double) {
+    add("certificate", certificate.scope.rawValue)
+    add("primal_objective", certificate.primalObjective)
+    add("dual_objective", certificate.dualObjective)
+    add("relative_gap", certificate.relativeGap)
+    add("dual_infeasibility", certificate.dualInfeasibility)
+    add("primal_infeasibility", certificate.primalInfeasibility)
+    add("recovery_error", recoveryError)
   }
 }

@@ -17,11 +17,17 @@ package protocol NetworkFunction: Sendable {
   func check(against examples: Examples) throws
   /// The n × C outputs; `check` has passed.
   func values(on examples: Examples) throws -> Matrix
+  /// What of the network is not that of the solution that it is said to be recovered from, apart from its outputs:
+  /// norm, groups and gates. The samples are those of the solution.
+  func objections(to solution: any Solution, on examples: Examples) throws -> [String]
   /// The network as a function of the sums over the patches that each of `gates` takes in each region (over all
   /// patches where it is `nil`): gates × R × d rows, a column an output. `nil` where it is no such function.
   func pooledWeights(_ patches: PatchFeatures, over gates: Gates?) -> Matrix?
 }
 
 extension NetworkFunction {
+  package func objections(to solution: any Solution, on examples: Examples) throws -> [String] {
+    []
+  }
   package func pooledWeights(_ patches: PatchFeatures, over gates: Gates?) -> Matrix? { nil }
 }

@@ -7,7 +7,7 @@ extension PatternSolution {
   private static let tieTolerance = 1e-9
 
   package func certificate(
-    on examples: Examples, expected: Matrix, with network: any NetworkFunction
+    on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?) {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let dual = DualPoint(program.dual, program.loss, expected: expected)
@@ -20,28 +20,60 @@ extension PatternSolution {
     guard findings.largestConstraint.isFinite else {
       throw Failure.data("the dual constraints of \(program.name) overflow")
     }
+    let scope = try scope(on: examples)
     var objections: [String] = []
+    if claimsCompleteness, negative != nil, scope != .global {
+      objections.append(
+        "\(program.name) says that its patterns are all there are, which those of "
+          + "\(examples.arrangements?.name ?? examples.name) are not")
+    }
     let violation = findings.gateViolation
     if let arrangements = examples.arrangements,
       !(violation.value <= PatternSolution.tieTolerance)
     {
-      let pattern = index[violation.place]
+      let pattern = violation.isOfSolution ? index[violation.place] : violation.place
       let gate =
-        violation.isOfSolution
-        ? "gate \(violation.place) of \(program.name)" : "gate \(pattern) of \(arrangements.name)"
+        "gate \(violation.place) of "
+        + (violation.isOfSolution ? program.name : arrangements.name)
       objections.append(
         "\(gate) does not attain pattern \(pattern) of \(arrangements.name): a sample is on the "
           + "wrong side by \(violation.value)")
     }
     let proof = Certificate(
-      dual, beta: program.beta,
-      primalObjective: program.loss.value(findings.outputs, expected) + program.beta * norm,
+      dual, scope: scope, beta: program.beta,
+      primalObjective: program.loss.value(findings.outputs, expected) + program.beta * penalty,
       primalInfeasibility: findings.coneViolation,
       predictionError: largestDifference(findings.outputs, program.predictions),
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,
-      objections: objections,
-      warnings: [examples.arrangements.flatMap(exactnessWarning)].compactMap { $0 })
+      objections: objections)
     return (proof, findings.networkOutputs)
+  }
+
+  /// What the constraints over the patterns of the data bound. Whether a list is complete is counted only if
+  /// somebody says so.
+  package func scope(on examples: Examples) throws -> Scope {
+    if program.kind.isLinear { return .global }
+    if negative == nil { return .gates }
+    guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements,
+      claimsCompleteness || arrangements.isExact
+    else { return .patterns }
+    return try arrangements.isComplete(examples, patches) ? .global : .patterns
+  }
+
+  package func featureScale(on examples: Examples) -> Double {
+    guard case .patches(let patches) = examples.features else { return 0 }
+    let size = patches.patchCount * patches.dimension
+    let row = Matrix(1, size)
+    let reader = patches.reader()
+    let step = max(1, examples.count / 256)
+    var (sum, terms) = (0.0, 0.0)
+    for i in Swift.stride(from: 0, to: examples.count, by: step)
+    where reader.read(i..<i + 1, into: row.base) {
+      let length = LinearAlgebra.norm(size, row.base)
+      sum += length * length / Double(patches.patchCount)
+      terms += 1
+    }
+    return terms > 0 ? (sum / terms * Double(regions)).squareRoot() : 0
   }
 
   /// One patch a sample: X is held in double precision, and sums are as in twice that.
@@ -55,9 +87,12 @@ extension PatternSolution {
     let primal = PatternPrimal(self, listed, features: features, lengths: lengths)
     let constraints = PatternConstraints(
       self, listed, features: features, lengths: lengths, dual: dual)
+    let largest = constraints.largest()
     return PatternFindings(
       outputs: primal.outputs, coneViolation: primal.coneViolation,
-      gateViolation: primal.gateViolation, largestConstraint: constraints.largest(),
+      gateViolation: primal.gateViolation.value > largest.gate.value
+        ? primal.gateViolation : largest.gate,
+      largestConstraint: largest.constraint,
       rounding: rounding(dual, squares: lengths.map { $0 * $0 }))
   }
 }

@@ -6,6 +6,7 @@ struct PatternConstraints {
   private let solution: PatternSolution
   private let arrangements: Arrangements
   private let features: Matrix
+  private let lengths: [Double]
   private let dual: Matrix
   /// What cones are made of, for ReLU.
   private let rows: ConeRows?
@@ -18,20 +19,22 @@ struct PatternConstraints {
     self.solution = solution
     self.arrangements = arrangements
     self.features = features
+    self.lengths = lengths
     self.dual = dual
     rows =
       solution.negative == nil ? nil : ConeRows(features, lengths: lengths, arrangements)
   }
 
-  /// An upper bound of the largest constraint over all patterns of the data, where it exceeds β attained
-  /// up to rounding. Infinite where a sum overflows.
-  func largest() -> Double {
+  /// An upper bound of the largest constraint over all patterns of the data, attained up to rounding if it exceeds
+  /// β, and infinite if a sum overflows; and the worst of the data's gates that do not attain their pattern.
+  func largest() -> (constraint: Double, gate: GateViolation) {
     let total = arrangements.count
     let (d, outputs) = (features.columns, solution.program.outputs)
     // Enough blocks to occupy all threads, none so small that splitting ν x counts, of some 32 MB.
     let size = max(1, min(1 << 21 / (d * outputs), max(16, min(1024, total / 16))))
     let blocks = (total + size - 1) / size
-    var found = [Double](repeating: 0, count: blocks)
+    var found = [(constraint: Double, gate: GateViolation)](
+      repeating: (0, GateViolation()), count: blocks)
     found.withUnsafeMutableBufferPointer { found in
       nonisolated(unsafe) let found = found
       Threads.split(blocks) { own in
@@ -41,15 +44,59 @@ struct PatternConstraints {
         var largest = solution.program.beta
         for block in own {
           let patterns = block * size..<min(total, (block + 1) * size)
-          sums.update(patterns)
+          let check = GateCheck(arrangements, patterns, features, lengths)
+          sums.update(patterns) { check.update($0, $1) }
           for (i, pattern) in patterns.enumerated() {
             largest = max(
               largest, judge.bound(pattern, sums.sums.row(i * outputs), limit: largest))
           }
-          found[block] = largest
+          found[block] = (largest, check.violation)
         }
       }
     }
-    return found.max() ?? 0
+    return found.reduce((0, GateViolation())) {
+      (max($0.0, $1.constraint), $1.gate.value > $0.1.value ? $1.gate : $0.1)
+    }
+  }
+}
+
+/// Looks whether the gates of some patterns attain them, for one thread.
+private final class GateCheck {
+  private let gates: Gates
+  private let first: Int
+  private let features: Matrix
+  private let lengths: [Double]
+  private var products = Matrix(0, 0)
+  private(set) var violation = GateViolation(isOfSolution: false)
+
+  init(
+    _ arrangements: Arrangements, _ patterns: Range<Int>, _ features: Matrix, _ lengths: [Double]
+  ) {
+    gates = arrangements.gates.selecting(Array(patterns))
+    first = patterns.lowerBound
+    self.features = features
+    self.lengths = lengths
+  }
+
+  /// Judges the rows `samples` by their masks, a pattern a row.
+  func update(_ samples: Range<Int>, _ masks: UnsafePointer<Double>) {
+    let (count, n, d) = (gates.vectors.rows, samples.count, features.columns)
+    if products.count < count * n { products = Matrix(count, n) }
+    // G Xᵀ
+    gemm(
+      count, n, d, gates.vectors.base, .plain, features.row(samples.lowerBound), .transposed,
+      ldb: d,
+      products.base)
+    for i in 0..<count {
+      let (values, mask) = (products.base + i * n, masks + i * n)
+      let threshold = gates.thresholds[i]
+      for k in 0..<n where (mask[k] == 1) != (values[k] >= threshold) {
+        let value = gates.violation(
+          i, product: values[k], length: lengths[samples.lowerBound + k], active: mask[k] == 1)
+        if value > violation.value {
+          violation = GateViolation(value: value, place: first + i, isOfSolution: false)
+        }
+      }
+    }
   }
 }

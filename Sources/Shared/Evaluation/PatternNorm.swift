@@ -53,8 +53,7 @@ enum WeightGrouping: String, Sendable {
 }
 
 extension PatternSolution {
-  /// What β multiplies.
-  var norm: Double {
+  package var penalty: Double {
     var sum = CompensatedSum()
     for weights in [positive, negative ?? []] where !weights.isEmpty {
       for i in index.indices { sum.add(norm(of: i, weights)) }

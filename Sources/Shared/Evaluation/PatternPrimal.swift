@@ -4,24 +4,18 @@ import LinearAlgebra
 struct PatternPrimal {
   /// Σ_i D_i X w_ic, or Σ_i D_i X (v_ic − w_ic): n × C.
   let outputs: Matrix
-  /// What β multiplies.
-  let norm: Double
   /// How far (2 D_i − I) X v is below zero, relative to ‖x_j‖ ‖v‖; 0 for gated networks.
   let coneViolation: Double
-  /// How far gates are from attaining the patterns in use, relative to ‖x_j‖ ‖g‖.
+  /// How far the solution's gates are from attaining their patterns, relative to ‖x_j‖ ‖g‖.
   let gateViolation: GateViolation
 
   /// `features` is X, n × d, with rows of the lengths given.
   init(
     _ solution: PatternSolution, _ arrangements: Arrangements, features: Matrix, lengths: [Double]
   ) {
-    norm = solution.norm
     let n = features.rows
     let outputs = Matrix(n, solution.program.outputs)
     self.outputs = outputs
-    // The data's own gates are judged where they are others.
-    let own = arrangements.gates.selecting(solution.index)
-    let attaining = own == solution.gates ? [own] : [solution.gates, own]
     let parts = max(1, min(Threads.count, n / 16))
     var cones = [Double](repeating: 0, count: parts)
     var gates = [GateViolation](repeating: GateViolation(), count: parts)
@@ -29,7 +23,7 @@ struct PatternPrimal {
       gates.withUnsafeMutableBufferPointer { gates in
         nonisolated(unsafe) let (cones, gates) = (cones, gates)
         Threads.perform(parts) { part in
-          let pass = PatternPass(solution, arrangements, features, lengths, outputs, attaining)
+          let pass = PatternPass(solution, arrangements, features, lengths, outputs)
           pass.run(n * part / parts..<n * (part + 1) / parts)
           cones[part] = pass.coneViolation
           gates[part] = pass.gateViolation
@@ -44,9 +38,8 @@ struct PatternPrimal {
 /// The worst sample on the wrong side of a gate.
 struct GateViolation {
   var value = 0.0
-  /// Which of the patterns in use.
+  /// Which of the solution's gates, or of the data's.
   var place = 0
-  /// Whether the gate is the solution's, or that of the data.
   var isOfSolution = true
 }
 
@@ -57,17 +50,14 @@ private final class PatternPass {
   private let features: Matrix
   private let lengths: [Double]
   private let outputs: Matrix
-  /// The gates that should attain the patterns in use: the solution's first.
-  private let attaining: [Gates]
   private(set) var coneViolation = 0.0
   private(set) var gateViolation = GateViolation()
 
   init(
     _ solution: PatternSolution, _ arrangements: Arrangements, _ features: Matrix,
-    _ lengths: [Double], _ outputs: Matrix, _ attaining: [Gates]
+    _ lengths: [Double], _ outputs: Matrix
   ) {
     self.solution = solution
-    self.attaining = attaining
     self.arrangements = arrangements
     self.features = features
     self.lengths = lengths
@@ -89,7 +79,7 @@ private final class PatternPass {
       for (place, pattern) in solution.index.enumerated() {
         arrangements.expand(pattern, samples, into: active.row(place))
       }
-      for which in attaining.indices { checkGates(which, samples, active, products) }
+      checkGates(samples, active, products)
       for c in 0..<solution.program.outputs {
         add(1, solution.positive[c], weightLengths[0][c], c, samples, active, products)
         if let negative = solution.negative {
@@ -125,10 +115,8 @@ private final class PatternPass {
     }
   }
 
-  private func checkGates(
-    _ which: Int, _ samples: Range<Int>, _ active: Matrix, _ products: Matrix
-  ) {
-    let gates = attaining[which]
+  private func checkGates(_ samples: Range<Int>, _ active: Matrix, _ products: Matrix) {
+    let gates = solution.gates
     let (count, d) = (gates.vectors.rows, gates.vectors.columns)
     // X Gᵀ
     gemm(
@@ -139,7 +127,7 @@ private final class PatternPass {
         let violation = gates.violation(
           i, product: products[j, i], length: lengths[sample], active: active[i, j] == 1)
         if violation > gateViolation.value {
-          gateViolation = GateViolation(value: violation, place: i, isOfSolution: which == 0)
+          gateViolation = GateViolation(value: violation, place: i)
         }
       }
     }

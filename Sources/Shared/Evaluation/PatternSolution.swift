@@ -20,7 +20,7 @@ package struct PatternSolution: Solution {
   /// Of each class w of a ReLU network, A × Rd; `nil` for other networks.
   let negative: [Matrix]?
   /// Whether it says that the patterns are all there are.
-  private let claimsExact: Bool
+  let claimsCompleteness: Bool
 
   package var variables: String { negative == nil ? "\"w\"" : "\"v\" and \"w\"" }
   package var needsPatterns: Bool { !program.kind.isLinear }
@@ -92,7 +92,7 @@ package struct PatternSolution: Solution {
         "\(bundle.name) has a tensor \"v\", which a network with activation \(quoted(kind.text)) "
           + "does not use")
     }
-    claimsExact = bundle.metadata["exact"] == "true"
+    claimsCompleteness = bundle.metadata["exact"] == "true" || program.claim.scope == .global
   }
 
   private static func index(of bundle: Bundle) throws -> [Int] {
@@ -137,12 +137,5 @@ package struct PatternSolution: Solution {
         "tensor \"index\" of \(program.name) holds \(bad), but \(examples.name) has "
           + "\(arrangements.count) patterns")
     }
-  }
-
-  /// What the solution says of all patterns and the data do not.
-  func exactnessWarning(_ arrangements: Arrangements) -> String? {
-    guard claimsExact, !arrangements.isExact else { return nil }
-    return
-      "\(program.name) says that its patterns are all there are, but \(arrangements.name) does not"
   }
 }

@@ -35,8 +35,11 @@ final class PatternSums {
     small = Matrix(limit, d)
   }
 
-  /// Fills `sums` with T of the patterns `range`.
-  func update(_ range: Range<Int>) {
+  /// Fills `sums` with T of the patterns `range`. `visit` sees the masks of some samples, ones and zeros, a pattern
+  /// a row.
+  func update(
+    _ range: Range<Int>, visit: (_ samples: Range<Int>, _ masks: UnsafePointer<Double>) -> Void
+  ) {
     let (n, d, outputs) = (features.rows, features.columns, dual.columns)
     let count = range.count * outputs * d
     sums.base.update(repeating: 0, count: count)
@@ -46,6 +49,7 @@ final class PatternSums {
       for (i, pattern) in range.enumerated() {
         arrangements.expand(pattern, samples, into: masks.base + i * samples.count)
       }
+      visit(samples, masks.base)
       for c in 0..<outputs {
         split(samples, class: c)
         // D (ν ∘ X), first what is exact, then the rest

@@ -3,7 +3,7 @@ import Tensors
 
 extension PolynomialSolution {
   package func certificate(
-    on examples: Examples, expected: Matrix, with network: any NetworkFunction
+    on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?) {
     // Primal: from the data and Z alone.
     let outputs = try functional().values(on: examples)
@@ -35,25 +35,52 @@ extension PolynomialSolution {
       (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] }.squareRoot()
     }
     let proof = Certificate(
-      point, beta: program.beta,
-      primalObjective: program.loss.value(outputs, expected) + program.beta * primal.norm,
+      point, scope: .global, beta: program.beta,
+      primalObjective: program.loss.value(outputs, expected) + program.beta * penalty,
       primalInfeasibility: primal.infeasibility,
       predictionError: largestDifference(outputs, program.predictions), largestConstraint: largest,
-      rounding: 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * featureScale(of: examples, activation))
+      rounding: 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * featureScale(on: examples))
     return (proof, nil)
+  }
+
+  package func scope(on examples: Examples) -> Scope { .global }
+
+  /// The root mean square over samples and regions of a bound of |[u;1]ᵀ Φ [u;1]| on the sphere, from
+  /// some of the samples: |a| tr M + |b| ‖μ‖ + |c|.
+  package func featureScale(on examples: Examples) -> Double {
+    let d = examples.dimension
+    let width = momentCount(dimension: d)
+    let reader = MomentReader(examples.features, limit: 1)
+    let row = Matrix(1, examples.regionCount * width)
+    let step = max(1, examples.count / 256)
+    var sum = 0.0
+    var terms = 0.0
+    for i in stride(from: 0, to: examples.count, by: step) {
+      guard reader.read(i..<i + 1, into: row.base) else { continue }
+      for region in 0..<examples.regionCount {
+        var moment = row.base + region * width
+        var trace = 0.0
+        for j in 0..<d {
+          trace += moment[0]
+          moment += d - j
+        }
+        let bound =
+          abs(activation.a) * abs(trace) + abs(activation.b) * norm(d, moment) + abs(activation.c)
+        sum += bound * bound
+        terms += 1
+      }
+    }
+    return terms > 0 ? (sum / terms).squareRoot() : 0
   }
 }
 
-/// Norm and feasibility of the matrices Z and Z′.
+/// Feasibility of the matrices Z and Z′.
 private struct PrimalPoint {
-  /// Σ (z₄ + z₄′).
-  var norm = 0.0
-  var infeasibility = 0.0
+  let infeasibility: Double
 
   init(_ solution: PolynomialSolution) {
     let d = solution.dimension
     let eigensolver = SymmetricEigensolver(order: d + 1)
-    var sum = CompensatedSum()
     var largestCorner = 0.0
     var largestEntry = 0.0
     var violation = 0.0
@@ -61,7 +88,6 @@ private struct PrimalPoint {
       for region in 0..<solution.regionCount {
         for sign in 0..<2 {
           let z = solution.matrix(class: c, region: region, sign: sign)
-          sum.add(z[d, d])
           largestCorner = max(largestCorner, z[d, d])
           var trace = CompensatedSum()
           for j in 0..<d { trace.add(z[j, j]) }
@@ -80,7 +106,6 @@ private struct PrimalPoint {
         }
       }
     }
-    norm = sum.value
     let scale = largestCorner > 0 ? largestCorner : largestEntry
     infeasibility = scale > 0 ? violation / scale : 0
   }
@@ -114,32 +139,4 @@ package func dualNorm(
     top: -values[0], gaps: values.map { $0 - values[0] }, weights: weights)
   guard upper.value.isFinite, lower.value.isFinite else { return nil }
   return max(upper.value, lower.value)
-}
-
-/// The root mean square over samples and regions of a bound of |[u;1]ᵀ Φ [u;1]| on the sphere, from
-/// some of the samples: |a| tr M + |b| ‖μ‖ + |c|.
-private func featureScale(of examples: Examples, _ activation: PolynomialActivation) -> Double {
-  let d = examples.dimension
-  let width = momentCount(dimension: d)
-  let reader = MomentReader(examples.features, limit: 1)
-  let row = Matrix(1, examples.regionCount * width)
-  let step = max(1, examples.count / 256)
-  var sum = 0.0
-  var terms = 0.0
-  for i in stride(from: 0, to: examples.count, by: step) {
-    guard reader.read(i..<i + 1, into: row.base) else { continue }
-    for region in 0..<examples.regionCount {
-      var moment = row.base + region * width
-      var trace = 0.0
-      for j in 0..<d {
-        trace += moment[0]
-        moment += d - j
-      }
-      let bound =
-        abs(activation.a) * abs(trace) + abs(activation.b) * norm(d, moment) + abs(activation.c)
-      sum += bound * bound
-      terms += 1
-    }
-  }
-  return terms > 0 ? (sum / terms).squareRoot() : 0
 }

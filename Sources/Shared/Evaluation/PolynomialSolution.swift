@@ -45,6 +45,14 @@ package struct PolynomialSolution: Solution {
     }
   }
 
+  /// Σ (z₄ + z₄′).
+  package var penalty: Double {
+    let size = (dimension + 1) * (dimension + 1)
+    var sum = CompensatedSum()
+    for corner in stride(from: size - 1, to: z.count, by: size) { sum.add(z[corner]) }
+    return sum.value
+  }
+
   /// The matrix Z (`sign` 0) or Z′ (1) of a class and region, as it stands.
   func matrix(class c: Int, region: Int, sign: Int) -> Matrix {
     let order = dimension + 1

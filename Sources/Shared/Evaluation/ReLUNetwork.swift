@@ -7,49 +7,50 @@ import Tensors
 package struct ReLUNetwork: NetworkFunction {
   package let kind: NetworkKind
   /// Half-spaces of gated neurons, each once; `nil` for others.
-  private let gates: NeuronGates?
-  private let layers: NetworkLayers
-  private let weightNorm: WeightNorm
+  let gates: NeuronGates?
+  let layers: NetworkLayers
+  let weightNorm: WeightNorm
+  /// Which weights the network says are a group.
+  let grouping: WeightGrouping
+  /// Whether neurons have unit length, with all weight in the output.
+  private let isUnitNorm: Bool
 
   package var outputs: Int { layers.outputs }
   package var neurons: Int { layers.neurons }
   package var filters: Matrix { layers.filters }
   package var outputWeight: Matrix { layers.outputWeight }
 
-  /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 where the convex program has a group a class, and 2 where it has
+  /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group a class, and 2 if it has
   /// the nuclear norm. Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest
-  /// |a_cj|, which is that of all; with the nuclear norm their u, which is the same of all, counts once.
+  /// |a_cj|, which is that of all; with the nuclear norm their u, which is the same of all, counts once. Of networks
+  /// of unit-norm neurons (metadata `scaling` `unit`) the product of both lengths takes the place of half the sum of
+  /// their squares.
   package var penalty: Double {
     var sum = CompensatedSum()
-    guard let groups = layers.groups else {
-      for j in 0..<neurons {
-        addSquare(norm(filters.columns, filters.row(j)), to: &sum)
-        addSquare(weightNorm.ofOutputs(outputWeight.column(j)), to: &sum)
+    for members in layers.groups ?? (0..<neurons).map({ [$0] }) {
+      let (hidden, output) = lengths(of: members)
+      if isUnitNorm {
+        sum.add(hidden, times: output)
+      } else {
+        sum.add(0.5 * hidden, times: hidden)
+        sum.add(0.5 * output, times: output)
       }
-      return 0.5 * sum.value
     }
-    for members in groups {
-      var hidden = 0.0
-      var output = 0.0
-      for j in members {
-        let length = norm(filters.columns, filters.row(j))
-        switch weightNorm {
-        case .group:
-          addSquare(length, to: &sum)
-          output = outputWeight.column(j).reduce(output) { max($0, abs($1)) }
-        case .nuclear:
-          hidden = max(hidden, length)
-          addSquare(weightNorm.ofOutputs(outputWeight.column(j)), to: &sum)
-        }
-      }
-      addSquare(hidden, to: &sum)
-      addSquare(output, to: &sum)
-    }
-    return 0.5 * sum.value
+    return sum.value
   }
 
-  private func addSquare(_ value: Double, to sum: inout CompensatedSum) {
-    sum.add(value, times: value)
+  /// The lengths of both layers' weights of the neurons of a group.
+  private func lengths(of members: [Int]) -> (hidden: Double, output: Double) {
+    let hidden = members.map { norm(filters.columns, filters.row($0)) }
+    let output = members.map { weightNorm.ofOutputs(outputWeight.column($0)) }
+    guard layers.groups != nil else { return (hidden[0], output[0]) }
+    switch weightNorm {
+    case .group:
+      let largest = members.map { outputWeight.column($0).reduce(0) { max($0, abs($1)) } }
+      return (norm(hidden.count, hidden), largest.max() ?? 0)
+    case .nuclear:
+      return (hidden.max() ?? 0, norm(output.count, output))
+    }
   }
 
   package init(_ bundle: Bundle) throws {
@@ -59,6 +60,12 @@ package struct ReLUNetwork: NetworkFunction {
       ["hidden.bias", "output.bias"] + (isGated ? [] : ["hidden.gate", "hidden.threshold"])
     layers = try NetworkLayers(bundle, unused: unused)
     weightNorm = try WeightNorm(bundle)
+    grouping = try WeightGrouping(bundle)
+    isUnitNorm =
+      try bundle.metadata["scaling"] != nil
+      && bundle.value("scaling", "\"unit\" or \"balanced\"") { text in
+        ["unit": true, "balanced": false][text]
+      }
     gates =
       isGated
       ? NeuronGates(
@@ -66,6 +73,15 @@ package struct ReLUNetwork: NetworkFunction {
           bundle, "hidden.gate", threshold: "hidden.threshold", count: layers.neurons,
           dimension: layers.filters.columns
         ).all) : nil
+    guard isUnitNorm else { return }
+    for members in layers.groups ?? (0..<neurons).map({ [$0] }) {
+      let length = lengths(of: members).hidden
+      guard abs(length - 1) <= PolynomialNetwork.unitTolerance else {
+        throw Failure.data(
+          "tensor \"hidden.weight\" of \(bundle.name): neuron \(members[0]) has length \(length), expected 1 "
+            + "for metadata \"scaling\" \"unit\"")
+      }
+    }
   }
 
   package func check(against examples: Examples) throws {

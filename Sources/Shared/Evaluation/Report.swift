@@ -1,22 +1,28 @@
 import Tensors
 
-/// The lines that `evaluate` prints: names and numbers, in order.
+/// The lines that `evaluate` prints: names, and numbers or words, in order.
 package struct Report: Sendable {
   package enum Value: Sendable, Equatable {
     case count(Int)
     case number(Double)
+    case word(String)
 
     /// The shortest text that reads back as the same number.
     var text: String {
       switch self {
       case .count(let value): "\(value)"
       case .number(let value): "\(value)"
+      case .word(let value): value
       }
     }
 
     /// JSON has no infinity and no NaN.
     var json: String {
-      if case .number(let value) = self, !value.isFinite { "null" } else { text }
+      switch self {
+      case .number(let value) where !value.isFinite: "null"
+      case .word(let value): quoted(value)
+      default: text
+      }
     }
   }
 
@@ -28,6 +34,7 @@ package struct Report: Sendable {
   package mutating func add(_ name: String, _ value: Double) {
     lines.append((name, .number(value)))
   }
+  package mutating func add(_ name: String, _ value: String) { lines.append((name, .word(value))) }
 
   /// `name<TAB>value` lines.
   package var text: String {

@@ -12,10 +12,16 @@ package protocol Solution: Sendable {
   /// Throws where the samples are not those of this solution.
   func check(against examples: Examples) throws
   /// The proof that it is optimal, from the data and the targets `expected` (n × C), and what `network` puts
-  /// out where the same pass over the data tells it. Throws where a feature is not a finite number.
+  /// out if the same pass over the data tells it. Throws if a feature is not a finite number.
   func certificate(
-    on examples: Examples, expected: Matrix, with network: any NetworkFunction
+    on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?)
+  /// What β multiplies.
+  var penalty: Double { get }
+  /// Which networks a certificate on these samples would bound.
+  func scope(on examples: Examples) throws -> Scope
+  /// About the largest length of a unit of the norm's features on a sample: the root mean square over some samples.
+  func featureScale(on examples: Examples) -> Double
 }
 
 /// The solution that a bundle holds, by its metadata `activation`.
@@ -40,6 +46,9 @@ package struct SolvedProgram: Sendable {
   /// n × C.
   package let predictions: Matrix
   package let claim: Claim
+  /// The tensors `mean` and `whiten`, if it has them.
+  private let fits: [(name: String, values: [Double])]
+  private let metadata: [String: String]
 
   /// n and C.
   package var samples: Int { dual.rows }
@@ -66,6 +75,27 @@ package struct SolvedProgram: Sendable {
     targets = try TargetValues(bundle, outputs: dual.shape[1], loss: loss)
     classes = try classNames(of: bundle)
     claim = try Claim(bundle)
+    fits = try [("mean", "[d]"), ("whiten", "[d, N]")].compactMap { name, shape in
+      try bundle.optional(name, [.f32, .f64], [shape]).map { (name, $0.doubles) }
+    }
+    metadata = bundle.metadata
+  }
+
+  /// What the solution and the network say otherwise than the training data, or each other.
+  func disagreements(with examples: Examples, _ network: TrainedNetwork) -> [String] {
+    var found = examples.otherChoices(than: metadata, of: name)
+    for (tensor, theirs) in [("mean", examples.mean), ("whiten", examples.whiten)] {
+      let ours = fits.first { $0.name == tensor }?.values
+      if let ours, ours != theirs {
+        found.append("tensor \(quoted(tensor)) of \(name) is not that of \(examples.name)")
+      }
+    }
+    if let text = network.metadata["beta"], Double(text) != beta {
+      found.append(
+        "metadata \"beta\" of \(network.name) is \(quoted(text)), but \(name) was solved for \(beta)"
+      )
+    }
+    return found
   }
 
   /// The largest |prediction|.

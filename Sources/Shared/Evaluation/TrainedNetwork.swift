@@ -33,7 +33,7 @@ package struct TrainedNetwork: Sendable {
     try whiten?.expectFinite("whiten")
   }
 
-  /// Throws where the network and the samples do not belong together. Returns what is only unusual.
+  /// Throws if the network and the samples do not belong together. Returns what is only unusual.
   package func check(against examples: Examples) throws -> [String] {
     try function.check(against: examples)
     if let ours = classes, let theirs = examples.classes, ours != theirs {
@@ -50,6 +50,13 @@ package struct TrainedNetwork: Sendable {
             + "another way than the training data (use patchify --like)")
       }
     }
+    return examples.otherChoices(than: metadata, of: name)
+  }
+}
+
+extension Examples {
+  /// Each choice of the patches' step in `metadata`, those of the bundle `name`, that is another one here.
+  func otherChoices(than metadata: [String: String], of name: String) -> [String] {
     // Bundles of before there were mirror images do not tell.
     func choice(_ key: String, _ metadata: [String: String]) -> String? {
       metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
@@ -58,13 +65,12 @@ package struct TrainedNetwork: Sendable {
       "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
       "whiten", "components", "mirror",
     ].compactMap { key in
-      guard let ours = choice(key, metadata), let theirs = choice(key, examples.metadata),
+      guard let ours = choice(key, metadata), let theirs = choice(key, self.metadata),
         ours != theirs
       else {
         return nil
       }
-      return "\(quoted(key)) is \(quoted(theirs)) in \(examples.name), but \(quoted(ours)) in "
-        + name
+      return "\(quoted(key)) is \(quoted(theirs)) in \(self.name), but \(quoted(ours)) in \(name)"
     }
   }
 }

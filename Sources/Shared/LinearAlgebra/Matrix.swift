@@ -54,6 +54,15 @@ package final class Matrix: @unchecked Sendable {
   /// The rows `range` where they are: a matrix over the same memory, which it keeps alive.
   package func slice(_ range: Range<Int>) -> Matrix { Matrix(rows: range, of: self) }
 
+  /// The rows `chosen`, in that order, copied.
+  package func selecting(_ chosen: [Int]) -> Matrix {
+    let result = Matrix(chosen.count, columns)
+    for (place, index) in chosen.enumerated() {
+      result.row(place).update(from: row(index), count: columns)
+    }
+    return result
+  }
+
   deinit { free(memory) }
 
   package var count: Int { rows * columns }

@@ -93,14 +93,3 @@ package struct GatedPatterns {
     return try GatedPatterns(of: drawn, on: rows, progress: progress)
   }
 }
-
-extension Matrix {
-  /// The rows `chosen`, in that order.
-  package func selecting(_ chosen: [Int]) -> Matrix {
-    let result = Matrix(chosen.count, columns)
-    for (place, index) in chosen.enumerated() {
-      result.row(place).update(from: row(index), count: columns)
-    }
-    return result
-  }
-}

@@ -37,7 +37,6 @@ extension Solutions {
     bundle.metadata["activation"] = program.activation.rawValue
     bundle.metadata["norm"] = program.norm.rawValue
     bundle.metadata["group"] = program.grouping.rawValue
-    bundle.metadata["exact"] = data.isExact ? "true" : "false"
     return bundle
   }
 

@@ -1,0 +1,57 @@
+import LinearAlgebra
+import Tensors
+
+/// What a solution may claim: for a solver that is about to write one.
+///
+/// A solver knows its objectives to some ten digits, fewer where β is tiny beside the data or where the loss is
+/// tiny beside the targets. There it takes evaluate's numbers in place of its own, so that a claim never says more
+/// than evaluate finds.
+package struct Assessment: Sendable {
+  /// Which networks the bound is about.
+  package let scope: Scope
+  /// The objectives and the gap as evaluate finds them; `nil` if the solver's own are good enough.
+  package let certificate: Certificate?
+
+  /// The share of the objective that plain double precision may get wrong before the solver's numbers are
+  /// replaced: a tenth of what a claim may be off.
+  private static let limit = 0.1 * Claim.objectiveTolerance
+
+  /// Judges the bundle `solution` on the training data `source`, from which it came.
+  package init(_ solution: Bundle, on source: Bundle) throws {
+    let solution = try Evaluation.solution(of: solution)
+    let program = solution.program
+    let examples = try Examples(source, patterns: solution.needsPatterns)
+    try solution.check(against: examples)
+    let expected = try ExpectedOutputs(
+      examples, targets: program.targets, outputs: program.outputs, classes: program.classes,
+      loss: program.loss
+    ).values
+    let uncertainty = solution.uncertainty(on: examples, expected: expected)
+    guard uncertainty <= Assessment.limit else {
+      let proof = try solution.certificate(on: examples, expected: expected, with: nil).proof
+      (scope, certificate) = (proof.scope, proof)
+      return
+    }
+    (scope, certificate) = (try solution.scope(on: examples), nil)
+  }
+}
+
+extension Solution {
+  /// By how much, relative to the objective, a solver in plain double precision may be wrong about either
+  /// objective, roughly: what rounding moves the dual constraints by, which costs as much of the norm, and its
+  /// square of the loss; and what it moves the outputs by, times ν.
+  fileprivate func uncertainty(on examples: Examples, expected: Matrix) -> Double {
+    let primal = program.claim.primalObjective
+    guard primal > 0 else { return 0 }
+    // A loss of almost nothing is the difference of numbers that are far larger.
+    let zero = program.loss.value(Matrix(expected.rows, expected.columns), expected)
+    if primal < 1e-6 * zero { return .infinity }
+    let dual = LinearAlgebra.norm(program.dual.count, program.dual.base)
+    let outputs = LinearAlgebra.norm(program.predictions.count, program.predictions.base)
+    let rounding = 8 * Double.ulpOfOne * dual
+    let constraint = rounding * featureScale(on: examples)
+    let share = constraint / program.beta
+    let result = (constraint * penalty + rounding * outputs) / primal + share * share
+    return result.isFinite ? result : .infinity
+  }
+}

@@ -1,0 +1,213 @@
+import Glibc
+import LinearAlgebra
+
+/// Counts the cells into which the hyperplanes {u : x_j · u = 0} of some rows x_j cut the space, by deletion and
+/// restriction: the next hyperplane H adds as many cells as the earlier ones make within H (Zaslavsky, "Facing up
+/// to arrangements", 1975).
+///
+/// Rows are told apart as far as rounding lets one: two that are parallel, within a subspace too, up to a few
+/// roundings of what led there are one hyperplane.
+struct CellCount {
+  /// Two roundings of a unit vector.
+  private static let rounding = 4 * Double.ulpOfOne
+  /// How many times the sum of two normals' errors the angle between them may be for them to be parallel.
+  private static let factor = 4.0
+  /// Unit rows that extend less far than this into a direction do not extend into it.
+  private static let negligible = 1e-12
+
+  /// The number of cells, or `nil` if there are more than `limit`.
+  ///
+  /// - Parameter rows: n × d; rows of zeros cut nothing.
+  static func count(_ rows: Matrix, limit: Int) -> Int? {
+    let unit = unitRows(rows)
+    guard unit.rows > 0 else { return limit >= 1 ? 1 : nil }
+    // r linearly independent hyperplanes alone make 2^r cells.
+    let ranks = min(62, Int(log2(Double(max(1, limit)))) + 1)
+    guard let basis = basis(of: unit, atMost: ranks) else { return nil }
+    let (normals, errors) = whitened(unit, basis)
+    return cells(normals, errors, limit: limit)
+  }
+
+  // MARK: Coordinates
+
+  /// Rows that are not zero, of unit length, after columns were scaled by powers of two: both leave all signs as
+  /// they are.
+  private static func unitRows(_ rows: Matrix) -> Matrix {
+    let (n, d) = (rows.rows, rows.columns)
+    let scales = (0..<d).map { k in
+      let largest = (0..<n).reduce(0) { max($0, abs(rows[$1, k])) }
+      return largest > 0 ? scalbn(1, Int32(-max(-1000, min(1000, largest.exponent)))) : 1
+    }
+    let result = Matrix(n, d)
+    var count = 0
+    for j in 0..<n {
+      let target = result.row(count)
+      for k in 0..<d { target[k] = rows[j, k] * scales[k] }
+      let largest = (0..<d).reduce(0) { max($0, abs(target[$1])) }
+      guard largest > 0 else { continue }
+      // Twice, so that squares of tiny entries do not underflow.
+      for k in 0..<d { target[k] /= largest }
+      scale(d, 1 / norm(d, target), target)
+      count += 1
+    }
+    return Matrix(count, d, Array(result.values.prefix(count * d)))
+  }
+
+  /// An orthonormal basis of the space of unit rows, r × d, or `nil` if it has more than `limit` dimensions:
+  /// Gram and Schmidt's method on the row that is left longest.
+  private static func basis(of rows: Matrix, atMost limit: Int) -> Matrix? {
+    let d = rows.columns
+    let rest = Matrix(copying: rows)
+    var basis: [[Double]] = []
+    while true {
+      let lengths = (0..<rest.rows).map { norm(d, rest.row($0)) }
+      let longest = lengths.indices.max { lengths[$0] < lengths[$1] }!
+      guard lengths[longest] > negligible else { break }
+      if basis.count == limit { return nil }
+      var direction = Array(UnsafeBufferPointer(start: rest.row(longest), count: d))
+      for _ in 0..<2 {
+        scale(d, 1 / norm(d, direction), &direction)
+        for earlier in basis { axpy(d, -dot(d, earlier, direction), earlier, &direction) }
+      }
+      scale(d, 1 / norm(d, direction), &direction)
+      for _ in 0..<2 {
+        for j in 0..<rest.rows { axpy(d, -dot(d, direction, rest.row(j)), direction, rest.row(j)) }
+      }
+      basis.append(direction)
+      if basis.count == d { break }
+    }
+    return Matrix(basis.count, d, basis.flatMap(\.self))
+  }
+
+  /// The rows in coordinates of the basis in which they point in all directions alike, of unit length, and the
+  /// angles to which they are known.
+  private static func whitened(_ rows: Matrix, _ basis: Matrix) -> (Matrix, [Double]) {
+    let (n, r) = (rows.rows, basis.rows)
+    let normals = product(rows, .plain, basis, .transposed)
+    // Columns become orthonormal: N ← N R⁻¹. A rounding of N grows by up to ‖R⁻¹‖.
+    let inverse = Matrix.identity(r)
+    let columns = normals.transposed
+    for k in 0..<r {
+      for _ in 0..<2 {
+        for b in 0..<k {
+          let overlap = dot(n, columns.row(b), columns.row(k))
+          axpy(n, -overlap, columns.row(b), columns.row(k))
+          axpy(r, -overlap, inverse.row(b), inverse.row(k))
+        }
+        let length = norm(n, columns.row(k))
+        scale(n, 1 / length, columns.row(k))
+        scale(r, 1 / length, inverse.row(k))
+      }
+    }
+    let growth = norm(inverse.count, inverse.base)
+    let result = columns.transposed
+    let errors = (0..<n).map { j in
+      let length = norm(r, result.row(j))
+      scale(r, 1 / length, result.row(j))
+      return 2 * rounding * max(1, growth / length)
+    }
+    return (result, errors)
+  }
+
+  // MARK: Counting
+
+  /// The cells of the hyperplanes with unit normals (m × r) that are known to `errors`.
+  private static func cells(_ all: Matrix, _ allErrors: [Double], limit: Int) -> Int? {
+    let r = all.columns
+    if r == 1 { return limit >= 2 ? 2 : nil }
+    if r == 2 {
+      let count = max(1, 2 * lines(all, allErrors))
+      return count <= limit ? count : nil
+    }
+    let kept = representatives(all, allErrors)
+    let (normals, errors) = (all.selecting(kept), kept.map { allErrors[$0] })
+    var total = 1
+    for k in kept.indices {
+      guard
+        let within = restricted(normals, errors, to: k).flatMap({
+          cells($0.normals, $0.errors, limit: limit - total)
+        }) ?? (k == 0 ? 1 : nil)
+      else { return nil }
+      total += within
+      if total > limit { return nil }
+    }
+    return total
+  }
+
+  /// The hyperplanes before number `k` within it, in an orthonormal basis of it; `nil` if there are none.
+  private static func restricted(
+    _ normals: Matrix, _ errors: [Double], to k: Int
+  ) -> (normals: Matrix, errors: [Double])? {
+    guard k > 0 else { return nil }
+    let r = normals.columns
+    // Householder's reflection that takes the normal to ± the first axis.
+    var v = Array(UnsafeBufferPointer(start: normals.row(k), count: r))
+    v[0] += v[0] < 0 ? -1 : 1
+    let factor = 2 / dot(r, v, v)
+    let result = Matrix(k, r - 1)
+    var resultErrors = [Double](repeating: 0, count: k)
+    for j in 0..<k {
+      let (row, target) = (normals.row(j), result.row(j))
+      let shift = factor * dot(r, v, row)
+      for i in 1..<r { target[i - 1] = row[i] - shift * v[i] }
+      let length = norm(r - 1, target)
+      scale(r - 1, 1 / length, target)
+      resultErrors[j] = (errors[j] + errors[k] + rounding) / length
+    }
+    return (result, resultErrors)
+  }
+
+  /// How many lines of the plane there are.
+  private static func lines(_ normals: Matrix, _ errors: [Double]) -> Int {
+    let sorted = errors.indices.map { j -> (angle: Double, error: Double) in
+      let angle = atan2(normals[j, 1], normals[j, 0])
+      // A normal and its opposite are one line.
+      return (angle < 0 ? angle + .pi : angle, errors[j])
+    }.sorted { $0 < $1 }
+    guard let first = sorted.first, let last = sorted.last else { return 0 }
+    func differ(_ a: (angle: Double, error: Double), _ b: (angle: Double, error: Double)) -> Bool {
+      b.angle - a.angle > factor * (a.error + b.error)
+    }
+    let gaps = zip(sorted, sorted.dropFirst()).count { differ($0, $1) }
+    return max(1, gaps + (differ(last, (first.angle + .pi, first.error)) ? 1 : 0))
+  }
+
+  /// One of all rows that are parallel: the first of each chain.
+  private static func representatives(_ rows: Matrix, _ errors: [Double]) -> [Int] {
+    let r = rows.columns
+    // Products with a vector that has no symmetry of the data: those of parallel rows agree up to their signs.
+    let probe = (0..<r).map { cos(2 + 2.3 * Double($0)) }
+    let length = norm(r, probe)
+    let keys = (0..<rows.rows).map { abs(dot(r, rows.row($0), probe)) / length }
+    let order = keys.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
+    let largest = errors.max() ?? 0
+    var leader = Array(keys.indices)
+    func root(_ i: Int) -> Int {
+      var i = i
+      while leader[i] != i { i = leader[i] }
+      return i
+    }
+    for (place, i) in order.enumerated() {
+      for j in order[(place + 1)...] {
+        guard keys[j] - keys[i] <= factor * (errors[i] + largest) else { break }
+        if root(i) != root(j), areParallel(rows, i, j, factor * (errors[i] + errors[j])) {
+          let (a, b) = (root(i), root(j))
+          leader[max(a, b)] = min(a, b)
+        }
+        // Of many equal rows each is compared with the next one alone.
+        if keys[i] == keys[j], errors[i] <= errors[j], root(i) == root(j) { break }
+      }
+    }
+    return keys.indices.filter { leader[$0] == $0 }
+  }
+
+  /// Whether the angle between rows i and j, as lines, is at most `tolerance`.
+  private static func areParallel(_ rows: Matrix, _ i: Int, _ j: Int, _ tolerance: Double) -> Bool {
+    var (sum, difference) = (0.0, 0.0)
+    for k in 0..<rows.columns {
+      sum += (rows[i, k] + rows[j, k]) * (rows[i, k] + rows[j, k])
+      difference += (rows[i, k] - rows[j, k]) * (rows[i, k] - rows[j, k])
+    }
+    return min(sum, difference) <= tolerance * tolerance
+  }
+}
