@@ -27,9 +27,6 @@ struct Settings: ToolSettings {
       if contactSheet == "-" {
         throw Failure.usage("--contact-sheet needs a file: standard output is for the bundle")
       }
-      if contactSheet == common.output {
-        throw Failure.usage("--contact-sheet and --output name the same file")
-      }
     }
   }
 }
@@ -98,10 +95,9 @@ extension Settings {
         "flip", \.flip,
         "After each image put its mirror image (left and right exchanged), with its label and index."
       ),
-      .text(
+      .output(
         "contact-sheet", "FILE.png", \.contactSheet,
-        "Also write a picture of the first ten images taken of each class, a row a class.",
-        record: .omitted),
+        "Also write a picture of the first ten images taken of each class, a row a class."),
     ]
   }
 }

@@ -43,7 +43,7 @@ package struct Claim: Sendable {
     let words = recipe.split(separator: "\n").last { $0.hasPrefix("solve ") }?
       .split { $0 == " " || $0 == "=" }
     let value = words?.lastIndex(of: "--gap").flatMap { words?[($0 + 1)...].first }
-    return value.flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil } ?? 1e-4
+    return value.flatMap { Double(decimal: $0) }.flatMap { $0.isFinite ? $0 : nil } ?? 1e-4
   }
 
   /// Says of the solution `name` that its search ended before the gap was reached, where that is so; `gap` is

@@ -85,7 +85,7 @@ package struct Bundle: Sendable {
 
   /// A finite number of the metadata.
   package func number(_ key: String) throws -> Double {
-    try value(key, "a number") { Double($0).flatMap { $0.isFinite ? $0 : nil } }
+    try value(key, "a number") { Double(decimal: $0).flatMap { $0.isFinite ? $0 : nil } }
   }
 }
 

@@ -1,3 +1,4 @@
+import CFaults
 import Glibc
 
 /// Bytes outside Swift's arrays: they are not zeroed before they are filled, and growing them moves
@@ -9,8 +10,8 @@ package final class Bytes: @unchecked Sendable {
   private let mapping: (base: UnsafeMutableRawPointer, count: Int)?
 
   /// The bytes of a file at `offset`, copied only where they are written to; `nil` where the system
-  /// maps none.
-  init?(mapping descriptor: Int32, at offset: Int, count: Int) {
+  /// maps none. `name` is what a message calls the file if its end goes while they are in use.
+  init?(mapping descriptor: Int32, at offset: Int, count: Int, name: String) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let start = offset / page * page
     let length = offset - start + count
@@ -22,6 +23,7 @@ package final class Bytes: @unchecked Sendable {
     mapping = (mapped, length)
     base = mapped + (offset - start)
     self.count = count
+    faults_add_mapping(mapped, length, terminalText(name))
   }
 
   /// `count` bytes, all zero.
@@ -64,7 +66,8 @@ package final class Bytes: @unchecked Sendable {
   /// `resize` that says whether there was the memory, where more depends on the user's data.
   func grow(to count: Int) -> Bool {
     precondition(mapping == nil, "mapped bytes do not change their size")
-    guard let memory = realloc(base, max(count, 1)) else { return false }
+    guard Double(count) <= memoryLimit, let memory = faults_try_realloc(base, max(count, 1))
+    else { return false }
     base = memory
     self.count = count
     adviseLargePages(base, count)
@@ -72,7 +75,9 @@ package final class Bytes: @unchecked Sendable {
   }
 
   deinit {
-    if let mapping { munmap(mapping.base, mapping.count) } else { free(base) }
+    guard let mapping else { return free(base) }
+    faults_remove_mapping(mapping.base)
+    munmap(mapping.base, mapping.count)
   }
 }
 
