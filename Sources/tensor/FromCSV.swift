@@ -23,8 +23,7 @@ func fromCSV(_ run: Run) throws {
       table.targets,
       shape: table.targetCount == 1 ? [table.rowCount] : [table.rowCount, table.targetCount])
   }
-  try bundle.write(to: output)
-  try output.finish()
+  try run.write(bundle, to: output)
 }
 
 /// Numbers the texts of a label column in their sorted order: by value where all are numbers (1 and

@@ -63,8 +63,13 @@ static void fault(int number, siginfo_t *info, void *context) {
   }
   faults_unlink_temporaries();
   // What was there before, most often the default, sees the same signal again: the instruction that
-  // caused it is repeated, unless somebody sent it or it follows its instruction.
-  sigaction(number, &previous[number], NULL);
+  // caused it is repeated, unless it follows its instruction, or the process sent it to itself to abort. One
+  // that another process sent ends this one: a handler of faults, such as Swift's, would let it go on.
+  if (wasSent && info->si_pid != getpid()) {
+    signal(number, SIG_DFL);
+  } else {
+    sigaction(number, &previous[number], NULL);
+  }
   if (wasSent || number == SIGTRAP) raise(number);
 }
 

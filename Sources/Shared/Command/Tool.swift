@@ -262,6 +262,15 @@ package struct Invocation<Settings: ToolSettings> {
   /// `--output` or standard output, for text.
   package func textOutput() throws -> Output { try Output(path: common.output) }
 
+  /// Writes the product of this run and puts it in its place; numbers that are not finite are refused.
+  package func write(_ bundle: Bundle, to output: Output) throws {
+    for name in bundle.tensors.keys.sorted(by: precedes) {
+      try bundle.tensors[name]!.expectFinite(name)
+    }
+    try bundle.write(to: output)
+    try output.finish()
+  }
+
   /// The metadata of this run's output: `producer`, and `command` with this run's line after those of
   /// `input`.
   package func metadata(after input: [String: String] = [:]) -> [String: String] {

@@ -109,6 +109,7 @@ extension Tensor {
 
   /// Fails where an element is not a finite number; `name` is the tensor's.
   package func expectFinite(_ name: String) throws {
+    if isFinite { return }
     let bad = nonFiniteCount
     if bad > 0 {
       throw Failure.data(

@@ -169,6 +169,27 @@ package struct Tensor: Sendable {
     }
   }
 
+  /// Whether all elements are finite numbers; as fast as memory.
+  package var isFinite: Bool {
+    func holds<T: SIMDScalar & BinaryFloatingPoint>(_: T.Type) -> Bool {
+      let base = UnsafeRawPointer(bytes.base)
+      // 0 times a number is 0, unless it is infinite or NaN.
+      var lanes = SIMD16<T>.zero
+      let whole = count / 16 * 16
+      for i in stride(from: 0, to: whole, by: 16) {
+        lanes += 0 * base.loadUnaligned(fromByteOffset: i * type.size, as: SIMD16<T>.self)
+      }
+      let rest = base.assumingMemoryBound(to: T.self)
+      return lanes.indices.allSatisfy { lanes[$0] == 0 }
+        && (whole..<count).allSatisfy { rest[$0].isFinite }
+    }
+    switch type {
+    case .f32: return withExtendedLifetime(bytes) { holds(Float.self) }
+    case .f64: return withExtendedLifetime(bytes) { holds(Double.self) }
+    default: return nonFiniteCount == 0
+    }
+  }
+
   /// Elements that are not finite numbers; 0 for integers.
   package var nonFiniteCount: Int {
     func count<T: Element & BinaryFloatingPoint>(_: T.Type) -> Int {
