@@ -33,8 +33,11 @@ private func numbered(
 ) throws -> (labels: [Int32], classes: [String]) {
   for (text, line) in labels {
     // The metadata holds the classes apart by commas.
-    let isBad = text.isEmpty || text.unicodeScalars.contains { $0 == "," || $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
-    }
+    let isBad =
+      text.isEmpty
+      || text.unicodeScalars.contains {
+        $0 == "," || $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
+      }
     if isBad {
       throw Failure.data(
         "\(file), line \(line): the label \(quoted(text)) is empty or holds a comma or a control "

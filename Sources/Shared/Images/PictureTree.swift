@@ -28,13 +28,16 @@ package func readPictureTree(
     let path = joined(root, folder)
     let files = try entries(of: path).filter { !isDirectory(joined(path, $0)) }
     let names = files.filter { $0.lowercased().hasSuffix(".png") }
-    others += files.filter { !$0.lowercased().hasSuffix(".png") }.map { joined(path, $0) }
+    if selector.classes.contains(folder) {
+      others += files.filter { !$0.lowercased().hasSuffix(".png") }.map { joined(path, $0) }
+    }
     for name in names {
       if let label = selector.take(label) { taken.append((joined(path, name), label, index)) }
       index += 1
     }
     if names.isEmpty, selector.classes.contains(folder) {
-      throw Failure.data("\(path) holds no PNG files")
+      throw Failure.data(
+        "\(path) holds no PNG files" + (files.first.map { ", but others, such as \($0)" } ?? ""))
     }
   }
   if let first = others.first {

@@ -29,7 +29,7 @@ struct FeatureBounds {
     _ fit: PatchFit?, images: Int, product: PatchProduct, type: ElementType
   ) throws {
     // Room for the factors of sums that are not worth counting.
-    let limit = (type == .f32 ? Double(Float.greatestFiniteMagnitude) : .greatestFiniteMagnitude) / 4
+    let limit = type == .f32 ? Double(Float.greatestFiniteMagnitude) / 4 : 1e300
     let largest = largest(fit)
     let written = product == .moments ? 2 * largest * largest : largest
     guard written <= limit else {

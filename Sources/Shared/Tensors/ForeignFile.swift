@@ -2,7 +2,10 @@
 /// empty if its first bytes tell nothing. A bundle's own begin with a small number and zeros.
 func foreignFile(_ start: UnsafeRawBufferPointer) -> String {
   let formats: [(magic: [UInt8], text: String)] = [
-    ([0x89] + Array("PNG".utf8), "a PNG picture: cifar-extract --png reads a folder of them a class"),
+    (
+      [0x89] + Array("PNG".utf8),
+      "a PNG picture: cifar-extract --png reads a folder of them a class"
+    ),
     ([0x93] + Array("NUMPY".utf8), "a NumPy file: tensor from-npy NAME=FILE makes a bundle of it"),
     (
       Array("PK".utf8) + [3, 4],

@@ -35,7 +35,8 @@ package final class Input {
       if kind == S_IFDIR || regularOnly && kind != S_IFREG {
         close(descriptor)
         throw Failure.data(
-          kind == S_IFDIR ? "\(path) is a directory" : "\(path) is a device or a pipe, expected a file")
+          kind == S_IFDIR
+            ? "\(path) is a directory" : "\(path) is a device or a pipe, expected a file")
       }
     }
   }

@@ -12,11 +12,13 @@ final class PendingFile {
   private var temporary: String?
 
   /// Opens a file that is to have the name `path`. `mode` are the permissions of the file it replaces;
-  /// nil gives it those that `open` would. Fails with the system's error in `errno`.
-  init?(replacing path: String, mode: mode_t?) {
+  /// nil gives it those that `open` would. `named` gives it a temporary name everywhere. Fails with the
+  /// system's error in `errno`.
+  init?(replacing path: String, mode: mode_t?, named: Bool = false) {
     self.path = path
     directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    var opened = open(directory.isEmpty ? "." : directory, unnamed | O_WRONLY | O_CLOEXEC, 0o666)
+    let place = directory.isEmpty ? "." : directory
+    var opened = named ? -1 : open(place, unnamed | O_WRONLY | O_CLOEXEC, 0o666)
     // Its way to a name.
     if opened >= 0, access(PendingFile.link(opened), F_OK) != 0 {
       close(opened)
