@@ -51,7 +51,7 @@ extension Settings {
         "png", "DIR", \.pictures,
         """
         Instead of records read a tree of PNG files, one folder a class; folders and files in the order \
-        of their names' bytes.
+        of their names' bytes, which are UTF-8. Files that are not named .png are passed over with a warning.
         """, record: .placeholder),
       .integer(
         "synthetic", "N", \.synthetic,

@@ -98,11 +98,11 @@ import Testing
       ("mkfifo tree/a/2.png", "tree/a/2.png is a device or a pipe"),
       ("ln -s /dev/zero tree/a/2.png", "tree/a/2.png is a device or a pipe"),
       ("truncate -s 1T tree/a/2.png", "tree/a/2.png as PNG: not a PNG file"),
-      // The header of 16384 x 16384 gray pixels, and nothing else.
+      // The header of 16384 x 16384 gray pixels, and as many bytes as could hold them.
       (
         "printf '\\x89PNG\\r\\n\\x1a\\n\\0\\0\\0\\rIHDR\\0\\0\\x40\\0\\0\\0\\x40\\0\\x08\\0\\0\\0\\0\\x8c\\xa3\\x4f\\x58"
-          + "\\0\\0\\0\\0IDAT\\x35\\xaf\\x06\\x1e' > tree/a/2.png",
-        "16384x16384 pixels"
+          + "\\0\\0\\0\\0IDAT\\x35\\xaf\\x06\\x1e' > tree/a/2.png; head -c 40000 /dev/zero >> tree/a/2.png",
+        "16384x16384 pixels, more than"
       ),
     ] {
       let run = try Tools.shell(

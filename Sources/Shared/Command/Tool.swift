@@ -192,7 +192,7 @@ private func commandLine() throws -> [String] {
 /// run together. `-` is standard output.
 private func expectDistinct(_ outputs: [String: String]) throws {
   func name(_ option: String) -> String {
-    outputs[option] == "-" ? "standard output" : "--\(option)"
+    option == "output" && outputs[option] == "-" ? "standard output" : "--\(option)"
   }
   var seen: [(option: String, isStandard: Bool, identity: FileIdentity?)] = []
   for (option, path) in outputs.sorted(by: { $0.key < $1.key }) {

@@ -63,13 +63,13 @@ package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> 
     throw failure()
   }
   let (width, height) = (Int(image.width), Int(image.height))
-  guard width * height <= largestPicture else {
-    throw Failure.data("\(name) has \(width)x\(height) pixels, more than \(largestPicture)")
-  }
   // Deflate packs at most 1032 bytes into one, and a byte holds at most 8 pixels: what claims more is
   // refused before memory is reserved for it.
   guard width * height <= 8 * 1032 * bytes.count else {
     throw Failure.data("\(name) claims \(width) × \(height) pixels in \(bytes.count) bytes")
+  }
+  guard width * height <= largestPicture else {
+    throw Failure.data("\(name) has \(width)x\(height) pixels, more than \(largestPicture)")
   }
   let channels = image.format & png_uint_32(PNG_FORMAT_FLAG_COLOR) != 0 ? 3 : 1
   image.format = format(channels: channels)

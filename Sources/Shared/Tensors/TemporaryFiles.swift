@@ -1,11 +1,11 @@
 import CFaults
 
 /// The temporary files of this process, removed when a signal or a lack of memory ends it.
-enum TemporaryFiles {
+package enum TemporaryFiles {
   static func add(_ path: String) { _ = faults_add_temporary(path) }
 
   static func remove(_ path: String) { faults_remove_temporary(path) }
 
   /// May be called in a signal handler.
-  static func unlinkAll() { faults_unlink_temporaries() }
+  package static func unlinkAll() { faults_unlink_temporaries() }
 }
