@@ -20,7 +20,7 @@ import Testing
   }
 
   /// Runs `script` in a new folder that has links to the data.
-  private func run(_ script: String, seconds: Int = 60) throws -> (run: Run, folder: Folder) {
+  private func run(_ script: String, seconds: Int = 300) throws -> (run: Run, folder: Folder) {
     let (data, folder) = (try FaultsTests.data.get(), try Folder())
     for name in data.files where name != "pipe" {
       try FileManager.default.createSymbolicLink(

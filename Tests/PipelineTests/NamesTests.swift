@@ -106,7 +106,7 @@ import Testing
       ),
     ] {
       let run = try Tools.shell(
-        "\(script); timeout 60 cifar-extract --quiet --png tree; code=$?; rm tree/a/2.png; exit $code",
+        "\(script); timeout 300 cifar-extract --quiet --png tree; code=$?; rm tree/a/2.png; exit $code",
         in: folder)
       #expect(run.failed(1, "cifar-extract"), "\(run.status): \(run.errors)")
       #expect(run.errors.contains(words), "\(run.errors)")
