@@ -128,9 +128,17 @@ clean: ## remove all products (not the data that `make data` fetched)
 DATA_URL := https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 DATA_MD5 := c32a1d4ab5d03f1284b67883e8d87530
 
+# Lists of make are words: a directory with blanks in its name is read through a link.
+CIFAR10_DIRECTORY := $(CIFAR10)
+ifneq ($(word 2,$(CIFAR10)),)
+quote := '
+CIFAR10_DIRECTORY := $(shell mkdir -p build && \
+  ln -sfn "$$(realpath -- '$(subst $(quote),'\'',$(CIFAR10))')" build/linked-data && echo build/linked-data)
+endif
+
 # Where the batches are, or nothing.
 CIFAR := $(patsubst %/data_batch_1.bin,%,$(firstword $(wildcard \
-  $(foreach d,$(or $(CIFAR10),build),$(d)/cifar-10-batches-bin/data_batch_1.bin $(d)/data_batch_1.bin))))
+  $(foreach d,$(or $(CIFAR10_DIRECTORY),build),$(d)/cifar-10-batches-bin/data_batch_1.bin $(d)/data_batch_1.bin))))
 ifneq ($(CIFAR10),)
 ifeq ($(CIFAR),)
 $(error CIFAR10=$(CIFAR10) holds no data_batch_1.bin and no cifar-10-batches-bin with it)

@@ -16,6 +16,12 @@ func shared(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     ])
 }
 
+/// C of our own: what Swift cannot say.
+func c(_ name: String) -> Target {
+  .target(
+    name: name, path: "Sources/Shared/\(name)", cSettings: [.treatAllWarnings(as: .error)])
+}
+
 func system(_ name: String, package: String, apt: String) -> Target {
   .systemLibrary(
     name: name, path: "Sources/Shared/\(name)", pkgConfig: package, providers: [.apt([apt])])
@@ -38,8 +44,9 @@ let package = Package(
     system("CBLAS", package: "openblas", apt: "libopenblas-dev"),
     system("CLAPACKE", package: "lapacke", apt: "liblapacke-dev"),
     system("CPNG", package: "libpng", apt: "libpng-dev"),
-    shared("Tensors", []),
-    shared("Command", ["Tensors"]),
+    c("CFaults"),
+    shared("Tensors", ["CFaults"]),
+    shared("Command", ["Tensors", "CFaults"]),
     shared("LinearAlgebra", ["Tensors", "CBLAS", "CLAPACKE"]),
     shared("Images", ["Tensors", "CPNG"]),
     shared("Patches", ["Tensors", "LinearAlgebra"]),

@@ -47,7 +47,8 @@ $(call step,build/$(1)/line.csv,experiments/line $(2))
 $(call step,build/$(1)/line.dataset,tensor from-csv --targets y --bias build/$(1)/line.csv)
 build/$(1)/%/function: build/$(1)/%/network build/$(1)/line.dataset
 	evaluate --data build/$(1)/line.dataset --predictions $$@.table $$< > /dev/null
-	paste <(cut -d , -f 1 build/$(1)/line.csv) <(cut -f 3 $$@.table) > $$@
+	paste <(cut -d , -f 1 build/$(1)/line.csv) <(cut -f 3 $$@.table) > $$@.new
+	mv $$@.new $$@
 	rm $$@.table
 endef
 $(call function,toy-1d-5,experiments/points/toy-1d-5.csv,,sgd-8 sgd-50)
@@ -80,7 +81,8 @@ $(call confusion,multiclass-cnn-50000,cifar-10/f4s4/beta-1e-2)
 build/%/predictions: build/%/network build/%/test.report
 	evaluate --data build/$(*D)/test.moments --predictions $@ $< > /dev/null
 build/%/classes: build/%/network
-	tensor show $< | sed -n 's/^classes  *//p' > $@
+	tensor show $< | sed -n 's/^classes  *//p' > $@.new
+	mv $@.new $@
 filters = $(call figure,$(1)-filters,filters picture=build/$(2)/filters.png,build/$(2)/test.report)
 $(call filters,binary-cnn,cifar-2/f4s4/a-0.09)
 $(call filters,multiclass-cnn-50000,cifar-10/f4s4/beta-1e-2)

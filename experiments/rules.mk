@@ -283,11 +283,15 @@ $(foreach run,$(call names,baseline),$(eval $(call baseline-step,$(run),build/$(
   samples-of,$(run)),$(call kind-for,$(run))))\
   $(eval build/$(run)/trace: build/$(run)/$(if $(filter moments,$(call kind-for,$(run))),solution,network) ; @touch -c $$@))
 
+# What a shell redirects is there before it is whole: it goes to another name, and is moved when it is.
 build/%/beta: build/%/solution
-	tensor show $< | sed -n 's/^beta  *//p' > $@
+	tensor show $< | sed -n 's/^beta  *//p' > $@.new
+	test -s $@.new
+	mv $@.new $@
 
 # The decisions on a grid of points: x1, x2, label, decision, output.
 build/%/regions: build/%/network build/toy-2d-50/test.dataset
 	evaluate --data build/toy-2d-50/test.dataset --predictions $@.table $< > /dev/null
-	paste <(tr , '\t' < build/toy-2d-50/test.csv | cut -f 1,2) <(cut -f 2- $@.table) > $@
+	paste <(tr , '\t' < build/toy-2d-50/test.csv | cut -f 1,2) <(cut -f 2- $@.table) > $@.new
+	mv $@.new $@
 	rm $@.table

@@ -64,7 +64,7 @@ struct Settings: ToolSettings {
         .value(
           "threshold", "T", \.threshold, "Cut at x.g >= T ||g|| (default 0).",
           expected: "a number"
-        ) { text in Double(text).flatMap { $0.isFinite ? .some($0) : nil } },
+        ) { text in Double(decimal: text).flatMap { $0.isFinite ? .some($0) : nil } },
         .flag("exact", \.exact, "List all patterns."),
         .integer(
           "max", "N", \.maximum, "Refuse where --exact could find more than N (default 1000000).",

@@ -35,6 +35,9 @@ Settings.tool.main { invocation in
     }.bundle(source: bundle, isExact: true, bound: exact.bound, metadata: metadata)
   }
   progress.finish()
-  try result.write(to: output)
-  try output.finish()
+  if let threshold = settings.threshold, result.tensors["thresholds"]?.isFinite == false {
+    throw Failure.usage(
+      "--threshold \(threshold) is too large: times the length of a gate it is no finite number")
+  }
+  try invocation.write(result, to: output)
 }

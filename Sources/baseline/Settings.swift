@@ -41,7 +41,6 @@ struct Settings: ToolSettings {
         throw Failure.usage("--penalty is for networks: the convex program has its own")
       }
     }
-    try common.expectOutput(differsFrom: trace, option: "--trace")
     if momentum != nil, network.optimizer.name != .sgd {
       throw Failure.usage("--momentum is for --optimizer sgd")
     }
@@ -113,7 +112,7 @@ struct Settings: ToolSettings {
         .value(
           "momentum", "MU", \.momentum, "Of sgd (default 0.9).",
           expected: "a number of at least 0 and below 1"
-        ) { text in Double(text).flatMap { $0 >= 0 && $0 < 1 ? .some($0) : nil } },
+        ) { text in Double(decimal: text).flatMap { $0 >= 0 && $0 < 1 ? .some($0) : nil } },
         .positive(
           "learning-rate", "R", \.learningRate,
           "The learning rate (default 0.01 for sgd, 0.001 for adam and amsgrad)."),
@@ -121,7 +120,7 @@ struct Settings: ToolSettings {
           "learning-rate-decay", "D", \.schedule.learningRateDecay,
           "Multiply the learning rate by D after each epoch (default 1).",
           expected: "a number above 0 and at most 1"
-        ) { Double($0).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil } },
+        ) { Double(decimal: $0).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil } },
         .integer("batch", "N", \.network.batch, "Samples a step (default 128).", minimum: 1),
         .integer(
           "epochs", "N", \.schedule.epochs, "Passes over the data (default 10).", minimum: 1),
@@ -137,10 +136,10 @@ struct Settings: ToolSettings {
         .text(
           "validation", "BUNDLE", \.validation, "Data to choose the best trial by.",
           record: .placeholder),
-        .text(
+        .output(
           "trace", "FILE", \.trace,
           "Write a table (TSV) of every check: trial, iteration, epoch, seconds without those of checks, "
-            + "objective, loss, accuracy, validation loss, validation accuracy.", record: .omitted),
+            + "objective, loss, accuracy, validation loss, validation accuracy."),
         .integer(
           "trace-every", "N", \.schedule.checkEvery,
           "Check after every N iterations (default: after every epoch).", minimum: 1,

@@ -27,9 +27,6 @@ struct Settings: ToolSettings {
       if contactSheet == "-" {
         throw Failure.usage("--contact-sheet needs a file: standard output is for the bundle")
       }
-      if contactSheet == common.output {
-        throw Failure.usage("--contact-sheet and --output name the same file")
-      }
     }
   }
 }
@@ -54,7 +51,7 @@ extension Settings {
         "png", "DIR", \.pictures,
         """
         Instead of records read a tree of PNG files, one folder a class; folders and files in the order \
-        of their names' bytes.
+        of their names' bytes, which are UTF-8. Files that are not named .png are passed over with a warning.
         """, record: .placeholder),
       .integer(
         "synthetic", "N", \.synthetic,
@@ -98,10 +95,9 @@ extension Settings {
         "flip", \.flip,
         "After each image put its mirror image (left and right exchanged), with its label and index."
       ),
-      .text(
+      .output(
         "contact-sheet", "FILE.png", \.contactSheet,
-        "Also write a picture of the first ten images taken of each class, a row a class.",
-        record: .omitted),
+        "Also write a picture of the first ten images taken of each class, a row a class."),
     ]
   }
 }

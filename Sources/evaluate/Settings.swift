@@ -76,13 +76,13 @@ extension Settings {
             + "being the largest of their output weights; for norm nuclear they share u, which counts once."
         ),
         .flag("json", \.json, "Print the report as one JSON object."),
-        .text(
+        .output(
           "predictions", "FILE", \.predictions,
           "Write a table: number, label and decision (or target), outputs of each sample."),
-        .text(
+        .output(
           "filters", "FILE.png", \.filters,
           "Draw the filters, those with the largest weights first, zero being gray."),
-        .text(
+        .output(
           "confusion", "FILE.png", \.confusion,
           "Draw how often each class was taken for each other."),
       ],

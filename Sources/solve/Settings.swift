@@ -78,7 +78,6 @@ struct Settings: ToolSettings {
         throw Failure.usage("--circular is for --activation linear")
       }
     }
-    try common.expectOutput(differsFrom: trace, option: "--trace")
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     if path != nil, validation == nil {
       throw Failure.usage("--path needs --validation BUNDLE to choose by")
@@ -175,10 +174,10 @@ struct Settings: ToolSettings {
         .flag(
           "require-optimal", \.requireOptimal,
           "Exit 1 and write nothing where a limit came before the gap.", record: .omitted),
-        .text(
+        .output(
           "trace", "FILE", \.trace,
           "Write a table (TSV) of every check: iteration, seconds, primal, dual, relative gap, neurons, "
-            + "beta; then, with --path, the path's as comments.", record: .omitted),
+            + "beta; then, with --path, the path's as comments."),
       ],
       threaded: true,
       examples: [

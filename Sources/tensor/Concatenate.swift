@@ -22,6 +22,7 @@ func concatenate(_ run: Run) throws {
     _ = try sampleCount(kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
     for name in bundle.tensors.keys.sorted(by: precedes) {
       let (tensor, model) = (bundle.tensors[name]!, first.tensors[name]!)
+      try tensor.expectFinite(name)
       let isPerSample = kind.perSample.contains(name)
       let agrees =
         isPerSample

@@ -23,8 +23,7 @@ func fromCSV(_ run: Run) throws {
       table.targets,
       shape: table.targetCount == 1 ? [table.rowCount] : [table.rowCount, table.targetCount])
   }
-  try bundle.write(to: output)
-  try output.finish()
+  try run.write(bundle, to: output)
 }
 
 /// Numbers the texts of a label column in their sorted order: by value where all are numbers (1 and
@@ -34,14 +33,18 @@ private func numbered(
 ) throws -> (labels: [Int32], classes: [String]) {
   for (text, line) in labels {
     // The metadata holds the classes apart by commas.
-    let isBad = text.isEmpty || text.unicodeScalars.contains { $0 == "," || $0.value < 0x20 }
+    let isBad =
+      text.isEmpty
+      || text.unicodeScalars.contains {
+        $0 == "," || $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
+      }
     if isBad {
       throw Failure.data(
         "\(file), line \(line): the label \(quoted(text)) is empty or holds a comma or a control "
           + "character")
     }
   }
-  let numbers = labels.map { Double($0.text) }
+  let numbers = labels.map { Double(decimal: $0.text) }
   if numbers.allSatisfy({ $0?.isFinite ?? false }) {
     var names: [Double: String] = [:]
     for (number, label) in zip(numbers, labels) where names[number!] == nil {

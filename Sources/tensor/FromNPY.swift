@@ -20,8 +20,7 @@ func fromNPY(_ run: Run) throws {
   if kind != .solution, let labels = bundle.tensors["labels"] {
     bundle.metadata["classes"] = try classes(of: labels)
   }
-  try bundle.write(to: output)
-  try output.finish()
+  try run.write(bundle, to: output)
 }
 
 /// The kind that has a tensor of one of these names as its first.

@@ -45,7 +45,7 @@ struct NumericTable {
 
     let numeric = featureOrder + targetOrder
     let isHeader =
-      indices.contains { $0.isName } || numeric.allSatisfy { Double(first.fields[$0]) == nil }
+      indices.contains { $0.isName } || numeric.allSatisfy { !resemblesNumber(first.fields[$0]) }
     var record = isHeader ? try reader.next() : first
     while let row = record {
       guard row.fields.count == first.fields.count else {
@@ -54,7 +54,7 @@ struct NumericTable {
             + "expected \(first.fields.count) as on line \(first.line)")
       }
       func number(_ column: Int) throws -> Double {
-        if let value = Double(row.fields[column]), value.isFinite { return value }
+        if let value = Double(decimal: row.fields[column]), value.isFinite { return value }
         let title = isHeader ? " (\(quoted(first.fields[column])))" : ""
         throw Failure.data(
           "\(name), line \(row.line), column \(column + 1)\(title): "
@@ -77,7 +77,7 @@ struct NumericTable {
     let found = header.indices.filter { header[$0] == column }
     if let number = Int(column) {
       // In a line of numbers the text of a number names nothing.
-      let isHeader = header.contains { !$0.isEmpty && Double($0) == nil }
+      let isHeader = header.contains { !$0.isEmpty && !resemblesNumber($0) }
       if isHeader, found.count == 1 { return (found[0], true) }
       guard (1...header.count).contains(number) else {
         throw Failure.data(

@@ -19,6 +19,5 @@ func rename(_ run: Run) throws {
       throw Failure.data("two tensors of \(source.name) would have the name \(quoted(new))")
     }
   }
-  try renamed.write(to: output)
-  try output.finish()
+  try run.write(renamed, to: output)
 }

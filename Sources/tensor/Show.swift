@@ -53,10 +53,7 @@ private func padded(_ text: String, _ width: Int, left: Bool = false) -> String 
   return left ? blanks + text : text + blanks
 }
 
-/// `text` as it stands; as a JSON string where it holds what would confuse a terminal or a table.
+/// `text` as it stands; as a JSON string if it holds what would confuse a terminal or a table.
 private func printable(_ text: String) -> String {
-  let plain = text.unicodeScalars.allSatisfy {
-    $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value)
-  }
-  return plain ? text : quoted(text)
+  terminalText(text) == text ? text : terminalText(quoted(text))
 }

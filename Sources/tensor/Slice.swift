@@ -27,8 +27,7 @@ func slice(_ run: Run) throws {
   // How many patterns there can be depends on the number of samples.
   if kind == .arrangements { bundle.metadata["bound"] = nil }
   bundle.metadata.merge(run.metadata(after: reader.metadata)) { $1 }
-  try bundle.write(to: output)
-  try output.finish()
+  try run.write(bundle, to: output)
 }
 
 /// The kind of a bundle whose samples can be told apart. Patterns cannot: they hold a bit a sample,

@@ -27,6 +27,5 @@ func sum(_ run: Run) throws {
     }
   }
   sum.metadata.merge(joinedRecipe(of: recipes, run)) { $1 }
-  try sum.write(to: output)
-  try output.finish()
+  try run.write(sum, to: output)
 }

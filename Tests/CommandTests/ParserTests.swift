@@ -1,4 +1,5 @@
 import Command
+import Foundation
 import Tensors
 import Testing
 
@@ -32,7 +33,7 @@ var sample: Tool<SampleSettings> {
       .value("weights", "A,B", \.weights, "Numbers.", expected: "numbers", parse: parseNumbers),
       .choice("shade", "SHADE", \.shade, "Which."),
       .text("like", short: "l", "BUNDLE", \.path, "A bundle.", record: .placeholder),
-      .text("trace", "FILE", \.trace, "A trace.", record: .omitted),
+      .output("trace", "FILE", \.trace, "A trace."),
       .flag("loud", \.loud, "Say \"so\"."),
     ],
     threaded: true,
@@ -151,6 +152,34 @@ struct CommandSettings: ToolSettings {
   }
   #expect(recipe == "t show 'a b'")
   #expect(throws: Failure.self) { _ = try tool.parse([]) }
+}
+
+@Test func numbersOfOptionsAreDecimal() throws {
+  for text in ["0x1p-3", "0x10", "nan", "inf", "1\u{0}5", "1 ", "1,0"] {
+    #expect(usage("--beta", text)?.hasPrefix("--beta is ") == true, "\(text)")
+    #expect(usage("--weights", "1,\(text),")?.hasPrefix("--weights is ") == true, "\(text)")
+    #expect(usage("--count", text)?.hasPrefix("--count is ") == true, "\(text)")
+  }
+  #expect(try run("--beta", "1e-3").settings.beta == 1e-3)
+}
+
+@Test func twoOutputsAreTwoFiles() throws {
+  let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+    "convex-networks-test-\(UUID().uuidString)"
+  ).path
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+  defer { try? FileManager.default.removeItem(atPath: folder) }
+  symlink("a", "\(folder)/link")
+  for (one, other) in [("a", "a"), ("a", "./a"), ("link", "a"), ("a", "link")] {
+    #expect(
+      usage("--trace", "\(folder)/\(one)", "-o", "\(folder)/\(other)")
+        == "--output and --trace name the same file")
+  }
+  #expect(usage("--trace", "-") == "standard output and --trace name the same file")
+  #expect(usage("--trace", "\(folder)/a", "-o", "\(folder)/b") == nil)
+  // The last value of an option counts, and what goes to /dev/null collides with nothing.
+  #expect(usage("--trace", "\(folder)/b", "--trace", "\(folder)/a", "-o", "\(folder)/b") == nil)
+  #expect(usage("--trace", "/dev/null", "-o", "/dev/null") == nil)
 }
 
 @Test func shellWordsReadBackInAShell() {

@@ -439,8 +439,8 @@ extension GramSystem.Inverse {
     #expect(bundle.tensors["mean"]?.doubles == [1, 2, 3])
     #expect(bundle.metadata["size"] == "4" && bundle.metadata["secret"] == nil)
     #expect(bundle.metadata["status"] == "optimal" && bundle.metadata["path"] == "p")
-    #expect(Double(bundle.metadata["primal_objective"]!) == solution.primal)
-    #expect(Double(bundle.metadata["relative_gap"]!) == solution.gap)
+    #expect(Double(decimal: bundle.metadata["primal_objective"]!) == solution.primal)
+    #expect(Double(decimal: bundle.metadata["relative_gap"]!) == solution.gap)
     let blocks = try Solutions.blocks(bundle, classes: 2, regions: 2, order: 4)
     #expect(blocks.map(\.values) == solution.blocks.map(\.values))
     // [class, region, sign]: Z' of region 1 of class 0.

@@ -29,6 +29,46 @@ import Testing
     #expect(try script("draw --polar 3", in: folder).status == 2)
   }
 
+  /// A folder in which make finds the project's files, and builds beside them.
+  private func project() throws -> Folder {
+    let folder = try Folder()
+    for name in ["Makefile", "experiments", "benchmarks", "Tests"] {
+      try FileManager.default.createSymbolicLink(
+        atPath: folder.path(name), withDestinationPath: "\(Self.scripts)/../\(name)")
+    }
+    return folder
+  }
+
+  @Test func theDataMayStandWhereNamesHaveBlanks() throws {
+    let folder = try project()
+    let made = try Tools.shell(
+      """
+      unset MAKEFLAGS; mkdir -p "it's here/cifar-10-batches-bin" Sources
+      for part in data_batch_{1..5} test_batch; do touch "it's here/cifar-10-batches-bin/$part.bin"; done
+      make data CIFAR10="it's here" && ls "$(make data CIFAR10="it's here" | sed 's/.* is in //')"
+      """, in: folder)
+    #expect(made.status == 0, "\(made.errors)")
+    #expect(made.text.contains("test_batch.bin"))
+    let missing = try Tools.shell("unset MAKEFLAGS; make data CIFAR10='not here'", in: folder)
+    #expect(missing.status == 2)
+    #expect(missing.errors.contains("CIFAR10=not here holds no data_batch_1.bin"))
+  }
+
+  @Test func whatAKilledRecipeLeftIsMadeAgain() throws {
+    let folder = try project()
+    let killed = try Tools.shell(
+      """
+      unset MAKEFLAGS CIFAR10; mkdir -p build/bin build/t Sources; touch build/t/solution
+      printf '#!/bin/bash\nkill -9 $PPID\n' > build/bin/tensor; chmod +x build/bin/tensor
+      make build/t/beta
+      """, in: folder)
+    #expect(killed.status != 0)
+    let again = try Tools.shell(
+      "unset MAKEFLAGS CIFAR10; printf '#!/bin/bash\necho \"beta  0.5\"\n' > build/bin/tensor; make build/t/beta; cat build/t/beta",
+      in: folder)
+    #expect(again.text.hasSuffix("\n0.5\n"), "\(again)")
+  }
+
   @Test func recordsArePickedByNumber() throws {
     let folder = try Folder()
     for batch in 1...2 {

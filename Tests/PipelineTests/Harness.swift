@@ -28,6 +28,12 @@ enum Tools {
     fatalError("cannot find the built tools; set TOOLS_DIRECTORY")
   }()
 
+  /// Whether the tools were built with a sanitizer, which lays claim to all of the address space.
+  static let areSanitized: Bool = {
+    let tool = try? Data(contentsOf: directory.appendingPathComponent("recover"))
+    return ["__asan_init", "__tsan_init"].contains { tool?.range(of: Data($0.utf8)) != nil }
+  }()
+
   /// Runs `tool` with `arguments` in `folder`, with `input` on standard input.
   @discardableResult
   static func run(
@@ -57,6 +63,11 @@ enum Tools {
     process.standardInput = try FileHandle(forReadingFrom: scratch.url("in"))
     process.standardOutput = try FileHandle(forWritingTo: scratch.url("out"))
     process.standardError = try FileHandle(forWritingTo: scratch.url("err"))
+    // A process takes over which signals its maker's thread blocks, and those of dispatch block most.
+    var (none, blocked) = (sigset_t(), sigset_t())
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &blocked)
+    defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
     try process.run()
     process.waitUntilExit()
     return Run(
@@ -98,3 +109,14 @@ final class Folder: @unchecked Sendable {
 
 /// `Bundle` means our own, not Foundation's.
 typealias Bundle = Tensors.Bundle
+
+/// What tools print may be `nan`, and is no number that anybody typed: read it as Swift does.
+extension Double {
+  init?(_ text: String) {
+    func read<T: LosslessStringConvertible>(_: T.Type) -> T? { T(text) }
+    guard let value = read(Double.self) else { return nil }
+    self = value
+  }
+
+  init?(_ text: Substring) { self.init(String(text)) }
+}

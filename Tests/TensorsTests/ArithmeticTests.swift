@@ -81,6 +81,6 @@ import Testing
   var random = SeededGenerator(seed: 5)
   for _ in 0..<1000 {
     let value = Double(bitPattern: random.next())
-    if value.isFinite { #expect(Double(texts(Tensor([value]))[0])! == value) }
+    if value.isFinite { #expect(Double(decimal: texts(Tensor([value]))[0])! == value) }
   }
 }

@@ -19,6 +19,8 @@ package struct Option<Settings> {
   package let argument: String?
   package let help: String
   package let record: Record
+  /// Whether its argument is a file to write.
+  private(set) var isOutput = false
   let apply: (inout Settings, String) throws -> Void
 
   /// A switch that sets `path` to `true`.
@@ -58,6 +60,16 @@ package struct Option<Settings> {
     }
   }
 
+  /// An option whose argument is a file to write, no two of which may be one.
+  package static func output(
+    _ name: String, short: Character? = nil, _ argument: String,
+    _ path: WritableKeyPath<Settings, String?>, _ help: String
+  ) -> Option {
+    var option = text(name, short: short, argument, path, help, record: .omitted)
+    option.isOutput = true
+    return option
+  }
+
   /// A whole number of at least `minimum`.
   package static func integer(
     _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Int>, _ help: String,
@@ -86,7 +98,7 @@ package struct Option<Settings> {
     record: Record = .value
   ) -> Option {
     value(name, argument, path, help, record: record, expected: "a number above 0") { text in
-      Double(text).flatMap { $0 > 0 && $0.isFinite ? .some($0) : nil }
+      Double(decimal: text).flatMap { $0 > 0 && $0.isFinite ? .some($0) : nil }
     }
   }
 
@@ -96,7 +108,7 @@ package struct Option<Settings> {
     record: Record = .value
   ) -> Option {
     value(name, argument, path, help, record: record, expected: "a number above 0") {
-      Double($0).flatMap { $0 > 0 && $0.isFinite ? $0 : nil }
+      Double(decimal: $0).flatMap { $0 > 0 && $0.isFinite ? $0 : nil }
     }
   }
 
@@ -106,7 +118,7 @@ package struct Option<Settings> {
     record: Record = .value
   ) -> Option {
     value(name, argument, path, help, record: record, expected: "a number of at least 0") { text in
-      Double(text).flatMap { $0 >= 0 && $0.isFinite ? .some($0) : nil }
+      Double(decimal: text).flatMap { $0 >= 0 && $0.isFinite ? .some($0) : nil }
     }
   }
 
@@ -116,7 +128,7 @@ package struct Option<Settings> {
     record: Record = .value
   ) -> Option {
     value(name, argument, path, help, record: record, expected: "a number of at least 0") {
-      Double($0).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
+      Double(decimal: $0).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
     }
   }
 
@@ -135,6 +147,6 @@ package struct Option<Settings> {
 /// Reads `a,b,c` as finite numbers.
 package func parseNumbers(_ text: String) -> [Double]? {
   let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-  let numbers = parts.compactMap { Double($0).flatMap { $0.isFinite ? $0 : nil } }
+  let numbers = parts.compactMap { Double(decimal: $0).flatMap { $0.isFinite ? $0 : nil } }
   return numbers.count == parts.count ? numbers : nil
 }

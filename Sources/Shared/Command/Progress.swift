@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Tensors
 
 /// Seconds since some fixed moment, from a clock that only goes forward.
 package func monotonicSeconds() -> Double {
@@ -45,7 +46,7 @@ package final class Progress: @unchecked Sendable {
       let now = monotonicSeconds()
       if !isTerminal {
         guard now - last > 15 else { return }
-        write("\(tool): \(text())\n")
+        write("\(tool): \(terminalText(text()))\n")
       } else if now - start <= 1 {
         if waiting == nil {
           queue.asyncAfter(deadline: .now() + (1 - (now - start))) { [weak self] in self?.wake() }
@@ -68,7 +69,7 @@ package final class Progress: @unchecked Sendable {
   }
 
   private func show(_ text: String) {
-    write("\r\u{1B}[K\(tool): \(text)")
+    write("\r\u{1B}[K\(tool): \(terminalText(text))")
     (isShowing, waiting) = (true, nil)
   }
 

@@ -1,3 +1,4 @@
+import CFaults
 import Glibc
 import Tensors
 
@@ -12,12 +13,6 @@ package struct CommonSettings {
   /// What stands on the command line beside the options.
   package var operands: [String] = []
   package init() {}
-
-  /// Two products in one file would be one of them.
-  package func expectOutput(differsFrom path: String?, option: String) throws {
-    guard let path, path == output else { return }
-    throw Failure.usage("\(option) and --output name the same file")
-  }
 }
 
 /// A tool's settings: its options' values, with their defaults.
@@ -62,10 +57,9 @@ package struct Tool<Settings: ToolSettings> {
     self.examples = examples
     var all = options
     all.append(
-      .text(
+      .output(
         "output", short: "o", "FILE", \.common.output,
-        "Write to FILE, which appears only when it is whole, instead of standard output.",
-        record: .omitted))
+        "Write to FILE, which appears only when it is whole, instead of standard output."))
     if threaded {
       all.append(
         .integer(
@@ -90,6 +84,7 @@ package struct Tool<Settings: ToolSettings> {
     var recipe = [name]
     var rest = arguments[...]
     var optionsEnded = false
+    var outputs = ["output": "-"]
     while let argument = rest.popFirst() {
       if optionsEnded || argument == "-" || !argument.hasPrefix("-") {
         settings.common.operands.append(argument)
@@ -117,6 +112,7 @@ package struct Tool<Settings: ToolSettings> {
         throw Failure.usage("--\(option.name) needs a value (\(option.argument!))")
       }
       try option.apply(&settings, value)
+      if option.isOutput { outputs[option.name] = value }
       switch (option.record, option.argument) {
       case (.omitted, _): break
       case (_, nil): recipe.append("--\(option.name)")
@@ -133,6 +129,7 @@ package struct Tool<Settings: ToolSettings> {
       throw Failure.usage("expected \(operands); --help shows how")
     }
     try settings.validate()
+    try expectDistinct(outputs)
     recipe.insert(contentsOf: settings.recordedOperands.map(shellQuoted), at: 1)
     return .run(settings, recipe: recipe.joined(separator: " "))
   }
@@ -157,8 +154,11 @@ package struct Tool<Settings: ToolSettings> {
   /// code.
   package func main(_ body: (Invocation<Settings>) throws -> Void) -> Never {
     occupyStandardDescriptors()
+    faults_set_program(name)
+    faults_handle_signals()
+    var status: Int32 = 0
     do {
-      switch try parse(Array(CommandLine.arguments.dropFirst())) {
+      switch try parse(commandLine()) {
       case .print(let text):
         let output = try Output(path: nil)
         try output.write(text)
@@ -166,14 +166,44 @@ package struct Tool<Settings: ToolSettings> {
       case .run(let settings, let recipe):
         try body(Invocation(tool: name, recipe: recipe, settings: settings))
       }
-      exit(0)
     } catch let failure as Failure {
       if failure != .closedPipe { report(name, failure.message) }
-      exit(failure.exitCode)
+      status = failure.exitCode
     } catch {
       report(name, "\(error)")
-      exit(1)
+      status = 1
     }
+    faults_exit(status)
+  }
+}
+
+/// The arguments after the tool's name. Text is UTF-8 here, and a name that is not would be another's.
+private func commandLine() throws -> [String] {
+  try (0..<Int(CommandLine.argc)).dropFirst().compactMap { CommandLine.unsafeArgv[$0] }.map {
+    guard let text = String(validatingCString: $0) else {
+      let bytes = UnsafeRawBufferPointer(start: $0, count: strlen($0))
+      throw Failure.usage("the argument \(quotedBytes(bytes)) is not UTF-8")
+    }
+    return text
+  }
+}
+
+/// Fails if two of the files to write, by option, are one: the later would replace the earlier, or both would
+/// run together. `-` is standard output.
+private func expectDistinct(_ outputs: [String: String]) throws {
+  func name(_ option: String) -> String {
+    option == "output" && outputs[option] == "-" ? "standard output" : "--\(option)"
+  }
+  var seen: [(option: String, isStandard: Bool, identity: FileIdentity?)] = []
+  for (option, path) in outputs.sorted(by: { $0.key < $1.key }) {
+    let identity = path == "-" ? FileIdentity(of: 1) : FileIdentity(of: path)
+    let isSame = { (other: (option: String, isStandard: Bool, identity: FileIdentity?)) in
+      path == "-" && other.isStandard || identity != nil && identity == other.identity
+    }
+    if let other = seen.first(where: isSame) {
+      throw Failure.usage("\(name(other.option)) and \(name(option)) name the same file")
+    }
+    seen.append((option, path == "-", identity))
   }
 }
 
@@ -232,6 +262,15 @@ package struct Invocation<Settings: ToolSettings> {
   /// `--output` or standard output, for text.
   package func textOutput() throws -> Output { try Output(path: common.output) }
 
+  /// Writes the product of this run and puts it in its place; numbers that are not finite are refused.
+  package func write(_ bundle: Bundle, to output: Output) throws {
+    for name in bundle.tensors.keys.sorted(by: precedes) {
+      try bundle.tensors[name]!.expectFinite(name)
+    }
+    try bundle.write(to: output)
+    try output.finish()
+  }
+
   /// The metadata of this run's output: `producer`, and `command` with this run's line after those of
   /// `input`.
   package func metadata(after input: [String: String] = [:]) -> [String: String] {
@@ -253,11 +292,12 @@ package struct Invocation<Settings: ToolSettings> {
   package func progress() -> Progress { Progress(tool: tool, quiet: common.quiet) }
 }
 
-/// Prints `tool: message` on standard error, cut where a hostile file made it endless.
+/// Prints `tool: message` on standard error as one line that commands no terminal, cut if a hostile file made
+/// it endless.
 package func report(_ tool: String, _ message: String) {
   let shown = message.unicodeScalars.prefix(2000)
   let isCut = shown.endIndex < message.unicodeScalars.endIndex
-  writeError("\(tool): \(String(shown))\(isCut ? "…" : "")\n")
+  writeError("\(tool): \(terminalText(String(shown)))\(isCut ? "…" : "")\n")
 }
 
 /// Puts something in the place of a standard stream that the caller closed (`>&-`), or the next file

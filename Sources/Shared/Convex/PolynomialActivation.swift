@@ -15,7 +15,7 @@ package struct PolynomialActivation: Equatable, Sendable {
   /// Reads "0.09,0.5,0.47"; `nil` where the text is not three finite numbers that are not all zero.
   package init?(_ text: String) {
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    let numbers = parts.compactMap { Double($0) }.filter(\.isFinite)
+    let numbers = parts.compactMap { Double(decimal: $0) }.filter(\.isFinite)
     guard parts.count == 3, numbers.count == 3, numbers.contains(where: { $0 != 0 }) else {
       return nil
     }

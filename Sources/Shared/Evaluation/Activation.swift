@@ -24,7 +24,7 @@ package struct PolynomialActivation: Activation, Equatable {
   /// Reads `a,b,c`.
   package init?(_ text: String) {
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    let numbers = parts.compactMap { Double($0) }.filter(\.isFinite)
+    let numbers = parts.compactMap { Double(decimal: $0) }.filter(\.isFinite)
     guard parts.count == 3, numbers.count == 3 else { return nil }
     self.init(numbers[0], numbers[1], numbers[2])
   }

@@ -21,7 +21,7 @@ package struct TargetValues: Sendable, Equatable {
       return
     }
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    let values = parts.compactMap { Double($0) }.filter(\.isFinite)
+    let values = parts.compactMap { Double(decimal: $0) }.filter(\.isFinite)
     guard parts.count == 2, values.count == 2, values[0] != values[1] else {
       throw Failure.data(
         "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected two numbers, such as "

@@ -90,7 +90,7 @@ package struct SolvedProgram: Sendable {
         found.append("tensor \(quoted(tensor)) of \(name) is not that of \(examples.name)")
       }
     }
-    if let text = network.metadata["beta"], Double(text) != beta {
+    if let text = network.metadata["beta"], Double(decimal: text) != beta {
       found.append(
         "metadata \"beta\" of \(network.name) is \(quoted(text)), but \(name) was solved for \(beta)"
       )

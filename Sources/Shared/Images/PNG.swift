@@ -9,9 +9,22 @@ package func writePNG(_ picture: Picture, to path: String) throws {
   try output.finish()
 }
 
-/// Reads the PNG file `path`.
+/// The most pixels that a picture which is read may have: as many as can be averaged.
+package let largestPicture = AreaAverage.limit
+
+/// Reads the PNG file `path`, a regular file: pipes and devices may never end.
 package func readPNG(path: String) throws -> Picture {
-  let bytes = try Input(path: path).readAll()
+  let input = try Input(path: path, regularOnly: true)
+  let start = try input.readBytes(signature.count)
+  guard start.withBytes({ $0.elementsEqual(signature) }) else {
+    throw Failure.data(
+      start.count == 0
+        ? "\(path) is empty, expected a PNG file" : "cannot read \(path) as PNG: not a PNG file")
+  }
+  let rest = try input.readAll()
+  let bytes = Bytes(uninitialized: start.count + rest.count)
+  bytes.base.copyMemory(from: start.base, byteCount: start.count)
+  (bytes.base + start.count).copyMemory(from: rest.base, byteCount: rest.count)
   return try decodePNG(UnsafeRawBufferPointer(start: bytes.base, count: bytes.count), name: path)
 }
 
@@ -52,8 +65,11 @@ package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> 
   let (width, height) = (Int(image.width), Int(image.height))
   // Deflate packs at most 1032 bytes into one, and a byte holds at most 8 pixels: what claims more is
   // refused before memory is reserved for it.
-  guard width * height <= 8 * 1032 * bytes.count, width * height <= 1 << 28 else {
+  guard width * height <= 8 * 1032 * bytes.count else {
     throw Failure.data("\(name) claims \(width) × \(height) pixels in \(bytes.count) bytes")
+  }
+  guard width * height <= largestPicture else {
+    throw Failure.data("\(name) has \(width)x\(height) pixels, more than \(largestPicture)")
   }
   let channels = image.format & png_uint_32(PNG_FORMAT_FLAG_COLOR) != 0 ? 3 : 1
   image.format = format(channels: channels)
@@ -66,6 +82,9 @@ package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> 
   }
   return picture
 }
+
+/// What every PNG file begins with.
+private let signature: [UInt8] = [0x89] + Array("PNG\r\n".utf8) + [0x1A, 0x0A]
 
 private func emptyImage() -> png_image {
   var image = png_image()

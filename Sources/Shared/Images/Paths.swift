@@ -21,7 +21,8 @@ func fileSize(_ path: String) -> Int? {
   return Int(status.st_size)
 }
 
-/// What the directory `path` holds, hidden entries left out, in the order of the names' bytes.
+/// What the directory `path` holds, hidden entries left out, in the order of the names' bytes. A name that is not
+/// UTF-8 is refused: as text it would be another.
 func entries(of path: String) throws -> [String] {
   guard let directory = opendir(path) else {
     throw Failure.data("cannot open \(path): \(systemError())")
@@ -31,10 +32,12 @@ func entries(of path: String) throws -> [String] {
   while true {
     errno = 0
     guard let entry = readdir(directory) else { break }
-    let name = withUnsafePointer(to: &entry.pointee.d_name) { tuple in
-      tuple.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+    let bytes = withUnsafeBytes(of: &entry.pointee.d_name) { $0.prefix { $0 != 0 }.map { $0 } }
+    if bytes.first == UInt8(ascii: ".") { continue }
+    guard let name = String(validating: bytes, as: UTF8.self) else {
+      throw Failure.data("the name \(quotedBytes(bytes)) in \(path) is not UTF-8: rename it")
     }
-    if !name.hasPrefix(".") { names.append(name) }
+    names.append(name)
   }
   guard errno == 0 else { throw Failure.data("cannot read \(path): \(systemError())") }
   return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }

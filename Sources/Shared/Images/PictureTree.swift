@@ -3,8 +3,8 @@ import Tensors
 /// Reads a directory of PNG files, one folder a class.
 ///
 /// Classes are the folders in the order of their names' bytes, records the files `*.png` of each in
-/// that order too; `index` counts over all of them. Hidden entries, files beside the folders and
-/// files of other names are passed over. Only what `selection` takes is read.
+/// that order too; `index` counts over all of them. Hidden entries and files beside the folders are
+/// passed over, files of other names in a folder with a warning. Only what `selection` takes is read.
 /// - Parameters:
 ///   - size: What each picture is averaged to as it is read; without it all must be of one size.
 ///   - split: Where it is given, the tree is the folder of that name in `directory`.
@@ -21,23 +21,33 @@ package func readPictureTree(
     throw Failure.data("the folder \(quoted(odd)) cannot name a class: it has a comma")
   }
   var selector = try Selector(selection, among: folders)
-  var files: [(path: String, label: Int32, index: Int)] = []
+  var taken: [(path: String, label: Int32, index: Int)] = []
+  var others: [String] = []
   var index = 0
   for (label, folder) in folders.enumerated() {
     let path = joined(root, folder)
-    let names = try entries(of: path).filter {
-      $0.lowercased().hasSuffix(".png") && !isDirectory(joined(path, $0))
+    let files = try entries(of: path).filter { !isDirectory(joined(path, $0)) }
+    let names = files.filter { $0.lowercased().hasSuffix(".png") }
+    if selector.classes.contains(folder) {
+      others += files.filter { !$0.lowercased().hasSuffix(".png") }.map { joined(path, $0) }
     }
     for name in names {
-      if let label = selector.take(label) { files.append((joined(path, name), label, index)) }
+      if let label = selector.take(label) { taken.append((joined(path, name), label, index)) }
       index += 1
     }
     if names.isEmpty, selector.classes.contains(folder) {
-      throw Failure.data("\(path) holds no PNG files")
+      throw Failure.data(
+        "\(path) holds no PNG files" + (files.first.map { ", but others, such as \($0)" } ?? ""))
     }
   }
-  if let kept = try selector.finish(listener) { files = kept.map { files[$0] } }
-  return try read(files, classes: selector.classes, size: size, listener)
+  if let first = others.first {
+    listener.warn(
+      others.count == 1
+        ? "\(first) is not named .png: passed over"
+        : "\(others.count) files are not named .png: passed over, such as \(first)")
+  }
+  if let kept = try selector.finish(listener) { taken = kept.map { taken[$0] } }
+  return try read(taken, classes: selector.classes, size: size, listener)
 }
 
 private func read(
@@ -73,9 +83,6 @@ private func read(
 private func planes(
   of picture: Picture, size: (width: Int, height: Int)?, path: String
 ) throws -> (shape: ImageShape, bytes: Bytes) {
-  guard picture.width * picture.height <= AreaAverage.limit else {
-    throw Failure.data("\(path) has \(picture.width)x\(picture.height) pixels, too many")
-  }
   let shape = ImageShape(channels: 3, height: picture.height, width: picture.width)
   let pixels = try reserve(1, shape)
   let target = pixels.base.assumingMemoryBound(to: UInt8.self)

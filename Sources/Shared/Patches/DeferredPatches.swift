@@ -41,27 +41,9 @@ struct DeferredPatches {
     try PatchExtraction.expectRoom(
       recipe.grid.count, dimension, type
     ) { Failure.data("\(bundle.name): \($0)") }
-    guard largestFeature <= (type == .f32 ? Double(Float.greatestFiniteMagnitude) : 1e300) else {
-      throw Failure.data(
-        "\(bundle.name): with this mean and whitening features do not fit \(type.rawValue)")
-    }
-  }
-
-  /// More than any feature can be in magnitude.
-  private var largestFeature: Double {
-    let d = recipe.grid.features
-    let cut =
-      recipe.steps.contrast == nil ? recipe.steps.scale.magnitude : Double(d).squareRoot()
-    guard let fit = recipe.fit else { return max(1, cut) }
-    let centred = fit.mean.map { abs($0) + cut }
-    guard let whiten = fit.whiten else { return max(1, centred.max() ?? 0) }
-    var largest = 1.0
-    for column in 0..<whiten.columns {
-      var sum = 0.0
-      for j in 0..<d { sum += centred[j] * abs(whiten[j, column]) }
-      // NaN (of infinity times 0) must not pass.
-      largest = sum <= largest ? largest : sum.isNaN ? .infinity : sum
-    }
-    return largest
+    let bounds = FeatureBounds(grid: recipe.grid, steps: recipe.steps)
+    do {
+      try bounds.expectFinite(recipe.fit, images: 1, product: .deferred, type: type)
+    } catch Failure.data(let message) { throw Failure.data("\(bundle.name): \(message)") }
   }
 }

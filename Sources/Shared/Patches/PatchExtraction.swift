@@ -77,12 +77,16 @@ package struct PatchExtraction {
     }
   }
 
+  private var bounds: FeatureBounds { FeatureBounds(grid: grid, steps: steps) }
+
   // MARK: Fitting
 
   /// Reads all images and fits what the steps need: `nil` where they need nothing. `rank` is that of
   /// the patches' covariance where it was computed.
   package func fit() throws -> (fit: PatchFit, rank: Int?)? {
     guard steps.needsFit else { return nil }
+    // Of the sums: there is no mean yet, and nothing that is whitened.
+    try bounds.expectFinite(nil, images: images.count, product: .deferred, type: .f64)
     let squares = steps.whitening != nil
     // Every thread has a matrix of its own: not too many of them.
     let room = (1 << 30) / (squares ? grid.features * grid.features * 8 : 8)
@@ -119,6 +123,7 @@ package struct PatchExtraction {
     to output: Output, fit: PatchFit?, metadata: [String: String]
   ) throws {
     precondition((fit != nil) == steps.needsFit, "the steps need a fit, or need none")
+    try bounds.expectFinite(fit, images: images.count, product: product, type: type)
     let width = PatchTransform.width(grid: grid, fit: fit, bias: steps.bias)
     let imageShape = imageShape(width: width)
     var small: [String: Tensor] = [:]

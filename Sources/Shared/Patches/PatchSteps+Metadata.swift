@@ -36,7 +36,7 @@ extension PatchSteps {
     func epsilon(_ key: String) throws -> Double? {
       guard bundle.metadata[key] != nil else { return nil }
       return try bundle.value(key, "a number of at least 0") {
-        Double($0).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
+        Double(decimal: $0).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
       }
     }
     if try truth("flatten") {

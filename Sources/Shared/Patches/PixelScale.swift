@@ -27,7 +27,8 @@ extension PixelScale {
   /// Reads `A,B`: two finite numbers that differ.
   package init?(_ text: String) {
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard parts.count == 2, let low = Double(parts[0]), let high = Double(parts[1]),
+    guard parts.count == 2, let low = Double(decimal: parts[0]),
+      let high = Double(decimal: parts[1]),
       (high - low).isFinite, low != high
     else { return nil }
     self.init(low: low, high: high)

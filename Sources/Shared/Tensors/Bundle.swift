@@ -85,7 +85,7 @@ package struct Bundle: Sendable {
 
   /// A finite number of the metadata.
   package func number(_ key: String) throws -> Double {
-    try value(key, "a number") { Double($0).flatMap { $0.isFinite ? $0 : nil } }
+    try value(key, "a number") { Double(decimal: $0).flatMap { $0.isFinite ? $0 : nil } }
   }
 }
 
@@ -109,6 +109,7 @@ extension Tensor {
 
   /// Fails where an element is not a finite number; `name` is the tensor's.
   package func expectFinite(_ name: String) throws {
+    if isFinite { return }
     let bad = nonFiniteCount
     if bad > 0 {
       throw Failure.data(

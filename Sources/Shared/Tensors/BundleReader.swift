@@ -37,22 +37,27 @@ package final class BundleReader {
   package init(_ input: Input) throws {
     self.input = input
     let prefix = try input.readBytes(8)
+    let hint = prefix.withBytes { foreignFile($0) }
+    func fail(_ what: String) -> Failure {
+      .data("\(input.name) is no bundle" + (hint.isEmpty ? ": \(what)" : hint))
+    }
     guard prefix.count == 8 else {
-      throw Failure.data(
-        prefix.count == 0
-          ? "\(input.name) is empty, expected a bundle"
-          : "not a bundle: \(input.name) ends after \(prefix.count) bytes")
+      throw prefix.count == 0
+        ? Failure.data("\(input.name) is empty, expected a bundle")
+        : fail("it ends after \(prefix.count) bytes")
     }
     let length = UInt64(littleEndian: prefix.withBytes { $0.loadUnaligned(as: UInt64.self) })
     guard length <= BundleReader.headerLimit else {
-      throw Failure.data("not a bundle: \(input.name) claims a header of \(length) bytes")
+      throw fail("it claims a header of \(length) bytes")
     }
     let header = try input.readBytes(Int(length))
     guard header.count == Int(length) else {
       throw Failure.data(
         "unexpected end of \(input.name): the header has \(header.count) of \(length) bytes")
     }
-    let (parsed, metadata) = try header.withBytes { try HeaderParser.parse($0) }
+    let (parsed, metadata) = try header.withBytes {
+      try HeaderParser.parse($0, name: input.name)
+    }
     self.metadata = metadata
     entries = try BundleReader.checked(parsed)
   }
@@ -182,13 +187,11 @@ final class Spool {
   private var count = 0
 
   init() throws {
-    let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    var template = Array("\(directory)/convex-networks.XXXXXX".utf8CString)
-    descriptor = mkstemp(&template)
-    guard descriptor >= 0 else {
+    let directory = getenv("TMPDIR").flatMap { String(validatingCString: $0) } ?? "/tmp"
+    guard let opened = PendingFile.withoutName(in: directory) else {
       throw Failure.data("cannot make a temporary file in \(directory): \(systemError())")
     }
-    unlink(template)
+    descriptor = opened
   }
 
   deinit { close(descriptor) }

@@ -10,20 +10,26 @@ struct HeaderParser {
   }
 
   private let bytes: UnsafeRawBufferPointer
+  /// What messages call the file.
+  private let name: String
   private var position = 0
 
-  /// Parses the header's bytes into its entries, in file order, and its metadata.
+  /// Parses the header's bytes into its entries, in file order, and its metadata. `name` is what messages call
+  /// the file.
   static func parse(
-    _ bytes: UnsafeRawBufferPointer
+    _ bytes: UnsafeRawBufferPointer, name: String
   ) throws -> (entries: [(name: String, entry: Entry)], metadata: [String: String]) {
-    var parser = HeaderParser(bytes: bytes)
+    var parser = HeaderParser(bytes: bytes, name: name)
     return try parser.header()
   }
 
-  private init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+  private init(bytes: UnsafeRawBufferPointer, name: String) {
+    self.bytes = bytes
+    self.name = name
+  }
 
   private func fail(_ what: String) -> Failure {
-    .data("not a bundle: \(what) at byte \(position) of the header")
+    .data("\(name) is no bundle: \(what) at byte \(position) of its header")
   }
 
   private mutating func header() throws -> ([(name: String, entry: Entry)], [String: String]) {
@@ -200,13 +206,9 @@ package func quoted(_ text: String) -> String {
     switch scalar {
     case "\"": result += "\\\""
     case "\\": result += "\\\\"
-    case "\n": result += "\\n"
-    case "\r": result += "\\r"
-    case "\t": result += "\\t"
     // The control characters of Latin-1 too: a terminal would obey them.
     case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
-      let hex = String(scalar.value, radix: 16)
-      result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+      result += escaped(scalar)
     default: result.unicodeScalars.append(scalar)
     }
   }

@@ -12,8 +12,11 @@ package final class Input {
   private let descriptor: Int32
   private let closes: Bool
 
-  /// Opens `path`; `-` is standard input.
-  package init(path: String) throws {
+  /// What is wrong if the end of a mapped file has gone.
+  static let wasCut = "the file was cut, or cannot be read, while it was in use"
+
+  /// Opens `path`; `-` is standard input. With `regularOnly` pipes and devices are refused, which may never end.
+  package init(path: String, regularOnly: Bool = false) throws {
     if path == "-" {
       name = "standard input"
       descriptor = 0
@@ -23,13 +26,17 @@ package final class Input {
       closes = true
       var opened: Int32
       // Opening a named pipe waits for its writer, and a signal can end the wait.
-      repeat { opened = open(path, O_RDONLY | O_CLOEXEC) } while opened < 0 && errno == EINTR
+      let flags = O_RDONLY | O_CLOEXEC | (regularOnly ? O_NONBLOCK : 0)
+      repeat { opened = open(path, flags) } while opened < 0 && errno == EINTR
       descriptor = opened
       if descriptor < 0 { throw Failure.data("cannot open \(path): \(systemError())") }
       var status = stat()
-      if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+      let kind = fstat(descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0
+      if kind == S_IFDIR || regularOnly && kind != S_IFREG {
         close(descriptor)
-        throw Failure.data("\(path) is a directory")
+        throw Failure.data(
+          kind == S_IFDIR
+            ? "\(path) is a directory" : "\(path) is a device or a pipe, expected a file")
       }
     }
   }
@@ -84,7 +91,7 @@ package final class Input {
     guard count >= 1 << 20, position >= 0, position % alignment == 0,
       fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
       Int(status.st_size) - position >= count,
-      let bytes = Bytes(mapping: descriptor, at: position, count: count)
+      let bytes = Bytes(mapping: descriptor, at: position, count: count, name: name)
     else { return nil }
     lseek(descriptor, off_t(count), SEEK_CUR)
     return bytes
@@ -108,6 +115,13 @@ package final class Input {
       skipped += got
     }
     return skipped
+  }
+
+  /// Bytes from the start of the regular file to its end; nil for others.
+  package var size: Int? {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return Int(status.st_size)
   }
 
   /// Everything up to the end.

@@ -1,3 +1,4 @@
+import CFaults
 import Glibc
 
 /// Where a tool writes: standard output, or a file that appears under its name only when it is whole.
@@ -7,8 +8,8 @@ import Glibc
 package final class Output {
   package let name: String
   private var descriptor: Int32
-  private let path: String?
-  private var temporary: String?
+  /// The regular file that this writes; nil for standard output, devices and pipes.
+  private var file: PendingFile?
   private var buffer = [UInt8]()
   private static let capacity = 1 << 16
 
@@ -19,35 +20,19 @@ package final class Output {
     guard let path, path != "-" else {
       name = "standard output"
       descriptor = 1
-      self.path = nil
-      temporary = nil
       return
     }
     name = path
     var status = stat()
-    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+    let isThere = stat(path, &status) == 0
+    if isThere, status.st_mode & S_IFMT != S_IFREG {
       if status.st_mode & S_IFMT == S_IFDIR { throw Failure.data("\(path) is a directory") }
       descriptor = open(path, O_WRONLY | O_CLOEXEC)
-      self.path = nil
-      temporary = nil
     } else {
-      // Through a symbolic link, the file it names is replaced, not the link.
-      let target = realpath(path, nil).map { resolved in
-        defer { free(resolved) }
-        return String(cString: resolved)
-      }
-      self.path = target ?? path
-      var template = Array("\(target ?? path).XXXXXX".utf8CString)
-      descriptor = mkstemp(&template)
-      let made = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
-      temporary = descriptor >= 0 ? made : nil
-      if descriptor >= 0 {
-        TemporaryFiles.add(made)
-        // The permissions of the file it replaces, or those that `open` would give a new one.
-        let mask = umask(0)
-        umask(mask)
-        fchmod(descriptor, target == nil ? 0o666 & ~mask : status.st_mode & 0o777)
-      }
+      // Through a symbolic link, the file it names is made or replaced, not the link.
+      file = PendingFile(
+        replacing: try followingLinks(path), mode: isThere ? status.st_mode & 0o777 : nil)
+      descriptor = file?.descriptor ?? -1
     }
     if descriptor < 0 { throw Failure.data("cannot write \(path): \(systemError())") }
   }
@@ -78,23 +63,21 @@ package final class Output {
   /// Flushes, closes, and puts the file in its place.
   package func finish() throws {
     try flush()
+    if let file {
+      // Closing a copy tells of errors that were put off, while the file can still be dropped.
+      let copy = dup(descriptor)
+      if copy < 0 || close(copy) != 0 || !file.publish() { throw failure() }
+    }
     let descriptor = self.descriptor
     self.descriptor = -1
+    file = nil
     if close(descriptor) != 0 { throw failure() }
-    if let temporary, let path {
-      if rename(temporary, path) != 0 { throw failure() }
-      TemporaryFiles.remove(temporary)
-      self.temporary = nil
-    }
   }
 
   private func abandon() {
     if descriptor > 2 { close(descriptor) }
     descriptor = -1
-    if let temporary {
-      unlink(temporary)
-      TemporaryFiles.remove(temporary)
-    }
+    file = nil
   }
 
   private func failure() -> Failure {
@@ -107,6 +90,9 @@ package final class Output {
       let written = Glibc.write(descriptor, base, min(rest.count, 1 << 30))
       if written >= 0 {
         rest = rest.dropFirst(written)
+      } else if errno == EFAULT, let input = faults_mapping_name(base) {
+        // What is written is mapped, and no longer there.
+        throw Failure.data("unexpected end of \(String(cString: input)): \(Input.wasCut)")
       } else if errno != EINTR {
         throw failure()
       }
@@ -116,53 +102,4 @@ package final class Output {
 
 extension Slice where Base == UnsafeRawBufferPointer {
   fileprivate var baseAddress: UnsafeRawPointer? { base.baseAddress.map { $0 + startIndex } }
-}
-
-/// The temporary files of this process, removed when a signal ends it.
-enum TemporaryFiles {
-  // Slots that a signal handler may read at any time: a pointer to a C string, or nil.
-  private static let capacity = 8
-  nonisolated(unsafe) private static let slots: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> =
-    {
-      let slots = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: capacity)
-      slots.initialize(repeating: nil, count: capacity)
-      return slots
-    }()
-  nonisolated(unsafe) private static var handlersInstalled = false
-
-  static func add(_ path: String) {
-    if !handlersInstalled {
-      handlersInstalled = true
-      _ = slots
-      // SIGPIPE still ends the process: a tool may have one output in a pipe and one in a file.
-      for number in [SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ] {
-        // A signal that was ignored from the start (nohup) stays ignored.
-        let previous = signal(number) { number in
-          TemporaryFiles.unlinkAll()
-          signal(number, SIG_DFL)
-          raise(number)
-        }
-        if unsafeBitCast(previous, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
-          signal(number, SIG_IGN)
-        }
-      }
-    }
-    for i in 0..<capacity where slots[i] == nil {
-      slots[i] = strdup(path)
-      return
-    }
-  }
-
-  static func remove(_ path: String) {
-    for i in 0..<capacity {
-      if let slot = slots[i], strcmp(slot, path) == 0 {
-        slots[i] = nil
-        free(slot)
-      }
-    }
-  }
-
-  private static func unlinkAll() {
-    for i in 0..<capacity { if let slot = slots[i] { unlink(slot) } }
-  }
 }

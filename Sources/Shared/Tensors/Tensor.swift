@@ -1,3 +1,4 @@
+import CFaults
 import Glibc
 
 /// Bytes outside Swift's arrays: they are not zeroed before they are filled, and growing them moves
@@ -9,8 +10,8 @@ package final class Bytes: @unchecked Sendable {
   private let mapping: (base: UnsafeMutableRawPointer, count: Int)?
 
   /// The bytes of a file at `offset`, copied only where they are written to; `nil` where the system
-  /// maps none.
-  init?(mapping descriptor: Int32, at offset: Int, count: Int) {
+  /// maps none. `name` is what a message calls the file if its end goes while they are in use.
+  init?(mapping descriptor: Int32, at offset: Int, count: Int, name: String) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let start = offset / page * page
     let length = offset - start + count
@@ -22,6 +23,7 @@ package final class Bytes: @unchecked Sendable {
     mapping = (mapped, length)
     base = mapped + (offset - start)
     self.count = count
+    faults_add_mapping(mapped, length, terminalText(name))
   }
 
   /// `count` bytes, all zero.
@@ -64,7 +66,8 @@ package final class Bytes: @unchecked Sendable {
   /// `resize` that says whether there was the memory, where more depends on the user's data.
   func grow(to count: Int) -> Bool {
     precondition(mapping == nil, "mapped bytes do not change their size")
-    guard let memory = realloc(base, max(count, 1)) else { return false }
+    guard Double(count) <= memoryLimit, let memory = faults_try_realloc(base, max(count, 1))
+    else { return false }
     base = memory
     self.count = count
     adviseLargePages(base, count)
@@ -72,7 +75,9 @@ package final class Bytes: @unchecked Sendable {
   }
 
   deinit {
-    if let mapping { munmap(mapping.base, mapping.count) } else { free(base) }
+    guard let mapping else { return free(base) }
+    faults_remove_mapping(mapping.base)
+    munmap(mapping.base, mapping.count)
   }
 }
 
@@ -161,6 +166,27 @@ package struct Tensor: Sendable {
     [Double](unsafeUninitializedCapacity: count) { buffer, filled in
       if let base = buffer.baseAddress { copyDoubles(0..<count, into: base) }
       filled = count
+    }
+  }
+
+  /// Whether all elements are finite numbers; as fast as memory.
+  package var isFinite: Bool {
+    func holds<T: SIMDScalar & BinaryFloatingPoint>(_: T.Type) -> Bool {
+      let base = UnsafeRawPointer(bytes.base)
+      // 0 times a number is 0, unless it is infinite or NaN.
+      var lanes = SIMD16<T>.zero
+      let whole = count / 16 * 16
+      for i in stride(from: 0, to: whole, by: 16) {
+        lanes += 0 * base.loadUnaligned(fromByteOffset: i * type.size, as: SIMD16<T>.self)
+      }
+      let rest = base.assumingMemoryBound(to: T.self)
+      return lanes.indices.allSatisfy { lanes[$0] == 0 }
+        && (whole..<count).allSatisfy { rest[$0].isFinite }
+    }
+    switch type {
+    case .f32: return withExtendedLifetime(bytes) { holds(Float.self) }
+    case .f64: return withExtendedLifetime(bytes) { holds(Double.self) }
+    default: return nonFiniteCount == 0
     }
   }
 
