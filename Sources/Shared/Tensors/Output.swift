@@ -119,7 +119,7 @@ extension Slice where Base == UnsafeRawBufferPointer {
 }
 
 /// The temporary files of this process, removed when a signal ends it.
-enum TemporaryFiles {
+package enum TemporaryFiles {
   // Slots that a signal handler may read at any time: a pointer to a C string, or nil.
   private static let capacity = 8
   nonisolated(unsafe) private static let slots: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> =
@@ -162,7 +162,7 @@ enum TemporaryFiles {
     }
   }
 
-  private static func unlinkAll() {
+  package static func unlinkAll() {
     for i in 0..<capacity { if let slot = slots[i] { unlink(slot) } }
   }
 }
