@@ -52,6 +52,7 @@ Settings.tool.main { invocation in
     network = RecoveredNetwork(blocks, tolerance: settings.tolerance)
       .bundle(from: solution, metadata: metadata)
   }
+  try network.expectFiniteNumbers()
   try network.write(to: output)
   try output.finish()
 }

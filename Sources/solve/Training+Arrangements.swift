@@ -48,9 +48,12 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values, budget: budget) {
       [progress] text in progress.update(text)
     }
-    // An optimum can have more neurons than it needs, which no user has a use for.
     return try search(solver, validation: validation, from: warm, composer) { solution, beta in
-      solution.minimal(data, of: program, targets: targets.values, beta: beta)
+      let better = solution.withoutOpposedNeurons(program, beta: beta)
+      // An optimum can have more neurons than it needs, which no user has a use for.
+      let minimal = (better ?? solution).minimal(
+        data, of: program, targets: targets.values, beta: beta)
+      return minimal.map { ($0, ["minimal": "true"]) } ?? better.map { ($0, [:]) }
     }
   }
 
@@ -65,7 +68,10 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values, budget: budget) {
       [progress] text in progress.update(text)
     }
-    return try search(solver, validation: validation, from: warm, composer)
+    return try search(solver, validation: validation, from: warm, composer) { solution, beta in
+      guard data.regions == 1 else { return nil }
+      return solution.withoutOpposedNeurons(program, beta: beta).map { ($0, [:]) }
+    }
   }
 
   private func warmStart(

@@ -8,6 +8,8 @@ import Tensors
 /// The search runs on the main thread. Of what another thread may use, incumbent, trace and progress guard
 /// themselves, and nothing else changes.
 final class Training: @unchecked Sendable {
+  typealias Reduced<Solution> = (solution: Solution, notes: [String: String])
+
   let invocation: Invocation<Settings>
   let settings: Settings
   /// The training data's bundle.
@@ -75,11 +77,11 @@ final class Training: @unchecked Sendable {
   }
 
   /// Searches for the β that the options ask for, or that the path chooses. `reduce` makes the end's solution for a
-  /// β smaller, if it can.
+  /// β better or smaller, if it can, with notes of what it did.
   func search<Solver: RegularizedSolver>(
     _ solver: Solver, validation: Validation<Solver.Data>?, from start: Solver.Start,
     _ composer: Composer<Solver.Certified>,
-    reduce: (Solver.Certified, _ beta: Double) -> Solver.Certified? = { _, _ in nil }
+    reduce: (Solver.Certified, _ beta: Double) -> Reduced<Solver.Certified>? = { _, _ in nil }
   ) throws -> Outcome {
     try expectRange(of: solver.betaMax)
     guard let count = settings.path, let validation else {
@@ -99,33 +101,32 @@ final class Training: @unchecked Sendable {
       incumbent.offer { _ in outcome(choice) }
     }
     trace.write(choice)
-    if choice.isPart {
-      return outcome(choice).with(budget.exhausted ?? .stalled)
-    }
-    return solve(
+    if choice.isPart { return outcome(choice).with(budget.exhausted ?? .stalled) }
+    let last = solve(
       solver, beta: choice.beta, from: solver.start(at: choice.point), notes: choice.metadata,
       composer, reduce)
+    // The path may have come further than a solve that was cut short.
+    guard last.status != .optimal else { return last }
+    let known = outcome(choice)
+    guard known.gap < last.gap else { return last }
+    return known.with(known.gap <= rule.gap ? .optimal : last.status)
   }
 
   private func solve<Solver: RegularizedSolver>(
     _ solver: Solver, beta: Double, from start: Solver.Start, notes: [String: String],
     _ composer: Composer<Solver.Certified>,
-    _ reduce: (Solver.Certified, Double) -> Solver.Certified?
+    _ reduce: (Solver.Certified, Double) -> Reduced<Solver.Certified>?
   ) -> Outcome {
     listen(composer, betaMax: solver.betaMax, notes: notes)
     let solution = solver.solution(beta: beta, from: start, rule: rule, budget: budget) {
       observe($0, beta: beta)
     }
     let outcome = composer.outcome(solution, beta: beta, betaMax: solver.betaMax, notes: notes)
-    // The path may have come further than a solve that was cut short.
-    if let best = incumbent.value, best.beta == beta, best.gap < outcome.gap {
-      return best.with(outcome.status)
-    }
     incumbent.take(outcome)
-    guard let reduced = reduce(solution, beta) else { return outcome }
-    return composer.outcome(
-      reduced, beta: beta, betaMax: solver.betaMax,
-      notes: notes.merging(["minimal": "true"]) { $1 })
+    guard let (reduced, more) = reduce(solution, beta) else { return outcome }
+    let better = composer.outcome(
+      reduced, beta: beta, betaMax: solver.betaMax, notes: notes.merging(more) { $1 })
+    return better.gap <= rule.gap ? better.with(.optimal) : better
   }
 
   /// Takes the points that the budget is told of.
@@ -146,7 +147,8 @@ final class Training: @unchecked Sendable {
     // Infinity stands for what there was no time for.
     guard betaMax.isFinite || budget.exhausted != nil else {
       throw Failure.data(
-        "features and targets are too large: the products of both overflow; divide them by a constant")
+        "features and targets are too large: the products of both overflow; divide them by a constant"
+      )
     }
   }
 

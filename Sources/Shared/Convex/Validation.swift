@@ -76,7 +76,8 @@ extension PatchSource {
       func text(_ source: PatchSource) -> String {
         let sizes = source.regionSizes
         return sizes.count == 1
-          ? "\(sizes[0])" : "\(source.patchCount) (\(sizes.map(String.init).joined(separator: ", ")))"
+          ? "\(sizes[0])"
+          : "\(source.patchCount) (\(sizes.map(String.init).joined(separator: ", ")))"
       }
       throw Failure.data(
         "the validation data have \(text(self)) patches a sample, the training data \(text(training)): make "

@@ -117,6 +117,7 @@ final class CertifiedPoint {
     }
     return ArrangementSolution(
       index: used.map { members[$0] }, positive: positive, dual: Matrix(copying: dual),
-      predictions: Matrix(copying: predictions), status: status, primal: primal, dualValue: dualValue, iterations: iterations)
+      predictions: Matrix(copying: predictions), status: status, primal: primal,
+      dualValue: dualValue, iterations: iterations)
   }
 }

@@ -47,7 +47,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
         * Double(3 * rank + 2 * size + 12 * outputs),
       for: "a network of \(n) samples and \(members.count) gates with \(size) features each")
     stream = FeatureStream(PooledFeatures(data, members: members))
-    let proceed = { budget.exhausted == nil }
+    let proceed = { !budget.isOutOfTime }
     let moments = FeatureMoments(
       stream, targets: targets, form: form, proceed: proceed, progress: progress)
     readingTime = stream.seconds

@@ -41,7 +41,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
         + "\(loss.rawValue) loss")
     stream = FeatureStream(PooledFeatures(data, members: members))
     features = ConvolutionalLossSolver.read(
-      stream, samples: n, groups: gates, proceed: { budget.exhausted == nil }, progress: progress)
+      stream, samples: n, groups: gates, proceed: { !budget.isOutOfTime }, progress: progress)
     problem = features.map {
       SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, grouping: grouping)
     }
