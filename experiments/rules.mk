@@ -219,7 +219,11 @@ same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
 define timed
 @echo '$(command) -o $@'
 @TIMEFORMAT=%3R; { time $(command) -o $@ 2>&3; } 3>&2 2>$@.seconds
+$(if $(filter solve,$(firstword $(command))),@$(refuse-interrupted))
 endef
+# A signal that reached solve alone leaves the best point so far: no result, so make removes it.
+refuse-interrupted = [ "$$(tensor show $@ | sed -n 's/^status  *//p')" != interrupted ] || \
+  { echo '$@: interrupted' >&2; exit 1; }
 .PHONY: FORCE
 
 # From SET/PART, SET/PATCHES and SET/PATCHES/RUN to the steps of each.

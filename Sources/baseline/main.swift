@@ -17,6 +17,7 @@ Settings.tool.main { invocation in
     } else {
       try run.network()
     }
+  try result.expectFiniteNumbers()
   try result.write(to: output)
   try output.finish()
 }

@@ -1,29 +1,44 @@
+import Convex
 import Evaluation
+import Glibc
 import Tensors
 
 extension Training {
-  /// The solution with what it may claim: metadata `certificate`, and, if double precision leaves the solver's own
-  /// numbers in doubt, the objectives and the gap that evaluate's code finds.
-  func claimed(_ solution: Bundle) throws -> Bundle {
-    var result = solution
-    let assessment = try Assessment(solution, on: source)
-    result.metadata["certificate"] = assessment.scope.rawValue
-    result.metadata["gap"] = "\(settings.gap)"
-    if assessment.scope == .patterns, source.metadata["exact"] == "true" {
+  /// Bits of patterns beyond which a search that a limit ended does not count whether its list is complete: that
+  /// takes more than a tenth of a second.
+  private static let countedLate = 1 << 24
+
+  /// Writes into `bundle` what the solution may claim: metadata `certificate`, and, if double precision leaves the
+  /// solver's own numbers in doubt, the objectives and the gap that evaluate's code finds. Returns the status and the
+  /// gap that it has then.
+  func settle(_ bundle: inout Bundle, _ outcome: Outcome) throws -> (status: Status, gap: Double) {
+    let isLate = outcome.status == .timeLimit || outcome.status == .interrupted
+    let bytes = source.tensors["patterns"]?.count ?? source.tensors["images"]?.count ?? 0
+    var data = source
+    if isLate, bytes > Training.countedLate / 8 { data.metadata["exact"] = nil }
+    let assessment = try Assessment(bundle, on: data)
+    bundle.metadata["certificate"] = assessment.scope.rawValue
+    if assessment.scope == .patterns, data.metadata["exact"] == "true" {
       invocation.warn(
         "\(source.name) says that its patterns are all there are, but the data have others, or are too near to "
           + "degenerate to tell: the certificate is over the patterns of the list")
     }
-    if let found = assessment.certificate {
-      let dual = min(found.dualObjective, found.primalObjective)
-      let gap = max(0, found.relativeGap)
-      result.metadata["primal_objective"] = "\(found.primalObjective)"
-      result.metadata["dual_objective"] = "\(dual)"
-      result.metadata["relative_gap"] = "\(gap)"
-      if result.metadata["status"] == "optimal", gap > settings.gap {
-        result.metadata["status"] = "stalled"
-      }
-    }
-    return result
+    guard let found = assessment.certificate else { return (outcome.status, outcome.gap) }
+    let gap = max(0, found.relativeGap)
+    bundle.metadata["primal_objective"] = "\(found.primalObjective)"
+    bundle.metadata["dual_objective"] = "\(min(found.dualObjective, found.primalObjective))"
+    bundle.metadata["relative_gap"] = "\(gap)"
+    let status: Status = outcome.status == .optimal && gap > settings.gap ? .stalled : outcome.status
+    bundle.metadata["status"] = status.rawValue
+    return (status, gap)
+  }
+
+  /// Tells who waits at a terminal what has come out.
+  func summarize(_ bundle: Bundle) {
+    guard isatty(2) == 1 else { return }
+    func value(_ key: String) -> String { bundle.metadata[key] ?? "" }
+    invocation.note(
+      "\(value("status")), objective \(value("primal_objective")), relative gap \(value("relative_gap")), "
+        + "certificate \(value("certificate"))")
   }
 }

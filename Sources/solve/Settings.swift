@@ -114,7 +114,8 @@ struct Settings: ToolSettings {
 
         It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
         is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
-        the data. Reaching a limit writes the best point so far, with its status, and warns.
+        the data. Reaching a limit writes the best point so far, with its status, and warns. So does SIGINT or \
+        SIGTERM, with the status interrupted; a second one ends the process at once.
 
         Metadata certificate says which networks the bound is about: global, all of this architecture \
         (polynomial, linear, circular; relu if the list of patterns is found to be complete); patterns, those \
@@ -170,7 +171,9 @@ struct Settings: ToolSettings {
           record: .placeholder),
         .integer(
           "max-iterations", "N", \.maximumIterations, "Stop after N iterations.", minimum: 0),
-        .positive("max-seconds", "S", \.maximumSeconds, "Stop after S seconds."),
+        .positive(
+          "max-seconds", "S", \.maximumSeconds,
+          "Stop after S seconds, those of the set-up included."),
         .flag(
           "require-optimal", \.requireOptimal,
           "Exit 1 and write nothing where a limit came before the gap.", record: .omitted),

@@ -1,10 +1,12 @@
 import Convex
 import Tensors
 
-/// The table that `--trace` writes.
+/// The table that `--trace` writes. Any thread may write, and any may finish it.
 final class Trace {
   private let output: Output?
+  private let lock = Lock()
   private var failure: (any Error)?
+  private var isFinished = false
 
   init(path: String?) throws {
     output = try path.map { try Output(path: $0) }
@@ -26,14 +28,20 @@ final class Trace {
     }
   }
 
+  /// Ends the table: rows that still come are left out.
   func finish() throws {
-    if let failure { throw failure }
-    try output?.finish()
+    try lock.locked {
+      isFinished = true
+      if let failure { throw failure }
+      try output?.finish()
+    }
   }
 
   /// An error is kept until the end: it must not interrupt a solve.
   private func put(_ text: String) {
-    guard failure == nil else { return }
-    do { try output?.write(text) } catch { failure = error }
+    lock.locked {
+      guard failure == nil, !isFinished else { return }
+      do { try output?.write(text) } catch { failure = error }
+    }
   }
 }

@@ -5,23 +5,42 @@ import Patches
 import Tensors
 
 extension Training {
-  /// Trains a network over patterns, fully connected or convolutional, and returns its solution's bundle.
-  func arrangement(_ activation: ArrangementActivation) throws -> Bundle {
+  /// Trains a network over patterns, fully connected or convolutional.
+  func arrangement(_ activation: ArrangementActivation) throws {
     let program = ArrangementProgram(
       activation: activation, norm: settings.norm, grouping: settings.grouping,
       loss: settings.loss)
-    // ReLU networks of one patch have a solver of their own for the program of the first paper only.
-    let isGeneral =
-      activation == .relu && (settings.loss != .squared || settings.grouping == .perPattern)
-    let isConvolutional =
-      try source.kind == .arrangements && (isGeneral || PatchSource(source).patchCount > 1)
-    return try isConvolutional ? convolutional(program) : fullyConnected(program)
-  }
-
-  private func fullyConnected(_ program: ArrangementProgram) throws -> Bundle {
-    let data = try ArrangementData(source)
+    // Fully connected data say what is wrong with bundles of other kinds.
+    guard source.kind == .arrangements else {
+      _ = try ArrangementData(source)
+      return
+    }
+    let data = try ConvolutionalData(source)
+    try Magnitudes.expect(data.patches)
     let targets = try Targets(
       source, samples: data.samples, levels: settings.targets, loss: settings.loss)
+    try Magnitudes.expect(targets)
+    let composer = Composer<ArrangementSolution> { [self] solution, beta, betaMax, notes in
+      Solutions.bundle(
+        solution, data: data, targets: targets, program: program, beta: beta, betaMax: betaMax,
+        source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
+    }
+    let zero = ArrangementSolution(
+      zero: targets, width: data.regions * data.dimension, activation: activation)
+    try run(orElse: composer.outcome(zero, beta: beta)) {
+      // ReLU networks of one patch have a solver of their own for the program of the first paper only.
+      let isGeneral =
+        activation == .relu && (settings.loss != .squared || settings.grouping == .perPattern)
+      return isGeneral || data.patches.patchCount > 1
+        ? try convolutional(program, data, targets, composer)
+        : try fullyConnected(program, targets, composer)
+    }
+  }
+
+  private func fullyConnected(
+    _ program: ArrangementProgram, _ targets: Targets, _ composer: Composer<ArrangementSolution>
+  ) throws -> Outcome {
+    let data = try ArrangementData(source)
     let validation = try validation {
       try Validation($0, like: source, data, targets)
     }
@@ -29,24 +48,19 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values, budget: budget) {
       [progress] text in progress.update(text)
     }
-    let (beta, start, choice) = begin(solver, validation: validation, from: warm)
-    var notes = choice
-    var solution = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
-      observe($0, beta: beta)
+    return try search(solver, validation: validation, from: warm, composer) { solution, beta in
+      let better = solution.withoutOpposedNeurons(program, beta: beta)
+      // An optimum can have more neurons than it needs, which no user has a use for.
+      let minimal = (better ?? solution).minimal(
+        data, of: program, targets: targets.values, beta: beta)
+      return minimal.map { ($0, ["minimal": "true"]) } ?? better.map { ($0, [:]) }
     }
-    // An optimum can have more neurons than it needs, which no user has a use for.
-    if let minimal = solution.minimal(data, of: program, targets: targets.values, beta: beta) {
-      solution = minimal
-      notes["minimal"] = "true"
-    }
-    return try bundle(
-      solution, of: program, data, targets, beta: beta, betaMax: solver.betaMax, notes: notes)
   }
 
-  private func convolutional(_ program: ArrangementProgram) throws -> Bundle {
-    let data = try ConvolutionalData(source)
-    let targets = try Targets(
-      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
+  private func convolutional(
+    _ program: ArrangementProgram, _ data: ConvolutionalData, _ targets: Targets,
+    _ composer: Composer<ArrangementSolution>
+  ) throws -> Outcome {
     let validation = try validation {
       try Validation($0, like: source, data.patches, targets)
     }
@@ -54,20 +68,10 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values, budget: budget) {
       [progress] text in progress.update(text)
     }
-    return try train(
-      solver, of: program, data, targets, validation: validation, from: warm)
-  }
-
-  private func train<Solver: ConvolutionalSolver>(
-    _ solver: Solver, of program: ArrangementProgram, _ data: ConvolutionalData,
-    _ targets: Targets, validation: Validation<PatchSource>?, from warm: ArrangementSolution?
-  ) throws -> Bundle {
-    let (beta, start, notes) = begin(solver, validation: validation, from: warm)
-    let solution = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
-      observe($0, beta: beta)
+    return try search(solver, validation: validation, from: warm, composer) { solution, beta in
+      guard data.regions == 1 else { return nil }
+      return solution.withoutOpposedNeurons(program, beta: beta).map { ($0, [:]) }
     }
-    return try bundle(
-      solution, of: program, data, targets, beta: beta, betaMax: solver.betaMax, notes: notes)
   }
 
   private func warmStart(
@@ -77,15 +81,5 @@ extension Training {
       try Solutions.start(
         $0, data: data, outputs: targets.values.columns, activation: program.activation)
     }
-  }
-
-  private func bundle(
-    _ solution: ArrangementSolution, of program: ArrangementProgram, _ data: some PatternedData,
-    _ targets: Targets, beta: Double, betaMax: Double, notes: [String: String]
-  ) throws -> Bundle {
-    try conclude(solution.status, gap: solution.gap)
-    return Solutions.bundle(
-      solution, data: data, targets: targets, program: program, beta: beta, betaMax: betaMax,
-      source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
   }
 }

@@ -3,29 +3,32 @@ import Convolution
 import Tensors
 
 extension Training {
-  /// Trains a linear network and returns its solution's bundle.
-  func linear(_ architecture: LinearArchitecture) throws -> Bundle {
+  /// Trains a linear network.
+  func linear(_ architecture: LinearArchitecture) throws {
     let program = LinearProgram(
       architecture: architecture, grouping: settings.grouping, loss: settings.loss)
-    let data = try LinearData(source, architecture)
+    let patches = try LinearSource(source, architecture)
+    try Magnitudes.expect(patches.patches)
     let targets = try Targets(
-      source, samples: data.features.rows, levels: settings.targets, loss: settings.loss)
-    let validation = try validation {
-      try Validation($0, like: source, data, architecture, targets)
+      source, samples: patches.samples, levels: settings.targets, loss: settings.loss)
+    try Magnitudes.expect(targets)
+    let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
+      Solutions.bundle(
+        solution, data: patches, targets: targets, program: program, beta: beta, betaMax: betaMax,
+        source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
     }
-    let outputs = targets.values.columns
-    let warm = try warmStart {
-      try Solutions.linearStart($0, data: data, outputs: outputs, program: program)
+    let zero = LinearSolution(zero: targets, width: patches.regions * patches.dimension)
+    try run(orElse: composer.outcome(zero, beta: beta)) {
+      let validation = try validation {
+        try Validation($0, like: source, patches, architecture, targets)
+      }
+      let data = try LinearData(patches)
+      let outputs = targets.values.columns
+      let warm = try warmStart {
+        try Solutions.linearStart($0, data: data, outputs: outputs, program: program)
+      }
+      let solver = LinearSolver(data, targets: targets.values, program: program)
+      return try search(solver, validation: validation, from: warm, composer)
     }
-    let solver = LinearSolver(data, targets: targets.values, program: program)
-    let (beta, start, notes) = begin(solver, validation: validation, from: warm)
-    let solution = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
-      observe($0, beta: beta)
-    }
-    try conclude(solution.status, gap: solution.gap)
-    return Solutions.bundle(
-      solution, data: data, targets: targets, program: program, beta: beta,
-      betaMax: solver.betaMax, source: source, notes: notes,
-      metadata: invocation.metadata(after: source.metadata))
   }
 }

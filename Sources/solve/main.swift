@@ -8,14 +8,11 @@ Settings.tool.main { invocation in
   Threads.use(invocation.common.threads)
   let input = try invocation.input()
   let output = try invocation.bundleOutput()
-  let training = try Training(invocation, input: input, startedAt: start)
-  let solution =
-    switch invocation.settings.activation {
-    case .polynomial(let activation)?: try training.polynomial(activation)
-    case .arrangement(let activation)?: try training.arrangement(activation)
-    case .linear?: try training.linear(invocation.settings.circular ? .circular : .linear)
-    case nil: throw Failure.usage("--activation is missing")
-    }
-  try training.claimed(solution).write(to: output)
-  try output.finish()
+  let training = try Training(invocation, input: input, output: output, startedAt: start)
+  switch invocation.settings.activation {
+  case .polynomial(let activation)?: try training.polynomial(activation)
+  case .arrangement(let activation)?: try training.arrangement(activation)
+  case .linear?: try training.linear(invocation.settings.circular ? .circular : .linear)
+  case nil: throw Failure.usage("--activation is missing")
+  }
 }

@@ -235,7 +235,7 @@ extension PolynomialSolver {
     if let iterations { rule.maximumIterations = iterations }
     if let seconds { rule.maximumSeconds = seconds }
     self.method = method
-    return solve(
+    return solution(
       beta: beta, from: start, rule: rule,
       budget: Budget(rule, startedAt: Budget.now()), trace: trace)
   }

@@ -223,3 +223,17 @@ func regionsAndClassesShareGroups(_ grouping: WeightGrouping) throws {
   let below = try program.solve(0.99)
   #expect(!below.solution.index.isEmpty)
 }
+
+/// Rows at an angle of 10⁻⁶ bound the cone in different places: β_max is that of both.
+@Test func nearlyParallelRowsBothCount() throws {
+  let angle = 1e-6
+  var program = SmallProgram(n: 4, pool: [0], d: 3, gates: 1, outputs: 1, seed: 1)
+  program.x = [1, 0, 0] + [1, 0, angle] + [0, 1, 1] + [0, 1, -1]
+  program.gates = [0.3, 1, 0.5]
+  program.targets = [[-1], [0], [0], [1]]
+  let solver = try ConvolutionalReLUSolver(
+    ConvolutionalData(program.bundle), targets: program.matrix)
+  // t = (−1, 1, −1) is projected to a multiple of (angle, 1, −1), and −t to (1, 0, 0).
+  let expected = (2 - angle) / (2 + angle * angle).squareRoot()
+  #expect(abs(solver.betaMax - expected) < 1e-12, "\(solver.betaMax), \(expected)")
+}

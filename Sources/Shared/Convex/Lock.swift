@@ -6,9 +6,9 @@ package final class Lock {
 
   package init() {}
 
-  package func locked<R>(_ body: () -> R) -> R {
+  package func locked<R>(_ body: () throws -> R) rethrows -> R {
     semaphore.wait()
     defer { semaphore.signal() }
-    return body()
+    return try body()
   }
 }

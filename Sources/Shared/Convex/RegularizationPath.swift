@@ -13,26 +13,30 @@ package struct RegularizationPath {
   }
 
   package struct Choice<Point> {
-    package let beta: Double
-    /// What was found for it.
+    /// What was found, and for which β.
     package let point: Point
     package let steps: [Step]
+    /// The number of the step that was chosen.
+    package let best: Int
+    /// Whether a limit ended the path before its last β was solved.
+    package let isPart: Bool
     /// "accuracy" or "loss".
     package let measure: String
+
+    package var beta: Double { steps[best].beta }
     /// What the solution's metadata tell of the choice.
     package var metadata: [String: String] {
-      let best = steps.first { $0.beta == beta }!
-      return [
-        "validation_\(measure)": "\(best.score)",
+      [
+        "validation_\(measure)": "\(steps[best].score)",
         "path": steps.map { "\($0.beta):\($0.score)" }.joined(separator: ","),
       ]
     }
   }
 
-  /// `count` values, evenly spaced by ratio, below `largest` (left out) and down to `smallest`. Where
-  /// `smallest` is not below `largest`, it is the only one.
+  /// `count` values, evenly spaced by ratio, below `largest` (left out) and down to `smallest`. If
+  /// `smallest` is not below `largest`, or nothing is known of `largest`, it is the only one.
   package init(from largest: Double, to smallest: Double, count: Int) {
-    guard smallest < largest else {
+    guard smallest < largest, largest.isFinite else {
       betas = [smallest]
       return
     }
@@ -41,31 +45,38 @@ package struct RegularizationPath {
     }
   }
 
-  /// Solves along the path, each β from the solution before, and chooses by the validation data.
+  /// Solves along the path, each β from the solution before, and chooses by the validation data. `tell` hears
+  /// after each β of the choice so far.
   package func choose<Solver: RegularizedSolver>(
     _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>,
-    from start: Solver.Start, trace: (TraceRow, Double) -> Void
+    from start: Solver.Start, trace: (TraceRow, Double) -> Void,
+    tell: (Choice<Solver.Point>) -> Void = { _ in }
   ) -> Choice<Solver.Point> {
-    var best: (beta: Double, point: Solver.Point, score: Double)?
+    let sign = validation.targets.labels == nil ? -1.0 : 1
     var steps: [Step] = []
-    var start = start
-    for beta in betas {
+    func solve(_ beta: Double, from start: Solver.Start) -> (point: Solver.Point, score: Double) {
       let point = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
         trace($0, beta)
       }
-      start = solver.start(at: point)
       let score = validation.score(solver.predictions(point, on: validation.data))
       steps.append(
-        Step(beta: beta, primal: point.primal, dual: point.dualBound, score: score))
-      if best == nil || score > best!.score { best = (beta, point, score) }
-      if budget.exhausted != nil { break }
+        Step(beta: beta, primal: point.primal, dual: point.dualBound, score: sign * score))
+      return (point, score.isNaN ? -.infinity : score)
     }
-    let isClassification = validation.targets.labels != nil
-    return Choice(
-      beta: best!.beta, point: best!.point,
-      steps: isClassification
-        ? steps
-        : steps.map { Step(beta: $0.beta, primal: $0.primal, dual: $0.dual, score: -$0.score) },
-      measure: isClassification ? "accuracy" : "loss")
+    func choice(_ point: Solver.Point, _ best: Int) -> Choice<Solver.Point> {
+      Choice(
+        point: point, steps: steps, best: best,
+        isPart: budget.exhausted != nil || steps.count < betas.count,
+        measure: sign < 0 ? "loss" : "accuracy")
+    }
+    var last = solve(betas[0], from: start)
+    var (best, number) = (last, 0)
+    tell(choice(best.point, number))
+    while steps.count < betas.count, budget.exhausted == nil {
+      last = solve(betas[steps.count], from: solver.start(at: last.point))
+      if last.score > best.score { (best, number) = (last, steps.count - 1) }
+      tell(choice(best.point, number))
+    }
+    return choice(best.point, number)
   }
 }

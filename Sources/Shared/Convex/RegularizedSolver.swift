@@ -12,6 +12,8 @@ package protocol RegularizedSolver: AnyObject {
   associatedtype Start
   /// What a solve finds.
   associatedtype Point: Bounded
+  /// What is written of it.
+  associatedtype Certified: CertifiedSolution
   /// Samples that a network can be applied to.
   associatedtype Data
 
@@ -23,8 +25,28 @@ package protocol RegularizedSolver: AnyObject {
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point
 
+  /// The same, certified on the data.
+  func solution(
+    beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
+  ) -> Certified
+
+  /// A point that was found for β, certified on the data.
+  func certified(_ point: Point, beta: Double, rule: StoppingRule, budget: Budget) -> Certified
+
   func start(at point: Point) -> Start
 
   /// ŷ (n × C) of the network at `point`.
   func predictions(_ point: Point, on data: Data) -> Matrix
+}
+
+extension RegularizedSolver where Certified == Point {
+  package func solution(
+    beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
+  ) -> Certified {
+    point(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
+  }
+
+  package func certified(
+    _ point: Point, beta: Double, rule: StoppingRule, budget: Budget
+  ) -> Certified { point }
 }

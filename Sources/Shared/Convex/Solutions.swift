@@ -34,7 +34,7 @@ package enum Solutions {
   /// The bundle of a polynomial solution; `source` is the training data's bundle.
   package static func bundle(
     _ solution: PolynomialSolution, data: MomentData, targets: Targets,
-    activation: PolynomialActivation, beta: Double, betaMax: Double, source: Bundle,
+    activation: PolynomialActivation, beta: Double, betaMax: Double?, source: Bundle,
     notes: [String: String], metadata: [String: String]
   ) -> Bundle {
     let m = data.features + 1
@@ -59,7 +59,7 @@ package enum Solutions {
 
   /// What every solution's bundle holds; the program's variables and its choices come on top.
   package static func common(
-    _ solution: some CertifiedSolution, targets: Targets, beta: Double, betaMax: Double,
+    _ solution: some CertifiedSolution, targets: Targets, beta: Double, betaMax: Double?,
     source: Bundle, notes: [String: String], metadata: [String: String]
   ) -> Bundle {
     let shape = [targets.values.rows, targets.values.columns]
@@ -73,11 +73,14 @@ package enum Solutions {
     all.merge(metadata) { $1 }
     all["loss"] = targets.loss.rawValue
     all["beta"] = "\(beta)"
-    all["beta_max"] = "\(betaMax)"
+    // Not known of a search that ended before it was computed.
+    if let betaMax { all["beta_max"] = "\(betaMax)" }
     all["status"] = solution.status.rawValue
+    // The bound of a primal that is the optimum can exceed it by rounding.
+    let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
     all["primal_objective"] = "\(solution.primal)"
-    all["dual_objective"] = "\(solution.dualValue)"
-    all["relative_gap"] = "\(solution.gap)"
+    all["dual_objective"] = "\(dual)"
+    all["relative_gap"] = "\(relativeGap(primal: solution.primal, dual: dual))"
     all["iterations"] = "\(solution.iterations)"
     if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
     return Bundle(kind: .solution, tensors: tensors, metadata: all)

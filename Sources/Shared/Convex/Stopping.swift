@@ -7,6 +7,8 @@ package enum Status: String, Sendable {
   case timeLimit = "time-limit"
   /// The numbers allow no further progress; the certificate says how far it came.
   case stalled
+  /// A signal asked for the end.
+  case interrupted
 }
 
 /// When to stop.
@@ -43,15 +45,29 @@ package struct TraceRow: Sendable {
   }
 }
 
-/// The clock and the iteration count of one solve, over everything it tries.
+/// The clock and the iteration count of one solve, over everything it tries, and where it tells of the points
+/// that it finds.
 package final class Budget {
   private let start: Double
   package private(set) var iterations = 0
   private let rule: StoppingRule
+  private let isInterrupted: () -> Bool
+  /// Is told of improved points: calls its argument for the point if it wants it.
+  package var listener: ((() -> any CertifiedSolution) -> Void)?
 
-  package init(_ rule: StoppingRule, startedAt start: Double) {
+  /// `isInterrupted` says whether the search was asked to end.
+  package init(
+    _ rule: StoppingRule, startedAt start: Double,
+    isInterrupted: @escaping () -> Bool = { false }
+  ) {
     self.rule = rule
     self.start = start
+    self.isInterrupted = isInterrupted
+  }
+
+  /// A budget from now on for a part of the work, which tells nobody of its points.
+  package func part(_ rule: StoppingRule) -> Budget {
+    Budget(rule, startedAt: Budget.now(), isInterrupted: isInterrupted)
   }
 
   package var seconds: Double { Budget.now() - start }
@@ -60,16 +76,21 @@ package final class Budget {
   /// Iterations that are left.
   package var remaining: Int { rule.maximumIterations - iterations }
 
-  package var secondsLeft: Double { rule.maximumSeconds - seconds }
+  package var secondsLeft: Double { isInterrupted() ? -.infinity : rule.maximumSeconds - seconds }
 
   package var isOutOfTime: Bool { secondsLeft <= 0 }
 
   /// The limit that is reached, if one is.
   package var exhausted: Status? {
+    if isInterrupted() { return .interrupted }
     if iterations >= rule.maximumIterations { return .iterationLimit }
     if isOutOfTime { return .timeLimit }
     return nil
   }
+
+  /// Tells of the best point so far. `point` must share no memory with what the solver still writes to, and
+  /// must leave the solver as it was: whether it is called depends on the clock.
+  package func publish(_ point: () -> any CertifiedSolution) { listener?(point) }
 
   package static func now() -> Double {
     var time = timespec()

@@ -58,13 +58,31 @@ extension Validation where Data == PatchSource {
     _ bundle: Bundle, like training: Bundle, _ patches: PatchSource, _ targets: Targets
   ) throws {
     self.data = try PatchSource(bundle)
-    guard self.data.dimension == patches.dimension, self.data.regions == patches.regions else {
-      throw Failure.data(
-        "the validation data have \(self.data.regions) regions of \(self.data.dimension) features, "
-          + "the training data \(patches.regions) of \(patches.dimension)")
-    }
+    try self.data.expectShape(of: patches)
     try expectSameStatistics(bundle, training)
     self.targets = try Targets(bundle, samples: self.data.count, like: targets)
+  }
+}
+
+extension PatchSource {
+  /// Fails unless these validation data have the features, patches and regions of the `training` data.
+  package func expectShape(of training: PatchSource) throws {
+    guard dimension == training.dimension, regions == training.regions else {
+      throw Failure.data(
+        "the validation data have \(regions) regions of \(dimension) features, "
+          + "the training data \(training.regions) of \(training.dimension)")
+    }
+    guard patchCount == training.patchCount, regionSizes == training.regionSizes else {
+      func text(_ source: PatchSource) -> String {
+        let sizes = source.regionSizes
+        return sizes.count == 1
+          ? "\(sizes[0])"
+          : "\(source.patchCount) (\(sizes.map(String.init).joined(separator: ", ")))"
+      }
+      throw Failure.data(
+        "the validation data have \(text(self)) patches a sample, the training data \(text(training)): make "
+          + "them with patchify --like")
+    }
   }
 }
 

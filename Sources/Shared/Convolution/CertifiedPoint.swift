@@ -101,7 +101,7 @@ final class CertifiedPoint {
     }
   }
 
-  /// The solution over the gates `members`.
+  /// The solution over the gates `members`, in memory of its own.
   func solution(members: [Int], status: Status, iterations: Int) -> ArrangementSolution {
     let used = members.indices.filter { i in
       (i * size..<(i + 1) * size).contains { j in
@@ -116,7 +116,8 @@ final class CertifiedPoint {
       return matrix
     }
     return ArrangementSolution(
-      index: used.map { members[$0] }, positive: positive, dual: dual, predictions: predictions,
-      status: status, primal: primal, dualValue: dualValue, iterations: iterations)
+      index: used.map { members[$0] }, positive: positive, dual: Matrix(copying: dual),
+      predictions: Matrix(copying: predictions), status: status, primal: primal,
+      dualValue: dualValue, iterations: iterations)
   }
 }

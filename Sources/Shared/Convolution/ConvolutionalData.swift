@@ -54,7 +54,10 @@ package final class ConvolutionalData: PatternedData {
 /// Trains convolutional networks over the patterns of `ConvolutionalData` to a certified optimum. Weights of
 /// a solution are A × Rd: those of region 0 first.
 package protocol ConvolutionalSolver: RegularizedSolver
-where Start == ArrangementSolution?, Point == ArrangementSolution, Data == PatchSource {}
+where
+  Start == ArrangementSolution?, Point == ArrangementSolution, Certified == ArrangementSolution,
+  Data == PatchSource
+{}
 
 extension ConvolutionalSolver {
   package func start(at point: ArrangementSolution) -> ArrangementSolution? { point }

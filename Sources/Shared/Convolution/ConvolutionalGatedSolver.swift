@@ -47,7 +47,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
         * Double(3 * rank + 2 * size + 12 * outputs),
       for: "a network of \(n) samples and \(members.count) gates with \(size) features each")
     stream = FeatureStream(PooledFeatures(data, members: members))
-    let proceed = { budget.exhausted == nil }
+    let proceed = { !budget.isOutOfTime }
     let moments = FeatureMoments(
       stream, targets: targets, form: form, proceed: proceed, progress: progress)
     readingTime = stream.seconds
@@ -102,6 +102,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
           neurons: neurons))
     }
     report(point.primal, point.dualValue, 0)
+    publish(point, budget)
     var status = Status.optimal
     if point.gap > rule.gap {
       status = budget.exhausted ?? .stalled
@@ -114,6 +115,12 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
       members: members, status: status, iterations: budget.iterations)
     found[beta] = solution
     return solution
+  }
+
+  private func publish(_ point: CertifiedPoint, _ budget: Budget) {
+    budget.publish {
+      point.solution(members: members, status: .stalled, iterations: budget.iterations)
+    }
   }
 
   /// Searches by the Gram matrix, certifies by the samples, and where these tell of a larger gap searches on
@@ -139,6 +146,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
       newton.setReference(
         directions: pass.directions, squares: pass.squares, products: pass.products)
       report(point.primal, point.dualValue, newton.active)
+      publish(point, budget)
     }
     begin(newton, beta: beta, from: start, isOpen: isOpen, proceed: count)
     var last = Double.infinity

@@ -41,7 +41,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
         + "\(loss.rawValue) loss")
     stream = FeatureStream(PooledFeatures(data, members: members))
     features = ConvolutionalLossSolver.read(
-      stream, samples: n, groups: gates, proceed: { budget.exhausted == nil }, progress: progress)
+      stream, samples: n, groups: gates, proceed: { !budget.isOutOfTime }, progress: progress)
     problem = features.map {
       SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, grouping: grouping)
     }
@@ -71,11 +71,17 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     let point =
       problem?.point(beta: beta)
       ?? LossPoint(targets, loss: loss, grouping: grouping, beta: beta)
+    func compose() -> ArrangementSolution {
+      ArrangementSolution(
+        [point], targets: targets, loss: loss, grouping: grouping, beta: beta,
+        groups: members.count, width: stream.features.groupSize, iterations: budget.iterations)
+    }
     func report() {
       trace(
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds, primal: point.primal,
           dual: point.dualValue, neurons: point.active))
+      budget.publish(compose)
     }
     report()
     var status = Status.optimal
@@ -90,9 +96,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
         }
       }
     }
-    let solution = ArrangementSolution(
-      [point], targets: targets, loss: loss, grouping: grouping, beta: beta,
-      groups: members.count, width: stream.features.groupSize, iterations: budget.iterations)
+    let solution = compose()
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 

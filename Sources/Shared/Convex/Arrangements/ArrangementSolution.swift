@@ -31,4 +31,15 @@ package struct ArrangementSolution: CertifiedSolution {
     self.dualValue = dualValue
     self.iterations = iterations
   }
+
+  /// The network that is zero, of `width` weights a pattern and output, and the dual point that is zero.
+  package init(zero targets: Targets, width: Int, activation: ArrangementActivation) {
+    let zero = Matrix(targets.values.rows, targets.values.columns)
+    let none = (0..<targets.values.columns).map { _ in Matrix(0, width) }
+    let loss = targets.loss.loss
+    self.init(
+      index: [], positive: none, negative: activation == .relu ? none : [], dual: zero,
+      predictions: zero, status: .stalled, primal: loss.value(zero, targets.values),
+      dualValue: loss.dualValue(zero, targets.values), iterations: 0)
+  }
 }

@@ -40,7 +40,10 @@ package protocol PatternedData: AnyObject {
 /// stops when their relative gap is at most `rule.gap` or the budget is exhausted, and counts its
 /// iterations there. Without a start it begins where it likes.
 package protocol ArrangementSolver: RegularizedSolver
-where Start == ArrangementSolution?, Point == ArrangementSolution, Data == Matrix {}
+where
+  Start == ArrangementSolution?, Point == ArrangementSolution, Certified == ArrangementSolution,
+  Data == Matrix
+{}
 
 extension ArrangementSolver {
   package func start(at point: ArrangementSolution) -> ArrangementSolution? { point }

@@ -6,7 +6,7 @@ extension Solutions {
   /// for one output, [C, A, d] for more, and [C, A, R, d] where there is more than one region.
   package static func bundle(
     _ solution: ArrangementSolution, data: some PatternedData, targets: Targets,
-    program: ArrangementProgram, beta: Double, betaMax: Double, source: Bundle,
+    program: ArrangementProgram, beta: Double, betaMax: Double?, source: Bundle,
     notes: [String: String], metadata: [String: String]
   ) -> Bundle {
     let (d, outputs) = (data.dimension, targets.values.columns)

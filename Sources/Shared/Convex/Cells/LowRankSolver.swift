@@ -106,7 +106,7 @@ package final class LowRankSolver: ArrangementSolver {
     beta: Double, from earlier: ArrangementSolution? = nil, rule: StoppingRule, budget: Budget,
     trace: @escaping (TraceRow) -> Void = { _ in }
   ) -> ArrangementSolution {
-    let (n, d, classes) = (data.samples, data.dimension, targets.columns)
+    let (d, classes) = (data.dimension, targets.columns)
     var outputs: [OutputSolution] = []
     var status = Status.optimal
     for c in 0..<classes {
@@ -125,22 +125,33 @@ package final class LowRankSolver: ArrangementSolver {
       let solver = OutputSolver(
         pricing, targets: targets.column(c), beta: beta / unit, gap: rule.gap, budget: budget)
       let output = solver.solve(from: start, dual: earlier?.dual.column(c)) {
-        primal, dual, neurons in
+        primal, dual, neurons, point in
         trace(
           TraceRow(
             iteration: budget.iterations, seconds: budget.seconds, primal: done.primal + primal,
             dual: done.dual + dual, neurons: neurons))
+        budget.publish {
+          compose(outputs + [point()], beta: beta, .stalled, iterations: budget.iterations)
+        }
       }
       outputs.append(output)
       if output.status != .optimal, status == .optimal { status = output.status }
     }
 
+    return compose(outputs, beta: beta, status, iterations: budget.iterations)
+  }
+
+  /// The solution of all outputs; those that are still to come are zero.
+  private func compose(
+    _ outputs: [OutputSolution], beta: Double, _ status: Status, iterations: Int
+  ) -> ArrangementSolution {
+    let (n, d, classes) = (data.samples, data.dimension, targets.columns)
     let index = Set(outputs.flatMap { $0.weights.keys.map(\.cell) }).sorted()
     let place = Dictionary(uniqueKeysWithValues: index.enumerated().map { ($1, $0) })
     var solution = ArrangementSolution(
       index: index, positive: [], negative: [], dual: Matrix(n, classes),
       predictions: Matrix(n, classes), status: status, primal: 0, dualValue: 0,
-      iterations: budget.iterations)
+      iterations: iterations)
     for (c, output) in outputs.enumerated() {
       let (v, w) = (Matrix(index.count, d), Matrix(index.count, d))
       for (cell, weights) in output.weights {
@@ -153,6 +164,10 @@ package final class LowRankSolver: ArrangementSolver {
       for i in 0..<n { solution.dual[i, c] = output.dual[i] }
       solution.dualValue +=
         dot(n, output.dual, targets.column(c)) - 0.5 * dot(n, output.dual, output.dual)
+    }
+    for _ in outputs.count..<classes {
+      solution.positive.append(Matrix(index.count, d))
+      solution.negative.append(Matrix(index.count, d))
     }
     evaluate(&solution, beta: beta)
     return solution

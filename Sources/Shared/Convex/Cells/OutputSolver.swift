@@ -59,10 +59,10 @@ struct OutputSolver {
   }
 
   /// Solves, beginning with cells that may carry weight and a ν that may be near the solution's. `trace` is told
-  /// primal and dual value and how many cells have weight.
+  /// primal and dual value and how many cells have weight, and can ask for the point.
   func solve(
     from start: Set<SignedCell> = [], dual: [Double]? = nil,
-    trace: (_ primal: Double, _ dual: Double, _ neurons: Int) -> Void
+    trace: (_ primal: Double, _ dual: Double, _ neurons: Int, _ point: () -> OutputSolution) -> Void
   ) -> OutputSolution {
     var best = Best(
       residual: y, primal: 0.5 * dot(n, y, y), nu: Array(repeating: 0, count: n))
@@ -92,7 +92,9 @@ struct OutputSolver {
         // Far from the end prices tell nothing.
         guard point.complementarity < 0.5 * point.primal else { continue }
         answer = price(point.dual, &best)
-        trace(size * size * best.primal, size * size * best.dual, best.weights.count)
+        trace(size * size * best.primal, size * size * best.dual, best.weights.count) {
+          written(best, .stalled)
+        }
         if best.gap <= gap { status = .optimal }
         // What is left of the gap then is that of the cells that are not here.
         if point.primalResidual < 1e-6,
@@ -109,9 +111,14 @@ struct OutputSolver {
       }
     }
     prune(&best)
-    return OutputSolution(
+    return written(best, status ?? .stalled)
+  }
+
+  /// The point in units of the targets.
+  private func written(_ best: Best, _ status: Status) -> OutputSolution {
+    OutputSolution(
       weights: best.weights.mapValues { $0.map { $0 * size } }, dual: best.nu.map { $0 * size },
-      primal: size * size * best.primal, dualValue: size * size * best.dual, status: status!)
+      primal: size * size * best.primal, dualValue: size * size * best.dual, status: status)
   }
 
   /// Prices all cells by `nu`, and keeps s ν as the dual point where it is the best so far: s is the best factor for

@@ -70,6 +70,11 @@ package final class GatedLossSolver: ArrangementSolver {
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
     let points = problems.map { $0.point(beta: beta) }
+    func compose() -> ArrangementSolution {
+      ArrangementSolution(
+        points, targets: targets, loss: loss, grouping: grouping, beta: beta,
+        groups: data.patterns.count, width: data.dimension, iterations: budget.iterations)
+    }
     func report() {
       trace(
         TraceRow(
@@ -77,6 +82,7 @@ package final class GatedLossSolver: ArrangementSolver {
           primal: points.reduce(0) { $0 + $1.primal },
           dual: points.reduce(0) { $0 + $1.dualValue },
           neurons: points.reduce(0) { $0 + $1.active }))
+      budget.publish(compose)
     }
     report()
     var status = Status.optimal
@@ -99,9 +105,7 @@ package final class GatedLossSolver: ArrangementSolver {
       }
       if point.gap > rule.gap, status == .optimal { status = end }
     }
-    let solution = ArrangementSolution(
-      points, targets: targets, loss: loss, grouping: grouping, beta: beta,
-      groups: data.patterns.count, width: data.dimension, iterations: budget.iterations)
+    let solution = compose()
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 

@@ -117,6 +117,7 @@ package final class GatedSolver: ArrangementSolver {
           iteration: budget.iterations, seconds: budget.seconds,
           primal: points.reduce(0) { $0 + $1.primal },
           dual: points.reduce(0) { $0 + $1.dualValue }, neurons: counts.reduce(0, +)))
+      budget.publish { compose(points, beta: beta, iterations: budget.iterations) }
     }
     report()
     var status = Status.optimal

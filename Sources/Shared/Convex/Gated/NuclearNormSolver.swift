@@ -52,7 +52,7 @@ package final class NuclearNormSolver: ArrangementSolver {
     }
     best.offerDual(rows, kappa: betaMax)
     guard beta < betaMax else {
-      trace(row(best, budget))
+      tell(best, budget, trace)
       return solution(.optimal)
     }
 
@@ -74,7 +74,7 @@ package final class NuclearNormSolver: ArrangementSolver {
       let dual = admm.residual
       let norms = NuclearNormSolver.spectralNorms(data, dual)
       best.offerDual(dual, kappa: norms.max() ?? 0)
-      trace(row(best, budget))
+      tell(best, budget, trace)
       if best.gap <= rule.gap { return solution(.optimal) }
       if end != .optimal { return solution(end) }
       let present = Set(working)
@@ -116,7 +116,7 @@ package final class NuclearNormSolver: ArrangementSolver {
       local.offer(check, dual: admm.residual, beta: beta)
       if isComplete {
         best.offerDual(admm.residual, kappa: check.kappa)
-        trace(row(best, budget))
+        tell(best, budget, trace)
         if best.gap <= rule.gap { return .optimal }
       } else if relativeGap(primal: local.primal, dual: local.dual) <= accuracy {
         return .optimal
@@ -149,10 +149,12 @@ package final class NuclearNormSolver: ArrangementSolver {
     }
   }
 
-  private func row(_ best: BestPoint, _ budget: Budget) -> TraceRow {
-    TraceRow(
-      iteration: budget.iterations, seconds: budget.seconds, primal: best.primal,
-      dual: best.dualValue, neurons: best.rank)
+  private func tell(_ best: BestPoint, _ budget: Budget, _ trace: (TraceRow) -> Void) {
+    trace(
+      TraceRow(
+        iteration: budget.iterations, seconds: budget.seconds, primal: best.primal,
+        dual: best.dualValue, neurons: best.rank))
+    budget.publish { best.solution(status: .stalled, gap: 0, iterations: budget.iterations) }
   }
 
   private func kernel(of patterns: [Int]) -> RidgeSystem {

@@ -54,14 +54,15 @@ final class LossSearch: PolynomialSearch {
 
   func improve(
     _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
-    trace: (TraceRow) -> Void
+    tell: (TraceRow, () -> PolynomialSolver.Point) -> Void
   ) -> PolynomialSolver.Point {
     var result = initial(start, beta: beta)
     func report(_ result: LossResult) {
-      trace(
+      tell(
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds, primal: result.primal,
-          dual: result.dualValue, neurons: judge.rank(result.blocks)))
+          dual: result.dualValue, neurons: judge.rank(result.blocks))
+      ) { PolynomialSolver.Point(best: .any(result), status: .stalled) }
     }
     report(result)
     if result.gap > tolerance, budget.exhausted == nil {

@@ -26,10 +26,11 @@ protocol PolynomialSearch: AnyObject {
   var betaMax: Double { get }
   var method: PolynomialMethod { get set }
 
-  /// Brings the gap to `tolerance`, or says what prevented it.
+  /// Brings the gap to `tolerance`, or says what prevented it. `tell` hears of each check, and can ask for the
+  /// best points so far.
   func improve(
     _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
-    trace: (TraceRow) -> Void
+    tell: (TraceRow, () -> PolynomialSolver.Point) -> Void
   ) -> PolynomialSolver.Point
 
   /// ν (n × C), feasible on the data themselves, and its value.
@@ -70,7 +71,12 @@ package final class PolynomialSolver {
     try PolynomialSolver.expectMemory(
       for: data, classes: targets.columns, splitting: splits ? name : nil)
     let data = splits ? data.resident : data
+    for coefficient in [activation.a, activation.b, activation.c] {
+      try Magnitudes.expect(abs(coefficient), "the coefficients of the activation")
+    }
     let map = FeatureMap(data, activation: activation)
+    try Magnitudes.expect(
+      (Double(data.samples) * map.meanSquare).squareRoot(), "the moments of the features")
     model = PolynomialModel(data: data, map: map)
     self.targets = targets
     loss = name.loss
@@ -150,22 +156,26 @@ package final class PolynomialSolver {
   }
 
   /// Solves for one β and certifies the solution on the data.
-  package func solve(
+  package func solution(
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> PolynomialSolution {
     var tolerance = 0.8 * rule.gap
-    var point = search.improve(
-      start, beta: beta, tolerance: tolerance, budget: budget, trace: trace)
+    func improve(_ start: Start) -> Point {
+      search.improve(start, beta: beta, tolerance: tolerance, budget: budget) { row, point in
+        trace(row)
+        budget.publish { certified(point(), beta: beta, rule: rule, budget: budget) }
+      }
+    }
+    var point = improve(start)
     while true {
-      let solution = finish(point, beta: beta, slack: 0.1 * rule.gap, budget)
+      let solution = certified(point, beta: beta, rule: rule, budget: budget)
       if solution.gap <= rule.gap { return solution.with(.optimal) }
       if point.status != .optimal || tolerance < 1e-3 * rule.gap {
         return solution.with(point.status == .optimal ? .stalled : point.status)
       }
       // The data say a little less than their Gram matrix promised: go on.
       tolerance *= 0.1
-      point = search.improve(
-        .point(point), beta: beta, tolerance: tolerance, budget: budget, trace: trace)
+      point = improve(.point(point))
     }
   }
 
@@ -174,19 +184,21 @@ package final class PolynomialSolver {
   package func point(
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point {
-    search.improve(
-      start, beta: beta, tolerance: 0.8 * rule.gap, budget: budget, trace: trace)
+    search.improve(start, beta: beta, tolerance: 0.8 * rule.gap, budget: budget) { row, point in
+      trace(row)
+      budget.publish { certified(point(), beta: beta, rule: rule, budget: budget) }
+    }
   }
 
   // MARK: The certificate
 
   /// Turns the best points into the program's own variables and judges them on the data.
-  private func finish(
-    _ point: Point, beta: Double, slack: Double, _ budget: Budget
+  package func certified(
+    _ point: Point, beta: Double, rule: StoppingRule, budget: Budget
   ) -> PolynomialSolution {
     let (dual, dualValue) = search.certifiedDual(point, beta: beta)
     // Primal: as few neurons as the objective allows, and Z as their sum.
-    let blocks = search.sparse(point, beta: beta, slack: slack)
+    let blocks = search.sparse(point, beta: beta, slack: 0.1 * rule.gap)
     let predictions = model.predictions(blocks, on: model.data)
     var regularizer = 0.0
     let corner = model.map.order * model.map.order - 1
@@ -212,6 +224,17 @@ extension PolynomialSolver: RegularizedSolver {
 }
 
 extension PolynomialSolution {
+  /// The network that is zero, and the dual point that is zero.
+  package init(zero targets: Targets, like data: MomentData) {
+    let zero = Matrix(targets.values.rows, targets.values.columns)
+    let order = data.features + 1
+    let loss = targets.loss.loss
+    self.init(
+      blocks: (0..<targets.values.columns).map { _ in Matrix(2 * data.regions, order * order) },
+      dual: zero, predictions: zero, status: .stalled, primal: loss.value(zero, targets.values),
+      dualValue: loss.dualValue(zero, targets.values), iterations: 0)
+  }
+
   func with(_ status: Status) -> PolynomialSolution {
     PolynomialSolution(
       blocks: blocks, dual: dual, predictions: predictions, status: status, primal: primal,

@@ -8,6 +8,8 @@ final class SquaredSearch: PolynomialSearch {
   private let model: PolynomialModel
   private let targets: Matrix
   private let judges: [Judge]
+  /// Judges what is certified while the others may be at work.
+  private lazy var certifier = Judge(program)
   private var inverse: GramSystem.Inverse?
   private var admm: ADMM?
   let betaMax: Double
@@ -58,14 +60,15 @@ final class SquaredSearch: PolynomialSearch {
   /// Brings the gap to `tolerance`, or says what prevented it.
   func improve(
     _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
-    trace: (TraceRow) -> Void
+    tell: (TraceRow, () -> PolynomialSolver.Point) -> Void
   ) -> PolynomialSolver.Point {
     var results = initial(start, beta: beta)
     func report(_ results: [ClassResult], _ neurons: Int) {
-      trace(
+      tell(
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds, primal: results.primal,
-          dual: results.dual, neurons: neurons))
+          dual: results.dual, neurons: neurons)
+      ) { PolynomialSolver.Point(best: .squared(results), status: .stalled) }
     }
     report(results, judges[0].rankSum(results))
     var methods: [PolynomialMethod] = [method]
@@ -160,7 +163,7 @@ final class SquaredSearch: PolynomialSearch {
     var largest = [Double](repeating: .infinity, count: classes)
     for attempt in 0..<4 {
       let vectors = model.dualVectors(dual)
-      for c in 0..<classes { largest[c] = judges[0].constraint(raw: vectors.row(c)) }
+      for c in 0..<classes { largest[c] = certifier.constraint(raw: vectors.row(c)) }
       if attempt == 3 || largest.allSatisfy({ $0 <= beta * (1 + 1e-9) }) { break }
       map.whiten.applyInParallel(classes * map.regions, vectors.base)
       for c in 0..<classes {
@@ -206,7 +209,7 @@ final class SquaredSearch: PolynomialSearch {
   /// `slack` of its value, rebuilt from their neurons.
   private func sparse(_ c: Int, _ result: ClassResult, beta: Double, slack: Double) -> ConeBlocks {
     let m = map.order
-    let judge = judges[0]
+    let judge = certifier
     let largest = judge.largestEigenvalue(result.blocks)
     let rebuilt = ConeBlocks(result.blocks.rows, m * m)
     guard largest > 0 else { return rebuilt }

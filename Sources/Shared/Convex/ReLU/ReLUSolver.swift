@@ -111,6 +111,7 @@ package final class ReLUSolver: ArrangementSolver {
           iteration: budget.iterations, seconds: budget.seconds,
           primal: points.reduce(0) { $0 + $1.primal },
           dual: points.reduce(0) { $0 + $1.dualValue }, neurons: counts.reduce(0, +)))
+      budget.publish { compose(points, beta: beta, iterations: budget.iterations) }
     }
     report()
     let open = outputs.indices.filter {
@@ -163,8 +164,7 @@ package final class ReLUSolver: ArrangementSolver {
     loose.gap = 1e-3
     loose.maximumSeconds = max(0, 0.5 * budget.secondsLeft)
     var solution = gated.point(
-      beta: beta, from: nil, rule: loose, budget: Budget(loose, startedAt: Budget.now()),
-      trace: { _ in })
+      beta: beta, from: nil, rule: loose, budget: budget.part(loose), trace: { _ in })
     solution.negative = solution.positive
     return solution
   }

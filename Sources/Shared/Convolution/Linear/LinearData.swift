@@ -11,6 +11,25 @@ package enum LinearArchitecture: String, Sendable {
   case circular
 }
 
+/// The patches of which a linear network's features are the means.
+package struct LinearSource {
+  package let patches: PatchSource
+  package var samples: Int { patches.count }
+  package var regions: Int { patches.regions }
+  /// d.
+  package var dimension: Int { patches.dimension }
+
+  /// Takes a `dataset` or `arrangements` bundle. A circular network takes one patch a sample.
+  package init(_ bundle: Bundle, _ architecture: LinearArchitecture) throws {
+    patches = try PatchSource(bundle)
+    guard architecture == .linear || patches.patchCount == 1 else {
+      throw Failure.data(
+        "\(bundle.name) has \(patches.patchCount) patches a sample, expected 1: a circular network slides "
+          + "around whole samples (patchify --flatten)")
+    }
+  }
+}
+
 /// The features of a linear network: of each sample, region by region, the mean of its patches; n × Rd.
 package struct LinearData {
   /// n × Rd.
@@ -19,14 +38,13 @@ package struct LinearData {
   /// d.
   package let dimension: Int
 
-  /// Reads a `dataset` or `arrangements` bundle. A circular network takes one patch a sample.
   package init(_ bundle: Bundle, _ architecture: LinearArchitecture) throws {
-    let source = try PatchSource(bundle)
-    guard architecture == .linear || source.patchCount == 1 else {
-      throw Failure.data(
-        "\(bundle.name) has \(source.patchCount) patches a sample, expected 1: a circular network slides "
-          + "around whole samples (patchify --flatten)")
-    }
+    try self.init(LinearSource(bundle, architecture))
+  }
+
+  /// Reads all patches.
+  package init(_ source: LinearSource) throws {
+    let source = source.patches
     regions = source.regions
     dimension = source.dimension
     let (n, q) = (source.count, source.regions * source.dimension)
@@ -63,17 +81,13 @@ package struct LinearData {
 extension Validation where Data == LinearData {
   /// `bundle` must have the shape, the statistics and the classes of the training data.
   package init(
-    _ bundle: Bundle, like training: Bundle, _ data: LinearData,
+    _ bundle: Bundle, like training: Bundle, _ data: LinearSource,
     _ architecture: LinearArchitecture, _ targets: Targets
   ) throws {
-    let held = try LinearData(bundle, architecture)
-    guard held.regions == data.regions, held.dimension == data.dimension else {
-      throw Failure.data(
-        "the validation data have \(held.regions) regions of \(held.dimension) features, the training "
-          + "data \(data.regions) of \(data.dimension)")
-    }
+    let held = try LinearSource(bundle, architecture)
+    try held.patches.expectShape(of: data.patches)
     try expectSameStatistics(bundle, training)
-    self.init(
-      data: held, targets: try Targets(bundle, samples: held.features.rows, like: targets))
+    let targets = try Targets(bundle, samples: held.samples, like: targets)
+    self.init(data: try LinearData(held), targets: targets)
   }
 }

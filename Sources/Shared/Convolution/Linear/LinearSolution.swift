@@ -16,11 +16,23 @@ package struct LinearSolution: CertifiedSolution {
   package var iterations: Int
 }
 
+extension LinearSolution {
+  /// The network that is zero, of `width` weights an output, and the dual point that is zero.
+  package init(zero targets: Targets, width: Int) {
+    let zero = Matrix(targets.values.rows, targets.values.columns)
+    let loss = targets.loss.loss
+    self.init(
+      weights: Matrix(targets.values.columns, width), dual: zero, predictions: zero,
+      status: .stalled, primal: loss.value(zero, targets.values),
+      dualValue: loss.dualValue(zero, targets.values), neurons: 0, iterations: 0)
+  }
+}
+
 extension Solutions {
   /// The bundle of a linear network: `w` F64 [C, 1, R, d], or [C, 1, d] and [1, d] as for other networks.
   package static func bundle(
-    _ solution: LinearSolution, data: LinearData, targets: Targets, program: LinearProgram,
-    beta: Double, betaMax: Double, source: Bundle, notes: [String: String],
+    _ solution: LinearSolution, data: LinearSource, targets: Targets, program: LinearProgram,
+    beta: Double, betaMax: Double?, source: Bundle, notes: [String: String],
     metadata: [String: String]
   ) -> Bundle {
     let (d, outputs) = (data.dimension, targets.values.columns)

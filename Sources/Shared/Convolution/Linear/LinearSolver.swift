@@ -74,6 +74,7 @@ package final class LinearSolver: RegularizedSolver {
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds, primal: best.primal,
           dual: best.dualValue, neurons: norm.neurons(best.weights)))
+      budget.publish { compose(best, .stalled, iterations: budget.iterations) }
     }
     best.offer(Matrix(targets.columns, features.columns))
     if let start { best.offer(toCoordinates(start)) }
@@ -82,13 +83,15 @@ package final class LinearSolver: RegularizedSolver {
     if best.gap > rule.gap {
       status = iterate(best, beta: beta, rule: rule, budget: budget, report: report)
     }
-    // What is written is judged as it is written.
-    let weights = toData(best.weights)
-    return LinearSolution(
-      weights: weights, dual: best.dual, predictions: best.predictions,
-      status: best.gap <= rule.gap ? .optimal : status, primal: best.primal,
-      dualValue: best.dualValue, neurons: norm.neurons(best.weights),
-      iterations: budget.iterations)
+    return compose(best, best.gap <= rule.gap ? .optimal : status, iterations: budget.iterations)
+  }
+
+  /// The best points in memory of their own.
+  private func compose(_ best: LinearPoint, _ status: Status, iterations: Int) -> LinearSolution {
+    LinearSolution(
+      weights: toData(best.weights), dual: Matrix(copying: best.dual),
+      predictions: Matrix(copying: best.predictions), status: status, primal: best.primal,
+      dualValue: best.dualValue, neurons: norm.neurons(best.weights), iterations: iterations)
   }
 
   private func toCoordinates(_ weights: Matrix) -> Matrix {
@@ -96,7 +99,7 @@ package final class LinearSolver: RegularizedSolver {
   }
 
   private func toData(_ weights: Matrix) -> Matrix {
-    basis.map { product(weights, .plain, $0, .transposed) } ?? weights
+    basis.map { product(weights, .plain, $0, .transposed) } ?? Matrix(copying: weights)
   }
 
   /// Iterations between two checks, and between two changes of the penalties.

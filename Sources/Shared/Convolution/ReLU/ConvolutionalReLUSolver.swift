@@ -95,6 +95,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
           primal: points.reduce(0) { $0 + $1.primal },
           dual: points.reduce(0) { $0 + $1.dualValue },
           neurons: points.reduce(0) { $0 + $1.active.count }))
+      budget.publish { compose(points, iterations: budget.iterations) }
     }
     for (part, point) in zip(parts, points) {
       offerSlope(part, beta: beta, to: point)

@@ -30,6 +30,10 @@ final class WorkingCone {
 
   func setCentre(_ u: [Double]) { centre = u }
 
+  /// The largest distance of unit rows that count as parallel. The bound that a cone without such a row gives is
+  /// off by as much: at 10⁻⁶ that would show.
+  private static let parallel = 1e-9
+
   /// Adds those of `more` that are neither in nor parallel to one that is. Returns whether there were any.
   @discardableResult
   func add(_ more: [Int], of features: ReLUFeatures) -> Bool {
@@ -45,7 +49,8 @@ final class WorkingCone {
       features.copyRow(row, of: pattern, into: target)
       let mark = dot(d, target, probe)
       let isKnown = (0..<count).contains {
-        abs(marks[$0] - mark) < 1e-5 && dot(d, next.row($0), target) > 1 - 1e-12
+        abs(marks[$0] - mark) < 1e-5
+          && WorkingCone.distance(d, next.row($0), target) < WorkingCone.parallel
       }
       guard !isKnown else { continue }
       rows.append(row)
@@ -57,6 +62,15 @@ final class WorkingCone {
     matrix.base.update(from: next.base, count: count * d)
     projector = nil
     return true
+  }
+
+  /// ‖a − b‖: 1 − a·b tells nothing of distances below 10⁻⁸.
+  private static func distance(
+    _ d: Int, _ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>
+  ) -> Double {
+    var square = 0.0
+    for k in 0..<d { square += (a[k] - b[k]) * (a[k] - b[k]) }
+    return square.squareRoot()
   }
 
   /// The projection of `t` onto the cone of the working rows, which holds K_i, into `point`; its norm bounds

@@ -1,0 +1,54 @@
+import LinearAlgebra
+import Patches
+import Tensors
+
+/// The range of numbers in which objectives can be computed.
+///
+/// A solver multiplies features with features and with targets, and squares the products: of numbers up to
+/// 10⁷⁵ nothing overflows.
+package enum Magnitudes {
+  /// The largest root of a sum of squares.
+  package static let largest = 1e75
+
+  /// Refuses features that are too large. Those in single precision, and those of images, cannot be.
+  package static func expect(_ patches: PatchSource) throws {
+    guard let x = patches.stored, x.type == .f64 else { return }
+    try expect(x.withElements(of: Double.self) { norm($0.count, $0.baseAddress!) }, "the features")
+  }
+
+  /// Refuses targets that are too large.
+  package static func expect(_ targets: Targets) throws {
+    try expect(norm(targets.values.count, targets.values.base), "the targets")
+  }
+
+  /// Refuses `norm`, the root of the sum of squares of what messages call `name`.
+  package static func expect(_ norm: Double, _ name: String) throws {
+    guard norm <= largest else {
+      throw Failure.data(
+        "\(name) are too large: the root of the sum of their squares is \(norm), and objectives overflow above "
+          + "\(largest): divide them by a constant")
+    }
+  }
+}
+
+extension Bundle {
+  /// Fails if a number of a result is not finite: something overflowed on the way.
+  package func expectFiniteNumbers() throws {
+    let advice = "something overflowed: scale features and targets, or change beta"
+    for (name, tensor) in tensors.sorted(by: { precedes($0.key, $1.key) }) {
+      do { try tensor.expectFinite(name) } catch Failure.data(let message) {
+        throw Failure.data("the result cannot be written: \(message); \(advice)")
+      }
+    }
+    for (name, text) in metadata.sorted(by: { precedes($0.key, $1.key) }) {
+      guard let number = Double(decimal: text), !number.isFinite else { continue }
+      // Names of classes and the like may spell one.
+      guard Bundle.numbers.contains(name) || name.hasPrefix("validation_") else { continue }
+      throw Failure.data("the result cannot be written: its \(name) is \(text); \(advice)")
+    }
+  }
+
+  private static let numbers: Set = [
+    "beta", "beta_max", "primal_objective", "dual_objective", "relative_gap", "gap",
+  ]
+}

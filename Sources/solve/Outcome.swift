@@ -1,0 +1,40 @@
+import Convex
+import Tensors
+
+/// What a search found: a certified point, and the bundle that is made of it.
+struct Outcome {
+  let beta: Double
+  let gap: Double
+  let status: Status
+  let bundle: () -> Bundle
+
+  init(_ solution: some CertifiedSolution, beta: Double, bundle: @escaping () -> Bundle) {
+    self.beta = beta
+    gap = max(0, solution.gap)
+    status = solution.status
+    self.bundle = bundle
+  }
+
+  private init(_ other: Outcome, _ status: Status) {
+    (beta, gap, bundle) = (other.beta, other.gap, other.bundle)
+    self.status = status
+  }
+
+  /// The same, ended by something else.
+  func with(_ status: Status) -> Outcome { Outcome(self, status) }
+}
+
+/// Makes bundles of a program's solutions.
+struct Composer<Solution: CertifiedSolution> {
+  /// The bundle of a solution for β; β_max if it is known, and notes for the metadata.
+  let bundle:
+    (_ solution: Solution, _ beta: Double, _ betaMax: Double?, _ notes: [String: String]) -> Bundle
+
+  func outcome(
+    _ solution: Solution, beta: Double, betaMax: Double? = nil, notes: [String: String] = [:]
+  ) -> Outcome {
+    Outcome(solution, beta: beta) {
+      bundle(solution, beta, betaMax.flatMap { $0.isFinite ? $0 : nil }, notes)
+    }
+  }
+}
