@@ -70,5 +70,8 @@ let package = Package(
         "Tensors", "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate",
         "baseline", "tensor",
       ]),
+    .testTarget(
+      name: "FuzzingTests", dependencies: ["Tensors", "Images"], path: "Tests/Fuzzing",
+      exclude: ["Target", "corpus", "rules.mk"], swiftSettings: settings),
   ]
 )
