@@ -55,6 +55,9 @@ let package = Package(
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
     tool("tensor", []),
+    // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
+    .executableTarget(
+      name: "trials", dependencies: ["Tensors"], path: "Tests/Trials", swiftSettings: settings),
     tests("TensorsTests", ["Tensors"]),
     tests("CommandTests", ["Tensors", "Command"]),
     tests("LinearAlgebraTests", ["LinearAlgebra"]),
@@ -68,7 +71,7 @@ let package = Package(
       "PipelineTests",
       [
         "Tensors", "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate",
-        "baseline", "tensor",
+        "baseline", "tensor", "trials",
       ]),
     .testTarget(
       name: "FuzzingTests", dependencies: ["Tensors", "Images"], path: "Tests/Fuzzing",
