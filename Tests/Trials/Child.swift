@@ -24,16 +24,17 @@ struct Command {
   var program: String
   var arguments: [String]
   var folder: String
-  /// The file on standard input; outputs go to the files `stdout` and `stderr` in `folder`.
-  var input = "/dev/null"
+  /// The file that comes through a pipe on standard input; nil if nothing does. Outputs go to the files
+  /// `stdout` and `stderr` in `folder`.
+  var piped: String?
   /// The most address space that it may take, in bytes; nil sets no limit.
   var addressSpace: Int?
   var timeout = 20.0
 
   /// The command as a shell takes it.
   var text: String {
-    ([program] + arguments).map(shellWord).joined(separator: " ")
-      + (input == "/dev/null" ? "" : " < " + shellWord(input))
+    (piped.map { "cat \(shellWord($0)) | " } ?? "")
+      + ([program] + arguments).map(shellWord).joined(separator: " ")
   }
 }
 
@@ -48,16 +49,17 @@ private func shellWord(_ text: String) -> String {
 extension Command {
   /// Starts the program and waits for its end, `timeout` seconds at most.
   ///
-  /// The shell in between sets the limit and the folder, and is replaced by the program.
+  /// The shell in between sets the limit and the folder, and is replaced by the program unless it has to
+  /// fill a pipe. Both are a process group, so that they can be killed as one.
   func run() throws -> Outcome {
     let limit = addressSpace.map { "ulimit -v \($0 >> 10); " } ?? ""
-    let words =
-      ["/bin/sh", "-c", "ulimit -c 0; \(limit)cd \"$0\" && exec \"$@\"", folder, program]
-      + arguments
+    let start = piped.map { "cat \(shellWord($0)) |" } ?? "exec"
+    let script = "ulimit -c 0; cd \"$0\" || exit 126; \(limit)\(start) \"$@\""
+    let words = ["/bin/sh", "-c", script, folder, program] + arguments
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     for (descriptor, name) in [(1, "stdout"), (2, "stderr")] as [(Int32, String)] {
       posix_spawn_file_actions_addopen(
         &actions, descriptor, "\(folder)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
@@ -65,12 +67,16 @@ extension Command {
     var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
     defer { for pointer in pointers { free(pointer) } }
     var process: pid_t = 0
-    let start = now()
-    let failure = posix_spawn(&process, "/bin/sh", &actions, nil, &pointers, environ)
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+    let begin = now()
+    let failure = posix_spawn(&process, "/bin/sh", &actions, &attributes, &pointers, environ)
     guard failure == 0 else {
       throw Failure.data("cannot start \(program): \(systemError(failure))")
     }
-    return wait(for: process, since: start)
+    return wait(for: process, since: begin)
   }
 
   private func wait(for process: pid_t, since start: Double) -> Outcome {
@@ -84,7 +90,7 @@ extension Command {
       if got < 0 && errno != EINTR { fatalError("wait4: \(systemError())") }
       if !hangs && now() - start > timeout {
         hangs = true
-        kill(process, SIGKILL)
+        kill(-process, SIGKILL)
       } else if !hangs {
         usleep(pause)
         pause = min(pause * 5 / 4, 20_000)

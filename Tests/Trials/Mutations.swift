@@ -97,7 +97,12 @@ struct MutationTrial {
     let (bytes, mutations) = mutator.mutant(of: donors[chosen])
     try makeFolder(folder)
     try write(bytes, to: "\(folder)/mutant")
-    let command = command(call, "mutant", folder, bases, output)
+    // Some mutants come through a pipe, which cannot be mapped or measured.
+    let isPiped =
+      mutator.random.below(4) == 0 && call.arguments.last == "MUTANT"
+      && call.arguments.count { $0 == "MUTANT" } == 1
+    var command = command(call, isPiped ? "-" : "mutant", folder, bases, output)
+    if isPiped { command.piped = "mutant" }
     let outcome = try command.run()
     var faults = try Verdict(call: call, outcome: outcome, folder: folder, output: output).faults()
     let limit = usual[call.tool]! + allowance
