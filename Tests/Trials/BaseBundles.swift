@@ -73,13 +73,17 @@ struct BaseBundles {
     try tool("patchify \(cuts) two.images", output: "patches")
     try tool("patchify \(cuts) --mirror --defer two.images", output: "deferred")
     try tool("patchify --size 2 --pool none ten.images", output: "plain.ten")
+    // The same patches, more or fewer of them.
+    try tool("patchify --size 2 two.images", output: "plain")
+    try tool("patchify --size 2 --stride 1 two.images", output: "dense")
     try tool("patchify --size 2 --pool 2 --moments two.images", output: "moments")
     try tool("patchify --size 2 --whiten 0.1 --moments ten.images", output: "moments.ten")
     try tool("tensor from-csv --targets y --bias signs.csv", output: "signs")
     try tool("tensor from-csv --labels class points.csv", output: "classes")
     try tool("tensor from-csv --targets y,b points.csv", output: "targets")
     datasets = [
-      "flat", "flat.ten", "patches", "deferred", "plain.ten", "signs", "classes", "targets",
+      "flat", "flat.ten", "patches", "deferred", "plain.ten", "plain", "dense", "signs", "classes",
+      "targets",
     ]
     try tool("arrangements --exact signs", output: "exact")
     try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
@@ -110,6 +114,7 @@ struct BaseBundles {
     try add("linear", "patches", "--activation linear --beta 0.5")
     try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
     try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")
+    try addTrained("sgd-plain", "plain", "--neurons 3 --beta 0.1 --penalty l1")
     try addTrained("sgd-gated", "sampled.ten", "--activation gated-relu --neurons 4 --beta 0.1")
     try addTrained("sgd-poly", "flat", "\(near) --neurons 3 --beta 0.1 --optimizer adam")
   }

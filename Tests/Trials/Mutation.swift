@@ -73,7 +73,11 @@ struct Mutator {
 
   private mutating func apply(_ mutation: Mutation, to bundle: inout RawBundle) {
     switch mutation {
-    case .otherBundle: bundle = pick(donors)
+    case .otherBundle:
+      // Mostly one of its kind: what fits in all but its sizes gets furthest.
+      let kind = bundle.kind
+      let kindred = donors.filter { $0.kind == kind }
+      bundle = kindred.isEmpty || random.below(4) == 0 ? pick(donors) : pick(kindred)
     case .deleteKey, .repeatKey, .hostileText, .hostileNumber, .borrowValue, .changeKind:
       applyToMetadata(mutation, &bundle)
     case .deleteTensor, .repeatTensor, .renameTensor, .borrowTensor, .exchangeTensors:

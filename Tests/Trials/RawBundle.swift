@@ -16,6 +16,8 @@ struct RawBundle {
   var metadata: [(key: String, value: String)]
   var tensors: [RawTensor]
 
+  var kind: String? { metadata.first { $0.key == "kind" }?.value }
+
   init(reading path: String) throws {
     let bundle = try Bundle(reading: Input(path: path))
     metadata = bundle.metadata.sorted { $0.key < $1.key }
