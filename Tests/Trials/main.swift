@@ -44,6 +44,10 @@ private func run() throws -> Bool {
     }
     return try trial.run()
   case "memory", "limits":
+    if isSanitized {
+      say("not measured: a sanitizer takes memory of its own")
+      return true
+    }
     var trial = MemoryTrial(tools: tools, folder: options["folder"] ?? "build/memory")
     trial.only = options["only"] ?? ""
     if let sizes = options["sizes"] {
