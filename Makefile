@@ -84,6 +84,8 @@ test: $(BUILT) ## run all tests
 	[ $$status = 0 ] || grep -E -A3 'recorded an issue|error:' build/test.log | cut -c1-400 | tail -n 60; \
 	exit $$status
 
+include Tests/rules.mk
+
 .PHONY: format
 format: ## format the sources
 	swift format -i -r Sources Tests Package.swift

@@ -62,6 +62,9 @@ let package = Package(
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
     tool("tensor", []),
+    // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
+    .executableTarget(
+      name: "trials", dependencies: ["Tensors"], path: "Tests/Trials", swiftSettings: settings),
     tests("TensorsTests", ["Tensors"]),
     tests("CommandTests", ["Tensors", "Command"]),
     tests("LinearAlgebraTests", ["LinearAlgebra"]),
@@ -75,8 +78,10 @@ let package = Package(
       "PipelineTests",
       [
         "Tensors", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve", "recover",
-        "evaluate",
-        "baseline", "tensor",
+        "evaluate", "baseline", "tensor", "trials",
       ]),
+    .testTarget(
+      name: "FuzzingTests", dependencies: ["Tensors", "Images"], path: "Tests/Fuzzing",
+      exclude: ["Target", "corpus", "rules.mk"], swiftSettings: settings),
   ]
 )

@@ -216,7 +216,9 @@ $(1).command: $(if $(call same,$(strip $(file <$(1).command)),$(2)),,FORCE)
 endef
 # Make 4.3 leaves some files their last newline: strip.
 same = $(and $(findstring <$(1)>,<$(2)>),$(findstring <$(2)>,<$(1)>))
+# A tool that is killed between naming its output and renaming it leaves a file .cn-*.
 define timed
+@rm -f $(@D)/.cn-*
 @echo '$(command) -o $@'
 @TIMEFORMAT=%3R; { time $(command) -o $@ 2>&3; } 3>&2 2>$@.seconds
 $(if $(filter solve,$(firstword $(command))),@$(refuse-interrupted))

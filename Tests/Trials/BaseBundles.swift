@@ -1,0 +1,138 @@
+import Tensors
+
+/// Files that belong together: the data that a network was trained on, and what came of them. A mutant takes
+/// the place of one of them.
+struct Family {
+  var name: String
+  /// Of kind dataset, moments or arrangements.
+  var data: String
+  var solution: String?
+  var network: String
+  /// The options of solve, with which the solution was made; those of baseline if there is no solution.
+  var options: [String]
+}
+
+/// The bundles that mutants are made of: one of every kind, and solutions and networks of every activation and
+/// of most losses, norms and groups. The tools make them, of synthetic images and of small tables.
+struct BaseBundles {
+  let folder: String
+  let tools: String
+  private(set) var families: [Family] = []
+  private(set) var images: [String] = []
+  /// Datasets that belong to no family.
+  private(set) var datasets: [String] = []
+
+  /// Makes them in `folder`.
+  init(tools: String, folder: String) throws {
+    self.tools = tools
+    self.folder = folder
+    try makeFolder(folder)
+    try makeSamples()
+    try makeFamilies()
+  }
+
+  /// All files, in an order that is always the same.
+  var files: [String] {
+    var files = images + datasets
+    for family in families {
+      files += [family.data, family.network] + (family.solution.map { [$0] } ?? [])
+    }
+    var seen = Set<String>()
+    return files.filter { seen.insert($0).inserted }
+  }
+
+  private func tool(_ line: String, output: String) throws {
+    let words = line.split(separator: " ").map(String.init)
+    let command = Command(
+      program: "\(tools)/\(words[0])",
+      arguments: Array(words.dropFirst()) + ["--quiet", "-o", output], folder: folder)
+    let outcome = try command.run()
+    guard outcome.succeeded else {
+      let message = String(decoding: try contents("\(folder)/stderr"), as: UTF8.self)
+      throw Failure.data("\(line): \(outcome.end) \(message)")
+    }
+  }
+
+  private mutating func makeSamples() throws {
+    try write(
+      "a,b,y,class\n"
+        + (0..<12).map { i in
+          let (a, b) = ((i * 7) % 12 - 6, (i * 5) % 11 - 4)
+          return "\(Double(a) / 4),\(Double(b) / 5),\(Double(a * b) / 8 + 0.25),\(i % 3)\n"
+        }.joined(), to: "\(folder)/points.csv")
+    try write(
+      "a,b,y\n"
+        + (0..<8).map { "\(Double($0) - 3.5),\(Double(($0 * 3) % 8) / 4),\($0 % 2)\n" }
+        .joined(), to: "\(folder)/signs.csv")
+    try tool("cifar-extract --synthetic 14 --classes 0,1 --resize 4x4", output: "two.images")
+    try tool("cifar-extract --synthetic 20 --resize 4x4 --grayscale", output: "ten.images")
+    images = ["two.images", "ten.images"]
+    let cuts = "--size 2 --stride 1 --pool 2 --contrast 0.01 --whiten 0.1 --components 3 --bias"
+    try tool("patchify --flatten --bias two.images", output: "flat")
+    try tool("patchify --flatten --dtype F64 ten.images", output: "flat.ten")
+    try tool("patchify \(cuts) two.images", output: "patches")
+    try tool("patchify \(cuts) --mirror --defer two.images", output: "deferred")
+    try tool("patchify --size 2 --pool none ten.images", output: "plain.ten")
+    // The same patches, more or fewer of them.
+    try tool("patchify --size 2 two.images", output: "plain")
+    try tool("patchify --size 2 --stride 1 two.images", output: "dense")
+    try tool("patchify --size 2 --pool 2 --moments two.images", output: "moments")
+    try tool("patchify --size 2 --whiten 0.1 --moments ten.images", output: "moments.ten")
+    try tool("tensor from-csv --targets y --bias signs.csv", output: "signs")
+    try tool("tensor from-csv --labels class points.csv", output: "classes")
+    try tool("tensor from-csv --targets y,b points.csv", output: "targets")
+    datasets = [
+      "flat", "flat.ten", "patches", "deferred", "plain.ten", "plain", "dense", "signs", "classes",
+      "targets",
+    ]
+    try tool("arrangements --exact signs", output: "exact")
+    try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
+    try tool("arrangements --sample 5 flat.ten", output: "sampled.ten")
+    try tool("arrangements --sample 5 --sampler samples patches", output: "sampled.patches")
+    try tool(
+      "arrangements --sample 4 --sampler k-means --threshold 0.5 deferred",
+      output: "sampled.deferred")
+  }
+
+  private mutating func makeFamilies() throws {
+    let near = "--activation 0.09,0.5,0.47"
+    try add("poly", "moments", "\(near) --beta 0.1")
+    try add("poly-hinge", "moments", "\(near) --loss hinge --beta 0.2")
+    try add("poly-entropy", "moments.ten", "\(near) --loss cross-entropy --beta 0.3")
+    try add("poly-targets", "targets", "--activation 1,0,0 --loss huber --beta 0.2")
+    try add("relu", "exact", "--activation relu --beta 0.1")
+    try add("relu-logistic", "sampled", "--activation relu --loss logistic --beta 0.5")
+    try add("relu-patches", "sampled.patches", "--activation relu --group pattern --beta 1")
+    try add("gated", "sampled", "--activation gated-relu --beta 0.5")
+    try add("gated-nuclear", "sampled.ten", "--activation gated-relu --norm nuclear --beta 0.5")
+    try add(
+      "gated-entropy", "sampled.ten",
+      "--activation gated-relu --loss cross-entropy --group pattern --beta 0.5")
+    try add(
+      "gated-deferred", "sampled.deferred",
+      "--activation gated-relu --loss hinge --group pattern --beta 0.5")
+    try add("linear", "patches", "--activation linear --beta 0.5")
+    try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
+    try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")
+    try addTrained("sgd-plain", "plain", "--neurons 3 --beta 0.1 --penalty l1")
+    try addTrained("sgd-gated", "sampled.ten", "--activation gated-relu --neurons 4 --beta 0.1")
+    try addTrained("sgd-poly", "flat", "\(near) --neurons 3 --beta 0.1 --optimizer adam")
+  }
+
+  private mutating func add(_ name: String, _ data: String, _ options: String) throws {
+    try tool("solve --gap 1e-3 --max-seconds 5 \(options) \(data)", output: "\(name).solution")
+    try tool("recover \(name).solution", output: "\(name).network")
+    families.append(
+      Family(
+        name: name, data: data, solution: "\(name).solution", network: "\(name).network",
+        options: options.split(separator: " ").map(String.init)))
+  }
+
+  private mutating func addTrained(_ name: String, _ data: String, _ options: String) throws {
+    try tool("baseline --epochs 1 \(options) \(data)", output: "\(name).network")
+    families.append(
+      Family(
+        name: name, data: data, solution: nil, network: "\(name).network",
+        options: options.split(separator: " ").map(String.init)))
+  }
+}
