@@ -92,9 +92,10 @@ final class Training: @unchecked Sendable {
         solver.certified(choice.point, beta: choice.beta, rule: rule, budget: budget),
         beta: choice.beta, betaMax: solver.betaMax, notes: choice.metadata)
     }
+    let path = RegularizationPath(from: solver.betaMax, to: beta, count: count)
     // Until the first β is solved, its points are told of.
-    listen(composer, betaMax: solver.betaMax, notes: [:])
-    let choice = RegularizationPath(from: solver.betaMax, to: beta, count: count).choose(
+    listen(composer, beta: path.betas[0], betaMax: solver.betaMax, notes: [:])
+    let choice = path.choose(
       solver, rule: rule, budget: budget, validation: validation, from: start, trace: observe
     ) { choice in
       budget.listener = nil
@@ -117,7 +118,7 @@ final class Training: @unchecked Sendable {
     _ composer: Composer<Solver.Certified>,
     _ reduce: (Solver.Certified, Double) -> Reduced<Solver.Certified>?
   ) -> Outcome {
-    listen(composer, betaMax: solver.betaMax, notes: notes)
+    listen(composer, beta: beta, betaMax: solver.betaMax, notes: notes)
     let solution = solver.solution(beta: beta, from: start, rule: rule, budget: budget) {
       observe($0, beta: beta)
     }
@@ -131,9 +132,9 @@ final class Training: @unchecked Sendable {
 
   /// Takes the points that the budget is told of.
   private func listen<Solution: CertifiedSolution>(
-    _ composer: Composer<Solution>, betaMax: Double, notes: [String: String]
+    _ composer: Composer<Solution>, beta: Double, betaMax: Double, notes: [String: String]
   ) {
-    budget.listener = { [incumbent, beta] point in
+    budget.listener = { [incumbent] point in
       incumbent.offer { best in
         guard let solution = point() as? Solution else { return nil }
         let outcome = composer.outcome(solution, beta: beta, betaMax: betaMax, notes: notes)
