@@ -190,7 +190,7 @@ import Testing
         ],
         in: folder)
     }
-    try Data("notes".utf8).write(to: tree.appendingPathComponent("a/README"))
+    try Data("notes".utf8).write(to: tree.appendingPathComponent("README"))
     let bundle = try extract(["--png", "tree"], in: folder)
     #expect(bundle.tensors["images"]?.shape == [3, 3, 80, 80])
     #expect(try integers(bundle, "labels") == [0, 0, 1])

@@ -415,32 +415,3 @@ private func npy(_ descriptor: String, _ shape: String, _ data: [UInt8]) -> Data
   #expect(run.status == 0, "\(run)")
   #expect(try folder.read("out").metadata["command"] == "first --x\ntensor slice --rows 0:1")
 }
-
-@Test(arguments: [SIGINT, SIGTERM, SIGHUP])
-func aSignalLeavesNoTemporaryFile(signal: Int32) throws {
-  let folder = try Folder()
-  let process = Process()
-  process.executableURL = Tools.directory.appendingPathComponent("tensor")
-  process.arguments = ["rename", "x=y", "-o", "out"]
-  process.currentDirectoryURL = folder.url
-  // Nothing ever comes through this pipe: the tool waits with its output open.
-  process.standardInput = Pipe()
-  // The test may run on a thread that blocks signals, which the child would inherit.
-  var none = sigset_t()
-  var blocked = sigset_t()
-  sigemptyset(&none)
-  pthread_sigmask(SIG_SETMASK, &none, &blocked)
-  try process.run()
-  pthread_sigmask(SIG_SETMASK, &blocked, nil)
-  let end = Date(timeIntervalSinceNow: 30)
-  while folder.files.isEmpty && Date() < end { usleep(5000) }
-  #expect(folder.files.count == 1)
-  kill(process.processIdentifier, signal)
-  while process.isRunning && Date() < end { usleep(5000) }
-  // Only a test that has failed comes to this.
-  if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-  process.waitUntilExit()
-  #expect(process.terminationReason == .uncaughtSignal)
-  #expect(process.terminationStatus == signal)
-  #expect(folder.files == [])
-}
