@@ -17,7 +17,5 @@ Settings.tool.main { invocation in
     } else {
       try run.network()
     }
-  try result.expectFiniteNumbers()
-  try result.write(to: output)
-  try output.finish()
+  try invocation.write(result, to: output)
 }

@@ -28,7 +28,8 @@ extension Training {
     bundle.metadata["primal_objective"] = "\(found.primalObjective)"
     bundle.metadata["dual_objective"] = "\(min(found.dualObjective, found.primalObjective))"
     bundle.metadata["relative_gap"] = "\(gap)"
-    let status: Status = outcome.status == .optimal && gap > settings.gap ? .stalled : outcome.status
+    let status: Status =
+      outcome.status == .optimal && gap > settings.gap ? .stalled : outcome.status
     bundle.metadata["status"] = status.rawValue
     return (status, gap)
   }

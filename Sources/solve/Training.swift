@@ -186,7 +186,8 @@ final class Training: @unchecked Sendable {
     var bundle = outcome.bundle()
     bundle.metadata["gap"] = "\(settings.gap)"
     bundle.metadata["status"] = outcome.status.rawValue
-    try bundle.expectFiniteNumbers()
+    try bundle.expectFiniteNumbers(
+      "something overflowed: scale features and targets, or change beta")
     let claim = try settle(&bundle, outcome)
     if claim.status != .optimal {
       let end =

@@ -29,8 +29,10 @@ func get(_ run: Run) throws {
   try output.finish()
 }
 
-/// A line a row of the first dimension; a scalar is a line of its own.
+/// A line a row of the first dimension; a scalar is a line of its own. Nothing for a tensor without elements: a few
+/// bytes can claim very many rows of none.
 private func writeLines(of tensor: Tensor, separator: String, to output: Output) throws {
+  guard tensor.count > 0 else { return }
   let rows = tensor.shape.first ?? 1
   let columns = tensor.shape.dropFirst().reduce(1, *)
   for row in 0..<rows {

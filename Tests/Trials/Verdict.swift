@@ -82,7 +82,7 @@ struct Verdict {
   private func reportFaults(_ report: String) -> [String] {
     for line in report.split(separator: "\n") {
       let value = line.split(whereSeparator: { $0 == "\t" || $0 == ":" || $0 == "," }).last ?? ""
-      if let number = Double(value.filter { $0 != " " && $0 != "}" }), !number.isFinite {
+      if isNonFiniteNumber(String(value.filter { $0 != " " && $0 != "}" })) {
         return ["reports \(quoted(String(line)))"]
       }
     }
@@ -101,7 +101,7 @@ struct Verdict {
       }
       if call.passesOn { return [] }
       for (key, value) in bundle.metadata.sorted(by: { $0.key < $1.key }) where key != "classes" {
-        if let number = Double(value), !number.isFinite {
+        if isNonFiniteNumber(value) {
           return ["writes the metadata \(quoted(key)) \(quoted(value))"]
         }
       }

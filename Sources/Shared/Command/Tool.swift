@@ -264,9 +264,7 @@ package struct Invocation<Settings: ToolSettings> {
 
   /// Writes the product of this run and puts it in its place; numbers that are not finite are refused.
   package func write(_ bundle: Bundle, to output: Output) throws {
-    for name in bundle.tensors.keys.sorted(by: precedes) {
-      try bundle.tensors[name]!.expectFinite(name)
-    }
+    try bundle.expectFiniteNumbers()
     try bundle.write(to: output)
     try output.finish()
   }

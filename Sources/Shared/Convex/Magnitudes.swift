@@ -30,25 +30,3 @@ package enum Magnitudes {
     }
   }
 }
-
-extension Bundle {
-  /// Fails if a number of a result is not finite: something overflowed on the way.
-  package func expectFiniteNumbers() throws {
-    let advice = "something overflowed: scale features and targets, or change beta"
-    for (name, tensor) in tensors.sorted(by: { precedes($0.key, $1.key) }) {
-      do { try tensor.expectFinite(name) } catch Failure.data(let message) {
-        throw Failure.data("the result cannot be written: \(message); \(advice)")
-      }
-    }
-    for (name, text) in metadata.sorted(by: { precedes($0.key, $1.key) }) {
-      guard let number = Double(decimal: text), !number.isFinite else { continue }
-      // Names of classes and the like may spell one.
-      guard Bundle.numbers.contains(name) || name.hasPrefix("validation_") else { continue }
-      throw Failure.data("the result cannot be written: its \(name) is \(text); \(advice)")
-    }
-  }
-
-  private static let numbers: Set = [
-    "beta", "beta_max", "primal_objective", "dual_objective", "relative_gap", "gap",
-  ]
-}

@@ -25,6 +25,12 @@ package func resemblesNumber(_ text: String) -> Bool {
   return Double(decimal: text) != nil || value(Double.self) != nil
 }
 
+/// Whether `text` is a number that is not finite, by name or because it is too large.
+package func isNonFiniteNumber(_ text: String) -> Bool {
+  func value<T: LosslessStringConvertible>(_: T.Type) -> T? { T(text) }
+  return value(Double.self).map { !$0.isFinite } ?? false
+}
+
 /// [+-] digits [. digits] [e [+-] digits], with a digit before or after the point.
 private func isDecimal(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
   var rest = text[...]
