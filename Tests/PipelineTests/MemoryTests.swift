@@ -7,9 +7,7 @@ import Testing
     let folder = try Folder()
     let run = try Tools.run(
       "trials", ["memory", "--sizes", "4", "--folder", folder.path("files")])
-    withKnownIssue("solve --activation relu takes far more", isIntermittent: true) {
-      #expect(run.status == 0, "\(run.text)\(run.errors)")
-    }
+    #expect(run.status == 0, "\(run.text)\(run.errors)")
   }
 
   @Test func theManualHasTheTableOfPromises() throws {

@@ -97,11 +97,11 @@ extension MemoryCase {
     MemoryCase(
       name: "solve, gated ReLU, deferred", setup: gates,
       line: "solve --activation gated-relu --group pattern --beta 20 --max-seconds 2 gates",
-      inputs: ["gates"], bytesPerSample: 616, multiple: 30),
+      inputs: ["gates"], bytesPerSample: 616, multiple: 40),
     MemoryCase(
       name: "solve, ReLU", setup: sampled,
       line: "solve --activation relu --beta 20 --max-seconds 2 sampled", inputs: ["sampled"],
-      bytesPerSample: 2460, multiple: 30),
+      bytesPerSample: 2460, multiple: 60),
     MemoryCase(
       name: "solve, linear", setup: patches,
       line: "solve --activation linear --beta 20 --max-seconds 2 patches", inputs: ["patches"],
