@@ -10,12 +10,7 @@ extension Training {
     let program = ArrangementProgram(
       activation: activation, norm: settings.norm, grouping: settings.grouping,
       loss: settings.loss)
-    // Fully connected data say what is wrong with bundles of other kinds.
-    guard source.kind == .arrangements else {
-      _ = try ArrangementData(source)
-      return
-    }
-    let data = try ConvolutionalData(source)
+    let data = try layout()
     try Magnitudes.expect(data.patches)
     let targets = try Targets(
       source, samples: data.samples, levels: settings.targets, loss: settings.loss)
@@ -34,6 +29,17 @@ extension Training {
       return isGeneral || data.patches.patchCount > 1
         ? try convolutional(program, data, targets, composer)
         : try fullyConnected(program, targets, composer)
+    }
+  }
+
+  /// The shapes of the data. They are read before the search; with one patch a sample the features and patterns
+  /// are taken from them within it.
+  private func layout() throws -> ConvolutionalData {
+    let isSingle = try source.kind != .arrangements || PatchSource(source).patchCount == 1
+    do { return try ConvolutionalData(source) } catch {
+      // What is wrong is told in the terms of fully-connected networks.
+      if isSingle { _ = try ArrangementData(source) }
+      throw error
     }
   }
 

@@ -73,7 +73,11 @@ final class Training: @unchecked Sendable {
     try watch.begin()
     let result = Result { try body() }
     watch.end()
-    try finish(result.get())
+    do { try finish(result.get()) } catch {
+      // The watch's thread may hold the output still.
+      TemporaryFiles.unlinkAll()
+      throw error
+    }
   }
 
   /// Searches for the β that the options ask for, or that the path chooses. `reduce` makes the end's solution for a

@@ -140,7 +140,7 @@ private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[k
     let run = try Tools.shell(
       """
       mkfifo pipe; sleep 3 >pipe &
-      solve --activation linear --beta 1 pipe -o s & id=$!
+      env --default-signal=TERM solve --activation linear --beta 1 pipe -o s & id=$!
       sleep 0.4; kill -TERM $id; wait $id; echo $?
       """, in: folder)
     #expect(run.text == "143\n")
@@ -151,7 +151,8 @@ private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[k
     let folder = try folder()
     let run = try Tools.shell(
       """
-      timeout --preserve-status -s TERM 2 solve --activation gated-relu --loss logistic --beta 1e-9 \
+      timeout --preserve-status -s TERM 2 env --default-signal=TERM \
+        solve --activation gated-relu --loss logistic --beta 1e-9 \
         --gap 1e-10 --path 9 --validation data --trace trace data.arrangements -o s
       """, in: folder)
     #expect(run.status == 0, "\(run.errors)")
