@@ -51,7 +51,7 @@ private func sampled(_ rows: [[Double]], _ generator: inout SeededGenerator) -> 
   #expect(count([[0, 0]]) == 1)
   #expect(count([[1, 2], [2, 4], [-3, -6], [0, 0]]) == 2)
   // A grid with a constant: parallel lines of the plane meet nowhere.
-  let grid = (0..<4).flatMap { i in (0..<4).map { [Double(i), Double($0), 1] } }
+  let grid: [[Double]] = (0..<16).map { [Double($0 / 4), Double($0 % 4), 1] }
   #expect(count(grid) == sampled(grid, &generator))
 }
 

@@ -84,6 +84,10 @@ package struct NetworkEvaluation: Sendable {
     } else {
       violations = []
     }
+    if let name = report.firstNonFinite {
+      throw Failure.data(
+        "\(name) of \(network.name) on \(examples.name) is no finite number: something overflowed")
+    }
     self.report = report
     self.warnings = warnings
   }

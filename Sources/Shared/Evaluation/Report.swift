@@ -36,6 +36,13 @@ package struct Report: Sendable {
   }
   package mutating func add(_ name: String, _ value: String) { lines.append((name, .word(value))) }
 
+  /// The name of the first number that is not finite.
+  var firstNonFinite: String? {
+    lines.first {
+      if case .number(let value) = $0.value { !value.isFinite } else { false }
+    }?.name
+  }
+
   /// `name<TAB>value` lines.
   package var text: String {
     lines.map { "\($0.name)\t\($0.value.text)\n" }.joined()
