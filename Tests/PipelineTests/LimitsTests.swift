@@ -88,23 +88,45 @@ private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[k
     }
   }
 
+  /// Runs `solve` with `options`, standard output in `s`, and sends it `signal` when its search has begun: from then
+  /// on the signal is caught. The runner of tests ignores signals, and what it starts would too.
+  private func interrupt(_ options: String, by signal: String, in folder: Folder) throws -> Run {
+    try Tools.shell(
+      """
+      env --default-signal=INT,TERM solve \(options) >s & id=$!
+      for k in {1..600}; do
+        mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' /proc/$id/status)
+        if (( 0x$mask & 0x4000 )); then break; fi
+        sleep 0.05
+      done
+      sleep 0.3; kill -\(signal) $id; wait $id
+      """, in: folder)
+  }
+
   @Test(arguments: ["INT", "TERM"])
   func aSignalEndsASearch(_ signal: String) throws {
     let folder = try folder()
     for (options, data, isOver) in programs.prefix(3) {
       let input = isOver ? "\(data).arrangements" : data
-      let solve =
-        "timeout --preserve-status -s \(signal) 1 env --default-signal=INT,TERM solve \(options) --beta 1e-4 --gap 1e-11"
-      let run = try Tools.shell("\(solve) \(input) -o s", in: folder)
+      let all = "\(options) --beta 1e-4 --gap 1e-11 \(input)"
+      let run = try interrupt(all, by: signal, in: folder)
       #expect(run.status == 0, "\(options): \(run.errors)")
       #expect(run.errors.contains("warning: interrupted with a relative gap of"), "\(run.errors)")
       #expect(text(try folder.read("s"), "status") == "interrupted")
       try certify(folder, input, options)
-      let strict = try Tools.shell("\(solve) --require-optimal \(input) -o strict", in: folder)
+      let strict = try interrupt("\(all) --require-optimal", by: signal, in: folder)
       #expect(strict.status == 1, "\(strict.errors)")
       #expect(strict.errors.contains("interrupted with a relative gap"))
-      #expect(!folder.files.contains { $0.hasPrefix("strict") }, "\(folder.files)")
+      #expect(try Data(contentsOf: folder.url("s")).isEmpty)
     }
+    // The temporary file goes too, whether the signal comes before the search begins or after.
+    let file = try Tools.shell(
+      """
+      timeout --preserve-status -s \(signal) 1 env --default-signal=INT,TERM solve --activation relu \
+        --beta 1e-4 --gap 1e-11 --require-optimal data.arrangements -o strict
+      """, in: folder)
+    #expect(file.status != 0)
+    #expect(!folder.files.contains { $0.hasPrefix("strict") }, "\(folder.files)")
   }
 
   @Test func aSecondSignalEndsTheProcess() throws {
@@ -149,12 +171,9 @@ private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[k
 
   @Test func aPathThatIsCutShortChoosesAmongWhatIsThere() throws {
     let folder = try folder()
-    let run = try Tools.shell(
-      """
-      timeout --preserve-status -s TERM 2 env --default-signal=TERM \
-        solve --activation gated-relu --loss logistic --beta 1e-9 \
-        --gap 1e-10 --path 9 --validation data --trace trace data.arrangements -o s
-      """, in: folder)
+    let run = try interrupt(
+      "--activation gated-relu --loss logistic --beta 1e-9 --gap 1e-10 --path 9 --validation data "
+        + "--trace trace data.arrangements", by: "TERM", in: folder)
     #expect(run.status == 0, "\(run.errors)")
     let solution = try folder.read("s")
     #expect(text(solution, "status") == "interrupted")
