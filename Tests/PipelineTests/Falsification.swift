@@ -16,7 +16,7 @@ struct Falsification {
 
   static func tensor(
     _ witness: Witness, _ tensor: String, _ change: String, expect expected: String...,
-    _ edit: @escaping (inout [Double]) -> Bool
+    by edit: @escaping (inout [Double]) -> Bool
   ) -> Falsification {
     Falsification(
       name: "\(tensor) of the \(witness.rawValue) \(change)", witness: witness, expected: expected
@@ -68,7 +68,7 @@ struct Falsification {
         name == "dual"
         ? ["dual_", "relative_gap"] : ["primal_", "the predictions", "recovery_error", "symmetric"]
       func add(_ change: String, _ edit: @escaping (inout [Double]) -> Bool) {
-        let base = tensor(.solution, name, change, edit)
+        let base = tensor(.solution, name, change, expect: "", by: edit)
         result.append(
           Falsification(
             name: base.name, witness: .solution,
@@ -107,8 +107,8 @@ struct Falsification {
       }
     }
     result += [
-      tensor(.solution, "gates", "negated", expect: "does not attain", "hidden.gate", .negate),
-      tensor(.solution, "gates", "set to 0", expect: "does not attain", "hidden.gate", .clear),
+      tensor(.solution, "gates", "negated", expect: "does not attain", "hidden.gate", by: .negate),
+      tensor(.solution, "gates", "set to 0", expect: "does not attain", "hidden.gate", by: .clear),
       tensor(.solution, "thresholds", "raised", expect: "does not attain", "hidden.gate") {
         values in
         guard !values.isEmpty else { return false }
@@ -117,9 +117,9 @@ struct Falsification {
       },
       tensor(
         .solution, "index", "moved", expect: "the predictions", "\"index\"", "does not attain",
-        .raise),
-      tensor(.solution, "mean", "moved", expect: "\"mean\"", .raise),
-      tensor(.solution, "whiten", "scaled", expect: "\"whiten\"", .double),
+        by: .raise),
+      tensor(.solution, "mean", "moved", expect: "\"mean\"", by: .raise),
+      tensor(.solution, "whiten", "scaled", expect: "\"whiten\"", by: .double),
     ]
     return result
   }
@@ -193,71 +193,79 @@ struct Falsification {
         values[k] *= 1.001
         return true
       },
-      tensor(.network, "output.weight", "scaled", expect: "recovery_error", .double),
-      tensor(.network, "hidden.gate", "negated", expect: "hidden.gate", .negate),
+      tensor(.network, "output.weight", "scaled", expect: "recovery_error", by: .double),
+      tensor(.network, "hidden.gate", "negated", expect: "hidden.gate", by: .negate),
       tensor(
-        .network, "hidden.threshold", "raised", expect: "hidden.gate", "recovery_error", .raise),
-      tensor(.network, "hidden.region", "moved", expect: "region", "recovery_error", .raise),
+        .network, "hidden.threshold", "raised", expect: "hidden.gate", "recovery_error", by: .raise),
+      tensor(.network, "hidden.region", "moved", expect: "region", "recovery_error", by: .raise),
       tensor(
-        .network, "hidden.group", "set to 0", expect: "hidden.group", "different patterns", .clear),
+        .network, "hidden.group", "set to 0", expect: "hidden.group", "different patterns",
+        by: .clear),
       unbalanced, cancelling, oneGroup,
     ]
   }
 
   /// The same outputs at a higher price.
-  private static let unbalanced = Falsification(
-    name: "hidden weights times 100, output weights by 100", witness: .network,
-    expected: ["the network's objective", "length"]
-  ) { bundle in
-    guard let hidden = bundle.tensors["hidden.weight"], hidden.count > 0,
-      let output = bundle.tensors["output.weight"]
-    else { return false }
-    bundle.tensors["hidden.weight"] = hidden.replacing(hidden.doubles.map { $0 * 100 })
-    bundle.tensors["output.weight"] = output.replacing(output.doubles.map { $0 / 100 })
-    return true
+  private static var unbalanced: Falsification {
+    Falsification(
+      name: "hidden weights times 100, output weights by 100", witness: .network,
+      expected: ["the network's objective", "length"]
+    ) { bundle in
+      guard let hidden = bundle.tensors["hidden.weight"], hidden.count > 0,
+        let output = bundle.tensors["output.weight"]
+      else { return false }
+      bundle.tensors["hidden.weight"] = hidden.replacing(hidden.doubles.map { $0 * 100 })
+      bundle.tensors["output.weight"] = output.replacing(output.doubles.map { $0 / 100 })
+      return true
+    }
   }
 
   /// Two copies of the first neuron whose outputs cancel.
-  private static let cancelling = Falsification(
-    name: "two neurons that cancel", witness: .network,
-    expected: ["the network's objective", "hidden.group"]
-  ) { bundle in
-    guard let hidden = bundle.tensors["hidden.weight"], hidden.shape[0] > 0,
-      let output = bundle.tensors["output.weight"]
-    else { return false }
-    let (m, d) = (hidden.shape[0], hidden.shape[1])
-    func appended(_ name: String, _ width: Int, _ change: (Double, Int) -> Double = { x, _ in x }) {
-      guard let old = bundle.tensors[name] else { return }
-      let first = Array(old.doubles.prefix(width))
-      let values = old.doubles + (0..<2).flatMap { copy in first.map { change($0, copy) } }
-      bundle.tensors[name] = old.replacing(values, shape: [m + 2] + old.shape.dropFirst())
+  private static var cancelling: Falsification {
+    Falsification(
+      name: "two neurons that cancel", witness: .network,
+      expected: ["the network's objective", "hidden.group"]
+    ) { bundle in
+      guard let hidden = bundle.tensors["hidden.weight"], hidden.shape[0] > 0,
+        let output = bundle.tensors["output.weight"]
+      else { return false }
+      let (m, d) = (hidden.shape[0], hidden.shape[1])
+      func appended(_ name: String, _ width: Int, _ change: (Double, Int) -> Double = { x, _ in x })
+      {
+        guard let old = bundle.tensors[name] else { return }
+        let first = Array(old.doubles.prefix(width))
+        let values = old.doubles + (0..<2).flatMap { copy in first.map { change($0, copy) } }
+        bundle.tensors[name] = old.replacing(values, shape: [m + 2] + old.shape.dropFirst())
+      }
+      appended("hidden.weight", d)
+      appended("hidden.gate", d)
+      appended("hidden.threshold", 1)
+      appended("hidden.region", 1)
+      let last = bundle.tensors["hidden.group"]?.doubles.last ?? 0
+      appended("hidden.group", 1) { _, copy in last + 1 + Double(copy) }
+      let values = output.doubles
+      bundle.tensors["output.weight"] = output.replacing(
+        (0..<output.shape[0]).flatMap { c in
+          let row = Array(values[c * m..<(c + 1) * m])
+          let weight = row[0] == 0 ? 1 : row[0]
+          return row + [weight, -weight]
+        }, shape: [output.shape[0], m + 2])
+      return true
     }
-    appended("hidden.weight", d)
-    appended("hidden.gate", d)
-    appended("hidden.threshold", 1)
-    appended("hidden.region", 1)
-    let last = bundle.tensors["hidden.group"]?.doubles.last ?? 0
-    appended("hidden.group", 1) { _, copy in last + 1 + Double(copy) }
-    let values = output.doubles
-    bundle.tensors["output.weight"] = output.replacing(
-      (0..<output.shape[0]).flatMap { c in
-        let row = Array(values[c * m..<(c + 1) * m])
-        let weight = row[0] == 0 ? 1 : row[0]
-        return row + [weight, -weight]
-      }, shape: [output.shape[0], m + 2])
-    return true
   }
 
   /// All neurons say that they share one group, whose output weight counts once.
-  private static let oneGroup = Falsification(
-    name: "one group of all neurons", witness: .network,
-    expected: ["hidden.group", "different patterns"]
-  ) { bundle in
-    guard let hidden = bundle.tensors["hidden.weight"], hidden.shape[0] > 1,
-      bundle.metadata["norm"] == "group", bundle.tensors["hidden.group"] == nil
-    else { return false }
-    bundle.tensors["hidden.group"] = Tensor([Int32](repeating: 0, count: hidden.shape[0]))
-    return true
+  private static var oneGroup: Falsification {
+    Falsification(
+      name: "one group of all neurons", witness: .network,
+      expected: ["hidden.group", "different patterns"]
+    ) { bundle in
+      guard let hidden = bundle.tensors["hidden.weight"], hidden.shape[0] > 1,
+        bundle.metadata["norm"] == "group", bundle.tensors["hidden.group"] == nil
+      else { return false }
+      bundle.tensors["hidden.group"] = Tensor([Int32](repeating: 0, count: hidden.shape[0]))
+      return true
+    }
   }
 
   /// Of the training data.
@@ -270,24 +278,25 @@ struct Falsification {
         values[values.largest!] *= 1.01
         return true
       },
-      tensor(.data, "moments", "scaled", expect: "primal_", "dual_", "predictions", .double),
+      tensor(.data, "moments", "scaled", expect: "primal_", "dual_", "predictions", by: .double),
       tensor(.data, "images", "inverted", expect: "primal_", "dual_", "predictions") { values in
         for k in values.indices { values[k] = 255 - values[k] }
         return true
       },
-      tensor(.data, "targets", "negated", expect: "primal_objective", "dual_", .negate),
+      tensor(.data, "targets", "negated", expect: "primal_objective", "dual_", by: .negate),
       tensor(.data, "labels", "exchanged", expect: "primal_objective", "dual_") { values in
         values.reverse()
         return values != values.reversed()
       },
-      tensor(.data, "gates", "negated", expect: "does not attain", "hidden.gate", "gates", .negate),
+      tensor(
+        .data, "gates", "negated", expect: "does not attain", "hidden.gate", "gates", by: .negate),
       tensor(.data, "patterns", "with a bit flipped", expect: "does not attain", "predictions") {
         values in
         guard !values.isEmpty else { return false }
         values[values.count / 2] = Double(UInt8(values[values.count / 2]) ^ 1)
         return true
       },
-      tensor(.data, "thresholds", "raised", expect: "does not attain", .raise),
+      tensor(.data, "thresholds", "raised", expect: "does not attain", by: .raise),
       metadata(.data, "kind", "images", expect: "kind"),
       metadata(.data, "stride", "1", expect: "stride") { $0.metadata["stride"] != nil },
     ]
@@ -302,9 +311,9 @@ extension Falsification {
 
   static func tensor(
     _ witness: Witness, _ tensor: String, _ change: String, expect expected: String...,
-    _ edit: Edit
+    by edit: Edit
   ) -> Falsification {
-    let base = Falsification.tensor(witness, tensor, change) { values in
+    let base = Falsification.tensor(witness, tensor, change, expect: "") { values in
       guard edit == .raise ? !values.isEmpty : values.contains(where: { $0 != 0 }) else {
         return false
       }

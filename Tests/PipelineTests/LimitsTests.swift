@@ -53,7 +53,6 @@ private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[k
   /// Holds the solution `s` against the data, whatever ended it. The judge does not know of all that can.
   private func certify(_ folder: Folder, _ data: String, _ what: String) throws {
     var solution = try folder.read("s")
-    if text(solution, "status") == "interrupted" { solution.metadata["status"] = "time-limit" }
     try folder.write(solution, "judged")
     let run = try Tools.shell(
       "recover judged -o network && evaluate --data \(data) --certify judged network", in: folder)
