@@ -99,7 +99,10 @@ private func circular(_ problem: PatternProgram) -> Bundle {
       "output.weight": Tensor(
         output.flatMap(\.self), shape: [problem.outputs, groups.count]),
       "hidden.group": Tensor(groups),
-    ], metadata: ["activation": "circular", "loss": problem.loss, "norm": "nuclear"])
+    ],
+    metadata: [
+      "activation": "circular", "loss": problem.loss, "norm": "nuclear", "group": problem.group,
+    ])
 }
 
 private let losses = ["squared", "logistic", "hinge", "huber", "cross-entropy"]

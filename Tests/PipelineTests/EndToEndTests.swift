@@ -2,12 +2,14 @@ import Foundation
 import Tensors
 import Testing
 
-/// The lines of `evaluate`'s report, and those of `solve --trace`, as numbers.
+/// The numbers of `evaluate`'s report; what the certificate is about is a word.
 private struct Report {
   let values: [String: Double]
   init(_ text: String) {
     let lines = text.split(separator: "\n").map { $0.split(separator: "\t") }
-    values = Dictionary(uniqueKeysWithValues: lines.map { (String($0[0]), Double($0[1])!) })
+    values = Dictionary(
+      uniqueKeysWithValues: lines.filter { $0[0] != "certificate" }
+        .map { (String($0[0]), Double($0[1])!) })
   }
   subscript(_ name: String) -> Double { values[name] ?? .nan }
 }
