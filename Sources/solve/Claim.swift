@@ -15,9 +15,14 @@ extension Training {
     let isLate = outcome.status == .timeLimit || outcome.status == .interrupted
     let bytes = source.tensors["patterns"]?.count ?? source.tensors["images"]?.count ?? 0
     var data = source
-    if isLate, bytes > Training.countedLate / 8 { data.metadata["exact"] = nil }
+    if isLate, bytes > Training.countedLate / 8 {
+      data.metadata["exact"] = nil
+      bundle.metadata["exact"] = "false"
+    }
     let assessment = try Assessment(bundle, on: data)
     bundle.metadata["certificate"] = assessment.scope.rawValue
+    // A list is no more complete than the certificate over it says.
+    if assessment.scope == .patterns { bundle.metadata["exact"] = "false" }
     if assessment.scope == .patterns, data.metadata["exact"] == "true" {
       invocation.warn(
         "\(source.name) says that its patterns are all there are, but the data have others, or are too near to "

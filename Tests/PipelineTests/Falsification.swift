@@ -298,7 +298,7 @@ struct Falsification {
       },
       tensor(.data, "thresholds", "raised", expect: "does not attain", by: .raise),
       metadata(.data, "kind", "images", expect: "kind"),
-      metadata(.data, "stride", "1", expect: "stride") { $0.metadata["stride"] != nil },
+      metadata(.data, "stride", "1", expect: "stride", "pool") { $0.metadata["stride"] != nil },
     ]
   }
 }

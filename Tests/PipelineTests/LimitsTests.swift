@@ -134,12 +134,10 @@ private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[k
       """
       env --default-signal=INT,TERM solve --activation relu --beta 1e-4 --gap 1e-11 \
         data.arrangements -o solution & id=$!
-      sleep 2; ls >during
+      sleep 2
       kill -STOP $id; kill -TERM $id; kill -INT $id; kill -CONT $id; wait $id; echo $?
       """, in: folder)
     #expect(["130\n", "143\n"].contains(run.text), "\(run.text) \(run.errors)")
-    let during = try String(contentsOf: folder.url("during"), encoding: .utf8)
-    #expect(during.contains("solution."), "the test needs a temporary file")
     #expect(!folder.files.contains { $0.hasPrefix("solution") }, "\(folder.files)")
   }
 

@@ -37,6 +37,7 @@ extension Solutions {
     bundle.metadata["activation"] = program.activation.rawValue
     bundle.metadata["norm"] = program.norm.rawValue
     bundle.metadata["group"] = program.grouping.rawValue
+    bundle.metadata["exact"] = data.isExact ? "true" : "false"
     return bundle
   }
 
