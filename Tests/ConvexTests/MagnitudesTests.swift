@@ -22,7 +22,9 @@ import Testing
     #expect(message { try good.expectFiniteNumbers() } == nil)
     var bad = good
     bad.metadata["primal_objective"] = "inf"
-    #expect(message { try bad.expectFiniteNumbers() }?.contains("\"primal_objective\" is \"inf\"") == true)
+    #expect(
+      message { try bad.expectFiniteNumbers() }?.contains("\"primal_objective\" is \"inf\"") == true
+    )
     bad = good
     bad.tensors["dual"] = Tensor([Double.nan])
     #expect(message { try bad.expectFiniteNumbers() }?.contains("\"dual\"") == true)

@@ -162,7 +162,8 @@ extension Bundle {
     for (key, text) in metadata.sorted(by: { precedes($0.key, $1.key) })
     where !Bundle.texts.contains(key) && isNonFiniteNumber(text) {
       throw Failure.data(
-        "the result cannot be written: metadata \(quoted(key)) is \(quoted(text)), no finite number\(end)")
+        "the result cannot be written: metadata \(quoted(key)) is \(quoted(text)), no finite number\(end)"
+      )
     }
   }
 }
