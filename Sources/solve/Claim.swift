@@ -19,7 +19,10 @@ extension Training {
       data.metadata["exact"] = nil
       bundle.metadata["exact"] = "false"
     }
-    let assessment = try Assessment(bundle, on: data)
+    var assessment = try Assessment(bundle, on: data)
+    if let found = assessment.certificate, try mend(&bundle, found) {
+      assessment = try Assessment(bundle, on: data, isDoubted: true)
+    }
     bundle.metadata["certificate"] = assessment.scope.rawValue
     // A list is no more complete than the certificate over it says.
     if assessment.scope == .patterns { bundle.metadata["exact"] = "false" }
@@ -37,6 +40,17 @@ extension Training {
       outcome.status == .optimal && gap > settings.gap ? .stalled : outcome.status
     bundle.metadata["status"] = status.rawValue
     return (status, gap)
+  }
+
+  /// Scales the dual point of `bundle` until it is feasible to the last digit, or leaves ν = 0 if double precision lost
+  /// so much that the bound is above the objective. Returns whether something changed.
+  private func mend(_ bundle: inout Bundle, _ found: Certificate) throws -> Bool {
+    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
+    let isLost = found.relativeGap < -1e-10
+    guard isLost || found.dualInfeasibility > 0 else { return false }
+    let scale = isLost ? 0 : 1 / (1 + found.dualInfeasibility)
+    bundle.tensors["dual"] = Tensor(dual.doubles.map { $0 * scale }, shape: dual.shape)
+    return true
   }
 
   /// Tells who waits at a terminal what has come out.

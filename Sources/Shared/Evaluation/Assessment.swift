@@ -16,8 +16,12 @@ package struct Assessment: Sendable {
   /// replaced: a tenth of what a claim may be off.
   private static let limit = 0.1 * Claim.objectiveTolerance
 
-  /// Judges the bundle `solution` on the training data `source`, from which it came.
-  package init(_ solution: Bundle, on source: Bundle) throws {
+  /// Features times patterns up to which evaluate's numbers cost some milliseconds, and are taken always.
+  private static let smallSize = 1 << 20
+
+  /// Judges the bundle `solution` on the training data `source`, from which it came; `isDoubted` asks for evaluate's
+  /// numbers in any case.
+  package init(_ solution: Bundle, on source: Bundle, isDoubted: Bool = false) throws {
     let solution = try Evaluation.solution(of: solution)
     let program = solution.program
     let examples = try Examples(source, patterns: solution.needsPatterns)
@@ -26,8 +30,10 @@ package struct Assessment: Sendable {
       examples, targets: program.targets, outputs: program.outputs, classes: program.classes,
       loss: program.loss
     ).values
-    let uncertainty = solution.uncertainty(on: examples, expected: expected)
-    guard uncertainty <= Assessment.limit else {
+    let isSmall = examples.size * (examples.arrangements?.count ?? 1) <= Assessment.smallSize
+    guard !isSmall, !isDoubted,
+      solution.uncertainty(on: examples, expected: expected) <= Assessment.limit
+    else {
       let proof = try solution.certificate(on: examples, expected: expected, with: nil).proof
       (scope, certificate) = (proof.scope, proof)
       return
@@ -38,8 +44,8 @@ package struct Assessment: Sendable {
 
 extension Solution {
   /// By how much, relative to the objective, a solver in plain double precision may be wrong about either
-  /// objective, roughly: what rounding moves the dual constraints by, which costs as much of the norm, and its
-  /// square of the loss; and what it moves the outputs by, times ν.
+  /// objective, roughly: what rounding moves the dual constraints by, in the dual value and of the norm; and what it
+  /// moves the outputs by, times ν.
   fileprivate func uncertainty(on examples: Examples, expected: Matrix) -> Double {
     let primal = program.claim.primalObjective
     guard primal > 0 else { return 0 }
@@ -49,9 +55,12 @@ extension Solution {
     let dual = LinearAlgebra.norm(program.dual.count, program.dual.base)
     let outputs = LinearAlgebra.norm(program.predictions.count, program.predictions.base)
     let rounding = 8 * Double.ulpOfOne * dual
-    let constraint = rounding * featureScale(on: examples)
-    let share = constraint / program.beta
-    let result = (constraint * penalty + rounding * outputs) / primal + share * share
+    let share = rounding * featureScale(on: examples) / program.beta
+    // What scaling ν by as much takes from its value.
+    let point = DualPoint(program.dual, program.loss, expected: expected)
+    let loss = point.value(scaledBy: 1) - point.value(scaledBy: 1 / (1 + share))
+    let result =
+      (abs(loss) + share * program.beta * penalty + rounding * outputs) / primal + share * share
     return result.isFinite ? result : .infinity
   }
 }

@@ -81,7 +81,7 @@ extension Arrangements {
         value = preciseDot(d, features.row(j), some.vectors.row(i))
         if abs(value) <= rounding * Double.ulpOfOne * lengths[j] { return false }
       }
-      if (value > 0) != active { return false }
+      if !value.isFinite || (value > 0) != active { return false }
     }
     return true
   }

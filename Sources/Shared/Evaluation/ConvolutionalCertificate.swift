@@ -303,7 +303,8 @@ private final class ConvolutionalPass {
         for (j, owner) in owners.enumerated() {
           let (values, mask) = (products.row(j), features.masks.values.row(owner))
           let threshold = gates.thresholds[j]
-          for k in 0..<count where (mask[k] == 1) != (values[k] >= threshold) {
+          for k in 0..<count
+          where (mask[k] == 1) != (values[k] >= threshold) || !values[k].isFinite {
             let violation = gates.violation(
               j, product: values[k], length: lengths[k], active: mask[k] == 1)
             if violation > gateViolation.value {

@@ -37,6 +37,14 @@ package struct Examples: Sendable {
     }
   }
 
+  /// Numbers that the features are.
+  var size: Int {
+    switch features {
+    case .patches(let patches): patches.count * patches.patchCount * patches.dimension
+    case .moments(let moments): moments.tensor.count
+    }
+  }
+
   /// Features of a patch.
   package var dimension: Int {
     switch features {

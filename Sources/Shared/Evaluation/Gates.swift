@@ -47,6 +47,8 @@ package struct Gates: Sendable, Equatable {
     _ j: Int, product: Double, length: Double, active: Bool
   ) -> Double {
     let scale = length * lengths[j] + abs(thresholds[j])
+    // What overflows proves nothing.
+    guard product.isFinite, scale.isFinite else { return .infinity }
     guard scale > 0 else { return active ? 0 : 1 }
     return (active ? thresholds[j] - product : product - thresholds[j]) / scale
   }
@@ -88,7 +90,8 @@ struct GateTensors: Sendable {
   /// All gates.
   var all: Gates { selecting(Array(0..<vectors.shape[0])) }
 
-  /// The gates `members`, in that order.
+  /// The gates `members`, in that order, each with its threshold times the power of two that brings its largest entry
+  /// near 1: no product overflows or underflows for the gate's sake, and none changes its sign.
   func selecting(_ members: [Int]) -> Gates {
     let d = vectors.shape[1]
     let chosen = Matrix(members.count, d)
@@ -96,7 +99,18 @@ struct GateTensors: Sendable {
     for (j, member) in members.enumerated() {
       vectors.copyDoubles(member * d..<(member + 1) * d, into: chosen.row(j))
       thresholds?.copyDoubles(member..<member + 1, into: &cuts[j])
+      let largest = (0..<d).reduce(0) { max($0, abs(chosen[j, $1])) }
+      guard largest > 0 else { continue }
+      // In two steps: the power of a subnormal number's inverse is none.
+      let power = -Int(largest.exponent)
+      for part in [power / 2, power - power / 2] {
+        for k in 0..<d { chosen[j, k] = chosen[j, k] * exponential(part) }
+        cuts[j] *= exponential(part)
+      }
     }
     return Gates(vectors: chosen, thresholds: cuts)
   }
 }
+
+/// 2^k.
+private func exponential(_ k: Int) -> Double { Double(sign: .plus, exponent: k, significand: 1) }

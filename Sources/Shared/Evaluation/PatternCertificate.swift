@@ -3,8 +3,8 @@ import Tensors
 
 extension PatternSolution {
   /// How far a gate may be from attaining its pattern, relative to ‖x‖ ‖g‖: samples on the boundary
-  /// itself may have been taken for either side.
-  private static let tieTolerance = 1e-9
+  /// itself, up to rounding, may have been taken for either side.
+  private static let tieTolerance = 1e-12
 
   package func certificate(
     on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?

@@ -90,7 +90,8 @@ private final class GateCheck {
     for i in 0..<count {
       let (values, mask) = (products.base + i * n, masks + i * n)
       let threshold = gates.thresholds[i]
-      for k in 0..<n where (mask[k] == 1) != (values[k] >= threshold) {
+      for k in 0..<n
+      where (mask[k] == 1) != (values[k] >= threshold) || !values[k].isFinite {
         let value = gates.violation(
           i, product: values[k], length: lengths[samples.lowerBound + k], active: mask[k] == 1)
         if value > violation.value {
