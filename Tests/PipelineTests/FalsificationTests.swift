@@ -94,6 +94,41 @@ import Testing
     #expect(forged.status == 1 && forged.errors.contains("relative_gap is"), "\(forged.errors)")
   }
 
+  /// A dual value of −1e18 does not widen what the primal and the network may be off.
+  @Test func aVeryNegativeDualValueHidesNothing() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      printf -- '1,2,1\n1,2,1\n-1,0.5,2\n0.3,-1,-1\n' | tensor from-csv --targets 3 |
+        arrangements --quiet --exact -o data && solve --activation relu --beta 0.1 data -o solution &&
+        recover solution -o network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    var solution = try folder.read("solution")
+    solution.tensors["dual"] = Tensor([1e9, -1e9, 0, 0], shape: [4, 1])
+    solution.metadata["primal_objective"] = "0.001"
+    solution.metadata["dual_objective"] = "-1e18"
+    solution.metadata["relative_gap"] = "1e21"
+    solution.metadata["status"] = "stalled"
+    try folder.write(solution, "forged")
+    let forged = try Tools.run(
+      "evaluate", ["--data", "data", "--certify", "forged", "network"], in: folder)
+    #expect(forged.status == 1 && forged.errors.contains("primal_objective is"), "\(forged.errors)")
+  }
+
+  /// Products with such a gate overflow, so that they have no sign.
+  @Test func gatesNearTheLargestNumberAttainNoPatternOfTheirOwn() throws {
+    let folder = try HonestCase.all[2].make()
+    var data = try folder.read("data")
+    let gates = try #require(data.tensors["gates"])
+    data.tensors["gates"] = gates.replacing(
+      gates.doubles.indices.map { $0 < 3 ? 1.7e308 : gates.doubles[$0] })
+    try folder.write(data, "data")
+    let run = try Tools.run(
+      "evaluate", ["--data", "data", "--certify", "solution", "network"], in: folder)
+    #expect(run.status == 1 && run.errors.contains("does not attain"), "\(run.errors)")
+  }
+
   /// Where ν rounds to double precision by more than the gap, no gap is claimed that evaluate does not find.
   @Test func atAnExtremeBetaNoGapIsHidden() throws {
     let folder = try Folder()
