@@ -422,6 +422,26 @@ extension GramSystem.Inverse {
     }
   }
 
+  @Test func halvesThatNearlyCancelLeaveTheirExactDifference() throws {
+    let order = 5
+    let block = Matrix(2, order * order)
+    let planted: [(filter: [Double], weight: Double)] = [
+      ([0.6, 0.8, 0, 0], 98_456.75), ([0, 0.6, 0.8, 0], 0.75), ([0.28, 0, 0.96, 0], 0.0625),
+    ]
+    for row in 0..<2 {
+      NeuralDecomposition.compose(
+        planted.map { .init(filter: $0.filter, weight: $0.weight * (row == 0 ? 1 : 1.000001)) },
+        order: order, into: block.row(row))
+    }
+    let bundle = RecoveredNetwork([block], tolerance: nil).bundle(
+      from: Bundle(kind: .solution, tensors: [:], metadata: [:]), metadata: [:])
+    var sum = CompensatedSum()
+    sum.add(-block[0, order * order - 1])
+    sum.add(block[1, order * order - 1])
+    for weight in bundle.tensors["output.weight"]!.doubles { sum.add(weight) }
+    #expect(abs(sum.value) < 1e-14)
+  }
+
   @Test func solutionsComeBackFromTheirBundle() throws {
     let problem = Problem(n: 40, pool: [0, 1], d: 3, classes: 2, seed: 123)
     let data = try MomentData(problem.dataset())

@@ -43,13 +43,13 @@ import Testing
     let folder = try project()
     let made = try Tools.shell(
       """
-      unset MAKEFLAGS; mkdir -p "it's here/cifar-10-batches-bin" Sources
+      mkdir -p "it's here/cifar-10-batches-bin" Sources
       for part in data_batch_{1..5} test_batch; do touch "it's here/cifar-10-batches-bin/$part.bin"; done
       make data CIFAR10="it's here" && ls "$(make data CIFAR10="it's here" | sed 's/.* is in //')"
       """, in: folder)
     #expect(made.status == 0, "\(made.errors)")
     #expect(made.text.contains("test_batch.bin"))
-    let missing = try Tools.shell("unset MAKEFLAGS; make data CIFAR10='not here'", in: folder)
+    let missing = try Tools.shell("make data CIFAR10='not here'", in: folder)
     #expect(missing.status == 2)
     #expect(missing.errors.contains("CIFAR10=not here holds no data_batch_1.bin"))
   }
@@ -58,13 +58,13 @@ import Testing
     let folder = try project()
     let killed = try Tools.shell(
       """
-      unset MAKEFLAGS CIFAR10; mkdir -p build/bin build/t Sources; touch build/t/solution
+      unset CIFAR10; mkdir -p build/bin build/t Sources; touch build/t/solution
       printf '#!/bin/bash\nkill -9 $PPID\n' > build/bin/tensor; chmod +x build/bin/tensor
       make build/t/beta
       """, in: folder)
     #expect(killed.status != 0)
     let again = try Tools.shell(
-      "unset MAKEFLAGS CIFAR10; printf '#!/bin/bash\necho \"beta  0.5\"\n' > build/bin/tensor; make build/t/beta; cat build/t/beta",
+      "unset CIFAR10; printf '#!/bin/bash\necho \"beta  0.5\"\n' > build/bin/tensor; make build/t/beta; cat build/t/beta",
       in: folder)
     #expect(again.text.hasSuffix("\n0.5\n"), "\(again)")
   }

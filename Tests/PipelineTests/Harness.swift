@@ -49,6 +49,11 @@ enum Tools {
     return try launch(URL(fileURLWithPath: "/bin/bash"), ["-c", script], input: Data(), in: folder)
   }
 
+  /// Ours, without what a make that runs the tests tells the makes below it: they are not below it.
+  private static let environment = ProcessInfo.processInfo.environment.filter {
+    !["MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"].contains($0.key)
+  }
+
   private static func launch(
     _ program: URL, _ arguments: [String], input: Data, in folder: Folder?
   ) throws -> Run {
@@ -59,6 +64,7 @@ enum Tools {
     let process = Process()
     process.executableURL = program
     process.arguments = arguments
+    process.environment = environment
     if let folder { process.currentDirectoryURL = folder.url }
     process.standardInput = try FileHandle(forReadingFrom: scratch.url("in"))
     process.standardOutput = try FileHandle(forWritingTo: scratch.url("out"))

@@ -8,7 +8,7 @@ package struct RecoveredNetwork {
     let filter: [Double]
     let region: Int
     let output: Int
-    let weight: Double
+    var weight: Double
   }
   private let units: [Unit]
   private let classes: Int
@@ -27,6 +27,7 @@ package struct RecoveredNetwork {
     for (c, block) in blocks.enumerated() {
       let regions = block.rows / 2
       for region in 0..<regions {
+        let first = units.count
         for (row, sign) in [(region, 1.0), (regions + region, -1.0)] {
           copy.base.update(from: block.row(row), count: order * order)
           guard eigen.decompose(copy.base, vectors: false) else { continue }
@@ -37,12 +38,34 @@ package struct RecoveredNetwork {
               Unit(filter: neuron.filter, region: region, output: c, weight: sign * neuron.weight))
           }
         }
+        let last = order * order - 1
+        Self.restoreConstant(
+          &units[first...], from: block.row(region)[last], minus: block.row(regions + region)[last])
       }
     }
     let largest = units.reduce(0) { max($0, abs($1.weight)) }
     self.units = tolerance.map { t in units.filter { abs($0.weight) >= t * largest } } ?? units
     classes = blocks.count
     features = order - 1
+  }
+
+  /// Makes the weights of one class and region add up to z₄ − z₄' = `positive` − `negative`, as exactly as
+  /// numbers allow, by changing the smallest weight that
+  /// can take it. The constant term c of the activation multiplies
+  /// this sum. With small features the two halves are large and nearly cancel, so that the rounding of
+  /// each large weight shows in every output.
+  private static func restoreConstant(
+    _ units: inout ArraySlice<Unit>, from positive: Double, minus negative: Double
+  ) {
+    var missing = CompensatedSum()
+    missing.add(positive)
+    missing.add(-negative)
+    for unit in units { missing.add(-unit.weight) }
+    // A change of more than a millionth would not be one of rounding.
+    let smallest = units.indices.filter { abs(missing.value) <= 1e-6 * abs(units[$0].weight) }
+      .min { abs(units[$0].weight) < abs(units[$1].weight) }
+    guard let smallest else { return }
+    units[smallest].weight += missing.value
   }
 
   private static func order(_ blocks: [Matrix]) -> Int {
