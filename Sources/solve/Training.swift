@@ -23,7 +23,11 @@ final class Training: @unchecked Sendable {
   private let start: Double
   private let trace: Trace
   private let output: Output
-  private let incumbent = Incumbent<Outcome>()
+  private let incumbent: Incumbent<Outcome>
+
+  /// Seconds before the first point is taken, at most: a search that ends earlier has little to lose, and pays for
+  /// no certificate but its own.
+  private static let unattended = 4.0
 
   /// Opens the trace, then reads all bundles.
   init(
@@ -47,6 +51,7 @@ final class Training: @unchecked Sendable {
     rule.maximumIterations = settings.maximumIterations ?? .max
     rule.maximumSeconds = settings.maximumSeconds ?? .infinity
     self.rule = rule
+    incumbent = Incumbent(after: min(Training.unattended, 0.2 * rule.maximumSeconds))
     budget = Budget(rule, startedAt: start) { Signals.isRequested }
     progress = invocation.progress()
   }

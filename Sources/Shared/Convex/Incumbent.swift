@@ -1,19 +1,23 @@
 /// The best result of a search so far, for another thread that may have to end the search.
 ///
-/// To make a result of a point costs time: it has to be copied, or certified on the data. So an offer is looked
-/// at only after thirty times as long as the last one took.
+/// To make a result of a point costs time: it has to be copied, or certified on the data. So the first offer is
+/// looked at only after some time, and a later one only after thirty times as long as the last one took.
 package final class Incumbent<Result>: @unchecked Sendable {
   private let lock = Lock()
   /// Guarded by the lock.
   private var latest: Result?
   /// When the next offer is looked at; for the thread that searches.
-  private var due = -Double.infinity
+  private var due: Double
   private let clock: () -> Double
 
   /// Pauses between offers, relative to the time that they take.
   private static var pause: Double { 30 }
 
-  package init(clock: @escaping () -> Double = Budget.now) { self.clock = clock }
+  /// Offers in the first `delay` seconds are not looked at.
+  package init(after delay: Double = 0, clock: @escaping () -> Double = Budget.now) {
+    self.clock = clock
+    due = clock() + delay
+  }
 
   /// What was taken last.
   package var value: Result? { lock.locked { latest } }

@@ -81,7 +81,7 @@ final class LossSearch: PolynomialSearch {
   }
 
   func certifiedDual(
-    _ point: PolynomialSolver.Point, beta: Double
+    _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double) {
     guard case .any(let result) = point.best else { return (Matrix(copying: targets), 0) }
     let dual = Matrix(copying: result.dual)
@@ -99,16 +99,20 @@ final class LossSearch: PolynomialSearch {
     return (dual, loss.dualValue(dual, targets))
   }
 
-  func sparse(_ point: PolynomialSolver.Point, beta: Double, slack: Double) -> [ConeBlocks] {
+  func sparse(_ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort)
+    -> [ConeBlocks]
+  {
     let blocks = point.blocks
     let rebuilt = blocks.map { ConeBlocks($0.rows, $0.columns) }
     let largest = blocks.map { judge.largestEigenvalue($0) }
     guard largest.contains(where: { $0 > 0 }) else { return rebuilt }
-    for share in NeuralDecomposition.cutoffs {
+    let (shares, slack) = effort.cutoffs
+    for share in shares {
       for c in 0..<blocks.count where largest[c] > 0 {
         NeuralDecomposition.rebuild(
           blocks[c], order: program.order, cutoff: share * largest[c], into: rebuilt[c])
       }
+      if slack == .infinity { break }
       if judge.objective(rebuilt, beta: beta).primal <= point.primal + slack * abs(point.primal) {
         break
       }

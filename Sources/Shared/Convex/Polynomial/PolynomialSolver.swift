@@ -35,12 +35,33 @@ protocol PolynomialSearch: AnyObject {
 
   /// ν (n × C), feasible on the data themselves, and its value.
   func certifiedDual(
-    _ point: PolynomialSolver.Point, beta: Double
+    _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double)
 
-  /// The point's blocks with as many small eigenvalues dropped as the objective lets go for `slack` of its
-  /// value, rebuilt from their neurons.
-  func sparse(_ point: PolynomialSolver.Point, beta: Double, slack: Double) -> [ConeBlocks]
+  /// The point's blocks with as many small eigenvalues dropped as `effort` allows, rebuilt from their neurons.
+  func sparse(_ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort)
+    -> [ConeBlocks]
+}
+
+/// How much work a certificate is worth.
+enum CertificateEffort {
+  /// A few products with the data: for a point that the search may leave behind.
+  case once
+  /// ν is corrected until it is feasible, and small eigenvalues are dropped while the objective grows by at most
+  /// `slack` of its value.
+  case thoroughly(slack: Double)
+
+  /// Corrections of ν.
+  var corrections: Int { if case .once = self { 0 } else { 3 } }
+
+  /// The shares of the largest eigenvalue to try to drop, the boldest first, and the growth of the objective that is
+  /// allowed, relative to it.
+  var cutoffs: (shares: [Double], slack: Double) {
+    switch self {
+    case .once: ([NeuralDecomposition.cutoffs.last!], .infinity)
+    case .thoroughly(let slack): (NeuralDecomposition.cutoffs, slack)
+    }
+  }
 }
 
 /// Trains polynomial-activation networks to a certified optimum: it reads the data into a Gram matrix,
@@ -163,7 +184,7 @@ package final class PolynomialSolver {
     func improve(_ start: Start) -> Point {
       search.improve(start, beta: beta, tolerance: tolerance, budget: budget) { row, point in
         trace(row)
-        budget.publish { certified(point(), beta: beta, rule: rule, budget: budget) }
+        budget.publish { judged(point(), beta: beta, .once, budget) }
       }
     }
     var point = improve(start)
@@ -186,19 +207,25 @@ package final class PolynomialSolver {
   ) -> Point {
     search.improve(start, beta: beta, tolerance: 0.8 * rule.gap, budget: budget) { row, point in
       trace(row)
-      budget.publish { certified(point(), beta: beta, rule: rule, budget: budget) }
+      budget.publish { judged(point(), beta: beta, .once, budget) }
     }
   }
 
   // MARK: The certificate
 
-  /// Turns the best points into the program's own variables and judges them on the data.
   package func certified(
     _ point: Point, beta: Double, rule: StoppingRule, budget: Budget
   ) -> PolynomialSolution {
-    let (dual, dualValue) = search.certifiedDual(point, beta: beta)
+    judged(point, beta: beta, .thoroughly(slack: 0.1 * rule.gap), budget)
+  }
+
+  /// Turns the best points into the program's own variables and judges them on the data.
+  private func judged(
+    _ point: Point, beta: Double, _ effort: CertificateEffort, _ budget: Budget
+  ) -> PolynomialSolution {
+    let (dual, dualValue) = search.certifiedDual(point, beta: beta, effort)
     // Primal: as few neurons as the objective allows, and Z as their sum.
-    let blocks = search.sparse(point, beta: beta, slack: 0.1 * rule.gap)
+    let blocks = search.sparse(point, beta: beta, effort)
     let predictions = model.predictions(blocks, on: model.data)
     var regularizer = 0.0
     let corner = model.map.order * model.map.order - 1

@@ -147,7 +147,7 @@ final class SquaredSearch: PolynomialSearch {
   /// From η = G⁻¹(R − γ), ν = y − F η; then ν += F G⁻¹(γ − Fᵀν), until rounding leaves nothing of the
   /// constraints above β that shows; what is left is scaled away.
   func certifiedDual(
-    _ point: PolynomialSolver.Point, beta: Double
+    _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double) {
     guard case .squared(let results) = point.best else { return (Matrix(copying: targets), 0) }
     let gram = program.gram
@@ -161,10 +161,10 @@ final class SquaredSearch: PolynomialSearch {
     let dual = Matrix(copying: targets)
     subtract(predictions(parameters: change, sign: -1), from: dual)
     var largest = [Double](repeating: .infinity, count: classes)
-    for attempt in 0..<4 {
+    for attempt in 0...effort.corrections {
       let vectors = model.dualVectors(dual)
       for c in 0..<classes { largest[c] = certifier.constraint(raw: vectors.row(c)) }
-      if attempt == 3 || largest.allSatisfy({ $0 <= beta * (1 + 1e-9) }) { break }
+      if attempt == effort.corrections || largest.allSatisfy({ $0 <= beta * (1 + 1e-9) }) { break }
       map.whiten.applyInParallel(classes * map.regions, vectors.base)
       for c in 0..<classes {
         gram.basis.project(vectors.row(c), into: change.row(c))
@@ -200,21 +200,26 @@ final class SquaredSearch: PolynomialSearch {
     return model.predictions(packed: packed)
   }
 
-  func sparse(_ point: PolynomialSolver.Point, beta: Double, slack: Double) -> [ConeBlocks] {
+  func sparse(_ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort)
+    -> [ConeBlocks]
+  {
     guard case .squared(let results) = point.best else { return point.blocks }
-    return results.enumerated().map { sparse($0, $1, beta: beta, slack: slack) }
+    return results.enumerated().map { sparse($0, $1, beta: beta, effort) }
   }
 
-  /// The best blocks of class `c` with as many small eigenvalues dropped as the objective lets go for
-  /// `slack` of its value, rebuilt from their neurons.
-  private func sparse(_ c: Int, _ result: ClassResult, beta: Double, slack: Double) -> ConeBlocks {
+  /// The best blocks of class `c` with as many small eigenvalues dropped as `effort` allows, rebuilt from their neurons.
+  private func sparse(
+    _ c: Int, _ result: ClassResult, beta: Double, _ effort: CertificateEffort
+  ) -> ConeBlocks {
     let m = map.order
     let judge = certifier
     let largest = judge.largestEigenvalue(result.blocks)
     let rebuilt = ConeBlocks(result.blocks.rows, m * m)
     guard largest > 0 else { return rebuilt }
-    for share in NeuralDecomposition.cutoffs {
+    let (shares, slack) = effort.cutoffs
+    for share in shares {
       NeuralDecomposition.rebuild(result.blocks, order: m, cutoff: share * largest, into: rebuilt)
+      if slack == .infinity { break }
       if judge.objective(c, rebuilt, beta: beta) <= result.primal + slack * abs(result.primal) {
         break
       }
