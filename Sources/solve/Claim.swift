@@ -8,10 +8,29 @@ extension Training {
   /// takes more than a tenth of a second.
   private static let countedLate = 1 << 24
 
+  /// `bundle` with the point of --warm-start, if that has a smaller gap for this β than the search has reached.
+  /// A search that a limit ends early may not have come as far as where it began.
+  func keepingWarmStart(_ bundle: Bundle, gap: Double) throws -> Bundle? {
+    try warmStart { earlier in
+      var candidate = earlier
+      candidate.metadata = bundle.metadata
+      for name in ["mean", "whiten"] { candidate.tensors[name] = bundle.tensors[name] }
+      // What does not fit the data or the program is no candidate.
+      guard let assessment = try? Assessment(candidate, on: source, isDoubted: true),
+        assessment.isSound, let found = assessment.certificate, found.relativeGap < gap,
+        found.relativeGap >= 0
+      else { return nil }
+      _ = try mend(&candidate, found)
+      return candidate
+    } ?? nil
+  }
+
   /// Writes into `bundle` what the solution may claim: metadata `certificate`, and, if double precision leaves the
   /// solver's own numbers in doubt, the objectives and the gap that evaluate's code finds. Returns the status and the
-  /// gap that it has then.
-  func settle(_ bundle: inout Bundle, _ outcome: Outcome) throws -> (status: Status, gap: Double) {
+  /// gap that it has then. `isDoubted` asks for evaluate's numbers in any case.
+  func settle(
+    _ bundle: inout Bundle, _ outcome: Outcome, isDoubted: Bool
+  ) throws -> (status: Status, gap: Double) {
     let isLate = outcome.status == .timeLimit || outcome.status == .interrupted
     let bytes = source.tensors["patterns"]?.count ?? source.tensors["images"]?.count ?? 0
     var data = source
@@ -19,7 +38,7 @@ extension Training {
       data.metadata["exact"] = nil
       bundle.metadata["exact"] = "false"
     }
-    var assessment = try Assessment(bundle, on: data)
+    var assessment = try Assessment(bundle, on: data, isDoubted: isDoubted)
     if let found = assessment.certificate, try mend(&bundle, found) {
       assessment = try Assessment(bundle, on: data, isDoubted: true)
     }
@@ -36,8 +55,9 @@ extension Training {
     bundle.metadata["primal_objective"] = "\(found.primalObjective)"
     bundle.metadata["dual_objective"] = "\(min(found.dualObjective, found.primalObjective))"
     bundle.metadata["relative_gap"] = "\(gap)"
-    let status: Status =
-      outcome.status == .optimal && gap > settings.gap ? .stalled : outcome.status
+    var status = outcome.status
+    if gap <= settings.gap, isDoubted { status = .optimal }
+    if gap > settings.gap, status == .optimal { status = .stalled }
     bundle.metadata["status"] = status.rawValue
     return (status, gap)
   }

@@ -92,11 +92,11 @@ struct Settings: ToolSettings {
   static var tool: Tool<Settings> {
     Tool(
       name: "solve",
-      summary: "train a two-layer network to a certified optimum",
+      summary: "train a two-layer network and prove how near it is to the optimum",
       description: """
         Reads a bundle of kind moments or dataset (for relu and gated-relu: arrangements), solves the \
-        convex program that is equivalent to training a two-layer network, and writes a bundle of kind \
-        solution.
+        convex program that is equivalent to training a two-layer network (one with the listed patterns or \
+        gates, if the data have such), and writes a bundle of kind solution.
 
         The objective is the loss, summed over samples and classes, plus beta times the norm; for squared \
         loss 1/2 ||yhat - y||^2 + beta * (sum of the weights of unit-norm neurons). Nothing is divided by \

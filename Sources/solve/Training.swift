@@ -197,7 +197,11 @@ final class Training: @unchecked Sendable {
     bundle.metadata["status"] = outcome.status.rawValue
     try bundle.expectFiniteNumbers(
       "something overflowed: scale features and targets, or change beta")
-    let claim = try settle(&bundle, outcome)
+    var isKept = false
+    if outcome.status != .optimal, let kept = try keepingWarmStart(bundle, gap: outcome.gap) {
+      (bundle, isKept) = (kept, true)
+    }
+    let claim = try settle(&bundle, outcome, isDoubted: isKept)
     if claim.status != .optimal {
       let end =
         claim.status == .stalled || claim.status == .interrupted

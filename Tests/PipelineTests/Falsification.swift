@@ -42,6 +42,14 @@ struct Falsification {
     }
   }
 
+  /// Takes a tensor of the patches' step away.
+  private static func without(_ witness: Witness, _ tensor: String) -> Falsification {
+    Falsification(
+      name: "\(tensor) of the \(witness.rawValue) is missing", witness: witness,
+      expected: ["\"\(tensor)\""]
+    ) { $0.tensors.removeValue(forKey: tensor) != nil }
+  }
+
   /// Multiplies the number that metadata `key` hold.
   static func metadata(
     _ witness: Witness, _ key: String, times factor: Double, expect expected: String...
@@ -166,6 +174,11 @@ struct Falsification {
       metadata(.solution, "exact", "true", expect: "are all there are") {
         $0.metadata["activation"] == "relu" && $0.metadata["certificate"] == "patterns"
       },
+      metadata(.solution, "exact", "true", expect: "\"exact\"") {
+        $0.metadata["activation"] == "gated-relu"
+      },
+      metadata(.solution, "contrast", "0.5", expect: "\"contrast\""),
+      metadata(.solution, "mirror", "true", expect: "\"mirror\""),
       metadata(.solution, "size", "2", expect: "\"size\"") { $0.metadata["size"] != nil },
       metadata(.solution, "pool", "1", expect: "\"pool\"") { $0.metadata["pool"] != nil },
     ]
@@ -185,6 +198,8 @@ struct Falsification {
       metadata(.network, "beta", "1e-9", expect: "beta"),
       metadata(.network, "targets", "-1,2", expect: "targets"),
       metadata(.network, "scaling", "unit", expect: "scaling") { $0.metadata["norm"] != nil },
+      metadata(.network, "contrast", "0.5", expect: "\"contrast\""),
+      without(.network, "whiten"), without(.solution, "mean"),
       metadata(.network, "stride", "1", expect: "\"stride\"") { $0.metadata["stride"] != nil },
       tensor(
         .network, "hidden.weight", "with one entry changed", expect: "recovery_error", "length"

@@ -50,6 +50,33 @@ private let programs: [(options: String, data: String, isOver: Bool)] = [
 private func text(_ bundle: Bundle, _ key: String) -> String { bundle.metadata[key] ?? "" }
 
 @Suite(.serialized) struct LimitsTests {
+  /// However early a search ends, it writes no worse a point than that from which it began.
+  @Test(arguments: [
+    "--activation relu", "--activation gated-relu", "--activation gated-relu --loss hinge",
+    "--activation 0.09,0.5,0.47", "--activation linear --loss logistic",
+  ])
+  func aWarmStartIsNotLost(_ options: String) throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      cifar-extract --synthetic 200 --classes 0,1 --resize 6x6 | patchify --quiet --flatten --bias -o data
+      arrangements --quiet --sample 20 data -o patterns
+      case '\(options)' in *relu*) data=patterns;; *) data=data;; esac
+      solve --quiet \(options) --beta 2 --gap 1e-3 $data -o start
+      solve --quiet \(options) --beta 2 --gap 1e-12 --max-iterations 0 --warm-start start $data -o s
+      recover s -o network; evaluate --data $data --certify s network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let (start, end) = (try folder.read("start"), try folder.read("s"))
+    let (before, after) = (
+      try #require(Double(text(start, "relative_gap"))),
+      try #require(Double(text(end, "relative_gap")))
+    )
+    #expect(after <= before * (1 + 1e-6) + 1e-12, "\(after), not \(before)")
+    #expect(text(end, "status") == "iteration-limit" && text(end, "gap") == "1e-12")
+  }
+
   /// Holds the solution `s` against the data, whatever ended it.
   private func certify(_ folder: Folder, _ data: String, _ what: String) throws {
     let solution = try folder.read("s")

@@ -90,10 +90,22 @@ import Testing
     let run = try Tools.run("cifar-extract", ["--png", "tree", "-o", "out"], in: folder)
     #expect(run.status == 0)
     #expect(
-      run.errors == "cifar-extract: warning: tree/a/photo.jpg is not named .png: passed over\n")
+      run.errors
+        == "cifar-extract: warning: tree/a/photo.jpg is no file named .png in the folder of a class: passed over\n"
+    )
     let chosen = try Tools.run(
       "cifar-extract", ["--png", "tree", "--classes", "b", "-o", "out"], in: folder)
     #expect(chosen.status == 0 && chosen.errors.isEmpty)
+    // Pictures where none is looked for.
+    #expect(
+      try Tools.shell(
+        "mkdir tree/b/more; cp tree/a/1.png tree/b/more; cp tree/a/1.png tree", in: folder
+      )
+      .status == 0)
+    let nested = try Tools.run(
+      "cifar-extract", ["--png", "tree", "--classes", "b", "-o", "out"], in: folder)
+    #expect(nested.status == 0)
+    #expect(nested.errors.contains("2 entries are no files named .png in the folder of a class"))
     for (script, words) in [
       ("mkfifo tree/a/2.png", "tree/a/2.png is a device or a pipe"),
       ("ln -s /dev/zero tree/a/2.png", "tree/a/2.png is a device or a pipe"),

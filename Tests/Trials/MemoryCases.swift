@@ -103,6 +103,10 @@ extension MemoryCase {
       line: "solve --activation relu --beta 20 --max-seconds 2 sampled", inputs: ["sampled"],
       bytesPerSample: 2460, multiple: 60),
     MemoryCase(
+      name: "solve, ReLU, other losses", setup: sampled,
+      line: "solve --activation relu --loss hinge --beta 20 --max-seconds 2 sampled",
+      inputs: ["sampled"], bytesPerSample: 2460, multiple: 240),
+    MemoryCase(
       name: "solve, linear", setup: patches,
       line: "solve --activation linear --beta 20 --max-seconds 2 patches", inputs: ["patches"],
       bytesPerSample: 2460, multiple: 8),

@@ -11,6 +11,8 @@ package struct Assessment: Sendable {
   package let scope: Scope
   /// The objectives and the gap as evaluate finds them; `nil` if the solver's own are good enough.
   package let certificate: Certificate?
+  /// Whether the primal point is feasible and the predictions are its own, as far as that was looked at.
+  package let isSound: Bool
 
   /// The share of the objective that plain double precision may get wrong before the solver's numbers are
   /// replaced: half of what a claim may be off. The estimate adds up worst cases; the errors themselves are
@@ -37,9 +39,12 @@ package struct Assessment: Sendable {
     else {
       let proof = try solution.certificate(on: examples, expected: expected, with: nil).proof
       (scope, certificate) = (proof.scope, proof)
+      isSound =
+        proof.primalInfeasibility <= Claim.feasibilityTolerance && proof.objections.isEmpty
+        && proof.predictionError <= Claim.predictionTolerance * program.largestPrediction
       return
     }
-    (scope, certificate) = (try solution.scope(on: examples), nil)
+    (scope, certificate, isSound) = (try solution.scope(on: examples), nil, true)
   }
 }
 

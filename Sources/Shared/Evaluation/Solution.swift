@@ -83,12 +83,19 @@ package struct SolvedProgram: Sendable {
 
   /// What the solution and the network say otherwise than the training data, or each other.
   func disagreements(with examples: Examples, _ network: TrainedNetwork) -> [String] {
-    var found = examples.otherChoices(than: metadata, of: name)
-    for (tensor, theirs) in [("mean", examples.mean), ("whiten", examples.whiten)] {
+    var found = examples.otherChoices(than: metadata, of: name, mustBeSame: true)
+    found += examples.otherChoices(than: network.metadata, of: network.name, mustBeSame: true)
+    for (tensor, theirs, its) in [
+      ("mean", examples.mean, network.mean), ("whiten", examples.whiten, network.whiten?.doubles),
+    ] {
       let ours = fits.first { $0.name == tensor }?.values
-      if let ours, ours != theirs {
-        found.append("tensor \(quoted(tensor)) of \(name) is not that of \(examples.name)")
+      for (bundle, values) in [(name, ours), (network.name, its)] where values != theirs {
+        found.append("tensor \(quoted(tensor)) of \(bundle) is not that of \(examples.name)")
       }
+    }
+    if kind == .gatedReLU, metadata["exact"] == "true", examples.arrangements?.isExact != true {
+      found.append(
+        "metadata \"exact\" of \(name) is \"true\", but that of \(examples.name) is not")
     }
     if let text = network.metadata["beta"], Double(decimal: text) != beta {
       found.append(

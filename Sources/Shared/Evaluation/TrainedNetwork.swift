@@ -55,8 +55,11 @@ package struct TrainedNetwork: Sendable {
 }
 
 extension Examples {
-  /// Each choice of the patches' step in `metadata`, those of the bundle `name`, that is another one here.
-  func otherChoices(than metadata: [String: String], of name: String) -> [String] {
+  /// Each choice of the patches' step in `metadata`, those of the bundle `name`, that is another one here. What only
+  /// one of them tells is another choice if it must be the same: in what was trained on these data.
+  func otherChoices(
+    than metadata: [String: String], of name: String, mustBeSame: Bool = false
+  ) -> [String] {
     // Bundles of before there were mirror images do not tell.
     func choice(_ key: String, _ metadata: [String: String]) -> String? {
       metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
@@ -65,12 +68,10 @@ extension Examples {
       "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
       "whiten", "components", "mirror",
     ].compactMap { key in
-      guard let ours = choice(key, metadata), let theirs = choice(key, self.metadata),
-        ours != theirs
-      else {
-        return nil
-      }
-      return "\(quoted(key)) is \(quoted(theirs)) in \(self.name), but \(quoted(ours)) in \(name)"
+      let (ours, theirs) = (choice(key, metadata), choice(key, self.metadata))
+      guard ours != theirs, mustBeSame || (ours != nil && theirs != nil) else { return nil }
+      func said(_ text: String?) -> String { text.map { quoted($0) } ?? "missing" }
+      return "\(quoted(key)) is \(said(theirs)) in \(self.name), but \(said(ours)) in \(name)"
     }
   }
 }

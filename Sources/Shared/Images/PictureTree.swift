@@ -3,8 +3,8 @@ import Tensors
 /// Reads a directory of PNG files, one folder a class.
 ///
 /// Classes are the folders in the order of their names' bytes, records the files `*.png` of each in
-/// that order too; `index` counts over all of them. Hidden entries and files beside the folders are
-/// passed over, files of other names in a folder with a warning. Only what `selection` takes is read.
+/// that order too; `index` counts over all of them. Hidden entries are passed over, and with a warning folders within
+/// those of classes, files of other names in them, and pictures beside them. Only what `selection` takes is read.
 /// - Parameters:
 ///   - size: What each picture is averaged to as it is read; without it all must be of one size.
 ///   - split: Where it is given, the tree is the folder of that name in `directory`.
@@ -13,7 +13,8 @@ package func readPictureTree(
   _ selection: Selection, _ listener: Listener
 ) throws -> ImageSet {
   let root = split.map { joined(directory, $0.rawValue) } ?? directory
-  let folders = try entries(of: root).filter { isDirectory(joined(root, $0)) }
+  let all = try entries(of: root)
+  let folders = all.filter { isDirectory(joined(root, $0)) }
   guard !folders.isEmpty else {
     throw Failure.data("\(root) holds no folders, expected one a class")
   }
@@ -22,14 +23,16 @@ package func readPictureTree(
   }
   var selector = try Selector(selection, among: folders)
   var taken: [(path: String, label: Int32, index: Int)] = []
-  var others: [String] = []
+  var others = all.filter { isPicture($0) && !folders.contains($0) }.map { joined(root, $0) }
   var index = 0
   for (label, folder) in folders.enumerated() {
     let path = joined(root, folder)
-    let files = try entries(of: path).filter { !isDirectory(joined(path, $0)) }
-    let names = files.filter { $0.lowercased().hasSuffix(".png") }
+    let entries = try entries(of: path)
+    let files = entries.filter { !isDirectory(joined(path, $0)) }
+    let names = files.filter(isPicture)
     if selector.classes.contains(folder) {
-      others += files.filter { !$0.lowercased().hasSuffix(".png") }.map { joined(path, $0) }
+      let taken = Set(names)
+      others += entries.filter { !taken.contains($0) }.map { joined(path, $0) }
     }
     for name in names {
       if let label = selector.take(label) { taken.append((joined(path, name), label, index)) }
@@ -43,12 +46,15 @@ package func readPictureTree(
   if let first = others.first {
     listener.warn(
       others.count == 1
-        ? "\(first) is not named .png: passed over"
-        : "\(others.count) files are not named .png: passed over, such as \(first)")
+        ? "\(first) is no file named .png in the folder of a class: passed over"
+        : "\(others.count) entries are no files named .png in the folder of a class: passed over, such as \(first)"
+    )
   }
   if let kept = try selector.finish(listener) { taken = kept.map { taken[$0] } }
   return try read(taken, classes: selector.classes, size: size, listener)
 }
+
+private func isPicture(_ name: String) -> Bool { name.lowercased().hasSuffix(".png") }
 
 private func read(
   _ files: [(path: String, label: Int32, index: Int)], classes: [String],

@@ -47,7 +47,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
       8 * Double(n) * Double(n) * (joint + 1 + Double(data.patches.patchCount == 1 ? 3 : 0))
         + 16 * Double(data.gates.shape[0] * data.dimension * data.dimension * data.regions)
         * joint,
-      for: "a convolutional ReLU program of \(n) samples and \(data.gates.shape[0]) patterns")
+      for: "a ReLU program of \(n) samples and \(data.gates.shape[0]) patterns")
     progress("features of \(data.gates.shape[0]) patterns")
     let features = try ReLUFeatures(
       data.patches, gates: data.gates, thresholds: data.thresholds?.doubles,
