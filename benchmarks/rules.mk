@@ -36,3 +36,9 @@ bench-baseline: $(COMPARISON)/connected $(COMPARISON)/convolutional $(BIN)/basel
 	@if benchmarks/venv pytorch $(PYTORCH); then \
 	  benchmarks/compare-baseline $(COMPARISON); \
 	else echo "make: bench-baseline is skipped: pip could not install $(PYTORCH)" >&2; fi
+
+# Of solve on fixed problems, CPU seconds against those of benchmarks/solvers.tsv, which this target writes with
+# RECORD=1. They are of one machine: record them on yours before you change something.
+.PHONY: bench-solvers
+bench-solvers: $(BIN)/solve $(BIN)/arrangements $(BIN)/patchify $(BIN)/cifar-extract $(BIN)/tensor ## seconds of solve on fixed problems; fails if one got 1.3 times slower
+	benchmarks/solvers $(if $(RECORD),--record) build/solvers benchmarks/solvers.tsv $(CIFAR)

@@ -12,6 +12,11 @@ package struct PolynomialActivation: Equatable, Sendable {
     self.c = c
   }
 
+  /// σ(t) / `unit`.
+  func divided(by unit: Double) -> PolynomialActivation {
+    PolynomialActivation(a: a / unit, b: b / unit, c: c / unit)
+  }
+
   /// Reads "0.09,0.5,0.47"; `nil` where the text is not three finite numbers that are not all zero.
   package init?(_ text: String) {
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)

@@ -32,20 +32,26 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     self.grouping = grouping
     self.progress = progress
     members = Array(0..<data.gates.shape[0])
-    let (n, outputs) = (data.samples, targets.columns)
-    let (gates, size) = (members.count, data.regions * data.dimension)
+    let outputs = targets.columns
     try expectMemory(
-      8 * Double(n) * Double(gates * size) + SplitSystem.memory(samples: n)
-        + TwoSplitADMM.memory(samples: n, groups: gates, width: size, outputs: outputs),
-      for: "a network of \(n) samples and \(gates) gates with \(size) features each and the "
-        + "\(loss.rawValue) loss")
+      ConvolutionalLossSolver.memory(data, outputs: outputs),
+      for: "a network of \(data.samples) samples and \(members.count) gates with "
+        + "\(data.regions * data.dimension) features each and the \(loss.rawValue) loss")
     stream = FeatureStream(PooledFeatures(data, members: members))
     features = ConvolutionalLossSolver.read(
-      stream, samples: n, groups: gates, proceed: { !budget.isOutOfTime }, progress: progress)
+      stream, samples: data.samples, groups: members.count, proceed: { !budget.isOutOfTime },
+      progress: progress)
     problem = features.map {
       SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, grouping: grouping)
     }
     betaMax = problem?.betaMax ?? .infinity
+  }
+
+  /// Bytes that a program on `data` takes.
+  static func memory(_ data: ConvolutionalData, outputs: Int) -> Double {
+    let (n, gates, size) = (data.samples, data.gates.shape[0], data.regions * data.dimension)
+    return 8 * Double(n) * Double(gates * size) + SplitSystem.memory(samples: n)
+      + TwoSplitADMM.memory(samples: n, groups: gates, width: size, outputs: outputs)
   }
 
   /// F, a row of Q numbers a sample; `nil` where `proceed` ended it.

@@ -32,6 +32,8 @@ final class AutomaticSystem: EtaSystem {
   /// The largest orders whose factorisations take seconds.
   static let largestKernel = 15_000
   static let largestPrimal = 8_000
+  /// Members that a step may look at, however few are active.
+  private static let usualStep = 10
   /// The largest that is factored where conjugate gradients do not get on.
   static let largestFallback = 30_000
 
@@ -49,14 +51,14 @@ final class AutomaticSystem: EtaSystem {
 
   /// The form for `count` active members.
   private func choice(_ count: Int) -> any EtaSystem {
-    let (n, order) = (products.samples, count * products.dimension)
+    let (n, order) = (products.samples, max(count, AutomaticSystem.usualStep) * products.dimension)
     switch form {
     case .kernel: return kernel
     case .primal: return primal
     case .conjugateGradients: return iterative
     case .automatic:
-      // The Gram matrix of the weights has to be made, the kernel's is there.
-      if order <= min(n / 2, AutomaticSystem.largestPrimal) { return primal }
+      // The Gram matrix of the weights has to be made, also that of members which a step adds; the kernel's is there.
+      if order <= min(5 * n / 8, AutomaticSystem.largestPrimal) { return primal }
       let isKernel = n <= kernelLimit || hasGivenUpIterating
       return isKernel ? kernel : iterative
     }

@@ -106,8 +106,16 @@ package final class GatedLossSolver: ArrangementSolver {
       if point.gap > rule.gap, status == .optimal { status = end }
     }
     let solution = compose()
+    if solution.gap > rule.gap, status == .stalled, loss.name == .squared, let newton {
+      let other = newton.point(beta: beta, from: solution, rule: rule, budget: budget, trace: trace)
+      if other.gap < solution.gap { return other }
+    }
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
+
+  /// For squared loss where ADMM stalls.
+  private lazy var newton = try? GatedSolver(
+    data, targets: targets, grouping: grouping, progress: progress)
 
   /// What a method is asked for.
   private struct Run {

@@ -125,10 +125,16 @@ final class PrimalSystem: EtaSystem {
           }
         }
       }
-      gemm(
-        fresh, all, count, rows.base + old * d, .transposed, lda: all, rows.base, .plain,
-        ldb: all, beta: 1, sum.base)
+      // Of the block of new columns with each other one triangle is enough.
+      if old > 0 {
+        gemm(
+          fresh, old * d, count, rows.base + old * d, .transposed, lda: all, rows.base, .plain,
+          ldb: all, beta: 1, sum.base, ldc: all)
+      }
+      syrkUpper(
+        fresh, count, rows.base + old * d, lda: all, beta: 1, sum.base + old * d, ldc: all)
     }
+    for k in 0..<fresh { for l in 0..<k { sum[k, old * d + l] = sum[l, old * d + k] } }
     for (k, i) in new.enumerated() { place[i] = old + k }
     known = together
     if gram.columns < all {

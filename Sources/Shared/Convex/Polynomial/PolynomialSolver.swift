@@ -72,9 +72,12 @@ package final class PolynomialSolver {
   private let targets: Matrix
   private let loss: any Loss
   private let search: any PolynomialSearch
+  /// What the activation is divided by inside, a power of two: the program of σ/u with β/u has the optimum u Z. So
+  /// the search sees features of about one, and no rounding is added.
+  private let unit: Double
 
   /// The smallest β for which the network that is zero is optimal.
-  package var betaMax: Double { search.betaMax }
+  package var betaMax: Double { unit * search.betaMax }
   /// The algorithm for the solves that follow; for squared loss there is a choice.
   package var method: PolynomialMethod {
     get { search.method }
@@ -95,9 +98,11 @@ package final class PolynomialSolver {
     for coefficient in [activation.a, activation.b, activation.c] {
       try Magnitudes.expect(abs(coefficient), "the coefficients of the activation")
     }
-    let map = FeatureMap(data, activation: activation)
+    var map = FeatureMap(data, activation: activation)
     try Magnitudes.expect(
       (Double(data.samples) * map.meanSquare).squareRoot(), "the moments of the features")
+    unit = PolynomialSolver.unit(map.meanSquare.squareRoot())
+    if unit != 1 { map = FeatureMap(data, activation: activation.divided(by: unit)) }
     model = PolynomialModel(data: data, map: map)
     self.targets = targets
     loss = name.loss
@@ -107,6 +112,12 @@ package final class PolynomialSolver {
       splits
       ? LossSearch(program, model: model, loss: loss, targets: targets)
       : SquaredSearch(program, model: model, targets: targets)
+  }
+
+  /// The power of two nearest to `length`, the root of the mean square of features; 1 if that is near enough to one.
+  private static func unit(_ length: Double) -> Double {
+    guard length.isNormal, abs(length.exponent) > 10 else { return 1 }
+    return Double(sign: .plus, exponent: length.exponent, significand: 1)
   }
 
   /// Refuses, before any work, a program whose matrices exceed the machine's memory: the Gram matrix or
@@ -182,10 +193,7 @@ package final class PolynomialSolver {
   ) -> PolynomialSolution {
     var tolerance = 0.8 * rule.gap
     func improve(_ start: Start) -> Point {
-      search.improve(start, beta: beta, tolerance: tolerance, budget: budget) { row, point in
-        trace(row)
-        budget.publish { judged(point(), beta: beta, .once, budget) }
-      }
+      improved(start, beta: beta, tolerance: tolerance, budget: budget, trace: trace)
     }
     var point = improve(start)
     while true {
@@ -205,7 +213,16 @@ package final class PolynomialSolver {
   package func point(
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point {
-    search.improve(start, beta: beta, tolerance: 0.8 * rule.gap, budget: budget) { row, point in
+    improved(start, beta: beta, tolerance: 0.8 * rule.gap, budget: budget, trace: trace)
+  }
+
+  private func improved(
+    _ start: Start, beta: Double, tolerance: Double, budget: Budget, trace: (TraceRow) -> Void
+  ) -> Point {
+    var start = start
+    if case .blocks(let blocks) = start { start = .blocks(scaled(blocks, by: unit)) }
+    return search.improve(start, beta: beta / unit, tolerance: tolerance, budget: budget) {
+      row, point in
       trace(row)
       budget.publish { judged(point(), beta: beta, .once, budget) }
     }
@@ -223,6 +240,7 @@ package final class PolynomialSolver {
   private func judged(
     _ point: Point, beta: Double, _ effort: CertificateEffort, _ budget: Budget
   ) -> PolynomialSolution {
+    let beta = beta / unit
     let (dual, dualValue) = search.certifiedDual(point, beta: beta, effort)
     // Primal: as few neurons as the objective allows, and Z as their sum.
     let blocks = search.sparse(point, beta: beta, effort)
@@ -231,8 +249,9 @@ package final class PolynomialSolver {
     let corner = model.map.order * model.map.order - 1
     for block in blocks { for b in 0..<block.rows { regularizer += block[b, corner] } }
     return PolynomialSolution(
-      blocks: blocks, dual: dual, predictions: predictions, status: point.status,
-      primal: loss.value(predictions, targets) + beta * regularizer, dualValue: dualValue,
+      blocks: scaled(blocks, by: 1 / unit), dual: dual, predictions: predictions,
+      status: point.status, primal: loss.value(predictions, targets) + beta * regularizer,
+      dualValue: dualValue,
       iterations: budget.iterations)
   }
 }
@@ -241,12 +260,21 @@ extension PolynomialSolver: RegularizedSolver {
   package func start(at point: Point) -> Start { .point(point) }
 
   package func predictions(_ point: Point, on data: MomentData) -> Matrix {
-    predictions(point.blocks, on: data)
+    model.predictions(point.blocks, on: data)
   }
 
   /// ŷ (n × C) of the network with Z and Z' of every class.
   package func predictions(_ blocks: [Matrix], on data: MomentData) -> Matrix {
-    model.predictions(blocks, on: data)
+    model.predictions(scaled(blocks, by: unit), on: data)
+  }
+
+  private func scaled(_ blocks: [Matrix], by factor: Double) -> [Matrix] {
+    guard factor != 1 else { return blocks }
+    return blocks.map { block in
+      let result = Matrix(copying: block)
+      scale(result.count, factor, result.base)
+      return result
+    }
   }
 }
 
