@@ -129,3 +129,19 @@ func polynomialsOfAnyScaleReachTheirOptimum(_ exponent: Int) throws {
   let values = objectives.compactMap { Double($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
   #expect(values.count == 2 && abs(values[0] - values[1]) <= 2e-6 * values[0], "\(values)")
 }
+
+/// Two samples whose margins sit on the kink of the loss.
+@Test func polynomialsWithHingeLossReachTheirOptimum() throws {
+  let folder = try Folder()
+  try "-0.52,-1\n-0.19,-1\n".write(to: folder.url("table"), atomically: true, encoding: .utf8)
+  let run = try Tools.shell(
+    """
+    set -e
+    tensor from-csv --targets 2 table -o data
+    for activation in 0.09,0.5,0.47 1,1,0; do
+      solve --quiet --activation $activation --loss hinge --beta 0.019 --gap 1e-6 --require-optimal data -o s
+      recover s | evaluate --data data --certify s
+    done
+    """, in: folder)
+  #expect(run.status == 0, "\(run.errors)")
+}

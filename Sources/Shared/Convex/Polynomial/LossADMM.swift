@@ -204,6 +204,10 @@ final class LossADMM {
 
   // MARK: The search
 
+  /// Variables times samples up to which iterations take some microseconds. With kinks the gap stands still for
+  /// thousands of them before it falls.
+  private static let smallSize = 1 << 15
+
   /// Runs until the gap of `result` is at most `tolerance`, or progress ends. `proceed` is asked after every
   /// iteration, `report` told after every check.
   func solve(
@@ -218,9 +222,11 @@ final class LossADMM {
     var earliest = 0
     var last = Double.infinity
     var (previous, slow) = (Double.infinity, 0)
+    let isSmall = loss.name == .hinge && h.count * targets.rows <= LossADMM.smallSize
+    let patience = isSmall ? 40 : 3
     while true {
       iteration += 1
-      if [1, 3, 6, 12, 25, 50, 100, 200, 400, 800, 1600]
+      if [1, 3, 6, 12, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800]
         .contains(iteration) || !isFactored
       {
         guard adapt(beta: beta) else { return }
@@ -265,7 +271,7 @@ final class LossADMM {
       // Leave where the gap does not move any more.
       if iteration % 200 == 0 {
         slow = spent > 0 && result.gap > 0.9 * previous ? slow + 1 : 0
-        if slow >= 3 { return }
+        if slow >= patience { return }
         previous = result.gap
       }
     }
