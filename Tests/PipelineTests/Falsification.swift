@@ -177,8 +177,8 @@ struct Falsification {
       metadata(.solution, "exact", "true", expect: "\"exact\"") {
         $0.metadata["activation"] == "gated-relu"
       },
-      metadata(.solution, "contrast", "0.5", expect: "\"contrast\""),
-      metadata(.solution, "mirror", "true", expect: "\"mirror\""),
+      metadata(.solution, "contrast", "0.5", expect: "\"contrast\"") { $0.metadata["size"] != nil },
+      metadata(.solution, "mirror", "true", expect: "\"mirror\"") { $0.metadata["size"] != nil },
       metadata(.solution, "size", "2", expect: "\"size\"") { $0.metadata["size"] != nil },
       metadata(.solution, "pool", "1", expect: "\"pool\"") { $0.metadata["pool"] != nil },
     ]
@@ -198,7 +198,7 @@ struct Falsification {
       metadata(.network, "beta", "1e-9", expect: "beta"),
       metadata(.network, "targets", "-1,2", expect: "targets"),
       metadata(.network, "scaling", "unit", expect: "scaling") { $0.metadata["norm"] != nil },
-      metadata(.network, "contrast", "0.5", expect: "\"contrast\""),
+      metadata(.network, "contrast", "0.5", expect: "\"contrast\"") { $0.metadata["size"] != nil },
       without(.network, "whiten"), without(.solution, "mean"),
       metadata(.network, "stride", "1", expect: "\"stride\"") { $0.metadata["stride"] != nil },
       tensor(

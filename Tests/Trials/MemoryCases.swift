@@ -101,7 +101,7 @@ extension MemoryCase {
     MemoryCase(
       name: "solve, ReLU", setup: sampled,
       line: "solve --activation relu --beta 20 --max-seconds 2 sampled", inputs: ["sampled"],
-      bytesPerSample: 2460, multiple: 60),
+      bytesPerSample: 2460, multiple: 100),
     MemoryCase(
       name: "solve, ReLU, other losses", setup: sampled,
       line: "solve --activation relu --loss hinge --beta 20 --max-seconds 2 sampled",

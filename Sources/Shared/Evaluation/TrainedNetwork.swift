@@ -55,8 +55,9 @@ package struct TrainedNetwork: Sendable {
 }
 
 extension Examples {
-  /// Each choice of the patches' step in `metadata`, those of the bundle `name`, that is another one here. What only
-  /// one of them tells is another choice if it must be the same: in what was trained on these data.
+  /// Each choice of the patches' step in `metadata`, those of the bundle `name`, that is another one here. In what was
+  /// trained on these data (`mustBeSame`) a choice that only one of them tells is another one too, unless these samples
+  /// were cut by no such step.
   func otherChoices(
     than metadata: [String: String], of name: String, mustBeSame: Bool = false
   ) -> [String] {
@@ -64,12 +65,15 @@ extension Examples {
     func choice(_ key: String, _ metadata: [String: String]) -> String? {
       metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
     }
+    let isCut = self.metadata["size"] != nil || self.metadata["flatten"] != nil
     return [
       "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
       "whiten", "components", "mirror",
     ].compactMap { key in
       let (ours, theirs) = (choice(key, metadata), choice(key, self.metadata))
-      guard ours != theirs, mustBeSame || (ours != nil && theirs != nil) else { return nil }
+      guard ours != theirs, mustBeSame && isCut || (ours != nil && theirs != nil) else {
+        return nil
+      }
       func said(_ text: String?) -> String { text.map { quoted($0) } ?? "missing" }
       return "\(quoted(key)) is \(said(theirs)) in \(self.name), but \(said(ours)) in \(name)"
     }
