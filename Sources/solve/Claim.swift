@@ -8,10 +8,24 @@ extension Training {
   /// takes more than a tenth of a second.
   private static let countedLate = 1 << 24
 
+  /// Numbers of the data times those of its patterns beyond which a search that a limit ended does not certify the
+  /// point it began at: that takes more than half a second.
+  private static let certifiedLate = 1 << 28
+
   /// `bundle` with the point of --warm-start, if that has a smaller gap for this β than the search has reached.
   /// A search that a limit ends early may not have come as far as where it began.
-  func keepingWarmStart(_ bundle: Bundle, gap: Double) throws -> Bundle? {
-    try warmStart { earlier in
+  func keepingWarmStart(_ bundle: Bundle, _ outcome: Outcome) throws -> Bundle? {
+    let gap = outcome.gap
+    let work = (source.tensors["x"]?.count ?? 0)
+      .multipliedReportingOverflow(by: source.tensors["gates"]?.shape[0] ?? 1)
+    if outcome.isLate, work.overflow || work.partialValue > Training.certifiedLate { return nil }
+    return try warmStart { earlier in
+      // For the same β the earlier claim tells.
+      if let beta = earlier.metadata["beta"].flatMap({ Double(decimal: $0) }), beta == outcome.beta,
+        let claimed = earlier.metadata["relative_gap"].flatMap({ Double(decimal: $0) }), claimed >= gap
+      {
+        return nil
+      }
       var candidate = earlier
       candidate.metadata = bundle.metadata
       for name in ["mean", "whiten"] { candidate.tensors[name] = bundle.tensors[name] }
@@ -20,7 +34,6 @@ extension Training {
         assessment.isSound, let found = assessment.certificate, found.relativeGap < gap,
         found.relativeGap >= 0
       else { return nil }
-      _ = try mend(&candidate, found)
       return candidate
     } ?? nil
   }
@@ -31,10 +44,9 @@ extension Training {
   func settle(
     _ bundle: inout Bundle, _ outcome: Outcome, isDoubted: Bool
   ) throws -> (status: Status, gap: Double) {
-    let isLate = outcome.status == .timeLimit || outcome.status == .interrupted
     let bytes = source.tensors["patterns"]?.count ?? source.tensors["images"]?.count ?? 0
     var data = source
-    if isLate, bytes > Training.countedLate / 8 {
+    if outcome.isLate, bytes > Training.countedLate / 8 {
       data.metadata["exact"] = nil
       bundle.metadata["exact"] = "false"
     }

@@ -8,6 +8,9 @@ struct Outcome {
   let status: Status
   let bundle: () -> Bundle
 
+  /// Whether a limit of time or a signal ended it.
+  var isLate: Bool { status == .timeLimit || status == .interrupted }
+
   init(_ solution: some CertifiedSolution, beta: Double, bundle: @escaping () -> Bundle) {
     self.beta = beta
     gap = max(0, solution.gap)

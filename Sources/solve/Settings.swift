@@ -167,7 +167,9 @@ struct Settings: ToolSettings {
         .text(
           "validation", "BUNDLE", \.validation, "The data to choose beta by.", record: .placeholder),
         .text(
-          "warm-start", "BUNDLE", \.warmStart, "Start from an earlier solution of the same shape.",
+          "warm-start", "BUNDLE", \.warmStart,
+          "Start from an earlier solution of the same shape. If a limit ends the search before it is better than "
+            + "that, the earlier point is written.",
           record: .placeholder),
         .integer(
           "max-iterations", "N", \.maximumIterations, "Stop after N iterations.", minimum: 0),

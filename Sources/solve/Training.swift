@@ -198,7 +198,7 @@ final class Training: @unchecked Sendable {
     try bundle.expectFiniteNumbers(
       "something overflowed: scale features and targets, or change beta")
     var isKept = false
-    if outcome.status != .optimal, let kept = try keepingWarmStart(bundle, gap: outcome.gap) {
+    if outcome.status != .optimal, let kept = try keepingWarmStart(bundle, outcome) {
       (bundle, isKept) = (kept, true)
     }
     let claim = try settle(&bundle, outcome, isDoubted: isKept)

@@ -20,13 +20,19 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   private let problem: SplitProgram?
   private lazy var system = features.map { SplitSystem($0) }
 
-  /// `targets` is n × C. Reads the samples, unless `budget` ends it. Throws where the machine has not the
-  /// memory.
+  /// For squared loss where β is above `newtonAbove` · β_max.
+  private var newton: ConvolutionalGatedSolver?
+  private let newtonAbove: Double
+
+  /// `targets` is n × C. Reads the samples, unless `budget` ends it. If the loss is squared, Newton's method solves for β
+  /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
     _ data: ConvolutionalData, targets: Matrix, loss: LossName, grouping: WeightGrouping,
-    budget: Budget, progress: @escaping (String) -> Void = { _ in }
+    budget: Budget, newtonAbove: Double = .infinity,
+    progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
+    self.newtonAbove = newtonAbove
     self.targets = targets
     self.loss = loss.loss
     self.grouping = grouping
@@ -74,6 +80,15 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
+    if problem != nil, beta > newtonAbove * betaMax, beta < betaMax, budget.exhausted == nil {
+      newton =
+        try? newton
+        ?? ConvolutionalGatedSolver(
+          data, targets: targets, grouping: grouping, budget: budget, progress: progress)
+      if let newton {
+        return newton.point(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
+      }
+    }
     let point =
       problem?.point(beta: beta)
       ?? LossPoint(targets, loss: loss, grouping: grouping, beta: beta)

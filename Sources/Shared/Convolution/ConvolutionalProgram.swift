@@ -12,7 +12,8 @@ extension ArrangementProgram {
     switch (activation, norm, loss) {
     case (.gatedReLU, .group, .squared) where suitsSplitting(data, outputs: targets.columns):
       return try ConvolutionalLossSolver(
-        data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
+        data, targets: targets, loss: loss, grouping: grouping, budget: budget,
+        newtonAbove: ArrangementProgram.smallShare, progress: progress)
     case (.gatedReLU, .group, .squared):
       return try ConvolutionalGatedSolver(
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
@@ -30,11 +31,14 @@ extension ArrangementProgram {
     }
   }
 
-  /// Whether ADMM over the kernel solves a program with squared loss sooner than Newton's method over FᵀF does: where
-  /// samples are fewer than features (n = 1,000, Q = 10,000: 1 against 12 s) and F fits into memory.
+  /// Whether ADMM over the kernel solves a program with squared loss sooner than Newton's method over FᵀF does if β is
+  /// small: where samples are fewer than features and F fits into memory. n = 1,000, Q = 10,000, 0.002 β_max: 1.8
+  /// against 36 s of CPU, 0.5 β_max: 7 against 6; n = 4,000, Q = 20,000: 21 against 58 at 0.005 β_max, 52 against 34 at
+  /// 0.05 β_max.
   private func suitsSplitting(_ data: ConvolutionalData, outputs: Int) -> Bool {
     let order = data.gates.shape[0] * data.regions * data.dimension
     return FeatureMoments.form(samples: data.samples, order: order) == .samples
-      && ConvolutionalLossSolver.memory(data, outputs: outputs) <= memoryLimit
+      && ConvolutionalLossSolver.memory(data, outputs: outputs)
+        + FeatureMoments.memory(.samples, samples: data.samples, order: order) <= memoryLimit
   }
 }

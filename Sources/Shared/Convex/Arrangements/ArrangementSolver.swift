@@ -82,9 +82,10 @@ package struct ArrangementProgram {
         data, targets: targets, loss: loss, grouping: grouping, progress: progress)
     case (.relu, _) where loss != .squared || !isSeparate:
       throw Failure.usage("relu has --loss squared and --group class")
-    case (.gatedReLU, .group) where suitsSplitting(data, outputs: targets.columns):
+    case (.gatedReLU, .group) where splittingShare(data, outputs: targets.columns) > 0:
       return try GatedLossSolver(
-        data, targets: targets, loss: loss, grouping: grouping, progress: progress)
+        data, targets: targets, loss: loss, grouping: grouping,
+        newtonAbove: splittingShare(data, outputs: targets.columns), progress: progress)
     case (.gatedReLU, .group):
       return try GatedSolver(
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
@@ -100,16 +101,25 @@ package struct ArrangementProgram {
     }
   }
 
-  /// Whether ADMM over the kernel solves a program with squared loss sooner than Newton's method in η does.
-  private func suitsSplitting(_ data: ArrangementData, outputs: Int) -> Bool {
+  /// The share of β_max up to which ADMM over the kernel solves a program with squared loss sooner than Newton's
+  /// method in η does; 0 if it never does.
+  private func splittingShare(_ data: ArrangementData, outputs: Int) -> Double {
     let (n, d, patterns) = (data.samples, data.dimension, data.patterns.count)
-    guard n <= AutomaticSystem.largestKernel else { return false }
-    // The patterns of all cells in few dimensions are so alike that systems in η have no digits left: 200 cells of a
-    // line, 0.1 against 8 s.
-    if patterns > n, d <= ConeSplitting.maximumRank { return true }
-    // Newton's method takes one output with its own groups after another: ten classes, n = 3,000, 3 against 14 s.
-    if grouping == .perClass, outputs > 1 { return n > 600 }
-    // It factors the kernel in each step, ADMM only once: n = 10,000, d = 3,073, 28 against 38 s.
-    return n > 4000 && patterns * d > n
+    guard n <= AutomaticSystem.largestKernel,
+      GatedLossSolver.memory(data, outputs: outputs) <= memoryLimit
+    else { return 0 }
+    // The cells of a line are so alike that systems in η have few digits left: 200 cells, gap 1e-6, 0.1 against 4.8 s
+    // at 2e-4 β_max. In the plane Newton's method is as fast or faster.
+    if patterns > n, d <= 2 { return .infinity }
+    // Newton's method solves one output with its own groups after another and factors n³ in each step; ADMM factors
+    // once, and its many steps look at all n·P·d·C numbers. Ten classes, n = 3,000, d = 193, 0.005 β_max: 100
+    // patterns 3.8 against 13.7 s of CPU, 1,000 patterns 42 against 48; at 0.1 β_max 17 against 15, 61 against 22.
+    if grouping == .perClass, outputs > 1, n > 600, 100 * patterns * d <= n * n {
+      return ArrangementProgram.smallShare
+    }
+    return 0
   }
+
+  /// The share of β_max below which so many groups are active that ADMM, which does not look at their number, wins.
+  package static let smallShare = 0.03
 }

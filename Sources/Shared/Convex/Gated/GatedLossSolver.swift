@@ -23,17 +23,24 @@ package final class GatedLossSolver: ArrangementSolver {
   /// Patterns that the interior-point method takes all at once.
   private static let fewPatterns = 2000
 
-  /// `targets` is n × C; `method` is for tests. Throws where the machine has not the memory.
+  /// `targets` is n × C; `prefersInteriorPoint` is for tests. If the loss is squared, Newton's method in η solves for β
+  /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
     _ data: ArrangementData, targets: Matrix, loss: LossName, grouping: WeightGrouping,
-    prefersInteriorPoint: Bool? = nil, progress: @escaping (String) -> Void = { _ in }
+    prefersInteriorPoint: Bool? = nil, newtonAbove: Double = .infinity,
+    progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
+    self.newtonAbove = newtonAbove
     self.targets = targets
     self.loss = loss.loss
     self.grouping = grouping
     self.progress = progress
-    try GatedLossSolver.expectMemory(for: data, outputs: targets.columns)
+    let outputs = targets.columns
+    try expectMemory(
+      GatedLossSolver.memory(data, outputs: outputs),
+      for: "a gated network of \(data.samples) samples, \(data.dimension) features, "
+        + "\(data.patterns.count) patterns and \(outputs) output\(outputs == 1 ? "" : "s")")
     progress("looking for equal patterns")
     let members = DistinctPatterns(data.patterns, features: data.features).indices
     let features = PatternFeatures(data, members: members)
@@ -42,7 +49,6 @@ package final class GatedLossSolver: ArrangementSolver {
       (prefersInteriorPoint ?? (data.samples <= GatedLossSolver.fewSamples))
       && (grouping == .perClass || targets.columns == 1)
       && DualTerm(loss, Matrix(0, 1)) != nil
-    let outputs = targets.columns
     problems = (isInterior ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]).map {
       SplitProgram($0, of: targets, features, loss: loss.loss, grouping: grouping)
     }
@@ -52,13 +58,11 @@ package final class GatedLossSolver: ArrangementSolver {
 
   private let prefersInteriorPoint: Bool
 
-  private static func expectMemory(for data: ArrangementData, outputs: Int) throws {
+  /// Bytes that a program on `data` takes.
+  static func memory(_ data: ArrangementData, outputs: Int) -> Double {
     let (n, d, patterns) = (data.samples, data.dimension, data.patterns.count)
-    try Tensors.expectMemory(
-      SplitSystem.memory(samples: n) + Double(n) * Double(8 * d + 4 * patterns)
-        + TwoSplitADMM.memory(samples: n, groups: patterns, width: d, outputs: outputs),
-      for: "a gated network of \(data.samples) samples, \(data.dimension) features, "
-        + "\(data.patterns.count) patterns and \(outputs) output\(outputs == 1 ? "" : "s")")
+    return SplitSystem.memory(samples: n) + Double(n) * Double(8 * d + 4 * patterns)
+      + TwoSplitADMM.memory(samples: n, groups: patterns, width: d, outputs: outputs)
   }
 
   package func predictions(_ point: ArrangementSolution, on data: Matrix) -> Matrix {
@@ -69,6 +73,9 @@ package final class GatedLossSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
+    if beta > newtonAbove * betaMax, beta < betaMax, let newton {
+      return newton.point(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
+    }
     let points = problems.map { $0.point(beta: beta) }
     func compose() -> ArrangementSolution {
       ArrangementSolution(
@@ -113,9 +120,10 @@ package final class GatedLossSolver: ArrangementSolver {
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 
-  /// For squared loss where ADMM stalls.
+  /// For squared loss where β is large, and where ADMM stalls.
   private lazy var newton = try? GatedSolver(
     data, targets: targets, grouping: grouping, progress: progress)
+  private let newtonAbove: Double
 
   /// What a method is asked for.
   private struct Run {

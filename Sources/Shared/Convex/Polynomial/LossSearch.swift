@@ -112,7 +112,7 @@ final class LossSearch: PolynomialSearch {
         NeuralDecomposition.rebuild(
           blocks[c], order: program.order, cutoff: share * largest[c], into: rebuilt[c])
       }
-      if slack == .infinity { break }
+      if share == shares.last { break }
       if judge.objective(rebuilt, beta: beta).primal <= point.primal + slack * abs(point.primal) {
         break
       }

@@ -55,10 +55,10 @@ enum CertificateEffort {
   var corrections: Int { if case .once = self { 0 } else { 3 } }
 
   /// The shares of the largest eigenvalue to try to drop, the boldest first, and the growth of the objective that is
-  /// allowed, relative to it.
+  /// allowed, relative to it; the last share is taken whatever it costs.
   var cutoffs: (shares: [Double], slack: Double) {
     switch self {
-    case .once: ([NeuralDecomposition.cutoffs.last!], .infinity)
+    case .once: ([NeuralDecomposition.cutoffs.last!], 0)
     case .thoroughly(let slack): (NeuralDecomposition.cutoffs, slack)
     }
   }
@@ -114,7 +114,7 @@ package final class PolynomialSolver {
       : SquaredSearch(program, model: model, targets: targets)
   }
 
-  /// The power of two nearest to `length`, the root of the mean square of features; 1 if that is near enough to one.
+  /// The largest power of two up to `length`, the root of the mean square of features; 1 if that is near enough to one.
   private static func unit(_ length: Double) -> Double {
     guard length.isNormal, abs(length.exponent) > 10 else { return 1 }
     return Double(sign: .plus, exponent: length.exponent, significand: 1)

@@ -219,7 +219,7 @@ final class SquaredSearch: PolynomialSearch {
     let (shares, slack) = effort.cutoffs
     for share in shares {
       NeuralDecomposition.rebuild(result.blocks, order: m, cutoff: share * largest, into: rebuilt)
-      if slack == .infinity { break }
+      if share == shares.last { break }
       if judge.objective(c, rebuilt, beta: beta) <= result.primal + slack * abs(result.primal) {
         break
       }
