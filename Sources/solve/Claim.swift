@@ -21,9 +21,10 @@ extension Training {
     if outcome.isLate, work.overflow || work.partialValue > Training.certifiedLate { return nil }
     return try warmStart { earlier in
       // For the same β the earlier claim tells.
-      if let beta = earlier.metadata["beta"].flatMap({ Double(decimal: $0) }), beta == outcome.beta,
-        let claimed = earlier.metadata["relative_gap"].flatMap({ Double(decimal: $0) }), claimed >= gap
-      {
+      func number(_ key: String) -> Double? {
+        earlier.metadata[key].flatMap { Double(decimal: $0) }
+      }
+      if number("beta") == outcome.beta, let claimed = number("relative_gap"), claimed >= gap {
         return nil
       }
       var candidate = earlier
