@@ -85,7 +85,8 @@ struct Settings: ToolSettings {
         .choice(
           "loss", "LOSS", \.loss,
           "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
-            + "squared up to a difference of 1; cross-entropy."),
+            + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
+            + "cross-entropy."),
         .value(
           "penalty", "NAME", \.network.penalty,
           "What beta multiplies, u_j being filters and a_j output weights: decay, half the squares of all "

@@ -28,7 +28,9 @@ struct Settings: ToolSettings {
   var loss = LossName.squared
   var norm = WeightNorm.group
   var circular = false
-  var grouping = WeightGrouping.perClass
+  /// `--group`, and what it is if it is not given.
+  var chosenGrouping: WeightGrouping?
+  var grouping: WeightGrouping { chosenGrouping ?? (norm == .nuclear ? .perPattern : .perClass) }
   var beta: Double?
   var gap = 1e-4
   var maximumIterations: Int?
@@ -50,7 +52,7 @@ struct Settings: ToolSettings {
     switch activation {
     case .polynomial?:
       if norm == .nuclear { throw Failure.usage("--norm nuclear is for --activation gated-relu") }
-      if grouping == .perPattern {
+      if chosenGrouping == .perPattern {
         throw Failure.usage("--group pattern is for networks over patterns: relu and gated-relu")
       }
       if method == .interiorPoint, loss != .squared {
@@ -61,12 +63,9 @@ struct Settings: ToolSettings {
       if activation == .relu, norm == .nuclear {
         throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
       }
-      if norm == .nuclear, grouping == .perPattern {
-        throw Failure.usage("--group pattern is for --norm group")
-      }
     case .linear?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
-      if grouping == .perPattern, !circular {
+      if chosenGrouping == .perPattern, !circular {
         throw Failure.usage(
           "--group pattern is for gated-relu and --circular: the filters of other linear networks are "
             + "shared by all outputs")
@@ -131,16 +130,20 @@ struct Settings: ToolSettings {
         .choice(
           "loss", "LOSS", \.loss,
           "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
-            + "squared up to a difference of 1; cross-entropy."),
+            + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
+            + "cross-entropy."),
         .choice(
           "norm", "NORM", \.norm,
-          "What beta multiplies for gated-relu with several outputs: group (default), the norms of the "
-            + "weights of each pattern and output; nuclear, the nuclear norm of each pattern's weights."
+          "What beta multiplies for gated-relu with several outputs or pooling regions: group (default), the lengths of "
+            + "the weights of each group; nuclear, the nuclear norm of each pattern's weights, d x (regions * outputs), "
+            + "so that neurons share filters (with --group class a matrix d x regions for each output)."
         ),
-        .choice(
-          "group", "GROUP", \.grouping,
-          "Which weights make a group: class (default), those of a pattern and an output; pattern, all "
-            + "of a pattern."),
+        .value(
+          "group", "GROUP", \.chosenGrouping,
+          "Which weights make a group: class, those of a pattern and an output; pattern, all of a pattern. "
+            + "The default is class, for --norm nuclear pattern.",
+          expected: WeightGrouping.allCases.map(\.rawValue).joined(separator: ", ")
+        ) { WeightGrouping(rawValue: $0).map { .some($0) } },
         .flag(
           "circular", \.circular,
           "With linear: one filter as long as a sample, slid around it, instead of filters over patches."

@@ -7,10 +7,12 @@ import Tensors
 extension Training {
   /// Trains a network over patterns, fully connected or convolutional.
   func arrangement(_ activation: ArrangementActivation) throws {
-    let program = ArrangementProgram(
-      activation: activation, norm: settings.norm, grouping: settings.grouping,
-      loss: settings.loss)
     let data = try layout()
+    // The nuclear norm of one row of weights is its length.
+    let isRow = settings.grouping == .perClass && data.regions == 1
+    let program = ArrangementProgram(
+      activation: activation, norm: isRow ? .group : settings.norm, grouping: settings.grouping,
+      loss: settings.loss)
     try Magnitudes.expect(data.patches)
     let targets = try Targets(
       source, samples: data.samples, levels: settings.targets, loss: settings.loss)

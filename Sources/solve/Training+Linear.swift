@@ -6,7 +6,8 @@ extension Training {
   /// Trains a linear network.
   func linear(_ architecture: LinearArchitecture) throws {
     let program = LinearProgram(
-      architecture: architecture, grouping: settings.grouping, loss: settings.loss)
+      architecture: architecture, grouping: settings.chosenGrouping ?? .perClass,
+      loss: settings.loss)
     let patches = try LinearSource(source, architecture)
     try Magnitudes.expect(patches.patches)
     let targets = try Targets(

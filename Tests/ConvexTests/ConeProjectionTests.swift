@@ -135,7 +135,7 @@ private func repeated(_ random: inout RandomSource, _ d: Int) -> Matrix {
       // The cell of a vector, and signs that leave but 0 as a rule.
       for signs in [
         cones.signs(of: random.signed(shape.d)),
-        (0..<shape.n).map { _ in random.uniform() < 0.5 ? 1 : -1 },
+        (0..<cones.cone.rows.rows).map { _ in random.uniform() < 0.5 ? 1 : -1 },
       ] {
         let t = random.signed(shape.d)
         let answer = cones.project(t, signs)

@@ -104,6 +104,10 @@ private func expectCertified(
         primal += e <= 1 ? 0.5 * e * e : e - 0.5
         dual += nu[c] * y[c] - 0.5 * nu[c] * nu[c]
         #expect(abs(nu[c]) <= 1, sourceLocation: sourceLocation)
+      case .quantile(let level):
+        primal += max(level * (y[c] - z), (level - 1) * (y[c] - z))
+        dual += nu[c] * y[c]
+        #expect(nu[c] <= level && nu[c] >= level - 1, sourceLocation: sourceLocation)
       case .crossEntropy:
         primal -= y[c] * z
         dual += entropy(y[c] - nu[c])
@@ -206,7 +210,7 @@ private func logSum(_ z: [Double]) -> Double {
     for isSingle in [true, false] {
       let admm = TwoSplitADMM(
         features, system: SplitSystem(features, isSingle: isSingle), targets: targets,
-        loss: LogisticLoss(), grouping: .perClass, beta: beta)
+        loss: LogisticLoss(), regularizer: GroupNorm(size: 8, isSeparable: true), beta: beta)
       try #require(admm.prepare())
       for k in 1...400 {
         admm.iterate()

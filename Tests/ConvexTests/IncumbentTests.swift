@@ -114,7 +114,10 @@ private func published<Solver: RegularizedSolver>(
     let relu = try published({ try ReLUSolver(data, targets: targets) }, gap: 1e-4, start: nil)
     expect(relu.points, relu.last, relu.alone, targets, squared, "relu")
     let nuclear = try published(
-      { try NuclearNormSolver(data, targets: targets) }, gap: 1e-4, start: nil)
+      {
+        try GatedLossSolver(
+          data, targets: targets, loss: .squared, norm: .nuclear, grouping: .perPattern)
+      }, gap: 1e-4, start: nil)
     expect(nuclear.points, nuclear.last, nuclear.alone, targets, squared, "nuclear")
     for interior in [true, false] {
       let huber = try published(

@@ -120,9 +120,10 @@ private struct Program {
 
   func solve(
     _ beta: Double, gap: Double = 1e-8, from start: ArrangementSolution? = nil,
-    manyPatterns: Int = 512, limit: Int = .max
+    limit: Int = .max
   ) throws -> ArrangementSolution {
-    let solver = try NuclearNormSolver(data, targets: y, manyPatterns: manyPatterns)
+    let solver = try GatedLossSolver(
+      data, targets: y, loss: .squared, norm: .nuclear, grouping: .perPattern)
     return solver.point(beta: beta, from: start, rule: rule(gap, limit), budget: budget(gap, limit))
     {
       _ in
@@ -182,7 +183,8 @@ private struct Program {
 
   @Test func zeroFromBetaMaxOn() throws {
     let program = Program(n: 10, d: 3, gates: 4, classes: 3, seed: 1)
-    let solver = try NuclearNormSolver(program.data, targets: program.y)
+    let solver = try GatedLossSolver(
+      program.data, targets: program.y, loss: .squared, norm: .nuclear, grouping: .perPattern)
     let norms = (0..<4).map { SingularValues(program.correlation($0, program.y))!.values[0] }
     #expect(abs(solver.betaMax - norms.max()!) <= 1e-12 * solver.betaMax)
     for factor in [1.0, 1.5, 1e6] {
@@ -222,14 +224,6 @@ private struct Program {
       // Nothing is active where all gates are closed.
       program.check(solution, beta, gap: 1e-5)
     }
-  }
-
-  @Test func fewPatternsAtATimeFindTheSame() throws {
-    let program = Program(n: 14, d: 3, gates: 40, classes: 2, seed: 9)
-    let whole = try program.solve(0.5)
-    let parts = try program.solve(0.5, manyPatterns: 8)
-    program.check(parts, 0.5, gap: 1e-8)
-    #expect(abs(whole.primal - parts.primal) <= 2e-8 * whole.primal)
   }
 
   @Test func startsWarmAndKeepsToItsLimits() throws {

@@ -43,7 +43,7 @@ private func labelled(
         switch loss {
         case .crossEntropy: c == label ? 1 : 0
         case .logistic, .hinge: scores[c] > 0.9 ? 1 : -1
-        case .huber, .squared: 3 * (scores[c] - 0.9)
+        case .huber, .squared, .quantile: 3 * (scores[c] - 0.9)
         }
       problem.y[i * classes + c] = y
     }
@@ -72,6 +72,7 @@ extension Problem {
         case .huber: sum += abs(z - t) <= 1 ? 0.5 * (z - t) * (z - t) : abs(z - t) - 0.5
         case .logistic: sum += log(1 + exp(-z * t))
         case .hinge: sum += max(0, 1 - z * t)
+        case .quantile(let level): sum += max(level * (t - z), (level - 1) * (t - z))
         case .crossEntropy: sum -= z * t
         }
       }
@@ -94,6 +95,9 @@ extension Problem {
         case .huber:
           guard abs(nu) <= 1 else { return nil }
           sum += nu * t - 0.5 * nu * nu
+        case .quantile(let level):
+          guard nu <= level, nu >= level - 1 else { return nil }
+          sum += nu * t
         case .logistic, .hinge:
           guard nu * t >= 0, nu * t <= 1 else { return nil }
           sum += loss == .hinge ? nu * t : entropy(nu * t) + entropy(1 - nu * t)

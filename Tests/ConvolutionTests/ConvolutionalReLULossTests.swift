@@ -74,7 +74,7 @@ func slopesFollowThePredictions(_ name: LossName) throws {
     predictions.base[i] = 0.15 * Double(i - 20)
   }
   func terms(_ smoothing: Double, shift: Double = 0) throws -> BoxLossTerms {
-    let terms = try #require(BoxLossTerms(name, targets, smoothing: smoothing))
+    let terms = try #require(BoxLossTerms(name.loss, targets, smoothing: smoothing))
     let moved = Matrix(copying: predictions)
     for i in 0..<n { moved.base[i] += shift }
     terms.refresh(moved)

@@ -82,6 +82,9 @@ struct PatternProgram {
         let total = q.reduce(0, +)
         targets.append((0..<outputs).map { $0 == label ? 1 : 0 })
         dual.append((0..<outputs).map { ($0 == label ? 1 : 0) - q[$0] / total })
+      case "quantile-0.7":
+        targets.append(generator.signed(outputs).map { 3 * $0 })
+        dual.append(generator.signed(outputs).map { 0.2 + 0.49 * $0 })
       default:
         targets.append(generator.signed(outputs).map { 3 * $0 })
         dual.append(generator.signed(outputs).map { 0.9 * $0 })
@@ -125,6 +128,11 @@ struct PatternProgram {
           let e = abs($1.0 - $1.1)
           return $0 + (e <= 1 ? e * e / 2 : e - 0.5)
         }
+      case "quantile-0.7":
+        sum += zip(z, y).reduce(0) {
+          let e = $1.1 - $1.0
+          return $0 + max(0.7 * e, -0.3 * e)
+        }
       default: sum += zip(z, y).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) / 2 }
       }
     }
@@ -140,7 +148,7 @@ struct PatternProgram {
         switch loss {
         case "cross-entropy": sum += entropy(y - v)
         case "logistic": sum += entropy(y * v) + entropy(1 - y * v)
-        case "hinge": sum += y * v
+        case "hinge", "quantile-0.7": sum += y * v
         default: sum += v * y - v * v / 2
         }
       }
@@ -182,6 +190,11 @@ struct PatternProgram {
     group == "pattern" ? [Array(0..<outputs)] : (0..<outputs).map { [$0] }
   }
 
+  /// The sets of classes whose weights are one matrix of the nuclear norm.
+  private var blocks: [[Int]] {
+    kind == .nuclear && group == "class" && regions > 1 ? sets : [Array(0..<outputs)]
+  }
+
   var norm: Double {
     var sum = 0.0
     for a in index.indices {
@@ -190,9 +203,11 @@ struct PatternProgram {
         case .gated, .relu:
           for set in sets { sum += length(set.flatMap { weights[$0][a].flatMap(\.self) }) }
         case .nuclear, .linear:
-          let rows = weights.flatMap { $0[a] }
-          let block = Matrix(rows.count, d, rows.flatMap(\.self))
-          sum += SingularValues(block)!.values.reduce(0, +)
+          for set in blocks {
+            let rows = set.flatMap { weights[$0][a] }
+            let block = Matrix(rows.count, d, rows.flatMap(\.self))
+            sum += SingularValues(block)!.values.reduce(0, +)
+          }
         case .circular:
           for set in sets {
             sum += frequencies(set.map { weights[$0][a][0] }).reduce(0, +) / Double(d).squareRoot()
@@ -227,10 +242,12 @@ struct PatternProgram {
           }
         }
       case .nuclear, .linear:
-        let rows = parts.flatMap(\.self)
-        largest = max(
-          largest,
-          SingularValues(Matrix(rows.count, d, rows.flatMap(\.self)))!.values[0])
+        for set in blocks {
+          let rows = set.flatMap { parts[$0] }
+          largest = max(
+            largest,
+            SingularValues(Matrix(rows.count, d, rows.flatMap(\.self)))!.values[0])
+        }
       case .circular:
         for set in sets {
           largest = max(
@@ -316,18 +333,20 @@ struct PatternProgram {
     var group = 0
     for a in index.indices {
       if kind == .nuclear || kind == .linear {
-        let block = positive.flatMap { $0[a] }
-        let singular = SingularValues(Matrix(block.count, d, block.flatMap(\.self)))!
-        for (k, s) in singular.values.enumerated() {
-          for r in 0..<regions {
-            rows.append(
-              (
-                (0..<d).map { s.squareRoot() * singular.right[k, $0] },
-                (0..<outputs).map { s.squareRoot() * singular.left[k, $0 * regions + r] }, r, group,
-                a
-              ))
+        for set in blocks {
+          let block = set.flatMap { positive[$0][a] }
+          let singular = SingularValues(Matrix(block.count, d, block.flatMap(\.self)))!
+          for (k, s) in singular.values.enumerated() {
+            for r in 0..<regions {
+              let output = (0..<outputs).map { c in
+                set.firstIndex(of: c).map { s.squareRoot() * singular.left[k, $0 * regions + r] }
+                  ?? 0
+              }
+              rows.append(
+                ((0..<d).map { s.squareRoot() * singular.right[k, $0] }, output, r, group, a))
+            }
+            group += 1
           }
-          group += 1
         }
         continue
       }

@@ -105,11 +105,11 @@ private func circular(_ problem: PatternProgram) -> Bundle {
     ])
 }
 
-private let losses = ["squared", "logistic", "hinge", "huber", "cross-entropy"]
+private let losses = ["squared", "logistic", "hinge", "huber", "quantile-0.7", "cross-entropy"]
 
 @Test(arguments: PatternProgram.Kind.allCases, losses)
 func definitionsAreRecomputed(_ kind: PatternProgram.Kind, _ loss: String) throws {
-  let groups = kind == .nuclear || kind == .linear ? ["class"] : ["class", "pattern"]
+  let groups = kind == .linear ? ["class"] : ["class", "pattern"]
   for group in groups {
     for outputs in loss == "cross-entropy" ? [2, 3] : [1, 3] {
       for (pool, n) in [([0, 1, 0], 3), ([0, 0], 4), ([0], 7), ([2, 0, 1], 3)] {
@@ -139,7 +139,9 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
 }
 
 @Test func dualPointsOutsideTheDomainAreFound() throws {
-  for (loss, outputs) in [("logistic", 1), ("hinge", 1), ("huber", 1), ("cross-entropy", 3)] {
+  for (loss, outputs) in [
+    ("logistic", 1), ("hinge", 1), ("huber", 1), ("quantile-0.7", 1), ("cross-entropy", 3),
+  ] {
     for kind in [PatternProgram.Kind.gated, .linear] {
       var problem = PatternProgram(kind, loss: loss, outputs: outputs, room: 3)
       let feasible = try judge(problem)
@@ -151,7 +153,7 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
         problem.dual[1] = problem.targets[1].map { $0 == 1 ? -0.001 : 0 }
         problem.dual[1][(label + 1) % 3] = 0.001
       } else {
-        problem.dual[1][0] = sign * 1.001
+        problem.dual[1][0] = loss == "quantile-0.7" ? 0.701 : sign * 1.001
       }
       let evaluation = try judge(problem)
       #expect(abs(number(evaluation, "dual_infeasibility") - 0.001) < 1e-12, "\(loss)")

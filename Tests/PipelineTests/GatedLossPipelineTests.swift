@@ -109,8 +109,6 @@ private let gated = ["--activation", "gated-relu"]
     try refused(["--loss", "hinge"], "regression", status: 1, "expected -1 or 1")
     try refused(["--loss", "cross-entropy"], "regression", status: 1, "a column a class")
     try refused(["--loss", "cosine"], "train", status: 2, "--loss")
-    try refused(
-      ["--loss", "hinge", "--norm", "nuclear"], "train", status: 2, "--norm nuclear")
     try refused(["--loss", "hinge", "--targets", "0,1"], "train", status: 2, "--targets")
   }
 }

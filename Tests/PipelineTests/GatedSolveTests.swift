@@ -387,7 +387,6 @@ private func number(_ bundle: Bundle, _ key: String) -> Double {
     let folder = try Example().folder()
     for (arguments, part) in [
       (["--activation", "gated", "--beta", "1"], "gated-relu"),
-      (gated + ["--group", "pattern", "--norm", "nuclear"], "--group"),
       (gated + ["--group", "all"], "class"),
       (gated + ["--norm", "two"], "nuclear"), (gated + ["--solver", "admm"], "--solver"),
       (gated + ["--loss", "hinge2"], "squared"),

@@ -35,13 +35,15 @@ struct HonestCase: CustomTestStringConvertible {
         } }'
     """
 
-  private static let losses = ["squared", "logistic", "hinge", "huber", "cross-entropy"]
+  private static let losses = [
+    "squared", "logistic", "hinge", "huber", "cross-entropy", "quantile-0.7",
+  ]
 
   /// Every activation and norm with every loss that fits it.
   static let all: [HonestCase] = losses.flatMap { loss -> [HonestCase] in
     let table: String
     switch loss {
-    case "squared", "huber": table = "tensor from-csv regression --targets 4,5"
+    case "squared", "huber", "quantile-0.7": table = "tensor from-csv regression --targets 4,5"
     case "cross-entropy": table = "tensor from-csv classes --labels 4"
     default: table = "tensor from-csv signs --targets 4"
     }
@@ -76,15 +78,24 @@ struct HonestCase: CustomTestStringConvertible {
         data: "\(patches) | arrangements --quiet --sample 6 --threshold 0.3 -o data",
         solve: "--activation gated-relu --group pattern --beta 0.5 \(options)"),
       HonestCase(
+        "gated-relu, nuclear norm, \(loss)",
+        data: "\(table) | arrangements --quiet --sample 12 -o data",
+        solve: "--activation gated-relu --norm nuclear --beta 0.2 \(options)"),
+      HonestCase(
+        "convolutional gated-relu, nuclear norm, \(loss)",
+        data: "\(patches) | arrangements --quiet --sample 6 --threshold 0.3 -o data",
+        solve: "--activation gated-relu --norm nuclear --beta 0.5 \(options)"),
+      HonestCase(
+        "convolutional gated-relu, nuclear norm a class, \(loss)",
+        data: "\(patches) | arrangements --quiet --sample 6 --threshold 0.3 -o data",
+        solve: "--activation gated-relu --norm nuclear --group class --beta 0.5 \(options)"),
+      HonestCase(
         "convolutional relu, \(loss)",
         data: "\(patches) | arrangements --quiet --sample 6 -o data",
         solve: "--activation relu --beta 0.5 \(options)"),
     ]
     if loss == "squared" {
       cases += [
-        HonestCase(
-          "gated-relu, nuclear norm", data: "\(table) | arrangements --quiet --sample 12 -o data",
-          solve: "--activation gated-relu --norm nuclear --beta 0.2 \(options)"),
         HonestCase(
           "deferred gated-relu",
           data: "\(patches) --defer | arrangements --quiet --sample 6 -o data",

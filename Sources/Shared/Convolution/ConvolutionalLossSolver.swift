@@ -3,7 +3,7 @@ import LinearAlgebra
 import Patches
 import Tensors
 
-/// Trains convolutional gated-ReLU networks with any loss: min ℓ(F W) + β Σ ‖W_g‖, F the features of all
+/// Trains convolutional gated-ReLU networks with any loss and norm: min ℓ(F W) + β Σ ‖W_g‖, F the features of all
 /// samples pooled over regions, with a group for each pattern and output or for each pattern: by
 /// `TwoSplitADMM` over F, which is held in double precision.
 package final class ConvolutionalLossSolver: ConvolutionalSolver {
@@ -12,6 +12,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   private let targets: Matrix
   private let loss: any Loss
   private let grouping: WeightGrouping
+  private let regularizer: any Regularizer
   private let progress: (String) -> Void
   private let members: [Int]
   private let stream: FeatureStream
@@ -27,8 +28,8 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   /// `targets` is n × C. Reads the samples, unless `budget` ends it. If the loss is squared, Newton's method solves for β
   /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
-    _ data: ConvolutionalData, targets: Matrix, loss: LossName, grouping: WeightGrouping,
-    budget: Budget, newtonAbove: Double = .infinity,
+    _ data: ConvolutionalData, targets: Matrix, loss: LossName, norm: WeightNorm = .group,
+    grouping: WeightGrouping, budget: Budget, newtonAbove: Double = .infinity,
     progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
@@ -36,6 +37,9 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     self.targets = targets
     self.loss = loss.loss
     self.grouping = grouping
+    let regularizer = norm.regularizer(
+      grouping, outputs: targets.columns, regions: data.regions, dimension: data.dimension)
+    self.regularizer = regularizer
     self.progress = progress
     members = Array(0..<data.gates.shape[0])
     let outputs = targets.columns
@@ -48,7 +52,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
       stream, samples: data.samples, groups: members.count, proceed: { !budget.isOutOfTime },
       progress: progress)
     problem = features.map {
-      SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, grouping: grouping)
+      SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, regularizer: regularizer)
     }
     betaMax = problem?.betaMax ?? .infinity
   }
@@ -91,10 +95,10 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     }
     let point =
       problem?.point(beta: beta)
-      ?? LossPoint(targets, loss: loss, grouping: grouping, beta: beta)
+      ?? LossPoint(targets, loss: loss, regularizer: regularizer, beta: beta)
     func compose() -> ArrangementSolution {
       ArrangementSolution(
-        [point], targets: targets, loss: loss, grouping: grouping, beta: beta,
+        [point], targets: targets, loss: loss, beta: beta,
         groups: members.count, width: stream.features.groupSize, iterations: budget.iterations)
     }
     func report() {

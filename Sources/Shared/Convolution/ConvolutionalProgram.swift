@@ -9,6 +9,9 @@ extension ArrangementProgram {
     _ data: ConvolutionalData, targets: Matrix, budget: Budget,
     progress: @escaping (String) -> Void = { _ in }
   ) throws -> any ConvolutionalSolver {
+    // The nuclear norm of one row is its length.
+    let rows = data.regions * (grouping == .perClass ? 1 : targets.columns)
+    let norm = rows == 1 ? .group : norm
     switch (activation, norm, loss) {
     case (.gatedReLU, .group, .squared) where suitsSplitting(data, outputs: targets.columns):
       return try ConvolutionalLossSolver(
@@ -17,17 +20,13 @@ extension ArrangementProgram {
     case (.gatedReLU, .group, .squared):
       return try ConvolutionalGatedSolver(
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
-    case (.gatedReLU, .nuclear, .squared) where targets.columns == 1 && data.regions == 1:
-      return try ConvolutionalGatedSolver(
-        data, targets: targets, grouping: .perPattern, budget: budget, progress: progress)
-    case (_, .nuclear, _):
-      throw Failure.usage("--norm nuclear is for networks of one patch a sample: use --norm group")
-    case (.relu, .group, _):
+    case (.relu, _, _):
       return try ConvolutionalReLUSolver(
         data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
-    case (.gatedReLU, .group, _):
+    case (.gatedReLU, _, _):
       return try ConvolutionalLossSolver(
-        data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
+        data, targets: targets, loss: loss, norm: norm, grouping: grouping, budget: budget,
+        progress: progress)
     }
   }
 

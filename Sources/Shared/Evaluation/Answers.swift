@@ -31,7 +31,7 @@ package struct TargetValues: Sendable, Equatable {
     guard !loss.hasSigns || values.map(abs) == [1, 1] else {
       throw Failure.data(
         "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected -1 and 1 for the "
-          + "\(loss.rawValue) loss")
+          + "\(loss.name) loss")
     }
     guard loss != .crossEntropy || values == [0, 1] else {
       throw Failure.data(

@@ -22,15 +22,20 @@ struct DualPoint {
     switch loss {
     case .squared:
       values = written
-    case .logistic, .hinge, .huber:
-      // y ν in [0, 1]; |ν| ≤ 1
+    case .logistic, .hinge, .huber, .quantile:
+      // y ν in [0, 1]; |ν| ≤ 1; ν in [τ − 1, τ]
       values = Matrix(copying: written)
-      let least = loss == .huber ? -1.0 : 0
+      let (least, most) =
+        switch loss {
+        case .huber: (-1.0, 1.0)
+        case .quantile(let level): (level - 1, level)
+        default: (0.0, 1.0)
+        }
       for k in 0..<written.count {
-        let sign = loss == .huber ? 1 : expected.base[k]
+        let sign = loss.hasSigns ? expected.base[k] : 1
         let value = sign * written.base[k]
-        violation = max(violation, least - value, value - 1)
-        values.base[k] = sign * min(1, max(least, value))
+        violation = max(violation, least - value, value - most)
+        values.base[k] = sign * min(most, max(least, value))
       }
     case .crossEntropy:
       values = Matrix(copying: written)
@@ -82,6 +87,8 @@ struct DualPoint {
         sum.add(-entropyTerm(1 - y * nu, complement: y * nu))
       case .hinge:
         sum.add(y * nu)
+      case .quantile:
+        sum.add(nu, times: y)
       default:
         sum.add(-(y == 1 ? entropyTerm(1 - nu, complement: nu) : entropyTerm(y - nu)))
       }

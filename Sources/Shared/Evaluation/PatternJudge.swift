@@ -30,7 +30,7 @@ struct ConeRows {
 /// Bounds the dual constraint of a pattern from T_icr = (1/P_r) Σ_{k in r} X_kᵀ D_i^k ν_c, of which none may exceed β:
 ///
 /// - group a class: the length of T_ic, of R·d numbers; group a pattern: that of T_i, of C·R·d;
-/// - nuclear norm: the largest singular value of T_i, d × RC; circular networks: √d times the largest entry of
+/// - nuclear norm: the largest singular value of T_i, d × RC, or with a group a class of T_ic, d × R; circular networks: √d times the largest entry of
 ///   its Fourier transform;
 /// - ReLU: the same of the projections of all T_icr, and of all −T_icr, on (2 D_i − I) X u ≥ 0.
 ///
@@ -41,6 +41,8 @@ final class PatternJudge {
   // Nuclear norm.
   private let eigensolver: SymmetricEigensolver?
   private let gram: Matrix
+  /// Parts of each matrix of the nuclear norm.
+  private let blocks: [Range<Int>]
   // Cones.
   private let rows: ConeRows?
   private let projection: ConeProjection?
@@ -53,7 +55,10 @@ final class PatternJudge {
     self.solution = solution
     parts = solution.program.outputs * solution.regions
     dimension = solution.dimension
-    let order = min(parts, dimension)
+    let regions = solution.regions
+    blocks = solution.blocks(of: solution.program.outputs)
+      .map { $0.lowerBound * regions..<$0.upperBound * regions }
+    let order = min(blocks[0].count, dimension)
     let isNuclear = solution.weightNorm == .nuclear && solution.program.kind != .circular
     eigensolver = isNuclear ? SymmetricEigensolver(order: order) : nil
     gram = isNuclear ? Matrix(order, order) : Matrix(0, 0)
@@ -68,7 +73,11 @@ final class PatternJudge {
   /// 0 first: attained up to rounding where it is above `limit`. Infinite where a sum overflows.
   func bound(_ pattern: Int, _ sums: UnsafePointer<Double>, limit: Double) -> Double {
     if solution.program.kind == .circular { return fourierNorm(sums) }
-    if let eigensolver { return spectralNorm(sums, eigensolver) }
+    if let eigensolver {
+      return blocks.reduce(0) {
+        max($0, spectralNorm(sums + $1.lowerBound * dimension, rows: $1.count, eigensolver))
+      }
+    }
     let (outputs, regions) = (solution.program.outputs, solution.regions)
     // A group is some consecutive parts.
     let size = solution.grouping == .perPattern ? parts : regions
@@ -148,18 +157,18 @@ final class PatternJudge {
   }
 
   private func spectralNorm(
-    _ sums: UnsafePointer<Double>, _ eigensolver: SymmetricEigensolver
+    _ sums: UnsafePointer<Double>, rows: Int, _ eigensolver: SymmetricEigensolver
   ) -> Double {
-    // T Tᵀ or Tᵀ T, for T of C·R rows: its largest eigenvalue is the square of the spectral norm.
-    if parts <= dimension {
-      syrkRowsUpper(parts, dimension, sums, gram.base)
+    // T Tᵀ or Tᵀ T: its largest eigenvalue is the square of the spectral norm.
+    if rows <= dimension {
+      syrkRowsUpper(rows, dimension, sums, gram.base)
     } else {
-      syrkUpper(dimension, parts, sums, gram.base)
+      syrkUpper(dimension, rows, sums, gram.base)
     }
     guard gram.isFinite, eigensolver.decompose(gram.base, vectors: false) else {
       return .infinity
     }
-    let rounding = Double(dimension + parts + 8) * Double.ulpOfOne
+    let rounding = Double(dimension + rows + 8) * Double.ulpOfOne
     return (max(0, eigensolver.values[gram.rows - 1]) * (1 + rounding)).squareRoot()
   }
 }

@@ -5,7 +5,8 @@ import Tensors
 package enum WeightNorm: String, Sendable {
   /// A sum of the lengths of groups of weights.
   case group
-  /// Σ ‖W_i‖_*, the sum of the singular values of each pattern's weights, d × RC.
+  /// Σ ‖W_i‖_*, the sum of the singular values of each pattern's weights, d × RC, or of each pattern's and class's,
+  /// d × R.
   case nuclear
 
   /// The metadata `norm`; `group` where it is not there.
@@ -83,12 +84,25 @@ extension PatternSolution {
     case (.group, .perPattern):
       return LinearAlgebra.norm(lengths.count, lengths)
     case (.nuclear, _):
-      let block = Matrix(weights.count * regions, dimension)
-      for (c, matrix) in weights.enumerated() {
-        block.row(c * regions).update(from: matrix.row(i), count: width)
+      var sum = CompensatedSum()
+      for classes in blocks(of: weights.count) {
+        let block = Matrix(classes.count * regions, dimension)
+        for c in classes {
+          block.row((c - classes.lowerBound) * regions).update(
+            from: weights[c].row(i), count: width)
+        }
+        sum.add(nuclearNorm(block.rows <= block.columns ? block : block.transposed))
       }
-      return nuclearNorm(block.rows <= block.columns ? block : block.transposed)
+      return sum.value
     }
+  }
+
+  /// The classes, of `count`, whose weights are one matrix of the nuclear norm: those of each by themselves for gated
+  /// networks of several regions with a group a class, otherwise all. (With one region such a group is a length, so
+  /// that group `class`, which bundles of earlier versions have, says nothing there.)
+  func blocks(of count: Int) -> [Range<Int>] {
+    let isClasswise = grouping == .perClass && regions > 1 && !program.kind.isLinear
+    return isClasswise ? (0..<count).map { $0..<$0 + 1 } : [0..<count]
   }
 
   /// ½ε times the root of Σ_j ν_jc² s_j, `squares` s_j being those of lengths that features cannot exceed: about

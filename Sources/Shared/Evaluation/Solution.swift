@@ -126,8 +126,8 @@ package struct SolvedProgram: Sendable {
     }
     guard network.loss == loss else {
       throw Failure.data(
-        "\(network.name) was trained on the \(network.loss.rawValue) loss, but \(name) is for the "
-          + "\(loss.rawValue) loss")
+        "\(network.name) was trained on the \(network.loss.name) loss, but \(name) is for the "
+          + "\(loss.name) loss")
     }
     guard network.targets == targets else {
       throw Failure.data("the targets of \(network.name) and of \(name) differ")

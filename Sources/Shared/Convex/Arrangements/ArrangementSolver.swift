@@ -73,31 +73,24 @@ package struct ArrangementProgram {
     progress: @escaping (String) -> Void = { _ in }
   ) throws -> any ArrangementSolver {
     let isSeparate = grouping == .perClass || targets.columns == 1
+    // The weights of one output are one row, whose nuclear norm is its length.
+    let norm = isSeparate ? .group : norm
     switch (activation, norm) {
-    case (.gatedReLU, .nuclear) where loss != .squared:
-      throw Failure.usage(
-        "--norm nuclear is for --loss squared: the \(loss.rawValue) loss has --norm group")
-    case (.gatedReLU, .group) where loss != .squared:
+    case (.gatedReLU, _) where loss != .squared || norm == .nuclear:
       return try GatedLossSolver(
-        data, targets: targets, loss: loss, grouping: grouping, progress: progress)
+        data, targets: targets, loss: loss, norm: norm, grouping: grouping, progress: progress)
     case (.relu, _) where loss != .squared || !isSeparate:
       throw Failure.usage("relu has --loss squared and --group class")
     case (.gatedReLU, .group) where splittingShare(data, outputs: targets.columns) > 0:
       return try GatedLossSolver(
         data, targets: targets, loss: loss, grouping: grouping,
         newtonAbove: splittingShare(data, outputs: targets.columns), progress: progress)
-    case (.gatedReLU, .group):
+    case (.gatedReLU, _):
       return try GatedSolver(
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
-    case (.gatedReLU, .nuclear) where targets.columns == 1:
-      return try GatedSolver(data, targets: targets, budget: budget, progress: progress)
-    case (.gatedReLU, .nuclear):
-      return try NuclearNormSolver(data, targets: targets, progress: progress)
-    case (.relu, .group):
+    case (.relu, _):
       return try LowRankSolver(data: data, targets: targets)
         ?? ReLUSolver(data, targets: targets, budget: budget, progress: progress)
-    case (.relu, .nuclear):
-      throw Failure.usage("--norm nuclear is for gated-relu: relu has --norm group")
     }
   }
 

@@ -5,8 +5,8 @@ extension ArrangementSolution {
   /// one part of the outputs each, in order; there are `groups` patterns in all, of `d` weights an output.
   /// `targets` is n × C.
   package init(
-    _ points: [LossPoint], targets: Matrix, loss: any Loss, grouping: WeightGrouping,
-    beta: Double, groups: Int, width d: Int, iterations: Int
+    _ points: [LossPoint], targets: Matrix, loss: any Loss, beta: Double, groups: Int, width d: Int,
+    iterations: Int
   ) {
     let (n, outputs) = (targets.rows, targets.columns)
     var isActive = [Bool](repeating: false, count: groups)
@@ -34,11 +34,7 @@ extension ArrangementSolution {
         positive.append(matrix)
       }
     }
-    var penalty = 0.0
-    for k in index.indices {
-      let lengths = positive.map { norm(d, $0.row(k)) }
-      penalty += grouping == .perClass ? lengths.reduce(0, +) : norm(outputs, lengths)
-    }
+    let penalty = points.reduce(0) { $0 + $1.penalty }
     self.init(
       index: index, positive: positive, dual: dual, predictions: predictions, status: .optimal,
       primal: loss.value(predictions, targets) + beta * penalty,

@@ -1,9 +1,9 @@
 import LinearAlgebra
 import Tensors
 
-/// Trains gated-ReLU networks with any loss: min ℓ(Σ_i D_i X W_i) + β Σ ‖W_g‖ with a group for each pattern
-/// and output or for each pattern: by ADMM, or where samples are few and outputs are problems of their own by
-/// an interior-point method.
+/// Trains gated-ReLU networks with any loss and norm: min ℓ(Σ_i D_i X W_i) + β Σ ‖W_g‖ with a group for each pattern
+/// and output or for each pattern: by ADMM, or, if samples are few, outputs are problems of their own and the norm is
+/// a length, by an interior-point method.
 package final class GatedLossSolver: ArrangementSolver {
   package let betaMax: Double
   private let data: ArrangementData
@@ -11,6 +11,7 @@ package final class GatedLossSolver: ArrangementSolver {
   private let targets: Matrix
   private let loss: any Loss
   private let grouping: WeightGrouping
+  private let norm: WeightNorm
   private let progress: (String) -> Void
   private let features: PatternFeatures
   private let problems: [SplitProgram]
@@ -26,8 +27,9 @@ package final class GatedLossSolver: ArrangementSolver {
   /// `targets` is n × C; `prefersInteriorPoint` is for tests. If the loss is squared, Newton's method in η solves for β
   /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
-    _ data: ArrangementData, targets: Matrix, loss: LossName, grouping: WeightGrouping,
-    prefersInteriorPoint: Bool? = nil, newtonAbove: Double = .infinity,
+    _ data: ArrangementData, targets: Matrix, loss: LossName, norm: WeightNorm = .group,
+    grouping: WeightGrouping, prefersInteriorPoint: Bool? = nil,
+    newtonAbove: Double = .infinity,
     progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
@@ -35,6 +37,7 @@ package final class GatedLossSolver: ArrangementSolver {
     self.targets = targets
     self.loss = loss.loss
     self.grouping = grouping
+    self.norm = norm
     self.progress = progress
     let outputs = targets.columns
     try expectMemory(
@@ -48,9 +51,12 @@ package final class GatedLossSolver: ArrangementSolver {
     let isInterior =
       (prefersInteriorPoint ?? (data.samples <= GatedLossSolver.fewSamples))
       && (grouping == .perClass || targets.columns == 1)
-      && DualTerm(loss, Matrix(0, 1)) != nil
+      && DualTerm(loss.loss, Matrix(0, 1)) != nil
     problems = (isInterior ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]).map {
-      SplitProgram($0, of: targets, features, loss: loss.loss, grouping: grouping)
+      SplitProgram(
+        $0, of: targets, features, loss: loss.loss,
+        regularizer: norm.regularizer(
+          grouping, outputs: $0.count, regions: 1, dimension: data.dimension))
     }
     self.prefersInteriorPoint = isInterior
     betaMax = problems.reduce(0) { max($0, $1.betaMax) }
@@ -79,7 +85,7 @@ package final class GatedLossSolver: ArrangementSolver {
     let points = problems.map { $0.point(beta: beta) }
     func compose() -> ArrangementSolution {
       ArrangementSolution(
-        points, targets: targets, loss: loss, grouping: grouping, beta: beta,
+        points, targets: targets, loss: loss, beta: beta,
         groups: data.patterns.count, width: data.dimension, iterations: budget.iterations)
     }
     func report() {
@@ -102,7 +108,7 @@ package final class GatedLossSolver: ArrangementSolver {
         if !isInterior {
           end = split(run, report)
         } else if problems[p].outputs.count == 1, data.samples <= GatedLossSolver.mostSamples,
-          let term = DualTerm(loss.name, problems[p].targets)
+          let term = DualTerm(loss, problems[p].targets)
         {
           let small = data.samples < 600
           end =
@@ -113,16 +119,17 @@ package final class GatedLossSolver: ArrangementSolver {
       if point.gap > rule.gap, status == .optimal { status = end }
     }
     let solution = compose()
-    if solution.gap > rule.gap, status == .stalled, loss.name == .squared, let newton {
+    if solution.gap > rule.gap, status == .stalled, let newton {
       let other = newton.point(beta: beta, from: solution, rule: rule, budget: budget, trace: trace)
       if other.gap < solution.gap { return other }
     }
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 
-  /// For squared loss where β is large, and where ADMM stalls.
-  private lazy var newton = try? GatedSolver(
-    data, targets: targets, grouping: grouping, progress: progress)
+  /// For squared loss if β is large, or if ADMM stalls.
+  private lazy var newton =
+    loss is SquaredLoss && norm == .group
+    ? try? GatedSolver(data, targets: targets, grouping: grouping, progress: progress) : nil
   private let newtonAbove: Double
 
   /// What a method is asked for.
@@ -208,7 +215,7 @@ package final class GatedLossSolver: ArrangementSolver {
   private func offer(_ method: LossInteriorPoint, _ run: Run) -> Double {
     let (d, targets) = (data.dimension, problems[run.problem].targets)
     let weights = method.weights
-    let lengths = method.members.indices.map { norm(d, weights.row($0)) }
+    let lengths = method.members.indices.map { LinearAlgebra.norm(d, weights.row($0)) }
     let predictions = method.predictions
     let primal = loss.value(predictions, targets) + run.beta * lengths.reduce(0, +)
     guard primal < run.point.primal else { return primal }

@@ -1,43 +1,51 @@
 import Glibc
 import LinearAlgebra
 
-/// The norms that a dual point's constraints bound: ‖F_iᵀ ν_c‖ of every group and output, or ‖F_iᵀ N‖_F of
+/// The dual norms that a dual point's constraints bound: of F_iᵀ ν_c for every group and output, or of F_iᵀ N for
 /// every group.
 final class GroupNorms {
   private let features: any GroupedFeatures
-  private let grouping: WeightGrouping
   private let outputs: Int
   private let rows: Matrix
-  private let parts: [(groups: Range<Int>, products: any GroupedProducts, scratch: Matrix)]
+  private let parts: [Part]
+
+  /// A range of the groups and the memory to work through it.
+  private struct Part {
+    let groups: Range<Int>
+    let products: any GroupedProducts
+    let regularizer: any Regularizer
+    let scratch: Matrix
+  }
+
   /// P × C, or P × 1 where all outputs share a group.
   let values: Matrix
 
-  init(_ features: any GroupedFeatures, grouping: WeightGrouping, outputs: Int) {
+  init(_ features: any GroupedFeatures, regularizer: any Regularizer, outputs: Int) {
     self.features = features
-    self.grouping = grouping
     self.outputs = outputs
     rows = Matrix(outputs, features.samples)
-    values = Matrix(features.groups, grouping == .perClass ? outputs : 1)
+    values = Matrix(features.groups, regularizer.isSeparable ? outputs : 1)
     let (count, workers) = (features.groups, max(1, min(Threads.count, features.groups)))
     parts = (0..<workers).map { part in
       let groups = count * part / workers..<count * (part + 1) / workers
       let products = features.products(outputs: outputs, groups: groups.count)
-      return (groups, products, Matrix(products.block * outputs, features.width))
+      return Part(
+        groups: groups, products: products, regularizer: regularizer.copy(),
+        scratch: Matrix(products.block * outputs, features.width))
     }
   }
 
   /// Computes `values` for ν, n × C.
   func compute(_ nu: Matrix) {
     transpose(nu, into: rows)
-    let width = features.width
-    Threads.perform(parts.count) { part in
-      let (groups, products, scratch) = parts[part]
-      products.forEachBlock(groups) { block in
-        products.correlate(block, rows, into: scratch.base)
-        let size = grouping == .perClass ? width : width * outputs
+    Threads.perform(parts.count) { worker in
+      let part = parts[worker]
+      let (scratch, size) = (part.scratch.base, part.regularizer.size)
+      part.products.forEachBlock(part.groups) { block in
+        part.products.correlate(block, rows, into: scratch)
         let target = values.row(block.lowerBound)
         for k in 0..<block.count * values.columns {
-          target[k] = norm(size, scratch.base + k * size)
+          target[k] = part.regularizer.dualNorm(scratch + k * size)
         }
       }
     }

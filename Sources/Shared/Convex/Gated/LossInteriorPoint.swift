@@ -4,45 +4,42 @@ import LinearAlgebra
 /// What a scalar loss is in the dual: with a = s∘ν (s the targets' signs, or 1) it is Σ φ(a_j) to be least over
 /// low ≤ a ≤ high.
 struct DualTerm {
-  let kind: LossName
   let y: Matrix
   let low: Double
-  let high = 1.0
-  /// Whether φ keeps a within its bounds by itself.
-  let isBarrier: Bool
+  let high: Double
   let signs: [Double]
+  /// `nil` for the logistic loss.
+  private let pieces: LinearPieces?
+
+  /// Whether φ keeps a within its bounds by itself.
+  var isBarrier: Bool { pieces == nil }
+  var isLinear: Bool { pieces.map { $0.curvature == 0 } ?? false }
 
   /// `nil` for losses that are no sum over bounded a_j. `y` is n × 1.
-  init?(_ loss: LossName, _ y: Matrix) {
-    guard loss == .logistic || loss == .hinge || loss == .huber else { return nil }
-    kind = loss
+  init?(_ loss: any Loss, _ y: Matrix) {
+    guard loss.pieces != nil || loss is LogisticLoss else { return nil }
+    pieces = loss.pieces
     self.y = y
-    low = loss == .huber ? -1 : 0
-    isBarrier = loss == .logistic
-    signs = loss == .huber ? Array(repeating: 1, count: y.rows) : y.values
+    (low, high) = pieces.map { (-$0.slopes.upperBound, -$0.slopes.lowerBound) } ?? (0, 1)
+    signs = pieces?.isMargin ?? true ? y.values : Array(repeating: 1, count: y.rows)
   }
 
   /// Where an interior-point method begins.
-  func start(_ j: Int) -> Double { kind == .huber ? 0.5 * max(-1, min(1, y.base[j])) : 0.5 }
+  func start(_ j: Int) -> Double {
+    let isMargin = pieces?.isMargin ?? true
+    let share = isMargin ? 0 : 0.5 * max(-1, min(1, y.base[j]))
+    return 0.5 * (low + high + share * (high - low))
+  }
 
   /// φ'(a_j) and φ''(a_j).
   func slope(_ a: Double, _ j: Int) -> Double {
-    switch kind {
-    case .logistic: log(a / (1 - a))
-    case .hinge: -1
-    default: a - y.base[j]
-    }
+    guard let pieces else { return log(a / (1 - a)) }
+    return pieces.curvature * a - (pieces.isMargin ? 1 : y.base[j])
   }
-  func curvature(_ a: Double) -> Double {
-    switch kind {
-    case .logistic: 1 / (a * (1 - a))
-    case .hinge: 0
-    default: 1
-    }
-  }
+  func curvature(_ a: Double) -> Double { pieces?.curvature ?? (1 / (a * (1 - a))) }
 }
 
-/// The interior-point method for one output of a gated network with the logistic, hinge or huber loss, where n
+/// The interior-point method for one output of a gated network with the logistic loss or one of linear or quadratic pieces, where n
 /// is small: min Σ φ(a_j) over the dual's second-order cones z_i = (β, T_i), T_i = Xᵀ D_i ν, with multipliers
 /// x_i = (t_i, −w_i), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector (Vandenberghe 2010);
 /// one Cholesky factor of order n a step.
@@ -183,7 +180,7 @@ final class LossInteriorPoint {
     let predictor = direction(scaling, roots, target, lower: none, upper: none)
     var (s, t) = steps(predictor)
     (s, t) = (min(1, s), min(1, t))
-    if term.kind != .hinge { (s, t) = (min(s, t), min(s, t)) }
+    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
     var after = x.dot(t, predictor.x, z, s, predictor.z)
     for j in 0..<n {
       let (aj, da) = (a.base[j], s * predictor.a.base[j])
@@ -222,7 +219,7 @@ final class LossInteriorPoint {
       (s, t) = steps(step)
     }
     (s, t) = (min(1, 0.97 * s), min(1, 0.97 * t))
-    if term.kind != .hinge { (s, t) = (min(s, t), min(s, t)) }
+    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
     guard s.isFinite, t.isFinite, max(s, t) > 1e-8 else { return false }
     axpy(n, s, step.a.base, a.base)
     z.add(s, step.z)

@@ -7,6 +7,7 @@ import LinearAlgebra
 package final class LossPoint {
   private let targets: Matrix
   private let loss: any Loss
+  private let regularizer: any Regularizer
   let beta: Double
   /// Outputs whose parts of ν are scaled together.
   private let blocks: [Range<Int>]
@@ -26,13 +27,15 @@ package final class LossPoint {
   package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
   /// The network that is zero, and no dual point yet.
-  package init(_ targets: Matrix, loss: any Loss, grouping: WeightGrouping, beta: Double) {
+  package init(_ targets: Matrix, loss: any Loss, regularizer: any Regularizer, beta: Double) {
     self.targets = targets
     self.loss = loss
+    self.regularizer = regularizer
     self.beta = beta
     let (n, outputs) = (targets.rows, targets.columns)
-    let isSeparable = grouping == .perClass && loss.name != .crossEntropy
-    blocks = isSeparable ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]
+    blocks =
+      regularizer.isSeparable && loss.isSeparable
+      ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]
     parts = blocks.map { LossPoint.columns($0, of: targets) }
     dualValues = parts.map { loss.dualValue(Matrix(n, $0.columns), $0) }
     dual = Matrix(n, outputs)
@@ -40,6 +43,15 @@ package final class LossPoint {
     weights = Matrix(0, 0)
     predictions = Matrix(n, outputs)
     primal = loss.value(predictions, targets)
+  }
+
+  /// Σ ‖W_g‖ of the weights.
+  var penalty: Double {
+    var sum = 0.0
+    for first in stride(from: 0, to: weights.count, by: regularizer.size) {
+      sum += regularizer.value(weights.base + first)
+    }
+    return sum
   }
 
   /// Takes the weights of the groups `members` where they are better.

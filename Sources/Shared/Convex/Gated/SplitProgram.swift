@@ -14,23 +14,23 @@ package final class SplitProgram {
   package let betaMax: Double
   private let features: any GroupedFeatures
   private let loss: any Loss
-  private let grouping: WeightGrouping
+  let regularizer: any Regularizer
   /// Where the last ADMM had its penalties.
   private var penalties: (loss: Double, norm: Double)?
 
   /// `all` are the targets of all outputs.
   package init(
     _ outputs: Range<Int>, of all: Matrix, _ features: any GroupedFeatures, loss: any Loss,
-    grouping: WeightGrouping
+    regularizer: any Regularizer
   ) {
     self.outputs = outputs
     self.features = features
     self.loss = loss
-    self.grouping = grouping
+    self.regularizer = regularizer
     targets = LossPoint.columns(outputs, of: all)
     origin = Matrix(targets.rows, targets.columns)
     loss.residual(Matrix(targets.rows, targets.columns), targets, into: origin)
-    norms = GroupNorms(features, grouping: grouping, outputs: outputs.count)
+    norms = GroupNorms(features, regularizer: regularizer, outputs: outputs.count)
     norms.compute(origin)
     largest = norms.largest(origin)
     betaMax = norms.values.values.max() ?? 0
@@ -38,7 +38,7 @@ package final class SplitProgram {
 
   /// The network that is zero, and the best multiple of −∇ℓ(0).
   package func point(beta: Double) -> LossPoint {
-    let point = LossPoint(targets, loss: loss, grouping: grouping, beta: beta)
+    let point = LossPoint(targets, loss: loss, regularizer: regularizer, beta: beta)
     point.offer(dual: origin, largest: largest)
     return point
   }
@@ -56,7 +56,7 @@ package final class SplitProgram {
     rule: StoppingRule, budget: Budget, report: () -> Void
   ) -> Status {
     let admm = TwoSplitADMM(
-      features, system: system, targets: targets, loss: loss, grouping: grouping,
+      features, system: system, targets: targets, loss: loss, regularizer: regularizer,
       beta: point.beta, penalties: penalties)
     guard admm.prepare() else { return .stalled }
     if let start {
@@ -88,7 +88,7 @@ package final class SplitProgram {
       admm.dual(into: nu)
       loss.restrict(nu, targets)
       offerDual()
-      if loss.name != .hinge {
+      if loss.isDifferentiable {
         loss.residual(predictions, targets, into: nu)
         offerDual()
       }
@@ -118,31 +118,5 @@ package final class SplitProgram {
       }
     }
     return result
-  }
-}
-
-extension Loss {
-  /// Takes away what rounding puts beyond the conjugate's domain.
-  func restrict(_ nu: Matrix, _ targets: Matrix) {
-    switch name {
-    case .hinge, .logistic:
-      for k in 0..<nu.count {
-        let y = targets.base[k]
-        nu.base[k] = y * min(1, max(0, y * nu.base[k]))
-      }
-    case .huber: for k in 0..<nu.count { nu.base[k] = min(1, max(-1, nu.base[k])) }
-    case .squared: break
-    case .crossEntropy:
-      // The columns of each row sum to 0, and none exceeds its target.
-      for j in 0..<nu.rows {
-        let (row, y) = (nu.row(j), targets.row(j))
-        var sum = 0.0
-        for c in 0..<nu.columns {
-          row[c] = max(0, y[c] - row[c])
-          sum += row[c]
-        }
-        for c in 0..<nu.columns { row[c] = y[c] - row[c] / sum }
-      }
-    }
   }
 }

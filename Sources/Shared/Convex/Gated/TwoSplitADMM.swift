@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// ADMM for min ℓ(A W) + β Σ ‖W_g‖ over groups g, split twice: Z₁ = A W and Z₂ = W, with penalties r₁, r₂ and
+/// ADMM for min ℓ(A W) + β Σ ‖W_g‖ over groups g of any norm, split twice: Z₁ = A W and Z₂ = W, with penalties r₁, r₂ and
 /// scaled duals U₁, U₂ (Boyd et al. 2011), over-relaxed and accelerated.
 ///
 /// The step in W is a least-squares problem that one factor of order n solves for all outputs: with
@@ -8,7 +8,7 @@ import LinearAlgebra
 ///
 ///     y = (A Aᵀ + k I)⁻¹ (Z₁ − U₁ − A V),  W = V + Aᵀ y,  A W = A V + A Aᵀ y.
 ///
-/// As a fixed-point iteration its state is S = Z + U: Z₂ shrinks the groups of S₂ by β/r₂, Z₁ is the loss's prox
+/// As a fixed-point iteration its state is S = Z + U: Z₂ is the norm's prox of S₂ with β/r₂, Z₁ is the loss's prox
 /// of S₁, and S grows by α (W − Z₂) and α (A W − Z₁). −r₁U₁ = −∇ℓ(Z₁) lies in the conjugate's domain, so that a
 /// multiple of it is a dual point. Weights are kept as rows: row i·C + c is the weights of group i and output c;
 /// what has n numbers an output is C × n.
@@ -25,6 +25,8 @@ package final class TwoSplitADMM {
   private let (n, width, outputs): (Int, Int, Int)
   /// Numbers in a group of the norm.
   private let groupSize: Int
+  /// Whether the loss stays in the least-squares step: then Z₁ − U₁ = Y, and r₁ is 1.
+  private let isQuadratic: Bool
 
   /// r₁ and r₂.
   package private(set) var lossPenalty: Double
@@ -76,7 +78,7 @@ package final class TwoSplitADMM {
   /// Begins at zero. `targets` is n × C; the kernel of `system` is that of `features`.
   package init(
     _ features: any GroupedFeatures, system: SplitSystem, targets: Matrix, loss: any Loss,
-    grouping: WeightGrouping, beta: Double, penalties: (loss: Double, norm: Double)? = nil
+    regularizer: any Regularizer, beta: Double, penalties: (loss: Double, norm: Double)? = nil
   ) {
     self.features = features
     self.system = system
@@ -85,9 +87,9 @@ package final class TwoSplitADMM {
     self.beta = beta
     let (n, width, outputs) = (features.samples, features.width, targets.columns)
     (self.n, self.width, self.outputs) = (n, width, outputs)
-    groupSize = grouping == .perClass ? width : width * outputs
-    // About the curvature of the loss.
-    lossPenalty = penalties?.loss ?? (loss.name == .squared || loss.name == .huber ? 1 : 0.25)
+    groupSize = regularizer.size
+    isQuadratic = loss is SquaredLoss
+    lossPenalty = penalties?.loss ?? loss.typicalCurvature
     normPenalty = penalties?.norm ?? lossPenalty * max(system.scale, 1e-300) / 100
     sums = MixingTrack(features.groups * outputs, width)
     images = MixingTrack(outputs, n, isFollowing: true)
@@ -101,7 +103,12 @@ package final class TwoSplitADMM {
     parts = (0..<workers).map { part in
       let groups = count * part / workers..<count * (part + 1) / workers
       let products = features.products(outputs: outputs, groups: groups.count)
-      return Part(groups, products, samples: n, width: width, outputs: outputs)
+      return Part(
+        groups, products, regularizer.copy(), samples: n, width: width, outputs: outputs)
+    }
+    if isQuadratic {
+      transpose(targets, into: split)
+      copies.state.copy(from: split)
     }
   }
 
@@ -134,8 +141,10 @@ package final class TwoSplitADMM {
     solutionImage = sum(\.image)
     for j in 0..<n {
       for c in 0..<outputs {
-        split[c, j] = fitted[c, j]
-        copies.state[c, j] = fitted[c, j] - dual[j, c] / lossPenalty
+        if !isQuadratic {
+          split[c, j] = fitted[c, j]
+          copies.state[c, j] = fitted[c, j] - dual[j, c] / lossPenalty
+        }
         images.state[c, j] = fitted[c, j] + solutionImage[c, j]
       }
     }
@@ -164,6 +173,7 @@ package final class TwoSplitADMM {
     for k in 0..<count {
       let dual = images.state.base[k] - fitted.base[k]
       images.residual.base[k] = alpha * (solutionImage.base[k] - dual)
+      if isQuadratic { continue }
       let difference = fitted.base[k] - dual + solutionImage.base[k] - split.base[k]
       copies.residual.base[k] = alpha * difference
       lossSplit += difference * difference
@@ -171,17 +181,19 @@ package final class TwoSplitADMM {
     var products = AndersonMixing.Products()
     for part in parts { products.add(part.inner, times: normPenalty) }
     let normSplit = parts.reduce(0) { $0 + $1.inner.square } / (alpha * alpha)
-    var own = AndersonMixing.Products()
-    copies.products(mixing, 0, count, into: &own)
-    products.add(own, times: lossPenalty)
+    if !isQuadratic {
+      var own = AndersonMixing.Products()
+      copies.products(mixing, 0, count, into: &own)
+      products.add(own, times: lossPenalty)
+    }
 
     let slot = mixing.hasPrevious ? mixing.slot : nil
     let move = mixing.decide(products)
-    copies.advance(move, slot: slot, 0, count)
+    if !isQuadratic { copies.advance(move, slot: slot, 0, count) }
     images.advance(move, slot: slot, 0, count)
     run { part in self.advance(move, slot: slot, part) }
     fitted = sum(\.fitted)
-    shift(lossSplit)
+    if !isQuadratic { shift(lossSplit) }
 
     var (weight, moved, dual) = (0.0, 0.0, 0.0)
     (penalty, active) = (0, 0)
@@ -217,7 +229,8 @@ package final class TwoSplitADMM {
   /// Brings the penalties to where the residuals fall alike. `hasChanged` tells whether they did not, and
   /// `isSound` whether the system can be factored.
   package func adaptPenalties() -> (hasChanged: Bool, isSound: Bool) {
-    guard normResiduals.areUneven || lossResiduals.areUneven else { return (false, true) }
+    let isLossUneven = !isQuadratic && lossResiduals.areUneven
+    guard normResiduals.areUneven || isLossUneven else { return (false, true) }
     // Z stays, and U = S − Z is in units of the penalty.
     func rescale(_ state: Matrix, _ z: Matrix, _ factor: Double) {
       for k in 0..<z.count {
@@ -230,7 +243,7 @@ package final class TwoSplitADMM {
       rescale(sums.state, weights, factor)
       rescale(images.state, fitted, factor)
     }
-    if lossResiduals.areUneven {
+    if isLossUneven {
       let factor = lossResiduals.ratio
       lossPenalty *= factor
       rescale(copies.state, split, factor)
@@ -254,8 +267,13 @@ package final class TwoSplitADMM {
     images.state.copy(from: sum(\.fitted))
   }
 
-  /// `nu` (n × C) ← −r₁U₁.
+  /// `nu` (n × C) ← −r₁U₁, or of a quadratic loss r₂y, the residual at W.
   package func dual(into nu: Matrix) {
+    if isQuadratic {
+      transpose(solution, into: nu)
+      scale(nu.count, normPenalty, nu.base)
+      return
+    }
     for j in 0..<n {
       for c in 0..<outputs { nu[j, c] = lossPenalty * (split[c, j] - copies.state[c, j]) }
     }
@@ -270,11 +288,14 @@ package final class TwoSplitADMM {
   private final class Part {
     let groups: Range<Int>
     let products: any GroupedProducts
+    let regularizer: any Regularizer
     /// Aᵀ y of a block.
     let correlations: Matrix
     /// This range's share of A Z₂ and of another product, C × n.
     let fitted: Matrix
     let image: Matrix
+    /// Z of a group before a step.
+    var before: [Double]
     var inner = AndersonMixing.Products()
     var penalty = 0.0
     var active = 0
@@ -283,9 +304,12 @@ package final class TwoSplitADMM {
     var dual = 0.0
 
     init(
-      _ groups: Range<Int>, _ products: any GroupedProducts, samples: Int, width: Int, outputs: Int
+      _ groups: Range<Int>, _ products: any GroupedProducts, _ regularizer: any Regularizer,
+      samples: Int, width: Int, outputs: Int
     ) {
       self.groups = groups
+      self.regularizer = regularizer
+      before = [Double](repeating: 0, count: regularizer.size)
       self.products = products
       correlations = Matrix(products.block * outputs, width)
       (fitted, image) = (Matrix(outputs, samples), Matrix(outputs, samples))
@@ -342,19 +366,20 @@ package final class TwoSplitADMM {
   private func shrink(
     _ s: UnsafePointer<Double>, into z: UnsafeMutablePointer<Double>, _ limit: Double, _ part: Part
   ) {
-    let length = norm(groupSize, s)
-    let share = length > limit ? 1 - limit / length : 0
-    var moved = 0.0
+    for k in 0..<groupSize { part.before[k] = z[k] }
+    let (value, neurons) = part.regularizer.prox(s, threshold: limit, into: z)
+    var (moved, weight, dual) = (0.0, 0.0, 0.0)
     for k in 0..<groupSize {
-      let next = share * s[k]
-      moved += (next - z[k]) * (next - z[k])
-      z[k] = next
+      let (change, u) = (z[k] - part.before[k], s[k] - z[k])
+      moved += change * change
+      weight += z[k] * z[k]
+      dual += u * u
     }
     part.moved += moved
-    part.weight += share * share * length * length
-    part.dual += (1 - share) * (1 - share) * length * length
-    part.penalty += share * length
-    part.active += share > 0 ? 1 : 0
+    part.weight += weight
+    part.dual += dual
+    part.penalty += value
+    part.active += neurons
   }
 }
 

@@ -8,6 +8,21 @@ package struct CrossEntropyLoss: Loss {
   package init() {}
 
   package let name = LossName.crossEntropy
+  /// An output's gradient depends on all.
+  package var isSeparable: Bool { false }
+
+  package func restrict(_ dual: Matrix, _ targets: Matrix) {
+    // The columns of each row sum to 0, and none exceeds its target.
+    for j in 0..<dual.rows {
+      let (row, y) = (dual.row(j), targets.row(j))
+      var sum = 0.0
+      for c in 0..<dual.columns {
+        row[c] = max(0, y[c] - row[c])
+        sum += row[c]
+      }
+      for c in 0..<dual.columns { row[c] = y[c] - row[c] / sum }
+    }
+  }
 
   package func value(_ predictions: Matrix, _ targets: Matrix) -> Double {
     let classes = predictions.columns

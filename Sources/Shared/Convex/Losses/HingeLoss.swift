@@ -6,6 +6,10 @@ package struct HingeLoss: ScalarLoss {
 
   package let name = LossName.hinge
 
+  package var pieces: LinearPieces? {
+    LinearPieces(isMargin: true, curvature: 0, slopes: -1...0)
+  }
+
   func value(_ z: Double, _ y: Double) -> Double { max(0, 1 - y * z) }
   func slope(_ z: Double, _ y: Double) -> Double { y * z < 1 ? -y : 0 }
   func curvature(_ z: Double, _ y: Double) -> Double { 0 }

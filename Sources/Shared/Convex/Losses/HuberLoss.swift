@@ -6,6 +6,9 @@ package struct HuberLoss: ScalarLoss {
   package init() {}
 
   package let name = LossName.huber
+  package var pieces: LinearPieces? {
+    LinearPieces(isMargin: false, curvature: 1, slopes: -delta...delta)
+  }
   private let delta = 1.0
 
   func value(_ z: Double, _ y: Double) -> Double {

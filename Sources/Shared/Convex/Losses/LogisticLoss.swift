@@ -8,6 +8,7 @@ package struct LogisticLoss: ScalarLoss {
 
   package let name = LossName.logistic
 
+  func dualRange(_ y: Double) -> ClosedRange<Double> { min(0, y)...max(0, y) }
   func value(_ z: Double, _ y: Double) -> Double {
     let u = y * z
     return max(-u, 0) + log1p(exp(-abs(u)))

@@ -10,6 +10,13 @@ package protocol Loss: Sendable {
   /// What metadata call it.
   var name: LossName { get }
 
+  /// Whether it is a sum over outputs, so that each has a program of its own if its weights have groups of their own.
+  var isSeparable: Bool { get }
+  /// Its pieces, if it is a sum of functions that are linear or quadratic piece by piece.
+  var pieces: LinearPieces? { get }
+  /// A second derivative that is usual on the way to the optimum: where ADMM begins with its penalty.
+  var typicalCurvature: Double { get }
+
   /// ℓ(ŷ).
   func value(_ predictions: Matrix, _ targets: Matrix) -> Double
 
@@ -24,6 +31,9 @@ package protocol Loss: Sendable {
   /// −∇ℓ(result), is in the conjugate's domain.
   func prox(_ point: Matrix, _ targets: Matrix, penalty: Double, into result: Matrix)
 
+  /// Moves `dual` (n × C) into the conjugate's domain, which it left by rounding only.
+  func restrict(_ dual: Matrix, _ targets: Matrix)
+
   /// −ℓ*(−ν); −∞ outside the domain.
   func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double
 
@@ -36,13 +46,29 @@ package protocol Loss: Sendable {
 }
 
 extension Loss {
+  package var pieces: LinearPieces? { nil }
+  package var typicalCurvature: Double { pieces.map { max(0.25, $0.curvature) } ?? 0.25 }
+
+  /// Whether it has a gradient everywhere.
+  package var isDifferentiable: Bool { pieces.map { $0.curvature > 0 } ?? true }
+
   package func expect(_ targets: Matrix, name: String) throws {}
 }
 
+/// A loss of one prediction that is max over t in `slopes` of t m − ½ κ t², m being the margin yŷ − 1 or the distance
+/// ŷ − y.
+package struct LinearPieces: Sendable {
+  package let isMargin: Bool
+  /// κ, 0 or 1: 0 for a kink.
+  package let curvature: Double
+  package let slopes: ClosedRange<Double>
+}
+
 /// The losses by the names that metadata and options have.
-package enum LossName: String, CaseIterable, Sendable {
-  case squared, logistic, hinge, huber
-  case crossEntropy = "cross-entropy"
+package enum LossName: Hashable, Sendable {
+  case squared, logistic, hinge, huber, crossEntropy
+  /// Of the level τ.
+  case quantile(Double)
 
   package var loss: any Loss {
     switch self {
@@ -51,11 +77,43 @@ package enum LossName: String, CaseIterable, Sendable {
     case .hinge: HingeLoss()
     case .huber: HuberLoss()
     case .crossEntropy: CrossEntropyLoss()
+    case .quantile(let level): QuantileLoss(level: level)
     }
   }
 
   /// Whether targets are ±1, one output against all others.
   package var hasSigns: Bool { self == .logistic || self == .hinge }
+}
+
+extension LossName: RawRepresentable, CaseIterable {
+  package static let allCases: [LossName] = [
+    .squared, .logistic, .hinge, .huber, .crossEntropy, .quantile(0.5),
+  ]
+
+  package var rawValue: String {
+    switch self {
+    case .squared: "squared"
+    case .logistic: "logistic"
+    case .hinge: "hinge"
+    case .huber: "huber"
+    case .crossEntropy: "cross-entropy"
+    case .quantile(let level): "quantile-\(level)"
+    }
+  }
+
+  /// Takes the names that `rawValue` has, the level of a quantile in any decimal notation.
+  package init?(rawValue: String) {
+    let prefix = "quantile-"
+    if rawValue.hasPrefix(prefix) {
+      guard let level = Double(decimal: String(rawValue.dropFirst(prefix.count))), level > 0,
+        level < 1
+      else { return nil }
+      self = .quantile(level)
+      return
+    }
+    guard let name = LossName.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+    self = name
+  }
 }
 
 /// The s in 0 … `upper` at which a concave function is largest, from its `slope`, which does not increase.

@@ -8,11 +8,28 @@ protocol ScalarLoss: Loss {
   func slope(_ z: Double, _ y: Double) -> Double
   /// ∂²ℓ/∂z².
   func curvature(_ z: Double, _ y: Double) -> Double
+  /// The values of ν = −∂ℓ/∂z, the conjugate's domain.
+  func dualRange(_ y: Double) -> ClosedRange<Double>
   /// argmin ℓ(z) + (r/2) (z − v)².
   func prox(_ v: Double, _ y: Double, penalty r: Double, from start: Double) -> Double
 }
 
 extension ScalarLoss {
+  package var isSeparable: Bool { true }
+
+  func dualRange(_ y: Double) -> ClosedRange<Double> {
+    guard let pieces else { return -.infinity ... .infinity }
+    let (low, high) = (-pieces.slopes.upperBound, -pieces.slopes.lowerBound)
+    return pieces.isMargin && y < 0 ? -high ... -low : low...high
+  }
+
+  package func restrict(_ dual: Matrix, _ targets: Matrix) {
+    for k in 0..<dual.count {
+      let range = dualRange(targets.base[k])
+      dual.base[k] = min(range.upperBound, max(range.lowerBound, dual.base[k]))
+    }
+  }
+
   package func value(_ predictions: Matrix, _ targets: Matrix) -> Double {
     var sum = 0.0
     for k in 0..<targets.count { sum += value(predictions.base[k], targets.base[k]) }

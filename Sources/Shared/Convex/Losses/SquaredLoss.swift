@@ -6,6 +6,8 @@ package struct SquaredLoss: ScalarLoss {
 
   package let name = LossName.squared
 
+  package var typicalCurvature: Double { 1 }
+
   func value(_ z: Double, _ y: Double) -> Double { 0.5 * (z - y) * (z - y) }
   func slope(_ z: Double, _ y: Double) -> Double { z - y }
   func curvature(_ z: Double, _ y: Double) -> Double { 1 }

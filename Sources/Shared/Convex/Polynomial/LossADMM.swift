@@ -39,17 +39,13 @@ final class LossADMM {
     self.products = products
     self.loss = loss
     self.targets = targets
-    isCentered = loss.name == .crossEntropy
+    isCentered = !loss.isSeparable
     ridge = ConstrainedRidge(program)
     splitting = BlockSplitting(program)
     newton = LossNewton(program, products, ridge: ridge, isCentered: isCentered)
     let (n, classes, width) = (targets.rows, targets.columns, program.map.count)
     // The second derivative at ŷ = 0.
-    switch loss.name {
-    case .squared, .huber: penalty = 1
-    case .logistic, .hinge: penalty = 0.25
-    case .crossEntropy: penalty = (1 - 1 / Double(classes)) / Double(classes)
-    }
+    penalty = isCentered ? (1 - 1 / Double(classes)) / Double(classes) : loss.typicalCurvature
     z = Matrix(n, classes)
     multipliers = Matrix(n, classes)
     right = Matrix(classes, width)
@@ -222,7 +218,7 @@ final class LossADMM {
     var earliest = 0
     var last = Double.infinity
     var (previous, slow) = (Double.infinity, 0)
-    let isSmall = loss.name == .hinge && h.count * targets.rows <= LossADMM.smallSize
+    let isSmall = !loss.isDifferentiable && h.count * targets.rows <= LossADMM.smallSize
     let patience = isSmall ? 40 : 3
     while true {
       iteration += 1

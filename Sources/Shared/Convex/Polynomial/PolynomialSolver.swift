@@ -133,9 +133,9 @@ package final class PolynomialSolver {
     var system = n < q ? 3 * n * q + 2 * n * n : 3 * q * q
     var variables = Double(classes) * (3 * 2 * Double(data.regions) * m * m + 3 * n)
     if let loss {
-      // The Gram matrix in raw coordinates with its factor; of the hinge loss each class has its own.
+      // The Gram matrix in raw coordinates with its factor; of a loss with kinks each class has its own.
       system += (n < q ? 3 : 1) * q * q + data.residentSize / 8
-      if loss == .hinge { system += Double(classes) * q * q }
+      if !loss.loss.isDifferentiable { system += Double(classes) * q * q }
       variables *= 4
     }
     let outputs = "\(classes) output\(classes == 1 ? "" : "s")"

@@ -21,12 +21,12 @@ final class SmoothLoss {
   init(_ loss: any Loss, _ targets: Matrix, penalty: Double, multipliers: Matrix) {
     self.loss = loss
     self.targets = targets
-    let hasKinks = loss.name == .hinge
+    let hasKinks = !loss.isDifferentiable
     envelope = hasKinks ? (penalty, multipliers) : nil
     let (n, classes) = (targets.rows, targets.columns)
     predictions = Matrix(n, classes)
     shifted = hasKinks ? Matrix(n, classes) : nil
-    curvature = loss.name == .crossEntropy ? nil : Matrix(n, classes)
+    curvature = !loss.isSeparable ? nil : Matrix(n, classes)
   }
 
   /// Takes ŷ of the samples `range` from `block` and leaves −∇ there.
@@ -64,7 +64,7 @@ final class SmoothLoss {
     guard let envelope, let shifted else {
       return loss.curvature(predictions, targets, into: curvature)
     }
-    // At a kink z does not move with ŷ; elsewhere the hinge loss is linear.
+    // At a kink z does not move with ŷ; elsewhere the loss is linear.
     for k in 0..<curvature.count {
       let isAtKink =
         predictions.base[k] == targets.base[k] && shifted.base[k] != predictions.base[k]

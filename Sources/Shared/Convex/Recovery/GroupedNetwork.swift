@@ -80,11 +80,14 @@ package struct GroupedNetwork {
   private static func singularGroups(_ solution: WrittenSolution) -> [Group] {
     let weights = solution.weights.positive
     let (classes, regions, d) = (weights.count, solution.regions, solution.features)
-    let block = Matrix(classes * regions, d)
+    // A matrix for each class, or one for all.
+    let isClasswise = solution.grouping == .perClass && regions > 1 && !solution.activation.isLinear
+    let sets = isClasswise ? (0..<classes).map { $0..<$0 + 1 } : [0..<classes]
+    let block = Matrix(sets[0].count * regions, d)
     var result: [Group] = []
-    for i in solution.weights.index.indices {
-      for c in 0..<classes {
-        block.row(c * regions).update(from: weights[c].row(i), count: regions * d)
+    for (i, set) in solution.weights.index.indices.flatMap({ i in sets.map { (i, $0) } }) {
+      for (row, c) in set.enumerated() {
+        block.row(row * regions).update(from: weights[c].row(i), count: regions * d)
       }
       // W_iᵀ = Σ_k s_k q_k p_kᵀ. Its entries are finite, as those of a solution are.
       guard let decomposition = SingularValues(block) else { continue }
@@ -94,7 +97,9 @@ package struct GroupedNetwork {
         let hidden = UnsafeBufferPointer(start: decomposition.right.row(k), count: d)
           .map { root * $0 }
         let neurons = (0..<regions).compactMap { r -> Neuron? in
-          let output = (0..<classes).map { root * decomposition.left[k, $0 * regions + r] }
+          let output = (0..<classes).map { c in
+            set.contains(c) ? root * decomposition.left[k, (c - set.lowerBound) * regions + r] : 0
+          }
           guard output.contains(where: { $0 != 0 }) else { return nil }
           return Neuron(pattern: i, region: r, hidden: hidden, output: output)
         }

@@ -29,7 +29,9 @@ extension ArrangementSolution {
     _ data: ArrangementData, of program: ArrangementProgram, targets: Matrix, beta: Double
   ) -> ArrangementSolution? {
     // Neurons that share a group cannot be exchanged by themselves.
-    guard program.grouping == .perClass || positive.count == 1 else { return nil }
+    guard program.norm == .nuclear || program.grouping == .perClass || positive.count == 1 else {
+      return nil
+    }
     guard var result = minimal(data, norm: program.norm) else { return nil }
     if result.index == index, zip(result.positive, positive).allSatisfy({ $0 === $1 }) {
       return self

@@ -14,13 +14,13 @@ final class LinearPoint {
   private let features: Matrix
   private let targets: Matrix
   private let loss: any Loss
-  private let norm: any LinearNorm
+  private let norm: any Regularizer
   private let beta: Double
   private let trial: Matrix
   private let residual: Matrix
 
   init(
-    features: Matrix, targets: Matrix, loss: any Loss, norm: any LinearNorm, beta: Double
+    features: Matrix, targets: Matrix, loss: any Loss, norm: any Regularizer, beta: Double
   ) {
     self.features = features
     self.targets = targets
@@ -37,7 +37,7 @@ final class LinearPoint {
   /// Offers `z` (C × q), and the dual point that its residual makes.
   func offer(_ z: Matrix) {
     predict(z)
-    let value = loss.value(trial, targets) + beta * norm.value(z)
+    let value = loss.value(trial, targets) + beta * norm.value(z.base)
     if value < primal {
       primal = value
       weights = Matrix(copying: z)
@@ -65,7 +65,8 @@ final class LinearPoint {
 
   /// Offers the best multiple of `direction` that satisfies the norm's constraint.
   func offer(dual direction: Matrix) {
-    let largest = norm.dual(product(direction, .transposed, features, .plain))
+    let correlations = product(direction, .transposed, features, .plain)
+    let largest = withExtendedLifetime(correlations) { norm.dualNorm($0.base) }
     // Whoever recomputes it adds up in another order.
     let bound = largest > 0 ? (1 - 1e-12) * beta / largest : .infinity
     let scaling = loss.scaling(direction, targets, bound: bound)

@@ -28,7 +28,7 @@ package final class LinearSolver: RegularizedSolver {
   private let features: Matrix
   /// Coordinates of the norm to those of the data: d × d; `nil` where they are the same.
   private let basis: Matrix?
-  private let norm: any LinearNorm
+  private let norm: any Regularizer
   /// ΦᵀΦ, whole; ΦᵀY, C × q.
   private let gram: Matrix
   private let moment: Matrix
@@ -42,12 +42,14 @@ package final class LinearSolver: RegularizedSolver {
     case .linear:
       basis = nil
       features = data.features
-      norm = NuclearNorm(classes: classes, regions: data.regions, dimension: data.dimension)
+      norm = WeightNorm.nuclear.regularizer(
+        .perPattern, outputs: classes, regions: data.regions, dimension: data.dimension)
     case .circular:
       let basis = FourierBasis.matrix(q)
       self.basis = basis
       features = product(data.features, .plain, basis, .plain)
-      norm = FourierNorm(dimension: q, isShared: program.grouping == .perPattern)
+      norm = FourierNorm(
+        outputs: classes, dimension: q, isShared: program.grouping == .perPattern)
     }
     gram = Matrix(q, q)
     syrkUpper(q, features.rows, features.base, gram.base)
@@ -55,7 +57,8 @@ package final class LinearSolver: RegularizedSolver {
     moment = product(targets, .transposed, features, .plain)
     let residual = Matrix(targets.rows, classes)
     loss.residual(Matrix(targets.rows, classes), targets, into: residual)
-    betaMax = norm.dual(product(residual, .transposed, features, .plain))
+    let correlations = product(residual, .transposed, features, .plain)
+    betaMax = withExtendedLifetime(correlations) { [norm] in norm.dualNorm($0.base) }
   }
 
   package func start(at point: LinearSolution) -> Matrix? { point.weights }
@@ -73,7 +76,7 @@ package final class LinearSolver: RegularizedSolver {
       trace(
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds, primal: best.primal,
-          dual: best.dualValue, neurons: norm.neurons(best.weights)))
+          dual: best.dualValue, neurons: norm.neurons(best.weights.base)))
       budget.publish { compose(best, .stalled, iterations: budget.iterations) }
     }
     best.offer(Matrix(targets.columns, features.columns))
@@ -91,7 +94,7 @@ package final class LinearSolver: RegularizedSolver {
     LinearSolution(
       weights: toData(best.weights), dual: Matrix(copying: best.dual),
       predictions: Matrix(copying: best.predictions), status: status, primal: best.primal,
-      dualValue: best.dualValue, neurons: norm.neurons(best.weights), iterations: iterations)
+      dualValue: best.dualValue, neurons: norm.neurons(best.weights.base), iterations: iterations)
   }
 
   private func toCoordinates(_ weights: Matrix) -> Matrix {
@@ -111,7 +114,7 @@ package final class LinearSolver: RegularizedSolver {
     _ best: LinearPoint, beta: Double, rule: StoppingRule, budget: Budget, report: () -> Void
   ) -> Status {
     let (n, q, classes) = (features.rows, features.columns, targets.columns)
-    let isSquared = program.loss == .squared
+    let isSquared = loss is SquaredLoss
     // Z and U of the norm, C × q; V and its multiplier of the loss, n × C.
     let (z, u) = (Matrix(copying: best.weights), Matrix(classes, q))
     let (w, previous) = (Matrix(classes, q), Matrix(classes, q))
@@ -124,7 +127,7 @@ package final class LinearSolver: RegularizedSolver {
     for k in 0..<q { trace += gram[k, k] }
     guard trace > 0, trace.isFinite else { return .stalled }
     // Penalties of the loss' part and of the norm's.
-    var lossPenalty = isSquared ? 1 : program.loss == .huber ? 1 : 0.25
+    var lossPenalty = loss.typicalCurvature
     var penalty = lossPenalty * trace / Double(100 * min(n, q))
     let factor = Matrix(q, q)
     func refactor() -> Bool {
@@ -152,10 +155,9 @@ package final class LinearSolver: RegularizedSolver {
       previous.copy(from: z)
       let alpha = LinearSolver.relaxation
       for k in 0..<z.count {
-        let h = alpha * w.base[k] + (1 - alpha) * z.base[k] + u.base[k]
-        (z.base[k], u.base[k]) = (h, h)
+        u.base[k] += alpha * w.base[k] + (1 - alpha) * z.base[k]
       }
-      norm.prox(z, threshold: beta / penalty)
+      _ = norm.prox(u.base, threshold: beta / penalty, into: z.base)
       for k in 0..<z.count { u.base[k] -= z.base[k] }
       if !isSquared {
         gemm(n, classes, q, features.base, .plain, w.base, .transposed, fit.base)

@@ -1,17 +1,18 @@
 import Convex
 import LinearAlgebra
 
-/// A loss whose slope stays in an interval, of pieces that are linear or quadratic: hinge and huber. With a
+/// A loss whose slope stays in an interval, of pieces that are linear or quadratic: hinge, huber, quantile. With a
 /// margin m, affine in ŷ, and its slope t,
 ///
 ///   m = κt + p − q,  p (h − t) = μ,  q (t − l) = μ,  l < t < h,  p, q > 0:
 ///
-/// hinge has m = yŷ − 1, κ = 0 and t in (−1, 0); huber m = ŷ − y, κ = 1 and t in (−1, 1). ν = −∂m/∂ŷ · t.
+/// hinge has m = yŷ − 1, κ = 0 and t in (−1, 0); huber m = ŷ − y, κ = 1 and t in (−1, 1); quantile m = ŷ − y, κ = 0
+/// and t in (−τ, 1 − τ). ν = −∂m/∂ŷ · t.
 final class BoxLossTerms: ReLULossTerms {
   let nu: Matrix
   let inverse: Matrix
   private let targets: Matrix
-  private let isHinge: Bool
+  private let isMargin: Bool
   private let curvature: Double
   private let low: Double
   private let high: Double
@@ -32,11 +33,12 @@ final class BoxLossTerms: ReLULossTerms {
   private static let smallResidual = 3.0
 
   /// Begins with products of `smoothing`; `targets` is C × n.
-  init?(_ loss: LossName, _ targets: Matrix, smoothing: Double) {
-    guard loss == .hinge || loss == .huber else { return nil }
+  init?(_ loss: any Loss, _ targets: Matrix, smoothing: Double) {
+    guard let pieces = loss.pieces else { return nil }
     self.targets = targets
-    isHinge = loss == .hinge
-    (curvature, low, high) = isHinge ? (0, -1, 0) : (1, -1, 1)
+    isMargin = pieces.isMargin
+    curvature = pieces.curvature
+    (low, high) = (pieces.slopes.lowerBound, pieces.slopes.upperBound)
     nu = Matrix(targets.rows, targets.columns)
     inverse = Matrix(targets.rows, targets.columns)
     margin = Array(repeating: 0, count: targets.count)
@@ -68,7 +70,7 @@ final class BoxLossTerms: ReLULossTerms {
     self.smoothing = nil
   }
 
-  private func direction(_ k: Int) -> Double { isHinge ? targets.base[k] : 1 }
+  private func direction(_ k: Int) -> Double { isMargin ? targets.base[k] : 1 }
 
   var complementarity: (sum: Double, count: Double) {
     smoothing == nil ? (complementarity(after: 0), 2 * weight * Double(slope.count)) : (0, 0)
@@ -91,7 +93,7 @@ final class BoxLossTerms: ReLULossTerms {
   func refresh(_ predictions: Matrix) {
     for k in slope.indices {
       let (z, y) = (predictions.base[k], targets.base[k])
-      margin[k] = isHinge ? y * z - 1 : z - y
+      margin[k] = isMargin ? y * z - 1 : z - y
       if let smoothing { centre(k, smoothing) }
       nu.base[k] = -direction(k) * slope[k]
       inverse.base[k] = curvature + above[k] / (high - slope[k]) + below[k] / (slope[k] - low)

@@ -42,7 +42,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     self.loss = loss
     let (n, outputs) = (targets.rows, targets.columns)
     let joint =
-      grouping == .perPattern || loss.name == .crossEntropy ? Double(outputs) : 1
+      grouping == .perPattern || !loss.isSeparable ? Double(outputs) : 1
     try expectMemory(
       8 * Double(n) * Double(n) * (joint + 1 + Double(data.patches.patchCount == 1 ? 3 : 0))
         + 16 * Double(data.gates.shape[0] * data.dimension * data.dimension * data.regions)
@@ -60,7 +60,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     let together = grouping == .perPattern
     // Classes are apart where neither the norm nor the loss joins them.
     let groups =
-      together || loss.name == .crossEntropy
+      together || !loss.isSeparable
       ? [Array(0..<outputs)] : (0..<outputs).map { [$0] }
     parts = groups.map { classes in
       let part = Matrix(n, classes.count)

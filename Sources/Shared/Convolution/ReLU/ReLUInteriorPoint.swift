@@ -100,7 +100,7 @@ final class ReLUInteriorPoint {
     let most = cones.cones.reduce(1) { max($0, $1.matrix.rows) }
     let mu = beta * size / Double(slots * most)
     terms =
-      BoxLossTerms(loss.name, targets.transposed, smoothing: 0.1)
+      BoxLossTerms(loss, targets.transposed, smoothing: 0.1)
       ?? SmoothLossTerms(loss, targets)
     numbers = (first ?? Array(0..<map.groups.count)).filter {
       cones.cones[map.groups.pattern($0)].isOpen
@@ -114,7 +114,7 @@ final class ReLUInteriorPoint {
     correlations = Matrix(
       cones.features.patterns, targets.columns * cones.features.regions * cones.features.dimension)
     factors = ReLUFactors(
-      cones, groups: groups, outputs: outputs, isCoupled: loss.name == .crossEntropy,
+      cones, groups: groups, outputs: outputs, isCoupled: !loss.isSeparable,
       proceed: proceed)
     for (j, group) in groups.enumerated() {
       let centre = cones.centres.row(group.pattern)

@@ -60,7 +60,7 @@ final class SmoothLossTerms: ReLULossTerms {
     let fitted = predictions.transposed
     loss.residual(fitted, targets, into: rows)
     nu.copy(from: rows.transposed)
-    if loss.name == .crossEntropy {
+    if !loss.isSeparable {
       // The probabilities: their common factor in ŷ is a variable of its own.
       for k in 0..<nu.count { inverse.base[k] = 1 / max(1e-10, columns.base[k] - nu.base[k]) }
       return
