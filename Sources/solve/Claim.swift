@@ -4,6 +4,9 @@ import Glibc
 import Tensors
 
 extension Training {
+  /// What a solution may claim, and what β multiplies in its objective.
+  typealias Claim = (status: Status, gap: Double, norm: Double)
+
   /// Bits of patterns beyond which a search that a limit ended does not count whether its list is complete: that
   /// takes more than a tenth of a second.
   private static let countedLate = 1 << 24
@@ -40,11 +43,12 @@ extension Training {
   }
 
   /// Writes into `bundle` what the solution may claim: metadata `certificate`, and, if double precision leaves the
-  /// solver's own numbers in doubt, the objectives and the gap that evaluate's code finds. Returns the status and the
-  /// gap that it has then. `isDoubted` asks for evaluate's numbers in any case.
+  /// solver's own numbers in doubt, the objectives and the gap that evaluate's code finds. Returns what it claims
+  /// then. `isDoubted` asks for evaluate's numbers in any case, `warns` for a warning if the list of patterns is not
+  /// what it says.
   func settle(
-    _ bundle: inout Bundle, _ outcome: Outcome, isDoubted: Bool
-  ) throws -> (status: Status, gap: Double) {
+    _ bundle: inout Bundle, _ outcome: Outcome, isDoubted: Bool, warns: Bool
+  ) throws -> Claim {
     let bytes = source.tensors["patterns"]?.count ?? source.tensors["images"]?.count ?? 0
     var data = source
     if outcome.isLate, bytes > Training.countedLate / 8 {
@@ -58,12 +62,14 @@ extension Training {
     bundle.metadata["certificate"] = assessment.scope.rawValue
     // A list is no more complete than the certificate over it says.
     if assessment.scope == .patterns { bundle.metadata["exact"] = "false" }
-    if assessment.scope == .patterns, data.metadata["exact"] == "true" {
+    if warns, assessment.scope == .patterns, data.metadata["exact"] == "true" {
       invocation.warn(
         "\(source.name) says that its patterns are all there are, but the data have others, or are too near to "
           + "degenerate to tell: the certificate is over the patterns of the list")
     }
-    guard let found = assessment.certificate else { return (outcome.status, outcome.gap) }
+    guard let found = assessment.certificate else {
+      return (outcome.status, outcome.gap, assessment.norm)
+    }
     let gap = max(0, found.relativeGap)
     bundle.metadata["primal_objective"] = "\(found.primalObjective)"
     bundle.metadata["dual_objective"] = "\(min(found.dualObjective, found.primalObjective))"
@@ -72,7 +78,7 @@ extension Training {
     if gap <= settings.gap, isDoubted { status = .optimal }
     if gap > settings.gap, status == .optimal { status = .stalled }
     bundle.metadata["status"] = status.rawValue
-    return (status, gap)
+    return (status, gap, assessment.norm)
   }
 
   /// Scales the dual point of `bundle` until it is feasible to the last digit, or leaves ν = 0 if double precision lost

@@ -38,6 +38,8 @@ struct Settings: ToolSettings {
   var method = PolynomialMethod.auto
   var targets: [Double]?
   var path: Int?
+  var pathTable: String?
+  var pathOutput: String?
   var validation: String?
   var warmStart: String?
   var trace: String?
@@ -78,14 +80,24 @@ struct Settings: ToolSettings {
       }
     }
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
-    if path != nil, validation == nil {
-      throw Failure.usage("--path needs --validation BUNDLE to choose by")
-    }
-    if validation != nil, path == nil {
-      throw Failure.usage("--validation needs --path COUNT: there is nothing to choose")
-    }
+    try validatePath()
     let inputs = [validation, warmStart, common.operands.first ?? "-"].filter { $0 == "-" }
     if inputs.count > 1 { throw Failure.usage("standard input can be read once only") }
+  }
+
+  private func validatePath() throws {
+    if path == nil {
+      if validation != nil {
+        throw Failure.usage("--validation needs --path COUNT: there is nothing to choose")
+      }
+      for (option, value) in [("--path-table", pathTable), ("--path-output", pathOutput)]
+      where value != nil {
+        throw Failure.usage("\(option) needs --path COUNT: there is one beta only")
+      }
+    }
+    if pathOutput == "-" {
+      throw Failure.usage("--path-output names a directory, which standard output is not")
+    }
   }
 
   static var tool: Tool<Settings> {
@@ -164,11 +176,23 @@ struct Settings: ToolSettings {
         .integer(
           "path", "COUNT", \.path,
           "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "
-            + "zero (left out) down to --beta, each from the solution before, and write the one that does "
-            + "best on the validation data: in accuracy, or in loss where there are no labels; of equals, "
-            + "the largest beta.", minimum: 1),
+            + "zero (left out) down to --beta, each from the solution before, and write the last solution; "
+            + "with --validation the one that is chosen.", minimum: 1),
         .text(
-          "validation", "BUNDLE", \.validation, "The data to choose beta by.", record: .placeholder),
+          "validation", "BUNDLE", \.validation,
+          "The data to choose beta by: the largest accuracy is best, of equals, and where there are no labels, the "
+            + "smallest loss, of equals the largest beta. A choice at an end of the path warns.",
+          record: .placeholder),
+        .output(
+          "path-table", "FILE", \.pathTable,
+          "With --path: write a table (TSV) of the values of beta, in the order of the path: beta, primal, dual, "
+            + "relative_gap, neurons (of the network that recover makes), norm (what beta multiplies), validation "
+            + "(accuracy, or loss where there are no labels; empty without --validation). Of a path that a limit or "
+            + "a signal ends it has what was reached."),
+        .text(
+          "path-output", "DIR", \.pathOutput,
+          "With --path: also write the solution of each beta, certified, into DIR, which is made if it is not there: "
+            + "DIR/1 has the largest beta, DIR/2 the next, and so on.", record: .placeholder),
         .text(
           "warm-start", "BUNDLE", \.warmStart,
           "Start from an earlier solution of the same shape. If a limit ends the search before it is better than "
@@ -181,7 +205,8 @@ struct Settings: ToolSettings {
           "Stop after S seconds, those of the set-up included."),
         .flag(
           "require-optimal", \.requireOptimal,
-          "Exit 1 and write nothing where a limit came before the gap.", record: .omitted),
+          "Exit 1 and write nothing where a limit came before the gap, or if one of the solutions of --path-table and "
+            + "--path-output has not reached it.", record: .omitted),
         .output(
           "trace", "FILE", \.trace,
           "Write a table (TSV) of every check: iteration, seconds, primal, dual, relative gap, neurons, "
@@ -192,6 +217,7 @@ struct Settings: ToolSettings {
         "solve --activation 0.09,0.5,0.47 --beta 1e-2 -o solution train.moments",
         "arrangements --sample 100 train | solve --activation gated-relu --beta 2 -o solution",
         "solve --activation 1,0,0 --beta 0.01 --path 8 --validation val.moments train.moments >solution",
+        "solve --activation relu --beta 0.1 --path 20 --path-table path.tsv --path-output path train >last",
       ])
   }
 }

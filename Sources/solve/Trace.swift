@@ -21,10 +21,13 @@ final class Trace {
 
   /// The table of a path, as comments.
   func write<Point>(_ choice: RegularizationPath.Choice<Point>) {
-    put("# path: beta\tprimal\tdual\trelative_gap\tvalidation_\(choice.measure)\n")
+    let score = choice.steps[choice.best].score
+    let names = score.map { $0.accuracy == nil ? [$0.measure] : ["loss", $0.measure] } ?? []
+    put("# path: beta\tprimal\tdual\trelative_gap\(names.map { "\tvalidation_\($0)" }.joined())\n")
     for step in choice.steps {
       let gap = relativeGap(primal: step.primal, dual: step.dual)
-      put("# \(step.beta)\t\(step.primal)\t\(step.dual)\t\(gap)\t\(step.score)\n")
+      let scores = [step.score?.loss, step.score?.accuracy].compactMap { $0.map { "\t\($0)" } }
+      put("# \(step.beta)\t\(step.primal)\t\(step.dual)\t\(gap)\(scores.joined())\n")
     }
   }
 

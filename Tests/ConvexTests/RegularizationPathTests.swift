@@ -28,7 +28,7 @@ import Testing
     rule.gap = 1e-6
     rule.maximumIterations = iterations
     let path = RegularizationPath(from: solver.betaMax, to: 1e-4 * solver.betaMax, count: count)
-    let choice = path.choose(
+    let choice = try path.choose(
       solver, rule: rule, budget: Budget(rule, startedAt: Budget.now()),
       validation: held, from: .cold
     ) { _, _ in }
@@ -49,8 +49,9 @@ import Testing
   @Test func takesTheBestByValidation() throws {
     let (problem, validation) = (noisy(80, seed: 81), noisy(300, seed: 82))
     let (choice, solver) = try choose(problem, validation)
-    #expect(choice.steps.count == 6 && choice.measure == "loss")
-    let losses = choice.steps.map(\.score)
+    #expect(choice.steps.count == 6 && choice.steps[0].score?.measure == "loss")
+    let losses = choice.steps.compactMap { $0.score?.loss }
+    #expect(losses.count == 6)
     #expect(losses.allSatisfy { $0 > 0 })
     let best = try #require(losses.indices.min { losses[$0] < losses[$1] })
     #expect(choice.beta == choice.steps[best].beta)
@@ -66,10 +67,24 @@ import Testing
       let loss = zip(predictions.values, validation.y).reduce(0) {
         $0 + 0.5 * ($1.0 - $1.1) * ($1.0 - $1.1)
       }
-      #expect(abs(loss - step.score) < 1e-2 * loss)
+      #expect(abs(loss - (step.score?.loss ?? .nan)) < 1e-2 * loss)
     }
     let (other, _) = try choose(problem, validation, method: .admm)
     #expect(abs(other.beta - choice.beta) <= 1e-12 * choice.beta)
+  }
+
+  @Test func ofEqualAccuracyTheSmallerLossIsBetter() {
+    func score(_ accuracy: Double?, _ loss: Double) -> ValidationScore {
+      ValidationScore(accuracy: accuracy, loss: loss)
+    }
+    #expect(score(0.9, 5).isBetter(than: score(0.8, 1)))
+    #expect(!score(0.8, 1).isBetter(than: score(0.9, 5)))
+    #expect(score(0.9, 1).isBetter(than: score(0.9, 2)))
+    #expect(score(nil, 1).isBetter(than: score(nil, 2)))
+    // Of equals the first stays.
+    #expect(!score(0.9, 1).isBetter(than: score(0.9, 1)))
+    #expect(score(nil, 1).isBetter(than: score(nil, .nan)))
+    #expect(!score(nil, .nan).isBetter(than: score(nil, 1)))
   }
 
   @Test func aLimitEndsThePath() throws {

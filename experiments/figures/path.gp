@@ -3,7 +3,7 @@ eval begin(900, 400, 1)
 between = 88
 path = "< sed -n '/^# path: /,$ s/^# //p' " . trace . " | sed 's/^path: //'"
 chosen = real(system("sed -n '/^# path: /,$ s/^# //p' " . trace \
-  . " | sort -t '\t' -k 5,5gr -k 1,1gr | awk '$1 + 0 > 0' | head -n 1 | cut -f 1"))
+  . " | sort -t '\t' -k 6,6gr -k 5,5g -k 1,1gr | awk '$1 + 0 > 0' | head -n 1 | cut -f 1"))
 set logscale x
 set autoscale xfix
 set offsets 0, 0, graph 0.05, graph 0.05

@@ -9,7 +9,8 @@ package struct RegularizationPath {
     package let beta: Double
     package let primal: Double
     package let dual: Double
-    package let score: Double
+    /// Without validation data there is none.
+    package let score: ValidationScore?
   }
 
   package struct Choice<Point> {
@@ -20,16 +21,13 @@ package struct RegularizationPath {
     package let best: Int
     /// Whether a limit ended the path before its last β was solved.
     package let isPart: Bool
-    /// "accuracy" or "loss".
-    package let measure: String
 
     package var beta: Double { steps[best].beta }
     /// What the solution's metadata tell of the choice.
     package var metadata: [String: String] {
-      [
-        "validation_\(measure)": "\(steps[best].score)",
-        "path": steps.map { "\($0.beta):\($0.score)" }.joined(separator: ","),
-      ]
+      guard let score = steps[best].score else { return [:] }
+      let path = steps.map { "\($0.beta):\($0.score?.value ?? .nan)" }
+      return score.metadata.merging(["path": path.joined(separator: ",")]) { $1 }
     }
   }
 
@@ -45,38 +43,45 @@ package struct RegularizationPath {
     }
   }
 
-  /// Solves along the path, each β from the solution before, and chooses by the validation data. `tell` hears
-  /// after each β of the choice so far.
+  /// Solves along the path, each β from the solution before, and chooses by the validation data: of equals the
+  /// larger β. Without such data the last β is the choice. After each β `tell` hears of the choice so far, and of
+  /// the point that was found last; what it throws ends the path.
   package func choose<Solver: RegularizedSolver>(
-    _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>,
+    _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>?,
     from start: Solver.Start, trace: (TraceRow, Double) -> Void,
-    tell: (Choice<Solver.Point>) -> Void = { _ in }
-  ) -> Choice<Solver.Point> {
-    let sign = validation.targets.labels == nil ? -1.0 : 1
+    tell: (_ choice: Choice<Solver.Point>, _ last: Solver.Point) throws -> Void = { _, _ in }
+  ) rethrows -> Choice<Solver.Point> {
     var steps: [Step] = []
-    func solve(_ beta: Double, from start: Solver.Start) -> (point: Solver.Point, score: Double) {
-      let point = solver.point(beta: beta, from: start, rule: rule, budget: budget) {
-        trace($0, beta)
-      }
-      let score = validation.score(solver.predictions(point, on: validation.data))
-      steps.append(
-        Step(beta: beta, primal: point.primal, dual: point.dualBound, score: sign * score))
-      return (point, score.isNaN ? -.infinity : score)
+    func solve(_ beta: Double, from start: Solver.Start) -> Solver.Point {
+      solver.point(beta: beta, from: start, rule: rule, budget: budget) { trace($0, beta) }
     }
-    func choice(_ point: Solver.Point, _ best: Int) -> Choice<Solver.Point> {
-      Choice(
-        point: point, steps: steps, best: best,
-        isPart: budget.exhausted != nil || steps.count < betas.count,
-        measure: sign < 0 ? "loss" : "accuracy")
+    func add(_ point: Solver.Point, _ beta: Double) -> Solver.Point {
+      let score = validation.map { $0.score(solver.predictions(point, on: $0.data)) }
+      steps.append(Step(beta: beta, primal: point.primal, dual: point.dualBound, score: score))
+      return point
     }
-    var last = solve(betas[0], from: start)
+    var last = add(solve(betas[0], from: start), betas[0])
     var (best, number) = (last, 0)
-    tell(choice(best.point, number))
-    while steps.count < betas.count, budget.exhausted == nil {
-      last = solve(betas[steps.count], from: solver.start(at: last.point))
-      if last.score > best.score { (best, number) = (last, steps.count - 1) }
-      tell(choice(best.point, number))
+    while true {
+      let choice = Choice(
+        point: best, steps: steps, best: number,
+        isPart: budget.exhausted != nil || steps.count < betas.count)
+      try tell(choice, last)
+      guard steps.count < betas.count, budget.exhausted == nil else { return choice }
+      let beta = betas[steps.count]
+      var point = solve(beta, from: solver.start(at: last))
+      // What stalls from one start may not from another.
+      if point.gap > rule.gap, budget.exhausted == nil {
+        let other = solve(beta, from: start)
+        if other.gap < point.gap { point = other }
+      }
+      last = add(point, beta)
+      if let score = steps[steps.count - 1].score, let known = steps[number].score,
+        !score.isBetter(than: known)
+      {
+        continue
+      }
+      (best, number) = (last, steps.count - 1)
     }
-    return choice(best.point, number)
   }
 }

@@ -6,6 +6,10 @@ package protocol Bounded {
   var dualBound: Double { get }
 }
 
+extension Bounded {
+  package var gap: Double { relativeGap(primal: primal, dual: dualBound) }
+}
+
 /// A solver that trains the networks of one program for any number of β, each from what it found before.
 package protocol RegularizedSolver: AnyObject {
   /// Where a solve can begin.

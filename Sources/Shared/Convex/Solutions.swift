@@ -15,7 +15,6 @@ package protocol CertifiedSolution: Bounded {
 
 extension CertifiedSolution {
   package var dualBound: Double { dualValue }
-  package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 }
 
 /// Bundles of kind `solution`.

@@ -12,9 +12,33 @@ package struct Validation<Data> {
     self.targets = targets
   }
 
-  /// Accuracy, or minus the loss where there are no labels: more is better.
-  func score(_ predictions: Matrix) -> Double {
-    targets.accuracy(predictions) ?? -targets.lossValue(predictions)
+  func score(_ predictions: Matrix) -> ValidationScore {
+    ValidationScore(
+      accuracy: targets.accuracy(predictions), loss: targets.lossValue(predictions))
+  }
+}
+
+/// How well a network does on held-out data.
+package struct ValidationScore {
+  /// From 0 to 1; without labels there is none.
+  package let accuracy: Double?
+  /// The loss, summed over samples and outputs.
+  package let loss: Double
+
+  /// What a β is chosen by.
+  package var measure: String { accuracy == nil ? "loss" : "accuracy" }
+  package var value: Double { accuracy ?? loss }
+
+  package var metadata: [String: String] {
+    var result = ["validation_loss": "\(loss)"]
+    if let accuracy { result["validation_accuracy"] = "\(accuracy)" }
+    return result
+  }
+
+  /// By accuracy; of equals, and without labels, by the loss. NaN is worse than every number.
+  func isBetter(than other: ValidationScore) -> Bool {
+    if let mine = accuracy, let theirs = other.accuracy, mine != theirs { return mine > theirs }
+    return loss < other.loss || (other.loss.isNaN && !loss.isNaN)
   }
 }
 

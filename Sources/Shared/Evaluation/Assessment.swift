@@ -11,6 +11,8 @@ package struct Assessment: Sendable {
   package let scope: Scope
   /// The objectives and the gap as evaluate finds them; `nil` if the solver's own are good enough.
   package let certificate: Certificate?
+  /// What β multiplies in the primal objective.
+  package let norm: Double
   /// Whether the primal point is feasible and the predictions are its own, as far as that was looked at.
   package let isSound: Bool
 
@@ -29,6 +31,7 @@ package struct Assessment: Sendable {
     let program = solution.program
     let examples = try Examples(source, patterns: solution.needsPatterns)
     try solution.check(against: examples)
+    norm = solution.penalty
     let expected = try ExpectedOutputs(
       examples, targets: program.targets, outputs: program.outputs, classes: program.classes,
       loss: program.loss

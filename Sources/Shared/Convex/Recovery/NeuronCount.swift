@@ -1,0 +1,14 @@
+import Tensors
+
+extension Solutions {
+  /// How many neurons the network has that `recover` makes of a bundle of kind `solution`.
+  package static func neurons(_ bundle: Bundle) throws -> Int {
+    guard WrittenSolution.isActivation(of: bundle) else {
+      return RecoveredNetwork(try blocks(bundle), tolerance: nil).neurons
+    }
+    let solution = try WrittenSolution(bundle)
+    return solution.hasGroups
+      ? try GroupedNetwork(solution, tolerance: nil).count
+      : PatternNetwork(solution, tolerance: nil).count
+  }
+}

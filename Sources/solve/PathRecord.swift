@@ -1,0 +1,108 @@
+import Convex
+import Glibc
+import Tensors
+
+/// What a path writes beside its choice: the table of --path-table and the solutions of --path-output. All of it
+/// appears when it is published, or not at all. Any thread may add to it, and any may end it.
+final class PathRecord {
+  private var table: Output?
+  /// DIR/1 and so on, in the order of the path.
+  private var solutions: [Output] = []
+  /// DIR, if it was made here.
+  private var newDirectory: String?
+  private let lock = Lock()
+  private var isFinished = false
+  private var count = 0
+  /// How many of them have not reached the gap that was asked for.
+  private(set) var unreached = 0
+
+  /// Whether there is anything to write.
+  let isWanted: Bool
+
+  /// Opens everything that is to be written. Throws if something of it cannot be, or is written otherwise too.
+  init(_ settings: Settings) throws {
+    isWanted = settings.pathTable != nil || settings.pathOutput != nil
+    if let directory = settings.pathOutput, let count = settings.path {
+      try make(directory)
+      try open(directory, count: count, besides: settings)
+    }
+    table = try settings.pathTable.map { try Output(path: $0) }
+    try table?.write("beta\tprimal\tdual\trelative_gap\tneurons\tnorm\tvalidation\n")
+  }
+
+  deinit { abandon() }
+
+  private func make(_ directory: String) throws {
+    if mkdir(directory, 0o777) == 0 {
+      newDirectory = directory
+      return
+    }
+    let error = errno
+    var status = stat()
+    guard error == EEXIST else {
+      throw Failure.data("cannot make \(directory): \(systemError(error))")
+    }
+    guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+      throw Failure.data("\(directory) is no directory")
+    }
+  }
+
+  private func open(_ directory: String, count: Int, besides settings: Settings) throws {
+    let others = [settings.common.output ?? "-", settings.trace, settings.pathTable]
+    let taken = others.compactMap { $0 }.map {
+      $0 == "-" ? FileIdentity(of: 1) : FileIdentity(of: $0)
+    }
+    for number in 1...count {
+      let path = "\(directory)/\(number)"
+      if let identity = FileIdentity(of: path), taken.contains(identity) {
+        throw Failure.usage("\(path), which --path-output writes, is the file of another output")
+      }
+      solutions.append(try Output(path: path))
+    }
+  }
+
+  /// Adds the next β of the path: the `bundle` of its solution, what β multiplies, and the accuracy or loss on the
+  /// validation data.
+  func add(_ bundle: Bundle, norm: Double, validation: Double?) throws {
+    let claim = ["beta", "primal_objective", "dual_objective", "relative_gap"].map {
+      bundle.metadata[$0] ?? ""
+    }
+    let neurons = try Solutions.neurons(bundle)
+    let row = claim + ["\(neurons)", "\(norm)", validation.map { "\($0)" } ?? ""]
+    try lock.locked {
+      guard !isFinished else { return }
+      try table?.write(row.joined(separator: "\t") + "\n")
+      if count < solutions.count {
+        try bundle.write(to: solutions[count])
+        try solutions[count].flush()
+      }
+      count += 1
+      if bundle.metadata["status"] != Status.optimal.rawValue { unreached += 1 }
+    }
+  }
+
+  /// Ends the record: what still comes is left out. Throws if the table cannot be written.
+  func finish() throws {
+    try lock.locked {
+      isFinished = true
+      try table?.flush()
+    }
+  }
+
+  /// Puts everything in its place, after `finish`.
+  func publish() throws {
+    for solution in solutions.prefix(count) { try solution.finish() }
+    try table?.finish()
+    abandon()
+  }
+
+  /// Drops what is not published, and DIR if it is empty and new.
+  func abandon() {
+    lock.locked {
+      isFinished = true
+      (solutions, table) = ([], nil)
+      if let newDirectory { rmdir(newDirectory) }
+      newDirectory = nil
+    }
+  }
+}
