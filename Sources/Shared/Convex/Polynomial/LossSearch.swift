@@ -1,6 +1,7 @@
 import LinearAlgebra
 
-/// The search for a loss that is no square: every iteration reads the data.
+/// The search for a loss that is no square: every iteration reads the data. Of few samples the interior-point method
+/// is the faster and the surer one; ADMM serves all others, and goes on where that ends.
 final class LossSearch: PolynomialSearch {
   private let program: PolynomialProgram
   private let model: PolynomialModel
@@ -9,6 +10,7 @@ final class LossSearch: PolynomialSearch {
   private let products: FeatureProducts
   private let judge: LossJudge
   private var admm: LossADMM?
+  private var interiorPoint: SplitInteriorPoint?
   let betaMax: Double
   var method = PolynomialMethod.auto
 
@@ -65,16 +67,28 @@ final class LossSearch: PolynomialSearch {
       ) { PolynomialSolver.Point(best: .any(result), status: .stalled) }
     }
     report(result)
+    let proceed = {
+      budget.count()
+      return budget.exhausted == nil
+    }
+    if result.gap > tolerance, budget.exhausted == nil,
+      SplitInteriorPoint.suits(program, targets)
+    {
+      let solver =
+        interiorPoint
+        ?? SplitInteriorPoint(
+          program, model, products, loss: loss, targets: targets, judge: judge)
+      interiorPoint = solver
+      solver.solve(
+        beta: beta, tolerance: tolerance, result: &result, proceed: proceed, report: report)
+    }
     if result.gap > tolerance, budget.exhausted == nil {
       let solver = admm ?? LossADMM(program, products, loss: loss, targets: targets)
       admm = solver
       solver.start(from: result.blocks, beta: beta)
       solver.solve(
-        beta: beta, tolerance: tolerance, judge: judge, result: &result,
-        proceed: {
-          budget.count()
-          return budget.exhausted == nil
-        }, report: report)
+        beta: beta, tolerance: tolerance, judge: judge, result: &result, proceed: proceed,
+        report: report)
     }
     let status: Status = result.gap <= tolerance ? .optimal : budget.exhausted ?? .stalled
     return PolynomialSolver.Point(best: .any(result), status: status)

@@ -17,7 +17,7 @@ import LinearAlgebra
 final class ReLUInteriorPoint {
   let cones: WorkingCones
   let beta: Double
-  let terms: any ReLULossTerms
+  let terms: any LossTerms
   /// Those at work, of cones that have an interior, and their numbers.
   private(set) var numbers: [Int]
   private(set) var groups: [ReLUGroup]
@@ -99,9 +99,6 @@ final class ReLUInteriorPoint {
     let size = radius * Double(slots).squareRoot()
     let most = cones.cones.reduce(1) { max($0, $1.matrix.rows) }
     let mu = beta * size / Double(slots * most)
-    terms =
-      BoxLossTerms(loss, targets.transposed, smoothing: 0.1)
-      ?? SmoothLossTerms(loss, targets)
     numbers = (first ?? Array(0..<map.groups.count)).filter {
       cones.cones[map.groups.pattern($0)].isOpen
     }
@@ -116,8 +113,13 @@ final class ReLUInteriorPoint {
     factors = ReLUFactors(
       cones, groups: groups, outputs: outputs, isCoupled: !loss.isSeparable,
       proceed: proceed)
+    let start = ReLUInteriorPoint.start(map, groups, loss, targets, beta: beta, into: correlations)
+    terms =
+      BoxLossTerms(loss, targets.transposed, start: start, mu: mu)
+      ?? SmoothLossTerms(loss.name, targets.transposed, start: start)
+    let centres = exactCentres()
     for (j, group) in groups.enumerated() {
-      let centre = cones.centres.row(group.pattern)
+      let centre = centres[group.pattern]!
       for k in 0..<slots { axpy(d, radius, centre, v.row(j) + k * d) }
       let rows = cones.cones[group.pattern].matrix
       let (slack, multipliers) = (Matrix(slots, rows.rows), Matrix(slots, rows.rows))
@@ -132,6 +134,36 @@ final class ReLUInteriorPoint {
     }
     makeRoomForGroups()
     refresh()
+  }
+
+  /// The analytic centres of the working rows, by pattern.
+  private func exactCentres() -> [Int: [Double]] {
+    let patterns = Set(groups.map(\.pattern)).sorted()
+    let result = Matrix(patterns.count, d)
+    Threads.perform(patterns.count) { k in
+      let cone = self.cones.cones[patterns[k]]
+      let centre = cone.analyticCentre(from: cone.centre, exactly: true)
+      result.row(k).update(from: centre, count: self.d)
+    }
+    return Dictionary(
+      uniqueKeysWithValues: patterns.indices.map {
+        (patterns[$0], Array(UnsafeBufferPointer(start: result.row($0), count: d)))
+      })
+  }
+
+  /// ν to begin with, C × n: the multiple of the slope at 0 whose ‖F_iᵀν‖ are half of β at most, so that the
+  /// dual residual is small from the first step on.
+  private static func start(
+    _ map: ReLUOperator, _ groups: [ReLUGroup], _ loss: any Loss, _ targets: Matrix, beta: Double,
+    into correlations: Matrix
+  ) -> Matrix {
+    let slope = Matrix(targets.rows, targets.columns)
+    loss.residual(Matrix(targets.rows, targets.columns), targets, into: slope)
+    let result = slope.transposed
+    map.correlate(result, into: correlations)
+    let largest = groups.reduce(0) { max($0, norm(map.length, map.part($1, correlations))) }
+    scale(result.count, largest > 0 ? min(0.5, 0.5 * beta / largest) : 0.5, result.base)
+    return result
   }
 
   /// Buffers for the groups as they are, a row a group; then those of slots × rows.
@@ -309,7 +341,6 @@ final class ReLUInteriorPoint {
       dualResidual = max(dualResidual, square.squareRoot())
     }
     let products = (sum: sums.reduce(0, +), count: Double(productCount))
-    terms.follow(products.sum / products.count, residual: dualResidual / beta)
     let (sum, count) = terms.complementarity
     complementarity = products.sum + sum
     mu = complementarity / (products.count + count)

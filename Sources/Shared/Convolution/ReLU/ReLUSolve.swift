@@ -45,7 +45,7 @@ final class ReLUSolve {
       let isRough = start < precisions.count && precisions[start] > tolerance
       let (left, isStalled) = run(
         first, keeping: returned, precision: isRough ? precisions[start] : 0.3 * tolerance,
-        tolerance: tolerance, budget: budget, report: report)
+        tolerance: tolerance, stalls: stalls, budget: budget, report: report)
       if point.gap <= tolerance || budget.exhausted != nil { return }
       let missing = self.missing(besides: left, above: beta * (1 + 0.1 * tolerance))
       if isStalled { stalls += 1 }
@@ -56,7 +56,7 @@ final class ReLUSolve {
     }
     _ = run(
       Array(0..<map.groups.count), keeping: nil, precision: 0, tolerance: tolerance,
-      budget: budget, report: report)
+      stalls: stalls, budget: budget, report: report)
   }
 
   /// Relative gaps of the first starts' own programs at which others are looked at.
@@ -87,12 +87,12 @@ final class ReLUSolve {
   /// whether steps had become too short.
   private func run(
     _ first: [Int], keeping returned: Set<Int>?, precision: Double, tolerance: Double,
-    budget: Budget, report: () -> Void
+    stalls: Int, budget: Budget, report: () -> Void
   ) -> (numbers: Set<Int>, isStalled: Bool) {
     let proceed = { !budget.isOutOfTime }
     let method = ReLUInteriorPoint(
-      cones, map: map, loss: loss, targets: targets, beta: beta, radius: radius(first),
-      first: first, proceed: proceed)
+      cones, map: map, loss: loss, targets: targets, beta: beta,
+      radius: radius(first.count, stalls: stalls), first: first, proceed: proceed)
     let level = beta * (1 + 0.1 * tolerance)
     // The smallest gap, complementarity and bound so far.
     var smallest = [Double](repeating: .infinity, count: 3)
@@ -161,21 +161,13 @@ final class ReLUSolve {
   /// Groups whose cone has an interior.
   private var openGroups: Int { cones.cones.filter(\.isOpen).count * map.groups.each }
 
-  /// A length of the weights of the groups `list` at which their predictions are of the size of the targets.
-  private func radius(_ list: [Int]) -> Double {
-    let weights = Matrix(1, slots * d)
-    let images = Matrix(1, targets.rows * map.groups.width)
-    var square = 0.0
-    for number in list {
-      let group = map.groups[number]
-      for k in 0..<slots {
-        (weights.base + k * d).update(from: cones.centres.row(group.pattern), count: d)
-      }
-      map.image(weights.base, of: group, into: images.base)
-      square += dot(images.count, images.base, images.base)
-    }
-    let size = norm(targets.count, targets.base)
-    return square > 0 ? size / square.squareRoot() : 1
+  /// The length in each slot of the weights of `count` groups at which all of them together cost what the network
+  /// that is zero does: an optimum costs no more, and all products begin as large as the gap. After starts that
+  /// stalled they are larger, the further from the boundaries the safer.
+  private func radius(_ count: Int, stalls: Int) -> Double {
+    let most = loss.value(Matrix(targets.rows, targets.columns), targets) / beta
+    let each = most / (Double(max(1, count)) * Double(slots).squareRoot())
+    return each > 0 ? each * pow(10, Double(stalls)) : 1
   }
 
   /// What moved weights into their cones: of each group and slot a multiple of the centre; what the

@@ -94,8 +94,9 @@ final class WorkingCone {
 
   /// The analytic centre of the working rows on the unit sphere: the u that minimises −Σ log b·u + ½ m ‖u‖²,
   /// by Newton's method from `u`, for which B u > 0. It balances the barrier with the norm, so that
-  /// multipliers in inverse proportion to the slacks cancel but for a multiple of u.
-  func analyticCentre(from u: [Double]) -> [Double] {
+  /// multipliers in inverse proportion to the slacks cancel but for a multiple of u. In a thin cone they do so
+  /// only if u is known to more digits than its slacks need: `exactly` goes on until rounding ends it.
+  func analyticCentre(from u: [Double], exactly: Bool = false) -> [Double] {
     let (m, d) = (matrix.rows, matrix.columns)
     guard m > 0 else { return u }
     var u = u
@@ -104,6 +105,7 @@ final class WorkingCone {
     let scaled = Matrix(m, d)
     let hessian = Matrix(d, d)
     let count = Double(m)
+    var last = Double.infinity
     for _ in 0..<60 {
       gemv(m, d, matrix.base, .plain, u, &slack)
       var step = [Double](repeating: 0, count: d)
@@ -126,7 +128,8 @@ final class WorkingCone {
       var length = 1.0
       for i in 0..<m where change[i] < 0 { length = min(length, -0.9 * slack[i] / change[i]) }
       axpy(d, length, step, &u)
-      if !(decrement > 1e-2 * count) { break }
+      guard decrement > 1e-2 * count || exactly && decrement < 0.25 * last else { break }
+      if decrement <= 1e-2 * count { last = decrement }
     }
     let size = norm(d, u)
     guard size.isFinite, size > 0 else { return centre }

@@ -1,4 +1,3 @@
-import Convex
 import LinearAlgebra
 
 /// A loss whose slope stays in an interval, of pieces that are linear or quadratic: hinge, huber, quantile. With a
@@ -8,9 +7,9 @@ import LinearAlgebra
 ///
 /// hinge has m = yŷ − 1, κ = 0 and t in (−1, 0); huber m = ŷ − y, κ = 1 and t in (−1, 1); quantile m = ŷ − y, κ = 0
 /// and t in (−τ, 1 − τ). ν = −∂m/∂ŷ · t.
-final class BoxLossTerms: ReLULossTerms {
-  let nu: Matrix
-  let inverse: Matrix
+package final class BoxLossTerms: LossTerms {
+  package let nu: Matrix
+  package let inverse: Matrix
   private let targets: Matrix
   private let isMargin: Bool
   private let curvature: Double
@@ -23,17 +22,8 @@ final class BoxLossTerms: ReLULossTerms {
   /// Of the last step: dt, dp and dq.
   private var change: [(slope: Double, above: Double, below: Double)]
 
-  /// What all products are as long as the slopes follow the predictions: then the loss is smooth, and its
-  /// bounds cut no step short. `nil` once slopes, p and q are variables of their own.
-  private var smoothing: Double?
-  /// From then on products are to be this multiple of μ: what they are at that time, so that it finds them
-  /// on the path. There are far fewer of them than of the cones.
-  private var weight = 1.0
-  /// Slopes follow while the dual residual is above this multiple of β.
-  private static let smallResidual = 3.0
-
-  /// Begins with products of `smoothing`; `targets` is C × n.
-  init?(_ loss: any Loss, _ targets: Matrix, smoothing: Double) {
+  /// Begins with ν = `start`, within the domain, and products of `mu`; `targets` is C × n.
+  package init?(_ loss: any Loss, _ targets: Matrix, start: Matrix, mu: Double) {
     guard let pieces = loss.pieces else { return nil }
     self.targets = targets
     isMargin = pieces.isMargin
@@ -44,40 +34,21 @@ final class BoxLossTerms: ReLULossTerms {
     margin = Array(repeating: 0, count: targets.count)
     (slope, above, below) = (margin, margin, margin)
     change = Array(repeating: (0, 0, 0), count: targets.count)
-    self.smoothing = smoothing
-  }
-
-  /// Takes the slope at which both products are `mu`.
-  private func centre(_ k: Int, _ mu: Double) {
-    // m − κt − μ/(h − t) + μ/(t − l) falls with t.
-    var (from, to) = (low, high)
-    for _ in 0..<60 {
-      let t = 0.5 * (from + to)
-      if margin[k] - curvature * t - mu / (high - t) + mu / (t - low) > 0 {
-        from = t
-      } else {
-        to = t
-      }
+    for k in slope.indices {
+      slope[k] = min(max(-direction(k) * start.base[k], low + 1e-12), high - 1e-12)
+      above[k] = mu / (high - slope[k])
+      below[k] = mu / (slope[k] - low)
     }
-    slope[k] = min(max(0.5 * (from + to), low + 1e-12), high - 1e-12)
-    above[k] = mu / (high - slope[k])
-    below[k] = mu / (slope[k] - low)
-  }
-
-  func follow(_ mu: Double, residual: Double) {
-    guard let smoothing, residual < BoxLossTerms.smallResidual else { return }
-    weight = smoothing / mu
-    self.smoothing = nil
   }
 
   private func direction(_ k: Int) -> Double { isMargin ? targets.base[k] : 1 }
 
-  var complementarity: (sum: Double, count: Double) {
-    smoothing == nil ? (complementarity(after: 0), 2 * weight * Double(slope.count)) : (0, 0)
+  package var complementarity: (sum: Double, count: Double) {
+    (complementarity(after: 0), 2 * Double(slope.count))
   }
 
-  func complementarity(after step: Double, _ dnu: Matrix) -> Double {
-    smoothing == nil ? complementarity(after: step) : 0
+  package func complementarity(after step: Double, _ dnu: Matrix) -> Double {
+    complementarity(after: step)
   }
 
   private func complementarity(after step: Double) -> Double {
@@ -90,21 +61,16 @@ final class BoxLossTerms: ReLULossTerms {
     return sum
   }
 
-  func refresh(_ predictions: Matrix) {
+  package func refresh(_ predictions: Matrix) {
     for k in slope.indices {
       let (z, y) = (predictions.base[k], targets.base[k])
       margin[k] = isMargin ? y * z - 1 : z - y
-      if let smoothing { centre(k, smoothing) }
       nu.base[k] = -direction(k) * slope[k]
       inverse.base[k] = curvature + above[k] / (high - slope[k]) + below[k] / (slope[k] - low)
     }
   }
 
-  func rightHandSide(target: Double, isCorrector: Bool, into r: Matrix) {
-    if smoothing != nil {
-      r.fill(0)
-      return
-    }
+  package func rightHandSide(target: Double, isCorrector: Bool, into r: Matrix) {
     for k in slope.indices {
       let (first, second) = products(k, target, isCorrector)
       let rho =
@@ -115,14 +81,12 @@ final class BoxLossTerms: ReLULossTerms {
 
   /// What the products are to be, less what the predictor finds of second order.
   private func products(_ k: Int, _ target: Double, _ isCorrector: Bool) -> (Double, Double) {
-    let target = weight * target
     guard isCorrector else { return (target, target) }
     let d = change[k]
     return (target + d.above * d.slope, target - d.below * d.slope)
   }
 
-  func complete(_ dnu: Matrix, target: Double, isCorrector: Bool) {
-    guard smoothing == nil else { return }
+  package func complete(_ dnu: Matrix, target: Double, isCorrector: Bool) {
     for k in slope.indices {
       let (first, second) = products(k, target, isCorrector)
       let dt = -direction(k) * dnu.base[k]
@@ -134,8 +98,7 @@ final class BoxLossTerms: ReLULossTerms {
     }
   }
 
-  func stepLength(_ dnu: Matrix) -> Double {
-    guard smoothing == nil else { return 1 }
+  package func stepLength(_ dnu: Matrix) -> Double {
     var limit = 1.0
     for k in slope.indices {
       let d = change[k]
@@ -147,8 +110,7 @@ final class BoxLossTerms: ReLULossTerms {
     return limit
   }
 
-  func move(_ step: Double, _ dnu: Matrix) {
-    guard smoothing == nil else { return }
+  package func move(_ step: Double, _ dnu: Matrix) {
     for k in slope.indices {
       slope[k] += step * change[k].slope
       above[k] += step * change[k].above
