@@ -1,3 +1,4 @@
+import Glibc
 import LinearAlgebra
 
 /// A program over groups of features, min ℓ(A W) + β Σ ‖W_g‖, of outputs that are trained together, as
@@ -43,8 +44,8 @@ package final class SplitProgram {
     return point
   }
 
-  /// Iterations from one certificate to the next.
-  private static let checkInterval = 10
+  /// Iterations from one certificate to the next, at most and at least: a certificate costs about one.
+  private static let checkInterval = 2...10
   /// Iterations that may pass without a gap a tenth smaller.
   private static let patience = 500
 
@@ -72,13 +73,14 @@ package final class SplitProgram {
     }
     // The first guess is rough: it may change at the first check.
     var (iteration, lastChange) = (0, -10)
+    var (nextCheck, gapBefore) = (SplitProgram.checkInterval.upperBound, Double.infinity)
     var (smallest, smallestAt) = (Double.infinity, 0)
     while true {
       if let limit = budget.exhausted { return limit }
       budget.count()
       iteration += 1
       admm.iterate()
-      guard iteration % SplitProgram.checkInterval == 0 else { continue }
+      guard iteration == nextCheck else { continue }
       admm.predictions(into: predictions)
       let primal = loss.value(predictions, targets) + point.beta * admm.penalty
       guard primal.isFinite else { return .stalled }
@@ -88,13 +90,16 @@ package final class SplitProgram {
       admm.dual(into: nu)
       loss.restrict(nu, targets)
       offerDual()
-      if loss.isDifferentiable {
+      let goal = 0.9 * rule.gap
+      if loss.isDifferentiable, point.gap > goal {
         loss.residual(predictions, targets, into: nu)
         offerDual()
       }
       report()
       penalties = (admm.lossPenalty, admm.normPenalty)
-      if point.gap <= 0.9 * rule.gap { return .optimal }
+      if point.gap <= goal { return .optimal }
+      nextCheck += SplitProgram.interval(from: gapBefore, over: point.gap, to: goal)
+      gapBefore = point.gap
       if point.gap < 0.9 * smallest { (smallest, smallestAt) = (point.gap, iteration) }
       if iteration - smallestAt > SplitProgram.patience { return .stalled }
       admm.refresh()
@@ -104,6 +109,14 @@ package final class SplitProgram {
         if hasChanged { lastChange = iteration }
       }
     }
+  }
+
+  /// How many iterations bring `gap` to `goal` at the rate that it has fallen since it was `before`, within bounds.
+  private static func interval(from before: Double, over gap: Double, to goal: Double) -> Int {
+    let (least, most) = (checkInterval.lowerBound, checkInterval.upperBound)
+    guard before.isFinite, gap < before, goal > 0 else { return most }
+    let count = Double(most) * log(gap / goal) / log(before / gap)
+    return count < Double(most) ? max(least, Int(count.rounded(.up))) : most
   }
 
   /// The weights of `start` as rows, PC × Q.
