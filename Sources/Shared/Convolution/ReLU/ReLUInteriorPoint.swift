@@ -59,6 +59,8 @@ final class ReLUInteriorPoint {
   private var scalingStorage = Matrix(0, 0)
   private var scaled = Matrix(0, 0)
   private var scaledFirst: [Double] = []
+  /// The gap before the last iteration.
+  private var gapBefore = Double.infinity
   private var lower = Matrix(0, 0)
   private var residual = Matrix(0, 0)
   private var affine = Direction(0, 0, 0, 0)
@@ -247,9 +249,10 @@ final class ReLUInteriorPoint {
   }
 
   /// The groups that carry weight or are about to, by their places: of those that end at 0, ‖v‖ is about
-  /// c μ/(β − ‖P‖), c the multipliers. `returned` (numbers) stay. `nil` where few others are there, or it is
-  /// too early to tell.
+  /// c μ/(β − ‖P‖), c the multipliers. `returned` (numbers) stay. Returns nil if few others are there, or if it is
+  /// too early to tell: after an iteration that closed much of the gap weights need another one to follow.
   func carrying(besides returned: Set<Int>) -> [Int]? {
+    let gap = max(self.gap, gapBefore)
     let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
     guard factor > 0 else { return nil }
     let kept = groups.indices.filter {
@@ -354,6 +357,7 @@ final class ReLUInteriorPoint {
   /// One predictor–corrector step. False where the numbers allow none.
   func iterate() -> Bool {
     iterations += 1
+    gapBefore = gap
     let count = groups.count
     scalings.withUnsafeMutableBufferPointer { scalings in
       nonisolated(unsafe) let scalings = scalings
