@@ -6,15 +6,15 @@ import Tensors
 /// a length, by an interior-point method.
 package final class GatedLossSolver: ArrangementSolver {
   package let betaMax: Double
-  private let data: ArrangementData
+  let data: ArrangementData
   /// n × C.
-  private let targets: Matrix
-  private let loss: any Loss
+  let targets: Matrix
+  let loss: any Loss
   private let grouping: WeightGrouping
   private let norm: WeightNorm
-  private let progress: (String) -> Void
-  private let features: PatternFeatures
-  private let problems: [SplitProgram]
+  let progress: (String) -> Void
+  let features: PatternFeatures
+  let problems: [SplitProgram]
   private lazy var system = SplitSystem(features)
   private lazy var products = PatternProducts(
     data.features, data.patterns, members: features.members)
@@ -106,7 +106,9 @@ package final class GatedLossSolver: ArrangementSolver {
       for isInterior in [prefersInteriorPoint, !prefersInteriorPoint]
       where point.gap > rule.gap && (end == .optimal || end == .stalled) {
         if !isInterior {
-          end = split(run, report)
+          end =
+            suitsWorkingSet(beta: beta)
+            ? splitOverWorkingSet(run, report) : split(run, from: start, report)
         } else if problems[p].outputs.count == 1, data.samples <= GatedLossSolver.mostSamples,
           let term = DualTerm(loss, problems[p].targets)
         {
@@ -133,7 +135,7 @@ package final class GatedLossSolver: ArrangementSolver {
   private let newtonAbove: Double
 
   /// What a method is asked for.
-  private struct Run {
+  struct Run {
     let problem: Int
     let point: LossPoint
     let beta: Double
@@ -147,12 +149,12 @@ package final class GatedLossSolver: ArrangementSolver {
 
   // MARK: ADMM
 
-  private func split(_ run: Run, _ report: () -> Void) -> Status {
+  func split(_ run: Run, from start: ArrangementSolution?, _ report: () -> Void) -> Status {
     if let limit = run.budget.exhausted { return limit }
     let problem = problems[run.problem]
     progress("the kernel of \(data.samples) samples over \(features.groups) patterns")
     return problem.solve(
-      run.point, members: features.members, system: system, from: run.start, rule: run.rule,
+      run.point, members: features.members, system: system, from: start, rule: run.rule,
       budget: run.budget, report: report)
   }
 
