@@ -111,6 +111,13 @@ struct BaseBundles {
     try add(
       "gated-deferred", "sampled.deferred",
       "--activation gated-relu --loss hinge --group pattern --beta 0.5")
+    try add(
+      "gated-quantile", "sampled.ten",
+      "--activation gated-relu --loss quantile-0.3 --norm nuclear --group class --beta 0.3")
+    try add(
+      "gated-nuclear-patches", "sampled.patches",
+      "--activation gated-relu --loss huber --norm nuclear --group pattern --beta 0.5")
+    try add("relu-quantile", "exact", "--activation relu --loss quantile-0.7 --beta 0.05")
     try add("linear", "patches", "--activation linear --beta 0.5")
     try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
     try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")

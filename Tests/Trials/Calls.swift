@@ -94,6 +94,7 @@ extension BaseBundles {
     calls += [
       Call("\(solve) MUTANT", .bundle),
       Call("\(solve) --warm-start \(folder)/\(solution) MUTANT", .bundle),
+      Call("\(solve) --path 2 --path-table path.tsv --path-output steps MUTANT", .bundle),
       Call("\(solve) --path 2 --validation MUTANT \(data)", .bundle),
       Call("\(solve) --path 2 --validation \(data) MUTANT", .bundle),
       Call("recover --data MUTANT \(folder)/\(solution)", .bundle),

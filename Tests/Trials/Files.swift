@@ -35,9 +35,19 @@ func fileSize(_ path: String) -> Int {
   return stat(path, &status) == 0 ? Int(status.st_size) : 0
 }
 
+/// Removes what the folder `path` holds, with the folders in it; no link is followed.
+private func empty(_ path: String) {
+  for name in names(in: path) {
+    let entry = "\(path)/\(name)"
+    if unlink(entry) == 0 { continue }
+    empty(entry)
+    rmdir(entry)
+  }
+}
+
 /// Makes an empty folder, with those above it. What a folder of this name held goes.
 func makeFolder(_ path: String) throws {
-  for name in names(in: path) { unlink("\(path)/\(name)") }
+  empty(path)
   var made = path.hasPrefix("/") ? "" : "."
   for part in path.split(separator: "/") {
     made += "/\(part)"

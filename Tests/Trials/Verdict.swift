@@ -3,7 +3,9 @@ import Tensors
 /// What is wrong with a run, if anything.
 struct Verdict {
   /// Files that a run may leave in its folder beside its output.
-  static let sideProducts: Set<String> = ["filters.png", "confusion.png", "predictions"]
+  static let sideProducts: Set<String> = [
+    "filters.png", "confusion.png", "predictions", "path.tsv", "steps",
+  ]
 
   let call: Call
   let outcome: Outcome

@@ -27,7 +27,7 @@ package enum TrainingLoss: Hashable, Sendable {
     guard let loss = TrainingLoss(text) else {
       let names = TrainingLoss.plain.map { quoted($0.name) }.joined(separator: ", ")
       throw Failure.data(
-        "metadata \"loss\" of \(bundle.name) is \(quoted(text)), expected one of \(names), \"quantile-0.5\""
+        "metadata \"loss\" of \(bundle.name) is \(quoted(text)), expected \(names) or quantile-Q with Q between 0 and 1"
       )
     }
     self = loss
