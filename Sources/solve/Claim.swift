@@ -1,6 +1,7 @@
 import Convex
 import Evaluation
 import Glibc
+import Schema
 import Tensors
 
 extension Training {

@@ -1,5 +1,6 @@
 import Convex
 import Glibc
+import Schema
 import Tensors
 
 /// What a path writes beside its choice: the table of --path-table and the solutions of --path-output. All of it

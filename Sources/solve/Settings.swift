@@ -1,26 +1,7 @@
 import Command
 import Convex
+import Schema
 import Tensors
-
-/// The networks that can be trained.
-enum Activation {
-  case polynomial(PolynomialActivation)
-  case arrangement(ArrangementActivation)
-  case linear
-
-  init?(_ text: String) {
-    if text == "linear" {
-      self = .linear
-      return
-    }
-    if let arrangement = ArrangementActivation(rawValue: text) {
-      self = .arrangement(arrangement)
-      return
-    }
-    guard let polynomial = PolynomialActivation(text) else { return nil }
-    self = .polynomial(polynomial)
-  }
-}
 
 struct Settings: ToolSettings {
   var common = CommonSettings()
@@ -36,7 +17,7 @@ struct Settings: ToolSettings {
   var maximumIterations: Int?
   var maximumSeconds: Double?
   var method = PolynomialMethod.auto
-  var targets: [Double]?
+  var targets: TargetValues?
   var path: Int?
   var pathTable: String?
   var pathOutput: String?
@@ -60,12 +41,12 @@ struct Settings: ToolSettings {
       if method == .interiorPoint, loss != .squared {
         throw Failure.usage("--solver interior-point is for --loss squared")
       }
-    case .arrangement(let activation)?:
+    case .relu?, .gatedReLU?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if activation == .relu, norm == .nuclear {
         throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
       }
-    case .linear?:
+    case .linear?, .circular?:
       if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
       if chosenGrouping == .perPattern, !circular {
         throw Failure.usage(
@@ -75,7 +56,7 @@ struct Settings: ToolSettings {
     case nil: break
     }
     if circular {
-      guard case .linear? = activation else {
+      guard activation == .linear else {
         throw Failure.usage("--circular is for --activation linear")
       }
     }
@@ -137,8 +118,8 @@ struct Settings: ToolSettings {
         .value(
           "activation", "NAME", \.activation,
           "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
-          expected: "relu, gated-relu, linear or three numbers A,B,C"
-        ) { Activation($0).map { .some($0) } },
+          expected: Activation.expectedOption
+        ) { Activation.parse(option: $0).map { .some($0) } },
         .choice(
           "loss", "LOSS", \.loss,
           "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
@@ -172,7 +153,7 @@ struct Settings: ToolSettings {
           "targets", "A,B", \.targets,
           "With two classes: the outputs to aim at for the first and the second (default -1,1).",
           expected: "two different numbers"
-        ) { parseNumbers($0).flatMap { $0.count == 2 && $0[0] != $0[1] ? .some($0) : nil } },
+        ) { TargetValues.parse($0).map { .some($0) } },
         .integer(
           "path", "COUNT", \.path,
           "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "

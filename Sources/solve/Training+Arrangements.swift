@@ -2,11 +2,12 @@ import Convex
 import Convolution
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 extension Training {
   /// Trains a network over patterns, fully connected or convolutional.
-  func arrangement(_ activation: ArrangementActivation) throws {
+  func arrangement(_ activation: Activation) throws {
     let data = try layout()
     // The nuclear norm of one row of weights is its length.
     let isRow = settings.grouping == .perClass && data.regions == 1
@@ -15,7 +16,7 @@ extension Training {
       loss: settings.loss)
     try Magnitudes.expect(data.patches)
     let targets = try Targets(
-      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
+      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     let composer = Composer<ArrangementSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(

@@ -1,17 +1,18 @@
 import Convex
 import Convolution
+import Schema
 import Tensors
 
 extension Training {
   /// Trains a linear network.
-  func linear(_ architecture: LinearArchitecture) throws {
+  func linear(_ activation: Activation) throws {
     let program = LinearProgram(
-      architecture: architecture, grouping: settings.chosenGrouping ?? .perClass,
+      activation: activation, grouping: settings.chosenGrouping ?? .perClass,
       loss: settings.loss)
-    let patches = try LinearSource(source, architecture)
+    let patches = try LinearSource(source, activation)
     try Magnitudes.expect(patches.patches)
     let targets = try Targets(
-      source, samples: patches.samples, levels: settings.targets, loss: settings.loss)
+      source, samples: patches.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
@@ -21,7 +22,7 @@ extension Training {
     let zero = LinearSolution(zero: targets, width: patches.regions * patches.dimension)
     try run(orElse: composer.outcome(zero, beta: beta)) {
       let validation = try validation {
-        try Validation($0, like: source, patches, architecture, targets)
+        try Validation($0, like: source, patches, activation, targets)
       }
       let data = try LinearData(patches)
       let outputs = targets.values.columns

@@ -1,4 +1,5 @@
 import Convex
+import Schema
 import Tensors
 
 extension Training {
@@ -6,7 +7,7 @@ extension Training {
   func polynomial(_ activation: PolynomialActivation) throws {
     let data = try MomentData(source)
     let targets = try Targets(
-      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
+      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     let composer = Composer<PolynomialSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(

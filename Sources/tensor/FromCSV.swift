@@ -1,4 +1,5 @@
 import Command
+import Schema
 import Tensors
 
 /// Makes a dataset of comma-separated values.

@@ -1,4 +1,5 @@
 import Command
+import Schema
 import Tensors
 
 let tool = Tool<TensorSettings>(

@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 
 private func data(
   samples: Int, patches: Int, dimension: Int, pool: [Int32], seed: Int,
-  architecture: LinearArchitecture = .linear
+  activation: Activation = .linear
 ) throws -> LinearData {
   var random = RandomSource(seed: seed, stream: 0)
   let x = (0..<samples * patches * dimension).map { _ in random.gaussian() }
@@ -15,7 +16,7 @@ private func data(
     Bundle(
       kind: .dataset,
       tensors: ["x": Tensor(x, shape: [samples, patches, dimension]), "pool": Tensor(pool)],
-      metadata: [:]), architecture)
+      metadata: [:]), activation)
 }
 
 private func targets(_ samples: Int, _ outputs: Int, seed: Int, signs: Bool = false) -> Matrix {
@@ -43,7 +44,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
     let x = Tensor(Matrix.identity(4).values, shape: [4, 4])
     let data = try LinearData(
       Bundle(kind: .dataset, tensors: ["x": x], metadata: [:]), .circular)
-    let program = LinearProgram(architecture: .circular, grouping: .perClass, loss: .squared)
+    let program = LinearProgram(activation: .circular, grouping: .perClass, loss: .squared)
     let solution = solve(
       LinearSolver(data, targets: Matrix(4, 1, [4, 3, 2, 1]), program: program), beta: 1)
     // ζ = (5, 1 − i, 1, 1 + i), each shortened by β/√d = ½.
@@ -71,7 +72,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
     let data = try LinearData(
       Bundle(kind: .dataset, tensors: ["x": x, "pool": pool], metadata: [:]), .linear)
     let y = targets(q, outputs, seed: 3)
-    let program = LinearProgram(architecture: .linear, grouping: .perClass, loss: .squared)
+    let program = LinearProgram(activation: .linear, grouping: .perClass, loss: .squared)
     let solver = LinearSolver(data, targets: y, program: program)
     let solution = solve(solver, beta: 0.4, gap: 1e-10)
     // ΦᵀY as RC × d.
@@ -94,7 +95,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
       y = Matrix(40, 3)
       for i in 0..<40 { y[i, i * i % 3] = 1 }
     }
-    let program = LinearProgram(architecture: .linear, grouping: .perClass, loss: loss)
+    let program = LinearProgram(activation: .linear, grouping: .perClass, loss: loss)
     let solver = LinearSolver(data, targets: y, program: program)
     let beta = 0.1 * solver.betaMax
     let solution = solve(solver, beta: beta, gap: 1e-6)
@@ -123,10 +124,10 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
   /// Shared filters cost at most as much as filters of each output.
   @Test func sharedFilters() throws {
     let data = try data(
-      samples: 30, patches: 1, dimension: 7, pool: [0], seed: 4, architecture: .circular)
+      samples: 30, patches: 1, dimension: 7, pool: [0], seed: 4, activation: .circular)
     let y = targets(30, 2, seed: 6)
     func optimum(_ grouping: WeightGrouping) -> LinearSolution {
-      let program = LinearProgram(architecture: .circular, grouping: grouping, loss: .squared)
+      let program = LinearProgram(activation: .circular, grouping: grouping, loss: .squared)
       return solve(LinearSolver(data, targets: y, program: program), beta: 2)
     }
     let (own, shared) = (optimum(.perClass), optimum(.perPattern))
@@ -138,7 +139,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
   @Test func zeroAtBetaMaxAndRefusals() throws {
     let data = try data(samples: 20, patches: 2, dimension: 3, pool: [0, 1], seed: 7)
     let y = targets(20, 1, seed: 8)
-    let program = LinearProgram(architecture: .linear, grouping: .perClass, loss: .squared)
+    let program = LinearProgram(activation: .linear, grouping: .perClass, loss: .squared)
     let solver = LinearSolver(data, targets: y, program: program)
     let zero = solve(solver, beta: solver.betaMax * (1 + 1e-9))
     #expect(zero.neurons == 0 && zero.iterations == 0 && zero.gap <= 1e-8)
@@ -150,6 +151,6 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
 
   private func circularOfPatches() throws -> LinearData {
     try data(
-      samples: 5, patches: 2, dimension: 3, pool: [0, 0], seed: 9, architecture: .circular)
+      samples: 5, patches: 2, dimension: 3, pool: [0, 0], seed: 9, activation: .circular)
   }
 }

@@ -1,5 +1,6 @@
 import Evaluation
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -113,7 +114,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   }
   check(
     [:],
-    "\"activation\" is \"tanh\", expected \"relu\", \"gated-relu\", \"linear\", \"circular\" or",
+    "\"activation\" of bundle is \"tanh\", expected \"relu\", \"gated-relu\", \"linear\", \"circular\" or",
     ["activation": "tanh"])
   check([:], "or a polynomial", ["activation": "1,2,nan"])
   check([:], "or a polynomial", ["activation": "1,2"])
@@ -172,7 +173,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   check(problem.solution(changes: ["activation": "1,0,0"]), "activations of")
   check(problem.solution(changes: ["targets": "0,2"]), "targets of")
   check(problem.solution(changes: ["beta": "0"]), "\"beta\" is 0.0, expected above 0")
-  check(problem.solution(changes: ["relative_gap": "nan"]), "\"relative_gap\" is \"nan\"")
+  check(problem.solution(changes: ["relative_gap": "nan"]), "\"relative_gap\" of bundle is \"nan\"")
   check(problem.solution(changes: ["loss": "hinge"]), "is for the hinge loss")
   check(problem.solution(changes: ["loss": "ramp"]), "\"loss\"")
   for name in ["z", "dual", "predictions"] {

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a program's solver ends with, whatever the variables are: a feasible dual point, what the network puts
@@ -52,7 +53,7 @@ package enum Solutions {
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
     bundle.tensors["z"] = Tensor(z, shape: [classes, data.regions, 2, m, m])
-    bundle.metadata["activation"] = activation.text
+    bundle.metadata[.activation] = .polynomial(activation)
     return bundle
   }
 
@@ -70,18 +71,18 @@ package enum Solutions {
     var all = inherit(source.metadata)
     all.merge(notes) { $1 }
     all.merge(metadata) { $1 }
-    all["loss"] = targets.loss.rawValue
-    all["beta"] = "\(beta)"
+    all[.loss] = targets.loss
+    all[.beta] = beta
     // Not known of a search that ended before it was computed.
-    if let betaMax { all["beta_max"] = "\(betaMax)" }
-    all["status"] = solution.status.rawValue
+    all[.betaMax] = betaMax
+    all[.status] = solution.status
     // The bound of a primal that is the optimum can exceed it by rounding.
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
-    all["primal_objective"] = "\(solution.primal)"
-    all["dual_objective"] = "\(dual)"
-    all["relative_gap"] = "\(relativeGap(primal: solution.primal, dual: dual))"
-    all["iterations"] = "\(solution.iterations)"
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
+    all[.primalObjective] = solution.primal
+    all[.dualObjective] = dual
+    all[.relativeGap] = relativeGap(primal: solution.primal, dual: dual)
+    all[.iterations] = solution.iterations
+    all[.targets] = targets.targetValues
     return Bundle(kind: .solution, tensors: tensors, metadata: all)
   }
 

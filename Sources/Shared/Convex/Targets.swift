@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What the network's outputs are compared with: n × C numbers.
@@ -9,18 +10,18 @@ package struct Targets {
   package let labels: [Int]?
   /// Names of the classes, where the bundle has them.
   package let classes: [String]
-  /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more.
-  /// Empty for regression.
-  package let levels: [Double]
+  /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more. `nil` for
+  /// regression.
+  package let targetValues: TargetValues?
   /// The loss by which outputs and targets are compared.
   package let loss: LossName
 
-  /// Reads `targets` (regression) or `labels`. With two classes the first takes `levels[0]`, the second
-  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1 (−1 or 1 for losses of
+  /// Reads `targets` (regression) or `labels`. With two classes the first takes the first of `targetValues`,
+  /// the second the second, one output; with more, each class has its own output, 0 or 1 (−1 or 1 for losses of
   /// signs). For cross-entropy two classes have an output each too. Data to validate by have the classes,
-  /// levels and loss of the `training` data.
+  /// target values and loss of the `training` data.
   package init(
-    _ bundle: Bundle, samples: Int, levels: [Double]? = nil, loss: LossName = .squared,
+    _ bundle: Bundle, samples: Int, targetValues: TargetValues? = nil, loss: LossName = .squared,
     like training: Targets? = nil
   ) throws {
     let loss = training?.loss ?? loss
@@ -37,9 +38,10 @@ package struct Targets {
       throw Failure.data("\(bundle.name) has no tensor \"labels\" and no tensor \"targets\"")
     }
     if hasLabels {
-      try self.init(labels: bundle, samples: samples, levels: levels, loss: loss, like: training)
+      try self.init(
+        labels: bundle, samples: samples, targetValues: targetValues, loss: loss, like: training)
     } else {
-      guard levels == nil else {
+      guard targetValues == nil else {
         throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
       }
       try self.init(targets: bundle, samples: samples, loss: loss, like: training)
@@ -66,11 +68,12 @@ package struct Targets {
     values = Matrix(samples, outputs, tensor.doubles)
     try loss.loss.expect(values, name: bundle.name)
     self.loss = loss
-    (labels, classes, levels) = (nil, [], [])
+    (labels, classes, targetValues) = (nil, [], nil)
   }
 
   private init(
-    labels bundle: Bundle, samples: Int, levels: [Double]?, loss: LossName, like training: Targets?
+    labels bundle: Bundle, samples: Int, targetValues given: TargetValues?, loss: LossName,
+    like training: Targets?
   ) throws {
     let tensor = try bundle.require("labels", [.i32], ["[n]"])
     guard tensor.shape[0] == samples else {
@@ -96,16 +99,16 @@ package struct Targets {
     guard training != nil || Set(labels).count > 1 else {
       throw Failure.data("tensor \"labels\" holds one class only: there is nothing to tell apart")
     }
-    guard count == 2 || levels == nil else {
+    guard count == 2 || given == nil else {
       throw Failure.usage("--targets is for two classes, but there are \(count)")
     }
     // A header names millions of classes in a few megabytes.
     try expectMemory(
       8 * Double(samples) * Double(count), for: "\(samples) samples of \(count) classes")
-    guard levels == nil || loss != .crossEntropy else {
+    guard given == nil || loss != .crossEntropy else {
       throw Failure.usage("--targets is not for the cross-entropy loss: its targets are 0 and 1")
     }
-    if let levels, loss.hasSigns, levels.map(abs) != [1, 1] {
+    if let given, loss.hasSigns, [given.first, given.second].map(abs) != [1, 1] {
       throw Failure.usage("--targets must be -1,1 or 1,-1 for the \(loss.rawValue) loss")
     }
     self.loss = loss
@@ -113,12 +116,13 @@ package struct Targets {
     classes = names
     // Cross-entropy has an output for each of two classes too.
     let isBinary = count == 2 && loss != .crossEntropy
-    self.levels =
-      training?.levels ?? (isBinary ? levels ?? [-1, 1] : loss.hasSigns ? [-1, 1] : [0, 1])
-    values = Matrix(samples, isBinary ? 1 : count)
-    if !isBinary { values.fill(self.levels[0]) }
-    for (i, label) in labels.enumerated() {
-      if isBinary { values[i, 0] = self.levels[label] } else { values[i, label] = self.levels[1] }
+    let outputs = isBinary ? 1 : count
+    let two = training?.targetValues ?? given ?? TargetValues(outputs: outputs, loss: loss)
+    targetValues = two
+    values = Matrix(samples, outputs)
+    values.fill(two.first)
+    for (i, label) in labels.enumerated() where !isBinary || label == 1 {
+      values[i, isBinary ? 0 : label] = two.second
     }
   }
 
@@ -128,13 +132,13 @@ package struct Targets {
   /// The share of `predictions` (n × C) that tell the right class: the nearer of two levels, or the
   /// largest output. `nil` for regression.
   package func accuracy(_ predictions: Matrix) -> Double? {
-    guard let labels else { return nil }
+    guard let labels, let targetValues else { return nil }
     var right = 0
     for (i, label) in labels.enumerated() {
       let row = predictions.row(i)
       var guess = 0
       if predictions.columns == 1 {
-        guess = abs(row[0] - levels[1]) < abs(row[0] - levels[0]) ? 1 : 0
+        guess = abs(row[0] - targetValues.second) < abs(row[0] - targetValues.first) ? 1 : 0
       } else {
         for c in 1..<predictions.columns where row[c] > row[guess] { guess = c }
       }

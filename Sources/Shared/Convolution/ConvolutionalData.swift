@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The training data of a convolutional network with average pooling, and the patterns its filters may

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The activation patterns D_1 … D_P that a bundle of kind `arrangements` has for the patches of its

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The samples that a network is judged on: features, and what the network should have said.

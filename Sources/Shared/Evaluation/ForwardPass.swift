@@ -24,7 +24,7 @@ struct NeuronGroup: Sendable {
 /// The network as it is defined, patch by patch: n × C outputs, or `nil` where a patch is not finite.
 /// `groups` holds the neurons of each pooling region.
 func forwardPass(
-  _ patches: PatchFeatures, _ groups: [NeuronGroup], _ activation: any Activation, outputs: Int
+  _ patches: PatchFeatures, _ groups: [NeuronGroup], _ activation: any NeuronFunction, outputs: Int
 ) -> Matrix? {
   let d = patches.dimension
   let result = Matrix(patches.count, outputs)

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The half-spaces x · g ≥ t that decide where neurons are active.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a solver says of the convex program of a ReLU or gated-ReLU network over given patterns, or of a
@@ -31,8 +32,8 @@ package struct PatternSolution: Solution {
   /// Takes over a bundle of kind `solution`.
   package init(_ bundle: Bundle) throws {
     program = try SolvedProgram(bundle)
-    weightNorm = try WeightNorm(bundle)
-    grouping = try WeightGrouping(bundle)
+    weightNorm = try bundle.read(.norm, default: .group)
+    grouping = try bundle.read(.group, default: .perClass)
     let kind = program.kind
     let isReLU = kind == .relu
     guard isReLU || kind == .gatedReLU || kind.isLinear else {

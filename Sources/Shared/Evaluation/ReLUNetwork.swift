@@ -1,11 +1,12 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A network of ReLU neurons, f_c(x) = Σ_j a_cj (x · u_j)₊, of gated ones,
 /// f_c(x) = Σ_j a_cj 1[x · g_j ≥ t_j] (x · u_j), or of linear ones. With more than one patch a neuron averages
 /// over those of its region.
 package struct ReLUNetwork: NetworkFunction {
-  package let kind: NetworkKind
+  package let kind: Activation
   /// Half-spaces of gated neurons, each once; `nil` for others.
   let gates: NeuronGates?
   let layers: NetworkLayers
@@ -54,13 +55,13 @@ package struct ReLUNetwork: NetworkFunction {
   }
 
   package init(_ bundle: Bundle) throws {
-    kind = try NetworkKind(bundle)
+    kind = try bundle.read(.activation)
     let isGated = kind == .gatedReLU
     let unused =
       ["hidden.bias", "output.bias"] + (isGated ? [] : ["hidden.gate", "hidden.threshold"])
     layers = try NetworkLayers(bundle, unused: unused)
-    weightNorm = try WeightNorm(bundle)
-    grouping = try WeightGrouping(bundle)
+    weightNorm = try bundle.read(.norm, default: .group)
+    grouping = try bundle.read(.group, default: .perClass)
     isUnitNorm =
       try bundle.metadata["scaling"] != nil
       && bundle.value("scaling", "\"unit\" or \"balanced\"") { text in
@@ -104,7 +105,8 @@ package struct ReLUNetwork: NetworkFunction {
       } else {
         forwardPass(
           patches, layers.groups(regionCount: examples.regionCount, gates: gates),
-          gates == nil ? RectifiedLinear() : PolynomialActivation(0, 1, 0), outputs: outputs)
+          gates == nil ? RectifiedLinear() : PolynomialActivation(a: 0, b: 1, c: 0),
+          outputs: outputs)
       }
     guard let values else { throw examples.nonFinite() }
     return values

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a solver says of the convex program of a kind of network. Each kind is one type.
@@ -27,7 +28,7 @@ package protocol Solution: Sendable {
 /// The solution that a bundle holds, by its metadata `activation`.
 package func solution(of bundle: Bundle) throws -> any Solution {
   try bundle.expect(.solution)
-  return switch try NetworkKind(bundle) {
+  return switch try bundle.read(.activation) {
   case .polynomial: try PolynomialSolution(bundle)
   case .relu, .gatedReLU, .linear, .circular: try PatternSolution(bundle)
   }
@@ -36,8 +37,8 @@ package func solution(of bundle: Bundle) throws -> any Solution {
 /// What every solution has: the program it is of, a dual point, predictions and a claim.
 package struct SolvedProgram: Sendable {
   package let name: String
-  package let kind: NetworkKind
-  package let loss: TrainingLoss
+  package let kind: Activation
+  package let loss: LossName
   package let beta: Double
   package let targets: TargetValues
   package let classes: [String]?
@@ -57,9 +58,9 @@ package struct SolvedProgram: Sendable {
   init(_ bundle: Bundle) throws {
     try bundle.expect(.solution)
     name = bundle.name
-    kind = try NetworkKind(bundle)
-    loss = try TrainingLoss(bundle)
-    beta = try bundle.number("beta")
+    kind = try bundle.read(.activation)
+    loss = try bundle.read(.loss, default: .squared)
+    beta = try bundle.read(.beta)
     guard beta > 0 else { throw Failure.data("metadata \"beta\" is \(beta), expected above 0") }
     let dual = try bundle.require("dual", [.f64], ["[n, C]"])
     let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
@@ -72,7 +73,7 @@ package struct SolvedProgram: Sendable {
     }
     self.dual = Matrix(dual.shape[0], dual.shape[1], dual.doubles)
     self.predictions = Matrix(dual.shape[0], dual.shape[1], predictions.doubles)
-    targets = try TargetValues(bundle, outputs: dual.shape[1], loss: loss)
+    targets = try bundle.targetValues(outputs: dual.shape[1], loss: loss)
     classes = try classNames(of: bundle)
     claim = try Claim(bundle)
     fits = try [("mean", "[d]"), ("whiten", "[d, N]")].compactMap { name, shape in
@@ -126,8 +127,8 @@ package struct SolvedProgram: Sendable {
     }
     guard network.loss == loss else {
       throw Failure.data(
-        "\(network.name) was trained on the \(network.loss.name) loss, but \(name) is for the "
-          + "\(loss.name) loss")
+        "\(network.name) was trained on the \(network.loss.rawValue) loss, but \(name) is for the "
+          + "\(loss.rawValue) loss")
     }
     guard network.targets == targets else {
       throw Failure.data("the targets of \(network.name) and of \(name) differ")

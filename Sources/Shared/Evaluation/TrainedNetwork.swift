@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A network as its bundle describes it: the function, and what its outputs mean.
@@ -6,7 +7,7 @@ package struct TrainedNetwork: Sendable {
   package let name: String
   package let function: any NetworkFunction
   /// The loss that it was trained on.
-  package let loss: TrainingLoss
+  package let loss: LossName
   package let classes: [String]?
   /// The targets of training: for one output those of the first and the second class, for more the
   /// value off and on the class.
@@ -21,13 +22,13 @@ package struct TrainedNetwork: Sendable {
     name = bundle.name
     metadata = bundle.metadata
     function =
-      switch try NetworkKind(bundle) {
+      switch try bundle.read(.activation) {
       case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
       case .relu, .gatedReLU, .linear, .circular: try ReLUNetwork(bundle)
       }
-    loss = try TrainingLoss(bundle)
+    loss = try bundle.read(.loss, default: .squared)
     classes = try classNames(of: bundle)
-    targets = try TargetValues(bundle, outputs: function.outputs, loss: loss)
+    targets = try bundle.targetValues(outputs: function.outputs, loss: loss)
     mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
     whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])
     try whiten?.expectFinite("whiten")

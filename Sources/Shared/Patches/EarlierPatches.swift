@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// How an earlier bundle was made of its images: what test data need to go the same way.

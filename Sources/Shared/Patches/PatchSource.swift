@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The patches of the samples of a `dataset` or `arrangements` bundle, read in blocks: whether they stand

@@ -1,6 +1,7 @@
 import Convex
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
 extension NetworkModel {
@@ -31,7 +32,7 @@ extension NetworkModel {
     var all = Solutions.inherit(source.metadata)
     if shape.regions > 1 {
       tensors["hidden.region"] = Tensor(neurons.map { Int32($0.region) })
-      all["regions"] = "\(shape.regions)"
+      all[.regions] = shape.regions
       // A filter that several regions share counts once.
       if penaltyName == .decay {
         tensors["hidden.group"] = Tensor(neurons.map { Int32($0.number) })
@@ -47,15 +48,15 @@ extension NetworkModel {
       }
     }
     for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    all["activation"] = activation.text
-    all["loss"] = targets.loss.rawValue
-    all["beta"] = "\(beta)"
+    all[.activation] = activation
+    all[.loss] = targets.loss
+    all[.beta] = beta
     if activation.isHomogeneous {
       let isNuclear =
         penaltyName == .decay && (activation == .linear || outputs * shape.regions > 1)
-      all["norm"] = (isNuclear ? WeightNorm.nuclear : .group).rawValue
+      all[.norm] = isNuclear ? .nuclear : .group
     }
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
+    all[.targets] = targets.targetValues
     all.merge(metadata) { $1 }
     return Bundle(kind: .network, tensors: tensors, metadata: all)
   }

@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The training data of a fully-connected network with the patterns its neurons may have.

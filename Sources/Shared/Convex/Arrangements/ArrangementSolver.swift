@@ -1,24 +1,6 @@
 import LinearAlgebra
+import Schema
 import Tensors
-
-/// The activations of networks over patterns, by the names that metadata and options have.
-package enum ArrangementActivation: String, CaseIterable, Sendable {
-  case relu
-  case gatedReLU = "gated-relu"
-}
-
-/// What β multiplies: Σ ‖w_ic‖ over patterns and outputs, or Σ ‖W_i‖_* over patterns.
-package enum WeightNorm: String, CaseIterable, Sendable {
-  case group, nuclear
-}
-
-/// Which weights of a pattern share a group of the norm: those of each output by themselves, or all.
-package enum WeightGrouping: String, CaseIterable, Sendable {
-  /// Σ ‖w_ic‖ over patterns and outputs.
-  case perClass = "class"
-  /// Σ ‖W_i‖_F over patterns.
-  case perPattern = "pattern"
-}
 
 /// What is trained over patterns, whatever it is trained on.
 package protocol PatternedData: AnyObject {
@@ -51,15 +33,16 @@ extension ArrangementSolver {
 
 /// A program over patterns: what is trained, and by which solver.
 package struct ArrangementProgram {
-  package let activation: ArrangementActivation
+  /// `relu` or `gatedReLU`.
+  package let activation: Activation
   package let norm: WeightNorm
   package let grouping: WeightGrouping
   package let loss: LossName
 
   package init(
-    activation: ArrangementActivation, norm: WeightNorm, grouping: WeightGrouping = .perClass,
-    loss: LossName
+    activation: Activation, norm: WeightNorm, grouping: WeightGrouping = .perClass, loss: LossName
   ) {
+    precondition([.relu, .gatedReLU].contains(activation), "an activation that has patterns")
     self.activation = activation
     self.norm = norm
     self.grouping = grouping
@@ -88,7 +71,7 @@ package struct ArrangementProgram {
     case (.gatedReLU, _):
       return try GatedSolver(
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
-    case (.relu, _):
+    default:
       return try LowRankSolver(data: data, targets: targets)
         ?? ReLUSolver(data, targets: targets, budget: budget, progress: progress)
     }

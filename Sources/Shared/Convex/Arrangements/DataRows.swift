@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The rows that patterns are taken of: the n·K patches of all samples, or the samples where K is 1.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 extension Solutions {
@@ -28,30 +29,30 @@ extension Solutions {
     if let thresholds = data.thresholds?.doubles {
       bundle.tensors["thresholds"] = Tensor(solution.index.map { thresholds[$0] })
     }
-    switch program.activation {
-    case .gatedReLU: bundle.tensors["w"] = weights(solution.positive)
-    case .relu:
+    if program.activation == .relu {
       bundle.tensors["v"] = weights(solution.positive)
       bundle.tensors["w"] = weights(solution.negative)
+    } else {
+      bundle.tensors["w"] = weights(solution.positive)
     }
-    bundle.metadata["activation"] = program.activation.rawValue
-    bundle.metadata["norm"] = program.norm.rawValue
-    bundle.metadata["group"] = program.grouping.rawValue
-    bundle.metadata["exact"] = data.isExact ? "true" : "false"
+    bundle.metadata[.activation] = program.activation
+    bundle.metadata[.norm] = program.norm
+    bundle.metadata[.group] = program.grouping
+    bundle.metadata[.exact] = data.isExact
     return bundle
   }
 
   /// The solution of `bundle` as a start for a program over the patterns of `data`: its gates must be
   /// among theirs, or have a pattern that is. Weights of one pattern are added up.
   package static func start(
-    _ bundle: Bundle, data: any PatternedData, outputs: Int, activation: ArrangementActivation
+    _ bundle: Bundle, data: any PatternedData, outputs: Int, activation: Activation
   ) throws -> ArrangementSolution {
     try bundle.expect(.solution)
     let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
-    guard theirs == activation.rawValue else {
+    guard theirs == activation.text else {
       throw Failure.data(
         "the warm start \(bundle.name) has the activation \(quoted(theirs)), "
-          + "expected \(quoted(activation.rawValue))")
+          + "expected \(quoted(activation.text))")
     }
     let gates = try bundle.require("gates", [.f64], ["[A, d]"])
     let (active, d) = (gates.shape[0], data.dimension)

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The network that a solution stands for whose groups hold weights of several regions, or of all classes, or
@@ -177,7 +178,7 @@ package struct GroupedNetwork {
       tensors["hidden.threshold"] = solution.thresholds.map { select(patterns, of: $0) }
     }
     for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    all["norm"] = solution.norm.rawValue
+    all[.norm] = solution.norm
     all.merge(metadata) { $1 }
     return Bundle(kind: .network, tensors: tensors, metadata: all)
   }

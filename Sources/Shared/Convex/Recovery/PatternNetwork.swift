@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The ReLU or gated-ReLU network that a solution of a program over patterns stands for: its neurons
@@ -52,7 +53,7 @@ package struct PatternNetwork {
     for key in ["activation", "loss", "norm", "group", "beta", "targets"] {
       all[key] = source.metadata[key]
     }
-    all["norm"] = solution.norm.rawValue
+    all[.norm] = solution.norm
     all.merge(metadata) { $1 }
     return Bundle(kind: .network, tensors: tensors, metadata: all)
   }

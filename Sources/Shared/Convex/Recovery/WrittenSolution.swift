@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A solution of a program over patterns as its bundle holds it: its weights, and the gates of the
@@ -6,7 +7,7 @@ import Tensors
 package struct WrittenSolution {
   /// A × Rd of each class, region 0 first.
   package private(set) var weights: ArrangementSolution
-  package let activation: PatternActivation
+  package let activation: Activation
   package let norm: WeightNorm
   package let grouping: WeightGrouping
   /// R.
@@ -20,7 +21,7 @@ package struct WrittenSolution {
 
   /// Whether `bundle` says that it is the solution of such a program.
   package static func isActivation(of bundle: Bundle) -> Bool {
-    bundle.metadata["activation"].flatMap(PatternActivation.init) != nil
+    bundle.metadata[.activation]?.isHomogeneous ?? false
   }
 
   /// Whether neurons of several classes or regions may share a group of the norm.
@@ -33,22 +34,19 @@ package struct WrittenSolution {
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.solution)
     name = bundle.name
-    let activation = try bundle.value(
-      "activation", "relu, gated-relu, linear or circular", parse: PatternActivation.init)
+    let activation = try bundle.read(.activation)
     self.activation = activation
     let isReLU = activation == .relu
-    norm = try bundle.value("norm", "group or nuclear", parse: WeightNorm.init)
+    norm = try bundle.read(.norm)
     guard !isReLU || norm == .group else {
       throw Failure.data("metadata \"norm\" is \"nuclear\", which ReLU networks do not have")
     }
     guard !activation.isLinear || norm == .nuclear else {
       throw Failure.data(
-        "metadata \"norm\" is \"group\", expected \"nuclear\" for activation \(activation.rawValue)"
+        "metadata \"norm\" is \"group\", expected \"nuclear\" for activation \(activation.text)"
       )
     }
-    grouping =
-      bundle.metadata["group"] == nil
-      ? .perClass : try bundle.value("group", "class or pattern", parse: WeightGrouping.init)
+    grouping = try bundle.read(.group, default: .perClass)
     let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
     let (n, classes) = (predictions.shape[0], predictions.shape[1])
     guard n > 0, classes > 0 else {
@@ -93,10 +91,10 @@ package struct WrittenSolution {
       positive: try read(name), negative: isReLU ? try read("w") : [],
       dual: Matrix(n, classes, dual.doubles),
       predictions: Matrix(n, classes, predictions.doubles),
-      status: try bundle.value("status", "how the solve ended", parse: Status.init),
-      primal: try bundle.number("primal_objective"),
-      dualValue: try bundle.number("dual_objective"),
-      iterations: try bundle.value("iterations", "a whole number") { Int($0) })
+      status: try bundle.read(.status),
+      primal: try bundle.read(.primalObjective),
+      dualValue: try bundle.read(.dualObjective),
+      iterations: try bundle.read(.iterations))
     try predictions.expectFinite("predictions")
   }
 
@@ -175,15 +173,6 @@ package struct WrittenSolution {
       }
     }
   }
-}
-
-/// The activations whose solutions are weights of patterns.
-package enum PatternActivation: String, Sendable {
-  case relu
-  case gatedReLU = "gated-relu"
-  case linear, circular
-
-  package var isLinear: Bool { self == .linear || self == .circular }
 }
 
 /// The given rows of an F64 tensor.

@@ -1,15 +1,8 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
-
-/// The linear networks that can be trained.
-package enum LinearArchitecture: String, Sendable {
-  /// Filters that slide over the patches, and output weights for each pooling region.
-  case linear
-  /// One filter as long as the sample, slid around it, and an output weight for each position.
-  case circular
-}
 
 /// The patches of which a linear network's features are the means.
 package struct LinearSource {
@@ -20,9 +13,9 @@ package struct LinearSource {
   package var dimension: Int { patches.dimension }
 
   /// Takes a `dataset` or `arrangements` bundle. A circular network takes one patch a sample.
-  package init(_ bundle: Bundle, _ architecture: LinearArchitecture) throws {
+  package init(_ bundle: Bundle, _ activation: Activation) throws {
     patches = try PatchSource(bundle)
-    guard architecture == .linear || patches.patchCount == 1 else {
+    guard activation == .linear || patches.patchCount == 1 else {
       throw Failure.data(
         "\(bundle.name) has \(patches.patchCount) patches a sample, expected 1: a circular network slides "
           + "around whole samples (patchify --flatten)")
@@ -38,8 +31,8 @@ package struct LinearData {
   /// d.
   package let dimension: Int
 
-  package init(_ bundle: Bundle, _ architecture: LinearArchitecture) throws {
-    try self.init(LinearSource(bundle, architecture))
+  package init(_ bundle: Bundle, _ activation: Activation) throws {
+    try self.init(LinearSource(bundle, activation))
   }
 
   /// Reads all patches.
@@ -82,9 +75,9 @@ extension Validation where Data == LinearData {
   /// `bundle` must have the shape, the statistics and the classes of the training data.
   package init(
     _ bundle: Bundle, like training: Bundle, _ data: LinearSource,
-    _ architecture: LinearArchitecture, _ targets: Targets
+    _ activation: Activation, _ targets: Targets
   ) throws {
-    let held = try LinearSource(bundle, architecture)
+    let held = try LinearSource(bundle, activation)
     try held.patches.expectShape(of: data.patches)
     try expectSameStatistics(bundle, training)
     let targets = try Targets(bundle, samples: held.samples, like: targets)

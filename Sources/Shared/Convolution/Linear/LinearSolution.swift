@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a linear program found: a primal and a feasible dual point with their values.
@@ -42,9 +43,9 @@ extension Solutions {
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
     bundle.tensors["w"] = Tensor(solution.weights.values, shape: shape)
-    bundle.metadata["activation"] = program.architecture.rawValue
-    bundle.metadata["norm"] = "nuclear"
-    bundle.metadata["group"] = program.grouping.rawValue
+    bundle.metadata[.activation] = program.activation
+    bundle.metadata[.norm] = .nuclear
+    bundle.metadata[.group] = program.grouping
     return bundle
   }
 
@@ -54,10 +55,10 @@ extension Solutions {
   ) throws -> Matrix {
     try bundle.expect(.solution)
     let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
-    guard theirs == program.architecture.rawValue else {
+    guard theirs == program.activation.text else {
       throw Failure.data(
         "the warm start \(bundle.name) has the activation \(quoted(theirs)), expected "
-          + quoted(program.architecture.rawValue))
+          + quoted(program.activation.text))
     }
     let w = try bundle.require("w", [.f64], ["[C, 1, R, d]", "[C, 1, d]", "[1, d]"])
     guard w.count == outputs * data.features.columns, w.shape.last == data.dimension else {

@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The matrices of the convex program of a polynomial activation as parameters of stochastic gradients:
@@ -263,16 +264,16 @@ package final class MatrixModel: StochasticModel {
     for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
     var all = Solutions.inherit(source.metadata)
     all.merge(metadata) { $1 }
-    all["activation"] = activation.text
-    all["loss"] = targets.loss.rawValue
-    all["beta"] = "\(beta)"
+    all[.activation] = .polynomial(activation)
+    all[.loss] = targets.loss
+    all[.beta] = beta
     all["program"] = form.rawValue
-    all["status"] = (isTimeUp ? Status.timeLimit : .iterationLimit).rawValue
-    all["primal_objective"] = "\(objective)"
-    all["dual_objective"] = "0.0"
-    all["relative_gap"] = "\(relativeGap(primal: objective, dual: 0))"
-    all["iterations"] = "\(iterations)"
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
+    all[.status] = isTimeUp ? .timeLimit : .iterationLimit
+    all[.primalObjective] = objective
+    all[.dualObjective] = 0
+    all[.relativeGap] = relativeGap(primal: objective, dual: 0)
+    all[.iterations] = iterations
+    all[.targets] = targets.targetValues
     return Bundle(kind: .solution, tensors: tensors, metadata: all)
   }
 }
