@@ -78,7 +78,7 @@ final class PathRecord {
         try solutions[count].flush()
       }
       count += 1
-      if bundle.metadata["status"] != Status.optimal.rawValue { unreached += 1 }
+      if bundle.metadata[.status] != .optimal { unreached += 1 }
     }
   }
 

@@ -3,7 +3,6 @@ import Convolution
 import LinearAlgebra
 import Patches
 import Schema
-import Tensors
 
 extension Training {
   /// Trains a network over patterns, fully connected or convolutional.

@@ -1,7 +1,6 @@
 import Convex
 import Convolution
 import Schema
-import Tensors
 
 extension Training {
   /// Trains a linear network.

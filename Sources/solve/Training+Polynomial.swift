@@ -1,6 +1,5 @@
 import Convex
 import Schema
-import Tensors
 
 extension Training {
   /// Trains a network of polynomial activation.

@@ -124,8 +124,8 @@ final class Training: @unchecked Sendable {
     _ outcome: Outcome, warns: Bool
   ) throws -> (bundle: Bundle, claim: Claim) {
     var bundle = outcome.bundle()
-    bundle.metadata["gap"] = "\(settings.gap)"
-    bundle.metadata["status"] = outcome.status.rawValue
+    bundle.metadata[.gap] = settings.gap
+    bundle.metadata[.status] = outcome.status
     try bundle.expectFiniteNumbers(
       "something overflowed: scale features and targets, or change beta")
     var isKept = false

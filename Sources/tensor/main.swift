@@ -1,6 +1,5 @@
 import Command
 import Schema
-import Tensors
 
 let tool = Tool<TensorSettings>(
   name: "tensor",

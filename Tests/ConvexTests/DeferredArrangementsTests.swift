@@ -81,9 +81,9 @@ private func deferred(_ n: Int, _ change: (inout Bundle) -> Void = { _ in }) -> 
     let cases: [(String, (inout Bundle) -> Void)] = [
       ("no tensor \"gates\"", { $0.tensors["gates"] = nil }),
       ("expected F64 [P, 7]", { $0.tensors["gates"] = Tensor(type: .f64, shape: [2, 6]) }),
-      ("expected F64 [P, 7]", { $0.tensors["gates"] = Tensor(type: .f64, shape: [0, 7]) }),
+      ("there are no patterns", { $0.tensors["gates"] = Tensor(type: .f64, shape: [0, 7]) }),
       ("expected F64 [2]", { $0.tensors["thresholds"] = Tensor([1.0]) }),
-      ("expected U8 [P, 2]", { $0.tensors["patterns"] = Tensor(type: .u8, shape: [2, 1]) }),
+      ("expected U8 [2, 2]", { $0.tensors["patterns"] = Tensor(type: .u8, shape: [2, 1]) }),
       (
         "expected 1",
         {

@@ -284,7 +284,7 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
   #expect(complaint { $0.tensors["hidden.group"] = Tensor(jump) }.contains("holds 2 at"))
   #expect(
     complaint { $0.tensors["hidden.group"] = Tensor([Int32(0)]) }.contains(
-      "a group for each neuron"))
+      "hidden.group"))
   #expect(
     complaint { $0.tensors["hidden.region"] = Tensor([Int32](repeating: 5, count: m)) }.contains(
       "is for 6"))

@@ -20,17 +20,6 @@ extension CertifiedSolution {
 
 /// Bundles of kind `solution`.
 package enum Solutions {
-  /// Metadata of the data that a network and whoever evaluates it still need.
-  package static let inherited = [
-    "bias", "center", "channels", "classes", "components", "contrast", "flatten", "height",
-    "mirror", "padding", "pool", "scale", "size", "stride", "whiten", "width",
-  ]
-
-  /// What of `metadata` goes on to the next bundle.
-  package static func inherit(_ metadata: [String: String]) -> [String: String] {
-    metadata.filter { inherited.contains($0.key) }
-  }
-
   /// The bundle of a polynomial solution; `source` is the training data's bundle.
   package static func bundle(
     _ solution: PolynomialSolution, data: MomentData, targets: Targets,
@@ -52,7 +41,7 @@ package enum Solutions {
     var bundle = common(
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
-    bundle.tensors["z"] = Tensor(z, shape: [classes, data.regions, 2, m, m])
+    bundle[.z] = Tensor(z, shape: [classes, data.regions, 2, m, m])
     bundle.metadata[.activation] = .polynomial(activation)
     return bundle
   }
@@ -62,40 +51,22 @@ package enum Solutions {
     _ solution: some CertifiedSolution, targets: Targets, beta: Double, betaMax: Double?,
     source: Bundle, notes: [String: String], metadata: [String: String]
   ) -> Bundle {
-    let shape = [targets.values.rows, targets.values.columns]
-    var tensors = [
-      "dual": Tensor(solution.dual.values, shape: shape),
-      "predictions": Tensor(solution.predictions.values, shape: shape),
-    ]
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    var all = inherit(source.metadata)
-    all.merge(notes) { $1 }
-    all.merge(metadata) { $1 }
-    all[.loss] = targets.loss
-    all[.beta] = beta
-    // Not known of a search that ended before it was computed.
-    all[.betaMax] = betaMax
-    all[.status] = solution.status
     // The bound of a primal that is the optimum can exceed it by rounding.
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
-    all[.primalObjective] = solution.primal
-    all[.dualObjective] = dual
-    all[.relativeGap] = relativeGap(primal: solution.primal, dual: dual)
-    all[.iterations] = solution.iterations
-    all[.targets] = targets.targetValues
-    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+    return Bundle(
+      solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dual.tensor,
+      predictions: solution.predictions.tensor, loss: targets.loss, targets: targets.targetValues,
+      beta: beta, betaMax: betaMax, objectives: (solution.primal, dual),
+      gap: relativeGap(primal: solution.primal, dual: dual), status: solution.status,
+      iterations: solution.iterations)
   }
 
   /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m.
   /// Throws where a matrix is not symmetric.
   package static func blocks(_ bundle: Bundle) throws -> [Matrix] {
     try bundle.expect(.solution)
-    let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
+    let z = try bundle.solutionMatrices()
     let shape = z.shape
-    guard shape[2] == 2, shape[3] == shape[4], shape[3] > 1, shape[0] > 0, shape[1] > 0 else {
-      throw Failure.data("tensor \"z\" is \(z.summary), expected F64 [C, R, 2, d+1, d+1]")
-    }
-    try z.expectFinite("z")
     let (regions, size) = (shape[1], shape[3] * shape[4])
     let blocks = z.withElements(of: Double.self) { values in
       (0..<shape[0]).map { c in
@@ -172,7 +143,7 @@ package enum Solutions {
       result[0].columns == order * order
     else {
       throw Failure.data(
-        "tensor \"z\" of the warm start is \(bundle.tensors["z"]!.summary), "
+        "tensor \"z\" of the warm start is \(bundle[.z]!.summary), "
           + "expected F64 [\(classes), \(regions), 2, \(order), \(order)]")
     }
     return result

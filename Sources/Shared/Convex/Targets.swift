@@ -75,15 +75,12 @@ package struct Targets {
     labels bundle: Bundle, samples: Int, targetValues given: TargetValues?, loss: LossName,
     like training: Targets?
   ) throws {
-    let tensor = try bundle.require("labels", [.i32], ["[n]"])
+    let tensor = try bundle.require(.labels)
     guard tensor.shape[0] == samples else {
       throw Failure.data("tensor \"labels\" is \(tensor.summary), expected \(samples) labels")
     }
     let labels = tensor.doubles.map { Int($0) }
-    let names =
-      bundle.metadata["classes"].map {
-        $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-      } ?? []
+    let names = try bundle.classNames() ?? []
     if let training, !training.classes.isEmpty, !names.isEmpty, names != training.classes {
       throw Failure.data(
         "\(bundle.name) has the classes \(names.joined(separator: ",")), "

@@ -25,8 +25,7 @@ package struct Examples: Sendable {
   package let answers: Answers
   /// The names of the classes, where the bundle tells them.
   package let classes: [String]?
-  package let mean: [Double]?
-  package let whiten: [Double]?
+  let statistics: FittedStatistics
   package let metadata: [String: String]
   /// The patterns of an `arrangements` bundle, where they were asked for.
   package let arrangements: Arrangements?
@@ -104,9 +103,8 @@ package struct Examples: Sendable {
     case .patches(let patches): n = patches.count
     case .moments(let moments): n = moments.count
     }
-    classes = try classNames(of: bundle)
-    mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
-    whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])?.doubles
+    classes = try bundle.classNames()
+    statistics = try FittedStatistics(bundle)
     answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
     arrangements =
       if patterns, case .patches(let features) = features {
@@ -116,9 +114,18 @@ package struct Examples: Sendable {
       }
   }
 
+  /// Throws if both these samples and the bundle `name` tell their classes, and not the same.
+  func expect(classes ours: [String]?, of name: String) throws {
+    if let ours, let theirs = classes, ours != theirs {
+      throw Failure.data(
+        "the classes of \(self.name) are \(theirs.joined(separator: ",")), but those of "
+          + "\(name) are \(ours.joined(separator: ","))")
+    }
+  }
+
   private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {
-    let labels = try bundle.optional("labels", [.i32], ["[n]"])
-    let targets = try bundle.optional("targets", [.f64], ["[n]", "[n, C]"])
+    let labels = try bundle.optional(.labels)
+    let targets = try bundle.optional(.targets)
     for (name, tensor) in [("labels", labels), ("targets", targets)] {
       if let tensor, tensor.shape[0] != n {
         throw Failure.data(
@@ -146,14 +153,4 @@ package struct Examples: Sendable {
       throw Failure.data("\(bundle.name) has both \"labels\" and \"targets\", expected one of them")
     }
   }
-}
-
-/// The comma-separated names in the metadata `classes`, where they are there.
-func classNames(of bundle: Bundle) throws -> [String]? {
-  guard let text = bundle.metadata["classes"], !text.isEmpty else { return nil }
-  let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-  guard !names.contains("") else {
-    throw Failure.data("metadata \"classes\" of \(bundle.name) is \(quoted(text)): an empty name")
-  }
-  return names
 }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The pooled second and first moments of the samples' patches as a `moments` bundle holds them: F32
@@ -11,18 +12,9 @@ package struct MomentFeatures: Sendable {
   package let dimension: Int
 
   init(_ bundle: Bundle) throws {
-    tensor = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2 + d]"])
-    count = tensor.shape[0]
-    regionCount = tensor.shape[1]
-    let width = tensor.shape[2]
-    guard count > 0, regionCount > 0, width > 0 else {
-      throw Failure.data("tensor \"moments\" is \(tensor.summary): there is no data")
-    }
-    dimension = Int(((9 + 8 * Double(width)).squareRoot() - 3) / 2 + 0.5)
-    guard momentCount(dimension: dimension) == width else {
-      throw Failure.data(
-        "tensor \"moments\" is \(tensor.summary), but \(width) is d(d+1)/2 + d for no d")
-    }
+    let moments = try MomentTensor(bundle)
+    tensor = moments.moments
+    (count, regionCount, dimension) = (moments.samples, moments.regions, moments.dimension)
   }
 }
 

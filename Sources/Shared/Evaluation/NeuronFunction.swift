@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// The function that a neuron applies to its product with each patch.
 protocol NeuronFunction: Sendable {

@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The patches of the samples of a `dataset` or `arrangements` bundle: x, F32 or F64 [n, K, d], or [n, d]
@@ -10,7 +11,7 @@ package struct PatchFeatures: Sendable {
   package let dimension: Int
   /// Patches of each region, P_r.
   package let regionSizes: [Int]
-  /// How many patches the regions before each one hold.
+  /// Where each region begins if the patches come region by region; R + 1 numbers.
   let regionStarts: [Int]
   /// The number in `x` and in patterns of each of the K patches, region by region.
   let order: [Int]
@@ -22,53 +23,24 @@ package struct PatchFeatures: Sendable {
   let summary: String
 
   init(_ bundle: Bundle) throws {
-    if bundle.tensors["x"] == nil, bundle.tensors["images"] != nil {
+    if bundle[.x] == nil, bundle[.images] != nil {
       let source = try PatchSource(bundle)
       self.source = source
       tensor = nil
       (count, patchCount, dimension) = (source.count, source.patchCount, source.dimension)
       regionSizes = source.regionSizes
-      regionStarts = Array(source.regionStarts.dropLast())
+      regionStarts = source.regionStarts
       order = source.order
       summary = "the images of \(bundle.name) have patches [\(count), \(patchCount), \(dimension)]"
       return
     }
     source = nil
-    let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-    tensor = x
-    summary = "tensor \"x\" of \(bundle.name) is \(x.summary)"
-    count = x.shape[0]
-    patchCount = x.shape.count == 3 ? x.shape[1] : 1
-    dimension = x.shape.last!
-    guard count > 0, patchCount > 0, dimension > 0 else {
-      throw Failure.data("tensor \"x\" of \(bundle.name) is \(x.summary): there is no data")
-    }
-    let pool = try bundle.optional("pool", [.i32], ["[K]"])
-    let regions =
-      pool.map { $0.withElements(of: Int32.self) { $0.map(Int.init) } }
-      ?? Array(repeating: 0, count: patchCount)
-    guard regions.count == patchCount else {
-      throw Failure.data(
-        "tensor \"pool\" is \(pool!.summary), but tensor \"x\" is \(x.summary): "
-          + "expected a region for each of \(patchCount) patches")
-    }
-    if let bad = regions.first(where: { $0 < 0 || $0 >= regions.count }) {
-      throw Failure.data(
-        "tensor \"pool\" holds \(bad), expected regions from 0 to at most \(regions.count - 1)")
-    }
-    var sizes = [Int](repeating: 0, count: regions.max()! + 1)
-    for region in regions { sizes[region] += 1 }
-    if let empty = sizes.firstIndex(of: 0) {
-      throw Failure.data(
-        "tensor \"pool\" has no patch in region \(empty) of 0 to \(sizes.count - 1)")
-    }
-    regionSizes = sizes
-    var starts = [0]
-    for size in sizes.dropLast() { starts.append(starts.last! + size) }
-    regionStarts = starts
-    var members = [[Int]](repeating: [], count: sizes.count)
-    for (patch, region) in regions.enumerated() { members[region].append(patch) }
-    order = members.flatMap(\.self)
+    let stored = try PatchTensor(bundle)
+    tensor = stored.x
+    summary = "tensor \"x\" of \(bundle.name) is \(stored.x.summary)"
+    (count, patchCount, dimension) = (stored.samples, stored.patches, stored.dimension)
+    let regions = try PoolingRegions(bundle, patches: patchCount)
+    (regionSizes, regionStarts, order) = (regions.sizes, regions.starts, regions.order)
   }
 
   /// Something that reads, with memory of its own: one a thread.

@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 extension WeightNorm {
   /// The norm of a neuron's output weights that goes with it.

@@ -71,7 +71,7 @@ package struct ReLUNetwork: NetworkFunction {
       isGated
       ? NeuronGates(
         try GateTensors(
-          bundle, "hidden.gate", threshold: "hidden.threshold", count: layers.neurons,
+          bundle, (.hiddenGate, .hiddenThreshold), count: layers.neurons,
           dimension: layers.filters.columns
         ).all) : nil
     guard isUnitNorm else { return }

@@ -21,7 +21,7 @@ package struct EarlierPatches {
     try reader.expect(.dataset, .moments, .arrangements)
     var bundle = Bundle(metadata: reader.metadata, name: input.name)
     while let entry = reader.next {
-      if entry.name == "mean" || entry.name == "whiten" {
+      if FittedStatistics.keys.contains(where: { $0.name == entry.name }) {
         bundle.tensors[entry.name] = try reader.readTensor()
       } else {
         try reader.skipTensor()

@@ -95,3 +95,20 @@ extension Bundle {
     return values
   }
 }
+
+extension Bundle {
+  /// The metadata `norm`; `standard` if it is missing, which is an error without one. Throws `Failure.data` if the
+  /// activation has another.
+  package func weightNorm(_ activation: Activation, default standard: WeightNorm?) throws
+    -> WeightNorm
+  {
+    let norm = try standard.map { try read(.norm, default: $0) } ?? read(.norm)
+    let expected = activation == .relu ? .group : activation.isLinear ? .nuclear : norm
+    guard norm == expected else {
+      throw Failure.data(
+        "metadata \"norm\" of \(name) is \(quoted(norm.text)), expected \(quoted(expected.text)) for activation "
+          + activation.text)
+    }
+    return norm
+  }
+}

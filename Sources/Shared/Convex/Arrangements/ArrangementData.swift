@@ -29,41 +29,13 @@ package final class ArrangementData: PatternedData {
     try bundle.expect(.arrangements)
     let source = try PatchSource(bundle)
     features = try ArrangementData.features(of: source)
-    let (n, d) = (features.rows, features.columns)
-    let packed =
-      source.isDeferred
-      ? try bundle.optional("patterns", [.u8], ["[P, ceil(n/8)]"])
-      : try bundle.require("patterns", [.u8], ["[P, ceil(n/8)]"])
-    if let packed {
-      guard packed.shape[1] == Patterns.stride(n) else {
-        throw Failure.data(
-          "tensor \"patterns\" is \(packed.summary), expected U8 [P, \(Patterns.stride(n))], "
-            + "a bit for each of \(n) samples")
-      }
-      guard packed.shape[0] > 0 else {
-        throw Failure.data("tensor \"patterns\" is \(packed.summary): there are no patterns")
-      }
-    }
-    gates = try bundle.require("gates", [.f64], ["[P, d]"])
-    let count = packed?.shape[0] ?? gates.shape[0]
-    guard count > 0, gates.shape == [count, d] else {
-      throw Failure.data(
-        "tensor \"gates\" is \(gates.summary), expected F64 [\(packed == nil ? "P" : "\(count)"), \(d)]"
-      )
-    }
-    try gates.expectFinite("gates")
-    thresholds = try bundle.optional("thresholds", [.f64], ["[P]"])
-    if let thresholds {
-      guard thresholds.shape == [count] else {
-        throw Failure.data(
-          "tensor \"thresholds\" is \(thresholds.summary), expected F64 [\(count)]")
-      }
-      try thresholds.expectFinite("thresholds")
-    }
+    let listed = try PatternTensors(
+      bundle, samples: features.rows, patches: 1, dimension: features.columns,
+      gatesImplyPatterns: source.isDeferred)
+    (gates, thresholds, isExact) = (listed.gates.vectors, listed.gates.thresholds, listed.isExact)
     patterns =
-      try packed.map { Patterns($0, rows: n) }
+      try listed.patterns.map { [features] in Patterns($0, rows: features.rows) }
       ?? ArrangementData.patterns(of: features, gates: gates, thresholds: thresholds)
-    isExact = bundle.metadata["exact"] == "true"
   }
 
   /// Those that the gates of deferred data imply.

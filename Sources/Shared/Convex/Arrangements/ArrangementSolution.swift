@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// What a program over patterns found: a feasible primal and a feasible dual point with their values.
 package struct ArrangementSolution: CertifiedSolution {

@@ -37,7 +37,7 @@ package struct DataRows {
     dimension = patches.dimension
     samples = patches.count
     count = patches.count * patches.patchCount
-    hasConstant = bundle.metadata["bias"] == "true"
+    hasConstant = bundle.metadata[.bias] == true
   }
 
   package init(_ rows: Matrix, hasConstant: Bool = false) {

@@ -1,7 +1,6 @@
 import Glibc
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// Trains ReLU networks on data of small rank over the cells of an arrangement: all of them, or any subset.
 ///

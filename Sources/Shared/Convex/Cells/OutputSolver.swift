@@ -1,7 +1,6 @@
 import Glibc
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// What was found for one output, in the coordinates of the low-rank solver.
 struct OutputSolution {

@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 extension GatedLossSolver {
   /// Patterns from which on a working set is worth its kernels, and with how many it begins.

@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// A convex loss ℓ(ŷ) of predictions against targets, both n × C, summed over samples and outputs.
 ///

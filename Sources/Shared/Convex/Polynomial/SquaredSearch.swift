@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// The search for squared loss: the classes do not touch, and the samples enter through the Gram matrix
 /// alone, so that the data are read twice in all.

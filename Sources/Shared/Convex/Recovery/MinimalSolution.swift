@@ -1,6 +1,5 @@
 import LinearAlgebra
 import Schema
-import Tensors
 
 extension ArrangementSolution {
   /// The solution with fewest neurons in reach: what the neurons of a class put out on the data is

@@ -1,7 +1,6 @@
 import Convex
 import LinearAlgebra
 import Schema
-import Tensors
 
 /// A program of linear networks.
 package struct LinearProgram {
