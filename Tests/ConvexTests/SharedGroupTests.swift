@@ -275,13 +275,13 @@ import Testing
   }
 }
 
-@Suite struct BlockNystromSystemTests {
+@Suite struct NystromSystemTests {
   @Test(arguments: [70, 1100])
   func itSolvesForManyRows(_ n: Int) throws {
     let problem = GatedProblem(n: n, d: 6, patterns: 12, seed: 2)
     let data = try ArrangementData(problem.bundle)
     let products = PatternProducts(data.features, data.patterns, members: Array(0..<12))
-    let system = BlockNystromSystem(products, interruption: Interruption())
+    let system = NystromSystem(products, interruption: Interruption())
     let exact = KernelSystem(products, isSingle: false)
     var random = RandomSource(seed: 3)
     for active in [[1, 4, 5], [0, 1, 4, 8, 11], [4], []] {

@@ -77,7 +77,7 @@ extension Mutator {
     _ mutation: Mutation, _ tensor: inout RawBundle.RawTensor, _ type: ElementType
   ) {
     let count = tensor.count
-    guard count > 0 else { return }
+    guard count > 0, count <= tensor.bytes.count / type.size else { return }
     switch mutation {
     case .specialValue: tensor.set(random.below(count), pick(Mutator.specials), type)
     case .specialValues:

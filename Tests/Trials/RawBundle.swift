@@ -9,8 +9,16 @@ struct RawBundle {
     var bytes: [UInt8]
 
     var element: ElementType? { ElementType(rawValue: type) }
-    /// Elements that the shape has.
-    var count: Int { shape.reduce(1, *) }
+    /// Elements that the shape has; 0 if they are too many to count, as an earlier mutation may have made them.
+    var count: Int {
+      var count = 1
+      for length in shape {
+        let (product, isTooLarge) = count.multipliedReportingOverflow(by: length)
+        if isTooLarge { return 0 }
+        count = product
+      }
+      return count
+    }
   }
 
   var metadata: [(key: String, value: String)]

@@ -21,11 +21,7 @@ final class AutomaticSystem: EtaSystem {
   private lazy var kernel = KernelSystem(products, interruption: interruption)
   private lazy var primal = PrimalSystem(products, interruption: interruption)
   private let interruption: Interruption
-  private let outputs: Int
-  private lazy var iterative: any EtaSystem =
-    outputs == 1
-    ? NystromSystem(products, interruption: interruption)
-    : BlockNystromSystem(products, interruption: interruption)
+  private lazy var iterative = NystromSystem(products, interruption: interruption)
   private var current: (any EtaSystem)?
   private var hasGivenUpIterating = false
 
@@ -39,11 +35,10 @@ final class AutomaticSystem: EtaSystem {
 
   /// Beyond `kernelLimit` samples the kernel is not factored unless conjugate gradients have failed.
   init(
-    _ products: PatternProducts, outputs: Int = 1, form: GatedForm,
+    _ products: PatternProducts, form: GatedForm,
     kernelLimit: Int = largestKernel, interruption: Interruption = Interruption()
   ) {
     self.products = products
-    self.outputs = outputs
     self.interruption = interruption
     self.form = form
     self.kernelLimit = kernelLimit

@@ -29,8 +29,7 @@ final class EtaNewton {
   private let outputs: Int
   private let interruption: Interruption
   private let quadratic = BoundedQuadratic()
-  /// ‖x_j‖², for what rounding does to Xᵀ D ν.
-  private let rowSquares: [Double]
+  private let dual: DualScaling
   /// ‖X‖_F.
   private let featureSize: Double
 
@@ -76,7 +75,7 @@ final class EtaNewton {
     self.pricing = pricing
     self.loss = loss
     let (n, d) = (products.samples, products.dimension)
-    rowSquares = (0..<n).map { dot(d, products.x.row($0), products.x.row($0)) }
+    dual = DualScaling(products.x, outputs: outputs, loss: loss)
     featureSize = norm(n * d, products.x.base)
     eta = Array(repeating: 0, count: products.count)
     y = Matrix(outputs, n)
@@ -260,7 +259,7 @@ final class EtaNewton {
       if !isCheap {
         largest = max(largest, pricing.pricePool(nu, above: level, besides: active))
       }
-      let restricted = relativeGap(primal: primal, dual: scaledDual(largest).value)
+      let restricted = relativeGap(primal: primal, dual: dual.best(nu, y, beta: beta, largest: largest).value)
       if isCheap || restricted <= max(tolerance, 0.1 * min(point.gap, 1)) {
         let left = interruption.secondsLeft()
         let proceed = { self.interruption.secondsLeft() > 0 }
@@ -273,26 +272,9 @@ final class EtaNewton {
       }
       entering = pricing.violators
     }
-    let (value, scaling) = scaledDual(largest)
+    let (value, scaling) = dual.best(nu, y, beta: beta, largest: largest)
     point.offer(dual: value, direction: nu, times: scaling)
     return entering
-  }
-
-  /// The dual value of the best multiple of ν that satisfies ‖Xᵀ D_i ν‖ ≤ β, and the factor, where the
-  /// largest of those norms is `largest`.
-  private func scaledDual(_ largest: Double) -> (value: Double, scaling: Double) {
-    let n = products.samples
-    // Whoever recomputes the norms adds up in another order: leave room for the rounding of such sums.
-    var square = 0.0
-    for c in 0..<outputs {
-      let nu = nu.row(c)
-      for j in 0..<n { square += nu[j] * nu[j] * rowSquares[j] }
-    }
-    let unit = 0x1p-52 * (4 + 0.5 * Double(n).squareRoot())
-    let bound = largest + unit * square.squareRoot()
-    let scaling = loss.scaling(nu, y, bound: bound > 0 ? beta / bound : .infinity)
-    for j in 0..<nu.count { scratch.base[j] = scaling * nu.base[j] }
-    return (loss.dualValue(scratch, y), scaling)
   }
 
   /// About how long it takes to compute all norms at a ν, by a part of them.
@@ -311,7 +293,7 @@ final class EtaNewton {
     self.beta = beta
     self.nu.copy(from: nu)
     let largest = products.norms(nu, Array(0..<products.count)).max() ?? 0
-    let (value, scaling) = scaledDual(largest)
+    let (value, scaling) = dual.best(nu, y, beta: beta, largest: largest)
     point.offer(dual: value, direction: nu, times: scaling)
   }
 
@@ -357,12 +339,6 @@ final class EtaNewton {
     ] {
       quadratic.minimize(count, hessian.base, right, lower: bound, damping: damping, into: p)
       if attempts == 3 {
-        // Once a trial has failed, U is that of the trial.
-        if system.isIterative && outputs == 1 {
-          StepCorrection.improve(p, count, right, lower: bound, hessian: hessian.base) {
-            v, product in multiply(count, v, into: product)
-          }
-        }
         for k in 0..<count where p[k] < 0 {
           let isAtBound = p[k] <= bound[k] * (1 - 1e-12)
           p[k] = isAtBound ? lower[k] : before[k] * expm1(p[k] / before[k])
@@ -390,21 +366,6 @@ final class EtaNewton {
     }
     for (k, i) in working.enumerated() { eta[i] = before[k] }
     return false
-  }
-
-  /// product ← H v for the first `count` of the working members.
-  private func multiply(
-    _ count: Int, _ v: UnsafePointer<Double>, into product: UnsafeMutablePointer<Double>
-  ) {
-    let n = products.samples
-    scratch.fill(0)
-    for c in 0..<outputs {
-      for k in 0..<count { axpy(n, v[k], images[c].row(k), scratch.row(c)) }
-    }
-    system.solve(rows: scratch)
-    for k in 0..<count {
-      product[k] = (0..<outputs).reduce(0) { $0 + dot(n, images[$1].row(k), scratch.row($1)) }
-    }
   }
 
   /// Makes room for `count` members; what stands there stays.

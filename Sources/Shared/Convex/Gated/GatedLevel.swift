@@ -13,7 +13,7 @@ final class GatedLevel {
   private(set) lazy var newton = EtaNewton(
     products, outputs: outputs,
     system: AutomaticSystem(
-      products, outputs: outputs, form: form, kernelLimit: kernelLimit, interruption: interruption),
+      products, form: form, kernelLimit: kernelLimit, interruption: interruption),
     pricing: PatternPricing(products, outputs: outputs), loss: loss, interruption: interruption)
   private let interruption: Interruption
   private let kernelLimit: Int
@@ -22,6 +22,16 @@ final class GatedLevel {
   private lazy var coarser = makeCoarser()
   /// The level of fewer features.
   private lazy var reduced = makeReduced()
+
+  /// Newton's method in the weights, where that is cheaper.
+  private lazy var weightNewton = WeightNewton(
+    products, outputs: outputs, loss: loss, interruption: interruption)
+
+  /// Whether Newton's method in the weights comes first for a β that is `share` of its largest; it begins with the
+  /// weights of the point.
+  func prefersWeights(share: Double) -> Bool {
+    form == .automatic && WeightNewton.suits(products, share: share)
+  }
 
   /// Samples from which on a level below pays.
   private static let smallest = 600
@@ -45,12 +55,18 @@ final class GatedLevel {
   }
 
   /// Improves `point` for targets `y`, C × n, and one β, from η = `start` and a ν near it, or from where
-  /// this level begins by itself.
+  /// this level begins by itself. β is `share` of its largest, if that is known.
   func solve(
-    _ y: Matrix, beta: Double, from start: [Double]?, near: Matrix? = nil, tolerance: Double,
+    _ y: Matrix, beta: Double, share: Double = 0, from start: [Double]?, near: Matrix? = nil, tolerance: Double,
     point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
     var (start, near) = (start, near)
+    if prefersWeights(share: share) {
+      let end = weightNewton.solve(
+        y, beta: beta, tolerance: tolerance, point: point, proceed: proceed, report: report)
+      if end != .stalled { return end }
+      if point.gap < 0.1 { (start, near) = (self.eta(of: point, beta: beta), nil) }
+    }
     if let reduced {
       let before = point.primal
       let end = reduced.solve(
@@ -75,6 +91,21 @@ final class GatedLevel {
     return newton.solve(
       y, beta: beta, from: ladder, tolerance: tolerance, point: point, proceed: proceed,
       report: report)
+  }
+
+  /// η = ‖W_i‖/β of the weights of `point`, as at an optimum.
+  private func eta(of point: PrimalDualPoint, beta: Double) -> [Double] {
+    var eta = [Double](repeating: 0, count: products.count)
+    let count = point.active.count
+    for (k, i) in point.active.enumerated() {
+      var square = 0.0
+      for c in 0..<outputs {
+        let row = point.weights.row(c * count + k)
+        square += dot(products.dimension, row, row)
+      }
+      eta[i] = square.squareRoot() / beta
+    }
+    return eta
   }
 
   /// η from the level below; `nil` where there is none or it found nothing. Where the time is limited its

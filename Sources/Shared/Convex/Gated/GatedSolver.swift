@@ -74,14 +74,7 @@ package final class GatedSolver: ArrangementSolver {
     let (n, d) = (Double(data.samples), Double(data.dimension))
     let shared = grouping == .perPattern ? Double(outputs) : 1
     let isKernel = data.samples <= AutomaticSystem.largestKernel
-    let primal = Double(AutomaticSystem.largestPrimal)
-    var system = 8 * n * n
-    if !isKernel {
-      system =
-        shared > 1
-        ? 1.25 * BlockNystromSystem.memory(samples: n, dimension: d)
-        : 16 * max(n * min(1000, max(200, n / 50)), primal * primal)
-    }
+    let system = isKernel ? 8 * n * n : 1.25 * NystromSystem.memory(samples: n, dimension: d)
     let active = min(Double(data.patterns.count), shared > 1 ? 400 : 100)
     let images = shared * active * (2 * n + d)
     try Tensors.expectMemory(
@@ -107,7 +100,8 @@ package final class GatedSolver: ArrangementSolver {
     interruption.secondsLeft = { budget.secondsLeft }
     defer { interruption.secondsLeft = { .infinity } }
     if let start {
-      for (problem, point) in zip(problems, points) where problem.outputs.count > 1 {
+      for (problem, point) in zip(problems, points)
+      where problem.outputs.count > 1 || finest.prefersWeights(share: beta / problem.betaMax) {
         offer(start, problem, beta: beta, to: point)
       }
     }
@@ -140,7 +134,7 @@ package final class GatedSolver: ArrangementSolver {
       }
       let begin = start.flatMap { self.begin($0, problem.outputs, beta: beta) }
       let end = finest.solve(
-        problem.y, beta: beta, from: begin?.eta,
+        problem.y, beta: beta, share: beta / problem.betaMax, from: begin?.eta,
         near: problem.outputs.count > 1 ? begin?.nu : nil, tolerance: 0.9 * rule.gap,
         point: point, proceed: proceed, report: observe)
       switch end {

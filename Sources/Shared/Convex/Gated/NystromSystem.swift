@@ -1,182 +1,275 @@
-import Glibc
 import LinearAlgebra
 import Tensors
 
-/// The system in the samples where n × n numbers are too many: conjugate gradients on products with M,
-/// preconditioned by the columns of some samples R.
+/// The system in the samples if n × n numbers are too many, for several right-hand sides at once: conjugate gradients on
+/// products with M in single precision, preconditioned by the columns of some samples R.
 ///
-/// With Y = M_R L⁻ᵀ, M_RR = L Lᵀ (Nyström), and what Y Yᵀ leaves of the diagonal, Λ = I + diag(M − Y Yᵀ),
-/// I + M is near Λ + Y Yᵀ, whose inverse Λ⁻¹ − Λ⁻¹Y (I + YᵀΛ⁻¹Y)⁻¹ YᵀΛ⁻¹ also stands in for (I + M)⁻¹ in
-/// the Hessian. (Snelson and Ghahramani 2006 for Λ; Frangella, Tropp and Udell 2023 for the use.)
+/// With Y = M_R L⁻ᵀ, M_RR = L Lᵀ (Nyström), and what Y Yᵀ leaves of the diagonal, Λ = I + diag(M − Y Yᵀ), I + M is near
+/// Λ + Y Yᵀ, whose inverse Λ⁻¹ − Λ⁻¹Y (I + YᵀΛ⁻¹Y)⁻¹ YᵀΛ⁻¹ also stands in for (I + M)⁻¹ in the Hessian. (Snelson and
+/// Ghahramani 2006 for Λ; Frangella, Tropp and Udell 2023 for the use.) `EtaNewton` sees in double precision what single
+/// precision leaves of a residual, and asks for its correction.
 final class NystromSystem: EtaSystem {
   private let products: PatternProducts
+  private let single: SingleProducts
   private let interruption: Interruption
   private let n: Int
+  private let rank: Int
   /// R, and X X_Rᵀ, n × |R|.
   private let landmarks: [Int]
-  private let kernel: Matrix
+  private let kernel: Storage<Float>
   /// Λ^−½ Y, a row a sample; Λ^−½; the factor of I + YᵀΛ⁻¹Y.
-  private let columns: Matrix
+  private let columns: Storage<Float>
   private let roots: Matrix
   private let inner: Matrix
   private let corner: Matrix
   private let rowSquares: [Double]
   private var active: [Int] = []
-  private var eta: [Double] = []
-  private let (residual, direction, image, solution): (Matrix, Matrix, Matrix, Matrix)
-  private let conditioned: Matrix
-  private let small: Matrix
-  private var projections = Matrix(0, 0)
+  private var buffers: [Storage<Float>] = []
 
-  /// How much smaller a solve makes its residual: `EtaNewton` asks for more where more is needed.
+  private static let maximumIterations = 200
+  /// How much smaller `solve` makes a residual.
   private static let reduction = 1e-3
-  /// Where a Cholesky factorisation is to be had, an eighth of what it would cost.
-  private var maximumIterations: Int {
-    guard n <= AutomaticSystem.largestFallback else { return 1000 }
-    return max(50, n * n / (200 * products.dimension * max(1, active.count)))
-  }
+  /// Landmarks at most: twice as many cost four times as much.
+  private static let mostLandmarks = 1536
 
   init(_ products: PatternProducts, interruption: Interruption = Interruption()) {
     self.products = products
     self.interruption = interruption
-    n = products.samples
+    let (n, d) = (products.samples, products.dimension)
+    self.n = n
+    let single = SingleProducts(products)
+    self.single = single
     var random = RandomSource(seed: 0, stream: 2)
-    let rank = min(n, max(200, min(1000, n / 50)))
+    let rank = min(n, NystromSystem.mostLandmarks, max(256, n / 10))
+    self.rank = rank
     landmarks = random.sample(rank, of: n)
-    let d = products.dimension
-    let selected = Matrix(rank, d)
+    let selected = Storage<Float>(rank * d)
     for (k, j) in landmarks.enumerated() {
-      selected.row(k).update(from: products.x.row(j), count: d)
+      (selected.base + k * d).update(from: single.x.base + j * d, count: d)
     }
-    kernel = product(products.x, .plain, selected, .transposed)
-    columns = Matrix(n, rank)
-    inner = Matrix(rank, rank)
-    corner = Matrix(rank, rank)
-    roots = Matrix(n, 1)
+    kernel = Storage(n * rank)
+    gemm(n, rank, d, single.x.base, .plain, selected.base, .transposed, kernel.base)
+    columns = Storage(n * rank)
+    (inner, corner) = (Matrix(rank, rank), Matrix(rank, rank))
+    roots = Matrix(1, n)
     rowSquares = (0..<n).map { dot(d, products.x.row($0), products.x.row($0)) }
-    (residual, direction) = (Matrix(n, 1), Matrix(n, 1))
-    (image, solution, conditioned) = (Matrix(n, 1), Matrix(n, 1), Matrix(n, 1))
-    small = Matrix(rank, 1)
+  }
+
+  /// Bytes that it takes.
+  static func memory(samples: Double, dimension: Double) -> Double {
+    4 * samples * (dimension + 2 * Double(mostLandmarks))
   }
 
   func factor(_ active: [Int], _ eta: [Double]) -> Bool {
     self.active = active
-    self.eta = eta
-    let rank = landmarks.count
-    // M_R = (X X_Rᵀ) ∘ (D diag(η) D_Rᵀ), by blocks of samples.
-    let scaled = Matrix(active.count, rank)
+    single.take(active, eta)
+    let (rank, count) = (rank, active.count)
+    // M_R = (X X_Rᵀ) ∘ (D diag(η) D_Rᵀ).
+    let scaled = Storage<Float>(count * rank)
     for (k, i) in active.enumerated() {
-      for (r, j) in landmarks.enumerated() where products.isActive(i, j) { scaled[k, r] = eta[i] }
-    }
-    let block = 512
-    let blocks = (n + block - 1) / block
-    let workers = min(Threads.count, blocks)
-    Threads.perform(workers) { worker in
-      let bits = Matrix(block, active.count)
-      for first in stride(from: worker * block, to: self.n, by: workers * block)
-      where !self.interruption.isOutOfTime {
-        let count = min(block, self.n - first)
-        for j in 0..<count {
-          let row = bits.row(j)
-          var sum = 0.0
-          for (k, i) in active.enumerated() {
-            let isActive = self.products.isActive(i, first + j)
-            row[k] = isActive ? 1 : 0
-            sum += isActive ? eta[i] : 0
-          }
-          // The diagonal of M.
-          self.roots[first + j, 0] = sum * self.rowSquares[first + j]
-        }
-        let target = self.columns.row(first)
-        gemm(count, rank, active.count, bits.base, .plain, scaled.base, .plain, target)
-        let k = self.kernel.row(first)
-        for l in 0..<count * rank { target[l] *= k[l] }
+      for (r, j) in landmarks.enumerated() where products.isActive(i, j) {
+        scaled.base[k * rank + r] = Float(eta[i])
       }
     }
-    var trace = 0.0
-    for (r, j) in landmarks.enumerated() {
-      corner.row(r).update(from: columns.row(j), count: rank)
-      trace += corner[r, r]
+    let masks = (0..<Threads.count).map { _ in Storage<Float>(count * SingleProducts.block) }
+    let roots = roots.base
+    single.forEachBlock { range, worker in
+      let (mask, length) = (masks[worker].base, range.count)
+      for j in range { roots[j] = 0 }
+      for (k, i) in active.enumerated() {
+        let row = mask + k * length
+        self.single.expand(i, range, into: row)
+        for j in 0..<length { roots[range.lowerBound + j] += Double(row[j]) * eta[i] }
+      }
+      // The diagonal of M.
+      for j in range { roots[j] *= self.rowSquares[j] }
+      let target = self.columns.base + range.lowerBound * rank
+      gemm(length, rank, count, mask, .transposed, scaled.base, .plain, target)
+      let kernel = self.kernel.base + range.lowerBound * rank
+      for k in 0..<length * rank { target[k] *= kernel[k] }
     }
-    for r in 0..<rank { corner[r, r] += 1e-10 * trace / Double(rank) + .leastNormalMagnitude }
-    guard !interruption.isOutOfTime, trace.isFinite, choleskyLower(rank, corner.base) else {
-      return false
-    }
-    triangularSolveRows(rank, corner.base, columns.base, count: n)
-    Threads.split(n, grain: 1000) { range in
+    guard !interruption.isOutOfTime, factorCorner() else { return false }
+    let triangle = Storage<Float>(rank * rank)
+    for k in 0..<rank * rank { triangle.base[k] = Float(corner.base[k]) }
+    triangularSolveRows(rank, triangle.base, columns.base, count: n)
+    single.forEachBlock { range, _ in
       for j in range {
-        let row = self.columns.row(j)
-        let root = 1 / (1 + max(0, self.roots[j, 0] - dot(rank, row, row))).squareRoot()
-        self.roots[j, 0] = root
-        scale(rank, root, row)
+        let row = self.columns.base + j * rank
+        var square: Float = 0
+        for k in 0..<rank { square += row[k] * row[k] }
+        roots[j] = 1 / (1 + max(0, roots[j] - Double(square))).squareRoot()
+        let root = Float(roots[j])
+        for k in 0..<rank { row[k] *= root }
       }
     }
     guard !interruption.isOutOfTime else { return false }
+    // In double precision: directions that all samples share are far longer than the others.
     inner.fill(0)
-    syrkUpper(rank, n, columns.base, inner.base)
+    forEachDoubleBlock { block, range in
+      syrkUpper(rank, range.count, block.base, beta: 1, inner.base)
+    }
     inner.mirrorUpper()
     for r in 0..<rank { inner[r, r] += 1 }
-    return choleskyLower(rank, inner.base)
+    return !interruption.isOutOfTime && choleskyLower(rank, inner.base)
   }
 
-  /// target ← (Λ + Y Yᵀ)⁻¹ source.
+  /// The factor of the landmarks' own part of the columns, with a ridge: at first what single precision
+  /// does not know of them, and more where its rounding has left them indefinite.
+  private func factorCorner() -> Bool {
+    var ridge = 1e-6
+    while ridge < 1 {
+      var trace = 0.0
+      for (r, j) in landmarks.enumerated() {
+        for k in 0..<rank { corner[r, k] = Double(columns.base[j * rank + k]) }
+        trace += corner[r, r]
+      }
+      guard trace.isFinite else { return false }
+      // Where there are no weights the columns are zero, and any factor will do.
+      let size = trace > 0 ? ridge * trace / Double(rank) : 1
+      for r in 0..<rank { corner[r, r] += size }
+      if choleskyLower(rank, corner.base) { return true }
+      ridge *= 10
+    }
+    return false
+  }
+
+  /// Calls `body` with blocks of rows of Λ^−½ Y in double precision, while there is time.
+  private func forEachDoubleBlock(_ body: (Matrix, Range<Int>) -> Void) {
+    let size = 1024
+    let block = Matrix(min(n, size), rank)
+    for first in stride(from: 0, to: n, by: size) where !interruption.isOutOfTime {
+      let range = first..<min(n, first + size)
+      let source = columns.base + first * rank
+      Threads.split(range.count * rank, grain: 1 << 16) { part in
+        for k in part { block.base[k] = Double(source[k]) }
+      }
+      body(block, range)
+    }
+  }
+
+  /// Rows of `target` ← (Λ + Y Yᵀ)⁻¹ times the rows of `source`.
   private func precondition(_ source: Matrix, into target: Matrix) {
-    let rank = landmarks.count
-    for j in 0..<n { target.base[j] = roots.base[j] * source.base[j] }
-    gemv(n, rank, columns.base, .transposed, target.base, small.base)
-    choleskySolve(rank, inner.base, small.base, count: 1)
-    gemv(n, rank, alpha: -1, columns.base, .plain, small.base, beta: 1, target.base)
-    for j in 0..<n { target.base[j] *= roots.base[j] }
+    let count = source.rows
+    let vectors = buffer(0, count * n)
+    for c in 0..<count {
+      for j in 0..<n { vectors[c * n + j] = Float(roots.base[j] * source[c, j]) }
+    }
+    let small = buffer(1, count * rank)
+    gemm(count, rank, n, vectors, .plain, columns.base, .plain, small)
+    let exact = Matrix(count, rank)
+    for k in 0..<exact.count { exact.base[k] = Double(small[k]) }
+    choleskySolve(rank, inner.base, exact.base, count: count)
+    for k in 0..<exact.count { small[k] = Float(exact.base[k]) }
+    let parts = buffer(2, count * n)
+    gemm(count, n, rank, small, .plain, columns.base, .transposed, parts)
+    for c in 0..<count {
+      for j in 0..<n {
+        target[c, j] = roots.base[j] * (roots.base[j] * source[c, j] - Double(parts[c * n + j]))
+      }
+    }
+  }
+
+  /// Rows of `target` ← (I + M) times the rows of `source`.
+  private func multiply(_ source: Matrix, into target: Matrix) {
+    let vectors = buffer(0, source.count)
+    let products = buffer(2, source.count)
+    for k in 0..<source.count { vectors[k] = Float(source.base[k]) }
+    single.multiply(vectors, count: source.rows, into: products)
+    for k in 0..<source.count { target.base[k] = source.base[k] + Double(products[k]) }
+  }
+
+  private func buffer(_ place: Int, _ count: Int) -> UnsafeMutablePointer<Float> {
+    while buffers.count <= place { buffers.append(Storage(0)) }
+    if buffers[place].count < count { buffers[place] = Storage(count) }
+    return buffers[place].base
   }
 
   func solve(_ nu: UnsafeMutablePointer<Double>) {
-    residual.base.update(from: nu, count: n)
-    solution.fill(0)
-    precondition(residual, into: conditioned)
-    direction.copy(from: conditioned)
-    var product = dot(n, residual.base, conditioned.base)
-    let goal = NystromSystem.reduction * norm(n, nu)
-    for _ in 0..<maximumIterations
-    where norm(n, residual.base) > goal && !interruption.isOutOfTime {
-      image.copy(from: direction)
-      products.addProduct(direction.base, active, eta, to: image.base)
-      let curvature = dot(n, direction.base, image.base)
-      guard curvature > 0, product > 0 else { break }
-      let length = product / curvature
-      axpy(n, length, direction.base, solution.base)
-      axpy(n, -length, image.base, residual.base)
-      precondition(residual, into: conditioned)
-      let next = dot(n, residual.base, conditioned.base)
-      scale(n, next / product, direction.base)
-      axpy(n, 1, conditioned.base, direction.base)
-      product = next
+    let row = Matrix(1, n)
+    row.base.update(from: nu, count: n)
+    solve(rows: row)
+    nu.update(from: row.base, count: n)
+  }
+
+  func solve(rows nu: Matrix) {
+    let right = Matrix(copying: nu)
+    nu.fill(0)
+    improve(nu, toward: right, error: NystromSystem.reduction * norm(right.count, right.base))
+  }
+
+  /// Conjugate gradients for each row by itself; they share the products.
+  func improve(_ nu: Matrix, toward right: Matrix, error goal: Double) {
+    let outputs = nu.rows
+    if !nu.isFinite { nu.fill(0) }
+    let (residual, conditioned) = (Matrix(copying: right), Matrix(outputs, n))
+    let image = Matrix(outputs, n)
+    if norm(nu.count, nu.base) > 0 {
+      multiply(nu, into: image)
+      axpy(nu.count, -1, image.base, residual.base)
     }
-    nu.update(from: solution.base, count: n)
+    guard norm(nu.count, residual.base) > goal else { return }
+    precondition(residual, into: conditioned)
+    let direction = Matrix(copying: conditioned)
+    var sizes = (0..<outputs).map { dot(n, residual.row($0), conditioned.row($0)) }
+    for _ in 0..<NystromSystem.maximumIterations {
+      multiply(direction, into: image)
+      for c in 0..<outputs {
+        let curvature = dot(n, direction.row(c), image.row(c))
+        let length = curvature > 0 ? sizes[c] / curvature : 0
+        axpy(n, length, direction.row(c), nu.row(c))
+        axpy(n, -length, image.row(c), residual.row(c))
+      }
+      if norm(nu.count, residual.base) <= goal || interruption.isOutOfTime { return }
+      precondition(residual, into: conditioned)
+      var isMoving = false
+      for c in 0..<outputs {
+        let next = dot(n, residual.row(c), conditioned.row(c))
+        scale(n, sizes[c] > 0 ? next / sizes[c] : 0, direction.row(c))
+        axpy(n, 1, conditioned.row(c), direction.row(c))
+        sizes[c] = next
+        isMoving = isMoving || next > 0
+      }
+      if !isMoving { return }
+    }
   }
 
-  /// An earlier ν is left as it is: how far off it is shows in double precision at no cost.
-  func improve(_ nu: Matrix, toward right: Matrix, error: Double) {
-    guard norm(nu.count, nu.base) == 0 else { return }
-    nu.copy(from: right)
-    solve(rows: nu)
-  }
-
-  /// H = ŨᵀŨ − VᵀV, Ũ = Λ^−½ U, V = L⁻¹ Yᵀ Λ^−½ Ũ with I + YᵀΛ⁻¹Y = L Lᵀ.
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>
   ) {
-    let (count, rank) = (working.count, landmarks.count)
-    for k in 0..<count { for j in 0..<n { u.row(k)[j] *= roots.base[j] } }
-    syrkRowsUpper(count, n, u.base, h)
-    if projections.rows < count { projections = Matrix(count + 16, rank) }
-    gemm(count, rank, n, u.base, .plain, columns.base, .plain, projections.base)
-    triangularSolveRows(rank, inner.base, projections.base, count: count)
-    gemm(
-      count, count, rank, alpha: -1, projections.base, .plain, projections.base, .transposed,
-      beta: 1, h)
-    // U is needed still.
-    for k in 0..<count { for j in 0..<n { u.row(k)[j] /= roots.base[j] } }
+    hessian(working, directions: [t], images: [u], into: h, scratch: h)
+  }
+
+  /// H = Σ_c Ũ_cᵀŨ_c − V_cᵀV_c, Ũ = Λ^−½ U, V = L⁻¹ Yᵀ Λ^−½ Ũ with I + YᵀΛ⁻¹Y = L Lᵀ.
+  func hessian(
+    _ working: [Int], directions: [Matrix], images: [Matrix],
+    into h: UnsafeMutablePointer<Double>, scratch: UnsafeMutablePointer<Double>
+  ) {
+    let (count, outputs) = (working.count, images.count)
+    let rows = outputs * count
+    let projections = Matrix(rows, rank)
+    let block = Matrix(rows, 1024)
+    for k in 0..<count * count { h[k] = 0 }
+    forEachDoubleBlock { columns, range in
+      let length = range.count
+      Threads.split(rows, grain: 8) { part in
+        for row in part {
+          let source = images[row / count].row(row % count) + range.lowerBound
+          let target = block.base + row * length
+          for j in 0..<length { target[j] = self.roots.base[range.lowerBound + j] * source[j] }
+        }
+      }
+      for c in 0..<outputs {
+        syrkRowsUpper(count, length, block.base + c * count * length, beta: 1, h)
+      }
+      gemm(
+        rows, rank, length, block.base, .plain, lda: length, columns.base, .plain, beta: 1,
+        projections.base)
+    }
+    triangularSolveRows(rank, inner.base, projections.base, count: rows)
+    for c in 0..<outputs {
+      syrkRowsUpper(count, rank, alpha: -1, projections.row(c * count), beta: 1, h)
+    }
     for i in 0..<count { for j in 0..<i { h[i * count + j] = h[j * count + i] } }
   }
 

@@ -153,8 +153,9 @@ final class ReLUInteriorPoint {
       })
   }
 
-  /// ν to begin with, C × n: the multiple of the slope at 0 whose ‖F_iᵀν‖ are half of β at most, so that the
-  /// dual residual is small from the first step on.
+  /// ν to begin with, C × n: the multiple of the slope at 0 whose ‖F_iᵀν‖ are half of β at most, so that the dual
+  /// residual is small from the first step on; but no less than a share of the slope, so that no slope begins close to a
+  /// bound (hinge, n = 1,000, 30 patterns, β = 1: 221 iterations and no end without it, 20 with it).
   private static func start(
     _ map: ReLUOperator, _ groups: [ReLUGroup], _ loss: any Loss, _ targets: Matrix, beta: Double,
     into correlations: Matrix
@@ -164,7 +165,9 @@ final class ReLUInteriorPoint {
     let result = slope.transposed
     map.correlate(result, into: correlations)
     let largest = groups.reduce(0) { max($0, norm(map.length, map.part($1, correlations))) }
-    scale(result.count, largest > 0 ? min(0.5, 0.5 * beta / largest) : 0.5, result.base)
+    let least = loss.pieces == nil ? 0.1 : 0.25
+    let share = largest > 0 ? min(0.5, max(least, 0.5 * beta / largest)) : 0.5
+    scale(result.count, share, result.base)
     return result
   }
 
