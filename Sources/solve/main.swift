@@ -1,7 +1,6 @@
 import Command
 import Convex
 import LinearAlgebra
-import Tensors
 
 Settings.tool.main { invocation in
   let start = Budget.now()

@@ -168,7 +168,7 @@ private func message(_ body: () throws -> Void) -> String {
     #expect(try Targets(labels([1]), samples: 1, like: levels).values.values == [5])
     #expect(
       message { _ = try Targets(labels([0, 3]), samples: 2, like: training) }
-        .contains("holds 3 at row 1, expected 0 to 2"))
+        .contains("label of sample 1 is 3, expected 0 to 2"))
     #expect(
       message { _ = try Targets(labels([0, 1], "a,b,d"), samples: 2, like: training) }
         .contains("classes a,b,d"))
@@ -179,19 +179,21 @@ private func message(_ body: () throws -> Void) -> String {
     {
       message { _ = try Targets(labels(values, classes), samples: 4, targetValues: levels) }
     }
-    #expect(failure([0, 1, 2]).contains("expected 4 labels"))
-    #expect(failure([0, 1, 2, 3], "a,b,c").contains("holds 3 at row 3, expected 0 to 2"))
-    #expect(failure([0, -1, 2, 1]).contains("holds -1 at row 1"))
-    #expect(failure([-1, -1, -1, -1]).contains("holds -1 at row 0"))
-    #expect(failure([0, 1, 2_000_000_000, 1]).contains("holds 2000000000 at row 2"))
+    #expect(failure([0, 1, 2]).contains("there are 4 samples"))
+    #expect(failure([0, 1, 2, 3], "a,b,c").contains("label of sample 3 is 3, expected 0 to 2"))
+    #expect(failure([0, -1, 2, 1]).contains("label of sample 1 is -1"))
+    #expect(failure([-1, -1, -1, -1]).contains("label of sample 0 is -1"))
+    #expect(failure([0, 1, 2_000_000_000, 1]).contains("label of sample 2 is 2000000000"))
     #expect(failure([1, 1, 1, 1]).contains("one class only"))
     #expect(
       failure([0, 1, 2, 2], levels: TargetValues(0, 1)).contains("--targets is for two classes"))
     var bundle = Bundle(kind: .dataset, tensors: [:])
-    #expect(message { _ = try Targets(bundle, samples: 1) }.contains("no tensor \"targets\""))
+    #expect(
+      message { _ = try Targets(bundle, samples: 1) }.contains("neither \"labels\" nor \"targets\"")
+    )
     bundle.tensors["targets"] = Tensor([1.0, .nan])
     #expect(message { _ = try Targets(bundle, samples: 2) }.contains("not finite"))
-    #expect(message { _ = try Targets(bundle, samples: 3) }.contains("expected 3 rows"))
+    #expect(message { _ = try Targets(bundle, samples: 3) }.contains("there are 3 samples"))
     bundle.tensors["targets"] = Tensor(type: .f64, shape: [2, 0])
     #expect(message { _ = try Targets(bundle, samples: 2) }.contains("no columns"))
     bundle.tensors["targets"] = Tensor([1.0, 2])

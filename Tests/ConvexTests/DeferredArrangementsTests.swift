@@ -53,7 +53,7 @@ private func deferred(_ n: Int, _ change: (inout Bundle) -> Void = { _ in }) -> 
       tensors: [
         "x": Tensor(values, shape: [23, 5, 3]), "pool": Tensor([1, 0, 1, 0, 1] as [Int32]),
       ])
-    let found = try GatedPatterns.sampled(
+    let found = try sampled(
       DataRows(bundle), count: 50, sampler: .gaussian, cut: 0.2, seed: 1)
     #expect(found.patterns.rows == 115 && found.patterns.stride == 15)
     for p in 0..<found.patterns.count {

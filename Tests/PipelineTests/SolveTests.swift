@@ -242,7 +242,7 @@ private func readTrace(_ folder: Folder, _ name: String) throws -> [Row] {
       (changed(moments, "moments", Tensor(rows, shape: [40, 2, 9])), ["\"moments\"", "1 value"]),
       (targets, ["\"targets\"", "not finite"]),
       (changed(targets, "targets", nil), ["\"targets\""]),
-      (changed(good, "labels", Tensor(labels)), ["\"labels\"", "3 at row 7", "0 to 2"]),
+      (changed(good, "labels", Tensor(labels)), ["\"labels\"", "sample 7 is 3", "0 to 2"]),
       (changed(good, "labels", Tensor(labels.map { _ in 1 as Int32 })), ["one class only"]),
       (changed(good, "labels", Tensor(Array(labels[1...]))), ["\"labels\"", "I32 [39]"]),
       (changed(good, "labels", Tensor(labels.map { Double($0) })), ["\"labels\"", "F64"]),

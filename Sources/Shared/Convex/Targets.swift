@@ -25,61 +25,44 @@ package struct Targets {
     like training: Targets? = nil
   ) throws {
     let loss = training?.loss ?? loss
-    let hasLabels = bundle.tensors["labels"] != nil
-    if let training, hasLabels != (training.labels != nil) {
-      let (mine, theirs) = hasLabels ? ("labels", "targets") : ("targets", "labels")
-      throw Failure.data("\(bundle.name) has \(mine), but the training data have \(theirs)")
-    }
-    guard !hasLabels || bundle.tensors["targets"] == nil else {
-      throw Failure.data(
-        "\(bundle.name) holds both tensors \"labels\" and \"targets\", expected one of them")
-    }
-    guard hasLabels || bundle.tensors["targets"] != nil else {
-      throw Failure.data("\(bundle.name) has no tensor \"labels\" and no tensor \"targets\"")
-    }
-    if hasLabels {
+    switch try Answers(bundle, samples: samples) {
+    case .labels(let labels):
+      if let training, training.labels == nil {
+        throw Failure.data("\(bundle.name) has labels, but the training data have targets")
+      }
       try self.init(
-        labels: bundle, samples: samples, targetValues: targetValues, loss: loss, like: training)
-    } else {
+        labels: labels, of: bundle, targetValues: targetValues, loss: loss, like: training)
+    case .targets(let tensor, let columns):
+      guard training?.labels == nil else {
+        throw Failure.data("\(bundle.name) has targets, but the training data have labels")
+      }
       guard targetValues == nil else {
         throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
       }
-      try self.init(targets: bundle, samples: samples, loss: loss, like: training)
+      try self.init(
+        Matrix(samples, columns, tensor.doubles), of: bundle, loss: loss, like: training)
     }
   }
 
   private init(
-    targets bundle: Bundle, samples: Int, loss: LossName, like training: Targets?
+    _ values: Matrix, of bundle: Bundle, loss: LossName, like training: Targets?
   ) throws {
-    let tensor = try bundle.require("targets", [.f32, .f64], ["[n]", "[n, C]"])
-    guard tensor.shape[0] == samples else {
-      throw Failure.data("tensor \"targets\" is \(tensor.summary), expected \(samples) rows")
-    }
-    let outputs = tensor.shape.count == 2 ? tensor.shape[1] : 1
-    guard outputs > 0 else {
-      throw Failure.data("tensor \"targets\" is \(tensor.summary): it has no columns")
-    }
-    if let training, training.values.columns != outputs {
+    if let training, training.values.columns != values.columns {
       throw Failure.data(
-        "tensor \"targets\" of \(bundle.name) is \(tensor.summary), "
+        "tensor \"targets\" of \(bundle.name) has \(values.columns) columns, "
           + "but the training data have \(training.values.columns) columns of targets")
     }
-    try tensor.expectFinite("targets")
-    values = Matrix(samples, outputs, tensor.doubles)
+    self.values = values
     try loss.loss.expect(values, name: bundle.name)
     self.loss = loss
     (labels, classes, targetValues) = (nil, [], nil)
   }
 
   private init(
-    labels bundle: Bundle, samples: Int, targetValues given: TargetValues?, loss: LossName,
+    labels: [Int], of bundle: Bundle, targetValues given: TargetValues?, loss: LossName,
     like training: Targets?
   ) throws {
-    let tensor = try bundle.require(.labels)
-    guard tensor.shape[0] == samples else {
-      throw Failure.data("tensor \"labels\" is \(tensor.summary), expected \(samples) labels")
-    }
-    let labels = tensor.doubles.map { Int($0) }
+    let samples = labels.count
     let names = try bundle.classNames() ?? []
     if let training, !training.classes.isEmpty, !names.isEmpty, names != training.classes {
       throw Failure.data(
@@ -91,7 +74,8 @@ package struct Targets {
     let count = training?.classCount ?? (names.isEmpty ? max(1, unnamed) : names.count)
     if let bad = labels.firstIndex(where: { $0 < 0 || $0 >= count }) {
       throw Failure.data(
-        "tensor \"labels\" holds \(labels[bad]) at row \(bad), expected 0 to \(count - 1)")
+        "tensor \"labels\": the label of sample \(bad) is \(labels[bad]), expected 0 to \(count - 1)"
+      )
     }
     guard training != nil || Set(labels).count > 1 else {
       throw Failure.data("tensor \"labels\" holds one class only: there is nothing to tell apart")

@@ -8,11 +8,9 @@ import Tensors
 /// have on the patches of all samples.
 package final class ConvolutionalData: PatternedData {
   package let patches: PatchSource
-  package let gates: Tensor
-  package let thresholds: Tensor?
+  package let listed: PatternTensors
   /// The patterns of all n·K patches; `nil` where gates and thresholds imply them (deferred data).
   package let patterns: Patterns?
-  package let isExact: Bool
 
   package var samples: Int { patches.count }
   package var dimension: Int { patches.dimension }
@@ -22,10 +20,9 @@ package final class ConvolutionalData: PatternedData {
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.arrangements)
     patches = try PatchSource(bundle)
-    let listed = try PatternTensors(
+    listed = try PatternTensors(
       bundle, samples: patches.count, patches: patches.patchCount, dimension: patches.dimension,
       gatesImplyPatterns: true)
-    (gates, thresholds, isExact) = (listed.gates.vectors, listed.gates.thresholds, listed.isExact)
     let rows = patches.count * patches.patchCount
     patterns = listed.patterns.map { Patterns($0, rows: rows) }
   }

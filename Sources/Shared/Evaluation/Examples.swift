@@ -11,14 +11,6 @@ package struct Examples: Sendable {
     case moments(MomentFeatures)
   }
 
-  /// What stands beside the features.
-  package enum Answers: Sendable {
-    /// The class of each sample, 0 and up.
-    case labels([Int])
-    /// n × C.
-    case targets(Matrix)
-  }
-
   /// What messages call the bundle.
   package let name: String
   package let features: Features
@@ -55,7 +47,7 @@ package struct Examples: Sendable {
 
   package var regionCount: Int {
     switch features {
-    case .patches(let patches): patches.regionSizes.count
+    case .patches(let patches): patches.pooling.sizes.count
     case .moments(let moments): moments.regionCount
     }
   }
@@ -124,33 +116,15 @@ package struct Examples: Sendable {
   }
 
   private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {
-    let labels = try bundle.optional(.labels)
-    let targets = try bundle.optional(.targets)
-    for (name, tensor) in [("labels", labels), ("targets", targets)] {
-      if let tensor, tensor.shape[0] != n {
-        throw Failure.data(
-          "tensor \"\(name)\" is \(tensor.summary), but there are \(n) samples")
-      }
+    let answers = try Answers(bundle, samples: n)
+    let limit = classes ?? Int(Int32.max)
+    if case .labels(let values) = answers,
+      let i = values.firstIndex(where: { $0 < 0 || $0 >= limit })
+    {
+      throw Failure.data(
+        "tensor \"labels\": the label of sample \(i) is \(values[i]), expected "
+          + (classes.map { "0 to \($0 - 1)" } ?? "0 or more"))
     }
-    switch (labels, targets) {
-    case (let labels?, nil):
-      let values = labels.withElements(of: Int32.self) { $0.map(Int.init) }
-      let limit = classes ?? Int(Int32.max)
-      if let i = values.firstIndex(where: { $0 < 0 || $0 >= limit }) {
-        throw Failure.data(
-          "tensor \"labels\": the label of sample \(i) is \(values[i]), expected "
-            + (classes.map { "0 to \($0 - 1)" } ?? "0 or more"))
-      }
-      return .labels(values)
-    case (nil, let targets?):
-      try targets.expectFinite("targets")
-      let columns = targets.shape.count == 1 ? 1 : targets.shape[1]
-      guard columns > 0 else { throw Failure.data("tensor \"targets\" is \(targets.summary)") }
-      return .targets(Matrix(n, columns, targets.doubles))
-    case (nil, nil):
-      throw Failure.data("\(bundle.name) has neither \"labels\" nor \"targets\"")
-    case (_?, _?):
-      throw Failure.data("\(bundle.name) has both \"labels\" and \"targets\", expected one of them")
-    }
+    return answers
   }
 }

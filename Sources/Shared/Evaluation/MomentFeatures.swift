@@ -57,8 +57,8 @@ struct MomentReader {
       let (n, d) = (samples.count, source.dimension)
       var target = block
       for i in 0..<n {
-        for (region, size) in source.regionSizes.enumerated() {
-          let first = n * source.regionStarts[region] + i * size
+        for (region, size) in source.pooling.sizes.enumerated() {
+          let first = n * source.pooling.starts[region] + i * size
           pool(patches.row(first), count: size, d, into: target)
           target += momentCount(dimension: d)
         }

@@ -9,12 +9,8 @@ package struct PatchFeatures: Sendable {
   package let count: Int
   package let patchCount: Int
   package let dimension: Int
-  /// Patches of each region, P_r.
-  package let regionSizes: [Int]
-  /// Where each region begins if the patches come region by region; R + 1 numbers.
-  let regionStarts: [Int]
-  /// The number in `x` and in patterns of each of the K patches, region by region.
-  let order: [Int]
+  /// The regions of the K patches.
+  let pooling: PoolingRegions
   /// x; `nil` where it is yet to be cut.
   package let tensor: Tensor?
   /// What cuts patches from images.
@@ -28,9 +24,7 @@ package struct PatchFeatures: Sendable {
       self.source = source
       tensor = nil
       (count, patchCount, dimension) = (source.count, source.patchCount, source.dimension)
-      regionSizes = source.regionSizes
-      regionStarts = source.regionStarts
-      order = source.order
+      pooling = try PoolingRegions(bundle, patches: patchCount)
       summary = "the images of \(bundle.name) have patches [\(count), \(patchCount), \(dimension)]"
       return
     }
@@ -39,8 +33,7 @@ package struct PatchFeatures: Sendable {
     tensor = stored.x
     summary = "tensor \"x\" of \(bundle.name) is \(stored.x.summary)"
     (count, patchCount, dimension) = (stored.samples, stored.patches, stored.dimension)
-    let regions = try PoolingRegions(bundle, patches: patchCount)
-    (regionSizes, regionStarts, order) = (regions.sizes, regions.starts, regions.order)
+    pooling = try PoolingRegions(bundle, patches: patchCount)
   }
 
   /// Something that reads, with memory of its own: one a thread.
@@ -59,8 +52,8 @@ final class PatchBlockReader {
     self.features = features
     cutter = features.source?.reader()
     var runs: [(patch: Int, place: Int, count: Int)] = []
-    for (place, patch) in features.order.enumerated() {
-      let startsRegion = features.regionStarts.contains(place)
+    for (place, patch) in features.pooling.order.enumerated() {
+      let startsRegion = features.pooling.starts.contains(place)
       if let last = runs.last, last.patch + last.count == patch, !startsRegion {
         runs[runs.count - 1].count += 1
       } else {
@@ -77,7 +70,7 @@ final class PatchBlockReader {
     let (k, d) = (features.patchCount, features.dimension)
     if let cutter {
       cutter.read(samples, into: block)
-    } else if let x = features.tensor, features.order.elementsEqual(0..<k) {
+    } else if let x = features.tensor, features.pooling.order.elementsEqual(0..<k) {
       x.copyDoubles(samples.lowerBound * k * d..<samples.upperBound * k * d, into: block)
     } else if let x = features.tensor {
       for (place, i) in samples.enumerated() {
@@ -92,13 +85,13 @@ final class PatchBlockReader {
 
   /// The same region by region: of each the patches of the first sample, of the second, and so on.
   func readRegions(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
-    guard features.regionSizes.count > 1, samples.count > 1 else {
+    guard features.pooling.sizes.count > 1, samples.count > 1 else {
       return read(samples, into: block)
     }
     let (n, k, d) = (samples.count, features.patchCount, features.dimension)
     if room.count < n * k * d { room = Matrix(n * k, d) }
     guard read(samples, into: room.base) else { return false }
-    for (start, size) in zip(features.regionStarts, features.regionSizes) {
+    for (start, size) in zip(features.pooling.starts, features.pooling.sizes) {
       for i in 0..<n {
         (block + (n * start + i * size) * d).update(
           from: room.base + (i * k + start) * d, count: size * d)

@@ -118,9 +118,9 @@ package struct ReLUNetwork: NetworkFunction {
     guard patches.patchCount > 1 else { return false }
     let distinct = gates.distinct.vectors.rows
     let pooled =
-      2 * patches.patchCount * distinct + distinct * patches.regionSizes.count * outputs
-    let plain = patches.regionSizes.indices.reduce(0) {
-      $0 + patches.regionSizes[$1] * layers.members(of: $1).count
+      2 * patches.patchCount * distinct + distinct * patches.pooling.sizes.count * outputs
+    let plain = patches.pooling.sizes.indices.reduce(0) {
+      $0 + patches.pooling.sizes[$1] * layers.members(of: $1).count
     }
     // A product, its gate's, and what is cleared of it by the gate.
     return pooled < 3 * plain
@@ -141,13 +141,13 @@ package struct ReLUNetwork: NetworkFunction {
 
   /// The same where there are `count` gates, that of neuron j in the place `places`_j.
   private func pooledWeights(_ patches: PatchFeatures, count: Int, places: [Int]) -> Matrix {
-    let (regions, d) = (patches.regionSizes.count, filters.columns)
+    let (regions, d) = (patches.pooling.sizes.count, filters.columns)
     let result = Matrix(count * regions * d, outputs)
     for j in 0..<neurons {
       let region = layers.regions[j]
       let first = (places[j] * regions + region) * d
       for c in 0..<outputs where outputWeight[c, j] != 0 {
-        let weight = outputWeight[c, j] / Double(patches.regionSizes[region])
+        let weight = outputWeight[c, j] / Double(patches.pooling.sizes[region])
         for k in 0..<d { result[first + k, c] += weight * filters[j, k] }
       }
     }

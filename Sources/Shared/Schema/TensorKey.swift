@@ -15,7 +15,7 @@ package struct TensorKey: Sendable {
   package static let moments = TensorKey("moments", .f32, .f64, shapes: "[n, R, d(d+1)/2+d]")
   package static let pool = TensorKey("pool", .i32, shapes: "[K]")
   package static let labels = TensorKey("labels", .i32, shapes: "[n]")
-  package static let targets = TensorKey("targets", .f64, shapes: "[n]", "[n, C]")
+  package static let targets = TensorKey("targets", .f64, .f32, shapes: "[n]", "[n, C]")
   package static let mean = TensorKey("mean", .f32, .f64, shapes: "[d]")
   package static let whiten = TensorKey("whiten", .f32, .f64, shapes: "[d, N]")
   package static let gates = TensorKey("gates", .f64, shapes: "[P, d]")

@@ -8,12 +8,7 @@ package final class ArrangementData: PatternedData {
   /// X, n × d.
   package let features: Matrix
   package let patterns: Patterns
-  /// F64 [P, d]: the vector that attains each pattern.
-  package let gates: Tensor
-  /// F64 [P] where gates cut elsewhere than at 0.
-  package let thresholds: Tensor?
-  /// Whether these are all patterns that X has: then a certificate over them is one over all networks.
-  package let isExact: Bool
+  package let listed: PatternTensors
 
   package var samples: Int { features.rows }
   package var dimension: Int { features.columns }
@@ -29,25 +24,22 @@ package final class ArrangementData: PatternedData {
     try bundle.expect(.arrangements)
     let source = try PatchSource(bundle)
     features = try ArrangementData.features(of: source)
-    let listed = try PatternTensors(
+    listed = try PatternTensors(
       bundle, samples: features.rows, patches: 1, dimension: features.columns,
       gatesImplyPatterns: source.isDeferred)
-    (gates, thresholds, isExact) = (listed.gates.vectors, listed.gates.thresholds, listed.isExact)
     patterns =
       try listed.patterns.map { [features] in Patterns($0, rows: features.rows) }
-      ?? ArrangementData.patterns(of: features, gates: gates, thresholds: thresholds)
+      ?? ArrangementData.patterns(of: features, listed.gates)
   }
 
   /// Those that the gates of deferred data imply.
-  private static func patterns(
-    of features: Matrix, gates: Tensor, thresholds: Tensor?
-  ) throws -> Patterns {
-    let (n, count) = (features.rows, gates.shape[0])
+  private static func patterns(of features: Matrix, _ gates: GateTensors) throws -> Patterns {
+    let (n, count) = (features.rows, gates.count)
     try expectMemory(
       Double(count) * Double(Patterns.stride(n)), for: "\(count) patterns of \(n) rows")
     return Patterns.signs(
-      of: DataRows(features), gates: Matrix(count, features.columns, gates.doubles),
-      thresholds: thresholds?.doubles)
+      of: DataRows(features), gates: Matrix(gates.vectors),
+      thresholds: gates.thresholds?.doubles)
   }
 
   /// X of a `dataset` or `arrangements` bundle with one patch a sample, in double precision.

@@ -9,11 +9,14 @@ package protocol PatternedData: AnyObject {
   var dimension: Int { get }
   /// R, the regions over which patches are averaged.
   var regions: Int { get }
+  /// The patterns as the bundle has them.
+  var listed: PatternTensors { get }
+}
+
+extension PatternedData {
   /// F64 [P, d], and F64 [P] where gates cut elsewhere than at 0.
-  var gates: Tensor { get }
-  var thresholds: Tensor? { get }
-  /// Whether these are all patterns that the data have.
-  var isExact: Bool { get }
+  package var gates: Tensor { listed.gates.vectors }
+  package var thresholds: Tensor? { listed.gates.thresholds }
 }
 
 /// Trains networks over the patterns of `ArrangementData` to a certified optimum, for any number of β.

@@ -19,15 +19,14 @@ extension Solutions {
     var bundle = common(
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
-    GateTensors(vectors: data.gates, thresholds: data.thresholds).rows(solution.index)
-      .write(to: &bundle)
+    data.listed.gates.rows(solution.index).write(to: &bundle)
     bundle[.index] = Tensor(solution.index.map { Int32($0) })
     if program.activation == .relu { bundle[.v] = weights(solution.positive) }
     bundle[.w] = weights(program.activation == .relu ? solution.negative : solution.positive)
     bundle.metadata[.activation] = program.activation
     bundle.metadata[.norm] = program.norm
     bundle.metadata[.group] = program.grouping
-    bundle.metadata[.exact] = data.isExact
+    bundle.metadata[.exact] = data.listed.isExact
     return bundle
   }
 

@@ -24,13 +24,14 @@ package struct ExpectedOutputs: Sendable {
         "the network has one output, expected one for each class for the cross-entropy loss")
     }
     switch examples.answers {
-    case .targets(let values):
-      guard values.columns == outputs else {
+    case .targets(let tensor, let columns):
+      guard columns == outputs else {
         throw Failure.data(
-          "tensor \"targets\" of \(examples.name) has \(values.columns) "
-            + "column\(values.columns == 1 ? "" : "s"), but the network has \(outputs) "
+          "tensor \"targets\" of \(examples.name) has \(columns) "
+            + "column\(columns == 1 ? "" : "s"), but the network has \(outputs) "
             + "output\(outputs == 1 ? "" : "s")")
       }
+      let values = Matrix(tensor.shape[0], columns, tensor.doubles)
       try loss.expect(values, name: examples.name)
       self.values = values
       labels = nil
