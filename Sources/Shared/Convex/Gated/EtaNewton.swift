@@ -259,7 +259,8 @@ final class EtaNewton {
       if !isCheap {
         largest = max(largest, pricing.pricePool(nu, above: level, besides: active))
       }
-      let restricted = relativeGap(primal: primal, dual: dual.best(nu, y, beta: beta, largest: largest).value)
+      let restricted = relativeGap(
+        primal: primal, dual: dual.best(nu, y, beta: beta, largest: largest).value)
       if isCheap || restricted <= max(tolerance, 0.1 * min(point.gap, 1)) {
         let left = interruption.secondsLeft()
         let proceed = { self.interruption.secondsLeft() > 0 }

@@ -57,7 +57,8 @@ final class GatedLevel {
   /// Improves `point` for targets `y`, C × n, and one β, from η = `start` and a ν near it, or from where
   /// this level begins by itself. β is `share` of its largest, if that is known.
   func solve(
-    _ y: Matrix, beta: Double, share: Double = 0, from start: [Double]?, near: Matrix? = nil, tolerance: Double,
+    _ y: Matrix, beta: Double, share: Double = 0, from start: [Double]?, near: Matrix? = nil,
+    tolerance: Double,
     point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
     var (start, near) = (start, near)

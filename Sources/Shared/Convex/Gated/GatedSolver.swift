@@ -64,9 +64,9 @@ package final class GatedSolver: ArrangementSolver {
     betaMax = problems.reduce(0) { max($0, $1.betaMax) }
   }
 
-  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or
-  /// the columns of it that precondition conjugate gradients, Gram matrices of members, of outputs that share their groups their
-  /// images, and of each output ŷ, ν and some weights.
+  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or the
+  /// columns of it that precondition conjugate gradients, Gram matrices of members, the images of outputs that
+  /// share their groups, and ŷ, ν and some weights of each output.
   private static func expectMemory(
     for data: ArrangementData, outputs: Int, grouping: WeightGrouping
   ) throws {

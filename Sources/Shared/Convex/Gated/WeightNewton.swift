@@ -184,7 +184,8 @@ final class WeightNewton {
     var penalty = 0.0
     for (k, violator) in chosen.enumerated() {
       let t = added.row(k * outputs)
-      gemm(outputs, d, d, t, .plain, preconditioner.gram(violator.member).base, .plain, product.base)
+      gemm(
+        outputs, d, d, t, .plain, preconditioner.gram(violator.member).base, .plain, product.base)
       let curvature = dot(width, t, product.base)
       let size = norm(width, t)
       let step = curvature > 0 ? max(0, size - beta) * size / curvature : 0
