@@ -64,7 +64,8 @@ let package = Package(
     tool("tensor", []),
     // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
     .executableTarget(
-      name: "trials", dependencies: ["Tensors"], path: "Tests/Trials", swiftSettings: settings),
+      name: "trials", dependencies: ["Tensors", "LinearAlgebra", "Convex", "Convolution"],
+      path: "Tests/Trials", swiftSettings: settings),
     tests("TensorsTests", ["Tensors"]),
     tests("CommandTests", ["Tensors", "Command"]),
     tests("LinearAlgebraTests", ["LinearAlgebra"]),
