@@ -66,8 +66,9 @@ let package = Package(
     tool("tensor", []),
     // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
     .executableTarget(
-      name: "trials", dependencies: ["Tensors", "Schema"], path: "Tests/Trials",
-      swiftSettings: settings),
+      name: "trials",
+      dependencies: ["Tensors", "Schema", "LinearAlgebra", "Convex", "Convolution"],
+      path: "Tests/Trials", swiftSettings: settings),
     tests("TensorsTests", ["Tensors", "Schema"]),
     tests("SchemaTests", ["Tensors", "Schema"]),
     tests("CommandTests", ["Tensors", "Command"]),

@@ -6,6 +6,8 @@ TRIALS := .build/release/trials
 COUNT ?= 100000
 SEED ?= 0
 KILLS ?= 50
+CELLS ?= 50
+FIRST ?= 0
 
 .PHONY: mutations
 mutations: $(BUILT) ## COUNT=100000 mutants of bundles (SEED=0) through every tool
@@ -14,6 +16,12 @@ mutations: $(BUILT) ## COUNT=100000 mutants of bundles (SEED=0) through every to
 .PHONY: survive
 survive: $(BUILT) ## kill make demo and a path of beta KILLS=50 times with signal 9 (SEED=0), and make them again
 	Tests/Survival/survive $(KILLS) $(SEED) build/survival demo survival
+
+# FIRST=i COUNT=1 solves problem i of a seed again, and writes its data to build/stalls.
+.PHONY: stalls
+stalls: COUNT = 5000
+stalls: $(BUILT) ## solve COUNT=5000 small random problems (SEED=0), and CELLS=50 seeds of points over all cells
+	$(TRIALS) stalls --count $(COUNT) --seed $(SEED) --first $(FIRST) --cells $(CELLS) --folder build/stalls
 
 # Leaks are not looked for: the tools end without giving back what they hold.
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1

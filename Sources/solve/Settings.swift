@@ -7,11 +7,10 @@ struct Settings: ToolSettings {
   var common = CommonSettings()
   var activation: Activation?
   var loss = LossName.squared
-  var norm = WeightNorm.group
-  var circular = false
-  /// `--group`, and what it is if it is not given.
+  /// `--norm` and `--group`, if they are given.
+  var chosenNorm: WeightNorm?
   var chosenGrouping: WeightGrouping?
-  var grouping: WeightGrouping { chosenGrouping ?? (norm == .nuclear ? .perPattern : .perClass) }
+  var circular = false
   var beta: Double?
   var gap = 1e-4
   var maximumIterations: Int?
@@ -32,34 +31,8 @@ struct Settings: ToolSettings {
         "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
       )
     }
-    switch activation {
-    case .polynomial?:
-      if norm == .nuclear { throw Failure.usage("--norm nuclear is for --activation gated-relu") }
-      if chosenGrouping == .perPattern {
-        throw Failure.usage("--group pattern is for networks over patterns: relu and gated-relu")
-      }
-      if method == .interiorPoint, loss != .squared {
-        throw Failure.usage("--solver interior-point is for --loss squared")
-      }
-    case .relu?, .gatedReLU?:
-      if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
-      if activation == .relu, norm == .nuclear {
-        throw Failure.usage("--norm nuclear is for --activation gated-relu: relu has --norm group")
-      }
-    case .linear?, .circular?:
-      if method != .auto { throw Failure.usage("--solver is for polynomial activations") }
-      if chosenGrouping == .perPattern, !circular {
-        throw Failure.usage(
-          "--group pattern is for gated-relu and --circular: the filters of other linear networks are "
-            + "shared by all outputs")
-      }
-    case nil: break
-    }
-    if circular {
-      guard activation == .linear else {
-        throw Failure.usage("--circular is for --activation linear")
-      }
-    }
+    // What is refused for every shape of the data needs none of them.
+    _ = try regularization(of: ProgramShape())
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     try validatePath()
     let inputs = [validation, warmStart, common.operands.first ?? "-"].filter { $0 == "-" }
@@ -125,18 +98,21 @@ struct Settings: ToolSettings {
           "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
             + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
             + "cross-entropy."),
-        .choice(
-          "norm", "NORM", \.norm,
-          "What beta multiplies for gated-relu with several outputs or pooling regions: group (default), the lengths of "
-            + "the weights of each group; nuclear, the nuclear norm of each pattern's weights, d x (regions * outputs), "
-            + "so that neurons share filters (with --group class a matrix d x regions for each output)."
-        ),
+        .value(
+          "norm", "NORM", \.chosenNorm,
+          "What beta multiplies: group, the lengths of the weights of each group (the default, and for polynomials and relu "
+            + "all there is); nuclear, for gated-relu with several outputs or pooling regions the nuclear norm of each "
+            + "pattern's weights, d x (regions * outputs), so that neurons share filters (with --group class a matrix "
+            + "d x regions for each output). Linear networks have nuclear. Where weights are one row both are the same.",
+          expected: WeightNorm.allCases.map(\.rawValue).joined(separator: ", ")
+        ) { WeightNorm.parse($0).map { .some($0) } },
         .value(
           "group", "GROUP", \.chosenGrouping,
           "Which weights make a group: class, those of a pattern and an output; pattern, all of a pattern. "
-            + "The default is class, for --norm nuclear pattern.",
+            + "The default is class, for --norm nuclear pattern. Polynomials have class, linear networks that are not "
+            + "circular pattern. With one output both are the same.",
           expected: WeightGrouping.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { WeightGrouping(rawValue: $0).map { .some($0) } },
+        ) { WeightGrouping.parse($0).map { .some($0) } },
         .flag(
           "circular", \.circular,
           "With linear: one filter as long as a sample, slid around it, instead of filters over patches."

@@ -8,15 +8,16 @@ extension Training {
   /// Trains a network over patterns, fully connected or convolutional.
   func arrangement(_ activation: Activation) throws {
     let data = try layout()
-    // The nuclear norm of one row of weights is its length.
-    let isRow = settings.grouping == .perClass && data.regions == 1
-    let program = ArrangementProgram(
-      activation: activation, norm: isRow ? .group : settings.norm, grouping: settings.grouping,
-      loss: settings.loss)
     try Magnitudes.expect(data.patches)
     let targets = try Targets(
       source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
+    let regularization = try settings.regularization(
+      of: ProgramShape(
+        patches: data.patches.patchCount, regions: data.regions, outputs: targets.values.columns))
+    let program = ArrangementProgram(
+      activation: activation, norm: regularization.norm, grouping: regularization.grouping,
+      loss: settings.loss)
     let composer = Composer<ArrangementSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: data, targets: targets, program: program, beta: beta, betaMax: betaMax,
@@ -25,10 +26,7 @@ extension Training {
     let zero = ArrangementSolution(
       zero: targets, width: data.regions * data.dimension, activation: activation)
     try run(orElse: composer.outcome(zero, beta: beta)) {
-      // ReLU networks of one patch have a solver of their own for the program of the first paper only.
-      let isGeneral =
-        activation == .relu && (settings.loss != .squared || settings.grouping == .perPattern)
-      return isGeneral || data.patches.patchCount > 1
+      data.patches.patchCount > 1 || !program.hasOnePatchSolver
         ? try convolutional(program, data, targets, composer)
         : try fullyConnected(program, targets, composer)
     }

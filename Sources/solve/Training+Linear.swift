@@ -5,14 +5,17 @@ import Schema
 extension Training {
   /// Trains a linear network.
   func linear(_ activation: Activation) throws {
-    let program = LinearProgram(
-      activation: activation, grouping: settings.chosenGrouping ?? .perClass,
-      loss: settings.loss)
-    let patches = try LinearSource(source, activation)
+    let patches = try LinearSource(source)
     try Magnitudes.expect(patches.patches)
     let targets = try Targets(
       source, samples: patches.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
+    let regularization = try settings.regularization(
+      of: ProgramShape(
+        name: source.name, patches: patches.patches.patchCount, regions: patches.regions,
+        outputs: targets.values.columns))
+    let program = LinearProgram(
+      activation: activation, grouping: regularization.grouping, loss: settings.loss)
     let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: patches, targets: targets, program: program, beta: beta, betaMax: betaMax,
@@ -21,7 +24,7 @@ extension Training {
     let zero = LinearSolution(zero: targets, width: patches.regions * patches.dimension)
     try run(orElse: composer.outcome(zero, beta: beta)) {
       let validation = try validation {
-        try Validation($0, like: source, patches, activation, targets)
+        try Validation($0, like: source, patches, targets)
       }
       let data = try LinearData(patches)
       let outputs = targets.values.columns

@@ -8,6 +8,8 @@ extension Training {
     let targets = try Targets(
       source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
+    _ = try settings.regularization(
+      of: ProgramShape(regions: data.regions, outputs: targets.values.columns))
     let composer = Composer<PolynomialSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: data, targets: targets, activation: activation, beta: beta,

@@ -94,9 +94,9 @@ private func message(_ body: () throws -> Void) -> String {
     #expect(data(["moments": x(2, 1, 6)], .moments).contains("d(d+1)/2+d"))
     #expect(data(["moments": x(2, 5)], .moments).contains("[n, R, d(d+1)/2+d]"))
     #expect(data(pool(0, 1, 0)).contains("one region a patch"))
-    #expect(data(pool(0, -1)).contains("region -1"))
-    #expect(data(pool(1, 1)).contains("no patch to region 0"))
-    #expect(data(pool(0, 2_000_000_000)).contains("region 2000000000"))
+    #expect(data(pool(0, -1)).contains("holds -1"))
+    #expect(data(pool(1, 1)).contains("no patch in region 0"))
+    #expect(data(pool(0, 2_000_000_000)).contains("holds 2000000000"))
     #expect(data(pool(0, 0)) == "no error")
   }
 

@@ -98,7 +98,7 @@ import Testing
     return (primal - dual) / primal
   }
 
-  @Test(arguments: [1, 3], [0.5, 0.1, 0.05])
+  @Test(arguments: [1, 3], [0.5, 0.1])
   func itReachesTheOptimum(_ outputs: Int, _ share: Double) throws {
     let problem = GatedProblem(n: 400, d: 5, patterns: 30, outputs: outputs, seed: 6)
     let products = try products(problem)

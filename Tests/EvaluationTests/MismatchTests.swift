@@ -188,7 +188,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   }
   var solution = problem.solution()
   solution.tensors["z"] = Tensor(type: .f64, shape: [2, 2, 1, 4, 4])
-  check(solution, "expected [C, R, 2, d+1, d+1]")
+  check(solution, "expected F64 [C, R, 2, d+1, d+1]")
   solution = problem.solution()
   solution.tensors["dual"] = Tensor(type: .f64, shape: [40, 1])
   check(solution, "they differ in classes or samples")

@@ -391,7 +391,6 @@ private func number(_ bundle: Bundle, _ key: String) -> Double {
       (gated + ["--group", "all"], "class"),
       (gated + ["--norm", "two"], "nuclear"), (gated + ["--solver", "admm"], "--solver"),
       (gated + ["--loss", "hinge2"], "squared"),
-      (["--activation", "relu", "--norm", "nuclear", "--beta", "1"], "--norm"),
       (["--activation", "1,0,0", "--norm", "nuclear", "--beta", "1"], "--norm"),
       (["--activation", "gated-relu"], "--beta"),
     ] {

@@ -54,6 +54,14 @@ private func run() throws -> Bool {
       trial.sizes = sizes.split(separator: ",").compactMap { Int($0) }
     }
     return arguments[1] == "memory" ? try trial.measure() : try trial.limit()
+  case "stalls":
+    var trial = StallTrial(folder: options["folder"] ?? "build/stalls")
+    trial.seed = number(options["seed"], 0)
+    trial.first = number(options["first"], 0)
+    trial.count = number(options["count"], 400)
+    trial.cells = number(options["cells"], 0)
+    trial.points = number(options["points"], 200)
+    return try trial.run()
   case "promises":
     say(String(MemoryTrial.promises.dropLast()))
     return true
@@ -61,6 +69,7 @@ private func run() throws -> Bool {
     say("usage: trials mutations [--seed S] [--first I] [--count N] [--workers N]")
     say("       trials memory [--sizes MB,...] [--only NAME]")
     say("       trials limits [--only NAME]")
+    say("       trials stalls [--seed S] [--first I] [--count N] [--cells SEEDS] [--points N]")
     say("       trials promises")
     say("each also with --tools DIR, where the tools are, and --folder DIR for its files")
     exit(2)

@@ -8,7 +8,7 @@ import Tensors
 package struct Examples: Sendable {
   package enum Features: Sendable {
     case patches(PatchFeatures)
-    case moments(MomentFeatures)
+    case moments(MomentTensor)
   }
 
   /// What messages call the bundle.
@@ -25,7 +25,7 @@ package struct Examples: Sendable {
   package var count: Int {
     switch features {
     case .patches(let patches): patches.count
-    case .moments(let moments): moments.count
+    case .moments(let moments): moments.samples
     }
   }
 
@@ -33,7 +33,7 @@ package struct Examples: Sendable {
   var size: Int {
     switch features {
     case .patches(let patches): patches.count * patches.patchCount * patches.dimension
-    case .moments(let moments): moments.tensor.count
+    case .moments(let moments): moments.moments.count
     }
   }
 
@@ -48,7 +48,7 @@ package struct Examples: Sendable {
   package var regionCount: Int {
     switch features {
     case .patches(let patches): patches.pooling.sizes.count
-    case .moments(let moments): moments.regionCount
+    case .moments(let moments): moments.regions
     }
   }
 
@@ -56,7 +56,7 @@ package struct Examples: Sendable {
   package var summary: String {
     switch features {
     case .patches(let patches): patches.summary
-    case .moments(let moments): "tensor \"moments\" of \(name) is \(moments.tensor.summary)"
+    case .moments(let moments): "tensor \"moments\" of \(name) is \(moments.moments.summary)"
     }
   }
 
@@ -89,11 +89,11 @@ package struct Examples: Sendable {
     metadata = bundle.metadata
     features =
       bundle.kind == .moments
-      ? .moments(try MomentFeatures(bundle)) : .patches(try PatchFeatures(bundle))
+      ? .moments(try MomentTensor(bundle)) : .patches(try PatchFeatures(bundle))
     let n: Int
     switch features {
     case .patches(let patches): n = patches.count
-    case .moments(let moments): n = moments.count
+    case .moments(let moments): n = moments.samples
     }
     classes = try bundle.classNames()
     statistics = try FittedStatistics(bundle)

@@ -82,12 +82,13 @@ package struct PatternTensors: Sendable {
           + "[\(patterns.shape[0]), \(stride)], a bit for each of \(rows) "
           + (patches == 1 ? "samples" : "patches"))
     }
-    gates = try GateTensors(bundle, count: patterns?.shape[0], dimension: dimension)
-    guard gates.count > 0 else {
+    let list = try patterns ?? bundle.require(.gates)
+    guard list.shape[0] > 0 else {
       throw Failure.data(
-        "tensor \(patterns == nil ? "\"gates\"" : "\"patterns\"") of \(bundle.name) is "
-          + "\((patterns ?? gates.vectors).summary): there are no patterns")
+        "tensor \(patterns == nil ? "\"gates\"" : "\"patterns\"") of \(bundle.name) is \(list.summary): there are "
+          + "no patterns")
     }
-    isExact = bundle.metadata["exact"] == "true"
+    gates = try GateTensors(bundle, count: patterns?.shape[0], dimension: dimension)
+    isExact = bundle.metadata[.exact] == true
   }
 }

@@ -52,7 +52,13 @@ package struct ArrangementProgram {
     self.loss = loss
   }
 
-  /// The solver of this program; `targets` is n × C. With one output the nuclear norm is the group norm. What
+  /// Whether data of one patch a sample have solvers of their own: for ReLU networks those of squared loss with a
+  /// group a class. Others are solved as data of several patches are.
+  package var hasOnePatchSolver: Bool {
+    activation == .gatedReLU || (loss == .squared && grouping == .perClass)
+  }
+
+  /// The solver of this program, if it has one for one patch a sample; `targets` is n × C. With one output the nuclear norm is the group norm. What
   /// has to be done before the first β goes on while `budget` lasts.
   package func solver(
     _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
@@ -66,7 +72,7 @@ package struct ArrangementProgram {
       return try GatedLossSolver(
         data, targets: targets, loss: loss, norm: norm, grouping: grouping, progress: progress)
     case (.relu, _) where loss != .squared || !isSeparate:
-      throw Failure.usage("relu has --loss squared and --group class")
+      preconditionFailure("no solver for one patch a sample")
     case (.gatedReLU, .group) where splittingShare(data, outputs: targets.columns) > 0:
       return try GatedLossSolver(
         data, targets: targets, loss: loss, grouping: grouping,

@@ -3,8 +3,8 @@ import Schema
 import Tensors
 
 /// Trains gated-ReLU networks with any loss and norm: min ℓ(Σ_i D_i X W_i) + β Σ ‖W_g‖ with a group for each pattern
-/// and output or for each pattern: by ADMM, or, if samples are few, outputs are problems of their own and the norm is
-/// a length, by an interior-point method.
+/// and output or for each pattern: by ADMM, or, if samples are few and outputs are problems of their own, by an
+/// interior-point method. Where one of them stalls, the other goes on.
 package final class GatedLossSolver: ArrangementSolver {
   package let betaMax: Double
   let data: ArrangementData
@@ -17,13 +17,11 @@ package final class GatedLossSolver: ArrangementSolver {
   let features: PatternFeatures
   let problems: [SplitProgram]
   private lazy var system = SplitSystem(features)
-  private lazy var products = PatternProducts(
+  private(set) lazy var products = PatternProducts(
     data.features, data.patterns, members: features.members)
-  private lazy var kernel = product(data.features, .plain, data.features, .transposed)
-  /// Samples up to which the interior-point method comes first, and up to which it helps where ADMM stalls.
-  private static let (fewSamples, mostSamples) = (1000, 4000)
-  /// Patterns that the interior-point method takes all at once.
-  private static let fewPatterns = 2000
+  private(set) lazy var kernel = product(data.features, .plain, data.features, .transposed)
+  /// Samples up to which the interior-point method comes first.
+  private static let fewSamples = 1000
 
   /// `targets` is n × C; `prefersInteriorPoint` is for tests. If the loss is squared, Newton's method in η solves for β
   /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
@@ -52,7 +50,7 @@ package final class GatedLossSolver: ArrangementSolver {
     let isInterior =
       (prefersInteriorPoint ?? (data.samples <= GatedLossSolver.fewSamples))
       && (grouping == .perClass || targets.columns == 1)
-      && DualTerm(loss.loss, Matrix(0, 1)) != nil
+      && loss.loss.isSeparable && loss != .squared
     problems = (isInterior ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]).map {
       SplitProgram(
         $0, of: targets, features, loss: loss.loss,
@@ -110,13 +108,10 @@ package final class GatedLossSolver: ArrangementSolver {
           end =
             suitsWorkingSet(beta: beta)
             ? splitOverWorkingSet(run, report) : split(run, from: start, report)
-        } else if problems[p].outputs.count == 1, data.samples <= GatedLossSolver.mostSamples,
-          let term = DualTerm(loss, problems[p].targets)
-        {
-          let small = data.samples < 600
+        } else if let method = InteriorRun(run, of: self) {
           end =
-            small
-            ? Threads.withSerialBLAS { interior(run, term, report) } : interior(run, term, report)
+            method.isSmall
+            ? Threads.withSerialBLAS { method.solve(report) } : method.solve(report)
         }
       }
       if point.gap > rule.gap, status == .optimal { status = end }
@@ -157,92 +152,5 @@ package final class GatedLossSolver: ArrangementSolver {
     return problem.solve(
       run.point, members: features.members, system: system, from: start, rule: run.rule,
       budget: run.budget, report: report)
-  }
-
-  // MARK: The interior-point method
-
-  private func interior(_ run: Run, _ term: DualTerm, _ report: () -> Void) -> Status {
-    if let limit = run.budget.exhausted { return limit }
-    let problem = problems[run.problem]
-    let n = data.samples
-    let all = Array(0..<products.count)
-    var norms = [Double](repeating: 0, count: all.count)
-    products.norms(problem.origin.base, all, into: &norms)
-    let members =
-      all.count <= GatedLossSolver.fewPatterns
-      ? all
-      : Array(
-        all.sorted { (norms[$0], $1) > (norms[$1], $0) }.prefix(GatedLossSolver.fewPatterns / 2))
-    var isInside = [Bool](repeating: false, count: all.count)
-    for i in members { isInside[i] = true }
-    func begin() -> LossInteriorPoint {
-      LossInteriorPoint(
-        products, kernel: kernel, term: term, beta: run.beta,
-        members: all.filter { isInside[$0] })
-    }
-    var method = begin()
-    var (best, idle) = (Double.infinity, 0)
-    while true {
-      let nu = method.nu
-      products.norms(nu.base, all, into: &norms)
-      let largest = problem.norms.largest(nu, of: norms)
-      run.point.offer(dual: nu, largest: [largest])
-      let primal = offer(method, run)
-      report()
-      if run.isReached { return .optimal }
-      if let limit = run.budget.exhausted { return limit }
-      run.budget.count()
-
-      let inside = method.members.reduce(0) { max($0, norms[$1]) }
-      let scaled = Matrix(copying: nu)
-      scale(
-        n, loss.scaling(nu, problem.targets, bound: run.beta / max(inside, 1e-300)), scaled.base)
-      let restricted = relativeGap(
-        primal: primal, dual: loss.dualValue(scaled, problem.targets))
-      // Solved for those at work: begin again with those that they violate, and those that are near.
-      let missing = all.filter { !isInside[$0] && norms[$0] > run.beta }
-      if restricted < max(0.5 * run.rule.gap, 1e-3), !missing.isEmpty {
-        for i in all where norms[i] > 0.95 * run.beta { isInside[i] = true }
-        method = begin()
-        (best, idle) = (.infinity, 0)
-        continue
-      }
-      idle = restricted < 0.9 * best ? 0 : idle + 1
-      best = min(best, restricted)
-      if idle > 15 || !method.iterate() { return .stalled }
-    }
-  }
-
-  /// Offers the iterate's weights, those that are next to nothing left out where that costs next to
-  /// nothing; returns the objective of all.
-  private func offer(_ method: LossInteriorPoint, _ run: Run) -> Double {
-    let (d, targets) = (data.dimension, problems[run.problem].targets)
-    let weights = method.weights
-    let lengths = method.members.indices.map { LinearAlgebra.norm(d, weights.row($0)) }
-    let predictions = method.predictions
-    let primal = loss.value(predictions, targets) + run.beta * lengths.reduce(0, +)
-    guard primal < run.point.primal else { return primal }
-    let least = 1e-5 * (lengths.max() ?? 0)
-    let kept = lengths.indices.filter { lengths[$0] > least }
-    let part = Matrix(kept.count, d)
-    for (k, i) in kept.enumerated() { part.row(k).update(from: weights.row(i), count: d) }
-    let members = kept.map { method.members[$0] }
-    let images = Matrix(kept.count, data.samples)
-    products.images(part, members, into: images)
-    let fitted = Matrix(data.samples, 1)
-    for k in kept.indices { axpy(data.samples, 1, images.row(k), fitted.base) }
-    let value =
-      loss.value(fitted, targets) + run.beta * kept.reduce(0) { $0 + lengths[$1] }
-    func patterns(_ members: [Int]) -> [Int] { members.map { features.members[$0] } }
-    if value <= primal + 0.05 * run.rule.gap * abs(primal) {
-      run.point.offer(
-        primal: value, active: kept.count, members: patterns(members), weights: part,
-        predictions: fitted)
-    } else {
-      run.point.offer(
-        primal: primal, active: lengths.count, members: patterns(method.members),
-        weights: weights, predictions: predictions)
-    }
-    return primal
   }
 }

@@ -65,16 +65,18 @@ package final class GatedSolver: ArrangementSolver {
     betaMax = problems.reduce(0) { max($0, $1.betaMax) }
   }
 
-  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or
-  /// the columns of it that precondition conjugate gradients, of outputs that share their groups their
-  /// images, and of each output ŷ, ν and some weights.
+  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or the
+  /// columns of it that precondition conjugate gradients, Gram matrices of members, the images of outputs that
+  /// share their groups, and ŷ, ν and some weights of each output.
   private static func expectMemory(
     for data: ArrangementData, outputs: Int, grouping: WeightGrouping
   ) throws {
     let (n, d) = (Double(data.samples), Double(data.dimension))
     let shared = grouping == .perPattern ? Double(outputs) : 1
     let isKernel = data.samples <= AutomaticSystem.largestKernel
-    let system = isKernel ? 8 * n * n : 1.25 * NystromSystem.memory(samples: n, dimension: d)
+    let system =
+      (isKernel ? 8 * n * n : 1.25 * NystromSystem.memory(samples: n, dimension: d))
+      + min(Double(GroupPreconditioner.memory), 16 * 60 * d * d)
     let active = min(Double(data.patterns.count), shared > 1 ? 400 : 100)
     let images = shared * active * (2 * n + d)
     try Tensors.expectMemory(

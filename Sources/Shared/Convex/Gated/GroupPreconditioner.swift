@@ -20,7 +20,7 @@ final class GroupPreconditioner {
   private var sharedGram = Matrix(0, 0)
 
   /// Bytes that the Gram matrices may take.
-  private static let memory = 1 << 30
+  static let memory = 1 << 30
   /// Of the mean diagonal, where features are zero or nearly depend on each other.
   private static let ridge = 1e-12
 

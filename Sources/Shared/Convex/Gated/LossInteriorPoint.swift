@@ -1,105 +1,89 @@
-import Glibc
 import LinearAlgebra
 
-/// What a scalar loss is in the dual: with a = s∘ν (s the targets' signs, or 1) it is Σ φ(a_j) to be least over
-/// low ≤ a ≤ high.
-struct DualTerm {
-  let y: Matrix
-  let low: Double
-  let high: Double
-  let signs: [Double]
-  /// `nil` for the logistic loss.
-  private let pieces: LinearPieces?
-
-  /// Whether φ keeps a within its bounds by itself.
-  var isBarrier: Bool { pieces == nil }
-  var isLinear: Bool { pieces.map { $0.curvature == 0 } ?? false }
-
-  /// `nil` for losses that are no sum over bounded a_j. `y` is n × 1.
-  init?(_ loss: any Loss, _ y: Matrix) {
-    guard loss.pieces != nil || loss is LogisticLoss else { return nil }
-    pieces = loss.pieces
-    self.y = y
-    (low, high) = pieces.map { (-$0.slopes.upperBound, -$0.slopes.lowerBound) } ?? (0, 1)
-    signs = pieces?.isMargin ?? true ? y.values : Array(repeating: 1, count: y.rows)
-  }
-
-  /// Where an interior-point method begins.
-  func start(_ j: Int) -> Double {
-    let isMargin = pieces?.isMargin ?? true
-    let share = isMargin ? 0 : 0.5 * max(-1, min(1, y.base[j]))
-    return 0.5 * (low + high + share * (high - low))
-  }
-
-  /// φ'(a_j) and φ''(a_j).
-  func slope(_ a: Double, _ j: Int) -> Double {
-    guard let pieces else { return log(a / (1 - a)) }
-    return pieces.curvature * a - (pieces.isMargin ? 1 : y.base[j])
-  }
-  func curvature(_ a: Double) -> Double { pieces?.curvature ?? (1 / (a * (1 - a))) }
-}
-
-/// The interior-point method for one output of a gated network with the logistic loss or one of linear or quadratic pieces, where n
-/// is small: min Σ φ(a_j) over the dual's second-order cones z_i = (β, T_i), T_i = Xᵀ D_i ν, with multipliers
-/// x_i = (t_i, −w_i), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector (Vandenberghe 2010);
-/// one Cholesky factor of order n a step.
+/// The interior-point method for gated networks with any loss, where samples times outputs are few: min Σ φ(a_k) over
+/// the dual's second-order cones z_g = (β, T_g), T_g being Xᵀ D_i ν_c of an output or of all together, with
+/// multipliers x_g = (t_g, −w_g), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector
+/// (Vandenberghe 2010); one Cholesky factor of order Cn a step.
 final class LossInteriorPoint {
   private let products: PatternProducts
   private let term: DualTerm
   private let beta: Double
   private let n: Int
   private let d: Int
+  private let outputs: Int
+  /// Whether all outputs of a member share a group.
+  private let isJoint: Bool
   /// The members at work.
   private(set) var members: [Int]
   /// X Xᵀ.
   private let kernel: Matrix
+  /// Of order Cn, and of order n.
   private let system: Matrix
-  /// a, and multipliers of its bounds.
+  private let block: Matrix
+  /// Where outputs are coupled: M⁻¹E and the factor of EᵀM⁻¹E, E summing over outputs.
+  private let coupling: Matrix
+  private let coupled: Matrix
+  /// a, and multipliers of its bounds, C × n.
   private let a: Matrix
   private let lower: Matrix
   private let upper: Matrix
   private var z: SecondOrderVectors
   private var x: SecondOrderVectors
   /// Rows of n for each member: masks, and images.
-  private var images = Matrix(0, 0)
-  private var masks = Matrix(0, 0)
+  private let images: Matrix
+  private let masks: Matrix
+  /// Rows of d, and of Cn, for each member.
+  private let part: Matrix
+  private let joint: Matrix
   /// s∘Σ D_i X w_i of the weights as they are.
   private let fit: Matrix
+  /// T(ν) less that of z: where φ keeps a within its bounds, a moves by factors, and z straight on.
+  private let rest: Matrix
 
+  /// `isJoint` has a group for each member, otherwise each of its outputs has one. It begins at a feasible multiple of
+  /// `origin`, −∇ℓ(0), n × C; `height` is ℓ(0).
   init(
-    _ products: PatternProducts, kernel: Matrix, term: DualTerm, beta: Double, members: [Int]
+    _ products: PatternProducts, kernel: Matrix, term: DualTerm, isJoint: Bool, beta: Double,
+    members: [Int], origin: Matrix, height: Double
   ) {
     self.products = products
     self.kernel = kernel
     self.term = term
     self.beta = beta
     self.members = members
-    let (n, d) = (products.samples, products.dimension)
-    (self.n, self.d) = (n, d)
-    system = Matrix(n, n)
-    (a, lower, upper, fit) = (Matrix(n, 1), Matrix(n, 1), Matrix(n, 1), Matrix(n, 1))
-    for j in 0..<n { a.base[j] = term.start(j) }
-    z = SecondOrderVectors(members.count, d)
-    x = SecondOrderVectors(members.count, d)
-    // A matrix of its own, which must live through the call.
-    withExtendedLifetime(nu) { products.correlations($0.base, members, into: z.tail) }
-    var mu = 0.1 * Double(n) / Double(2 * n + members.count)
-    for i in members.indices {
-      z[i] = max(beta, 1.5 * norm(d, z.row(i)))
+    let (n, d, outputs) = (products.samples, products.dimension, term.y.rows)
+    (self.n, self.d, self.outputs, self.isJoint) = (n, d, outputs, isJoint)
+    let (count, size) = (members.count, outputs * n)
+    system = Matrix(size, size)
+    block = outputs == 1 ? system : Matrix(n, n)
+    coupling = term.isCoupled ? Matrix(n, size) : Matrix(0, 0)
+    coupled = term.isCoupled ? Matrix(n, n) : Matrix(0, 0)
+    (images, masks) = (Matrix(count, n), Matrix(count, n))
+    part = Matrix(outputs == 1 ? 0 : count, d)
+    joint = Matrix(isJoint && outputs > 1 ? count : 0, size)
+    func column() -> Matrix { Matrix(outputs, n) }
+    (a, lower, upper, fit) = (column(), column(), column(), column())
+    let (groups, width) = isJoint ? (count, outputs * d) : (count * outputs, d)
+    z = SecondOrderVectors(groups, width)
+    x = SecondOrderVectors(groups, width)
+    rest = Matrix(groups, width)
+    correlate(origin.transposed, into: z.tail)
+    let largest = (0..<groups).reduce(0) { max($0, norm(width, z.row($1))) }
+    let share = largest > 0 ? min(0.5, 0.5 * beta / largest) : 0.5
+    scale(z.tail.count, share, z.tail.base)
+    let slope = origin.transposed
+    for k in 0..<size { a.base[k] = share * term.signs[k] * slope.base[k] }
+    // Complementarity as large as the distance of the values can be.
+    let mu = max(height, 1e-300) / Double(groups + bounds)
+    for i in 0..<groups {
+      z[i] = beta
       center(x, at: z, i, mu)
     }
-    // Multipliers of a size that predictions of about 1 have.
-    fill(images: x.tail)
-    let largest = (0..<n).reduce(0) { max($0, abs(fit.base[$1])) }
-    let size = 1 / max(largest, 1e-300)
-    scale(x.count, size, x.head.base)
-    scale(x.tail.count, size, x.tail.base)
-    mu *= size
-    scale(n, -size, fit.base)
-    if !term.isBarrier {
-      lower.fill(0.5)
-      upper.fill(0.5)
+    for k in 0..<size where !term.isBarrier {
+      lower.base[k] = mu / (a.base[k] - term.low(k))
+      upper.base[k] = mu / (term.high(k) - a.base[k])
     }
+    refit()
   }
 
   /// x_i ← μ z_i⁻¹.
@@ -108,25 +92,42 @@ final class LossInteriorPoint {
   ) {
     let share = mu / z.determinant(i)
     x[i] = share * z[i]
-    for k in 0..<d { x.row(i)[k] = -share * z.row(i)[k] }
+    for k in 0..<z.dimension { x.row(i)[k] = -share * z.row(i)[k] }
   }
 
-  /// ν = s∘a, strictly within the domain.
-  var nu: Matrix { Matrix(n, 1, (0..<n).map { term.signs[$0] * a.base[$0] }) }
-
-  /// The weights of the members, rows.
-  var weights: Matrix {
-    let result = Matrix(copying: x.tail)
-    scale(result.count, -1, result.base)
+  private func signed(_ values: Matrix) -> Matrix {
+    let result = Matrix(outputs, n)
+    for k in 0..<result.count { result.base[k] = term.signs[k] * values.base[k] }
     return result
   }
 
-  /// ŷ of the weights.
-  var predictions: Matrix { Matrix(n, 1, (0..<n).map { term.signs[$0] * fit.base[$0] }) }
+  /// ν = s∘a, n × C, strictly within the domain.
+  var nu: Matrix { signed(a).transposed }
+
+  /// The weights: rows of d, those of a member's outputs one after another.
+  var weights: Matrix {
+    let result = Matrix(members.count * outputs, d)
+    for k in 0..<result.count { result.base[k] = -x.tail.base[k] }
+    return result
+  }
+
+  /// ŷ of the weights, n × C.
+  var predictions: Matrix { signed(fit).transposed }
+
+  /// The lengths of the groups of each member.
+  var lengths: [[Double]] {
+    let each = isJoint ? 1 : outputs
+    return members.indices.map { i in
+      (0..<each).map { norm(x.dimension, x.row(i * each + $0)) }
+    }
+  }
 
   private func refit() {
     fill(images: x.tail)
-    scale(n, -1, fit.base)
+    scale(fit.count, -1, fit.base)
+    guard term.isBarrier else { return }
+    correlate(signed(a), into: rest)
+    axpy(rest.count, -1, z.tail.base, rest.base)
   }
 
   /// `fit` ← s∘Σ D_i X t_i.
@@ -135,21 +136,53 @@ final class LossInteriorPoint {
   }
 
   private func sum(_ t: Matrix, into target: UnsafeMutablePointer<Double>) {
-    if images.rows < members.count { images = Matrix(members.count, n) }
-    products.images(t, members, into: images)
-    for j in 0..<n { target[j] = 0 }
-    for i in members.indices { axpy(n, 1, images.row(i), target) }
-    for j in 0..<n { target[j] *= term.signs[j] }
+    for c in 0..<outputs {
+      let sum = target + c * n
+      imagine(t, c)
+      for j in 0..<n { sum[j] = 0 }
+      for i in members.indices { axpy(n, 1, images.row(i), sum) }
+      for j in 0..<n { sum[j] *= term.signs[c * n + j] }
+    }
   }
 
-  private var bounds: Int { term.isBarrier ? 0 : 2 * n }
+  /// `images` ← D_i X t_ic of output `c`.
+  private func imagine(_ t: Matrix, _ c: Int) {
+    guard outputs > 1 else {
+      products.images(t, members, into: images)
+      return
+    }
+    for i in members.indices {
+      part.row(i).update(from: t.base + (i * outputs + c) * d, count: d)
+    }
+    products.images(part, members, into: images)
+  }
+
+  /// `t` ← Xᵀ D_i ν_c of all members and outputs, ν being C × n.
+  private func correlate(_ nu: Matrix, into t: Matrix) {
+    guard outputs > 1 else {
+      products.correlations(nu.base, members, into: t)
+      return
+    }
+    for c in 0..<outputs {
+      products.correlations(nu.row(c), members, into: part)
+      for i in members.indices {
+        (t.base + (i * outputs + c) * d).update(from: part.row(i), count: d)
+      }
+    }
+  }
+
+  var debug = ""
+  private var bounds: Int { term.isBarrier ? 0 : 2 * a.count }
 
   private var complementarity: Double {
     var sum = x.dot(z)
-    for j in 0..<n {
-      sum += lower.base[j] * (a.base[j] - term.low) + upper.base[j] * (term.high - a.base[j])
+    if !term.isBarrier {
+      for j in 0..<a.count {
+        let (low, high) = (term.low(j), term.high(j))
+        sum += lower.base[j] * (a.base[j] - low) + upper.base[j] * (high - a.base[j])
+      }
     }
-    return sum / Double(members.count + bounds)
+    return sum / Double(z.count + bounds)
   }
 
   /// A direction of all variables.
@@ -163,7 +196,7 @@ final class LossInteriorPoint {
 
   /// One step; `false` where rounding prevents it.
   func iterate() -> Bool {
-    let count = members.count
+    let (count, d) = (z.count, z.dimension)
     let scaling = ConeScalingPoint(z: z, x: x)
     guard let roots = factor(scaling) else { return false }
     let mu = complementarity
@@ -176,21 +209,21 @@ final class LossInteriorPoint {
       target[i] = -scaling.lambda[i] * scaling.lambda[i] - dot(d, li, li)
       for k in 0..<d { target.row(i)[k] = -2 * scaling.lambda[i] * li[k] }
     }
-    let none = Matrix(n, 1)
+    let none = Matrix(outputs, n)
     let predictor = direction(scaling, roots, target, lower: none, upper: none)
     var (s, t) = steps(predictor)
     (s, t) = (min(1, s), min(1, t))
-    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
+    if SINGLE || !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
     var after = x.dot(t, predictor.x, z, s, predictor.z)
-    for j in 0..<n {
+    for j in 0..<a.count where !term.isBarrier {
       let (aj, da) = (a.base[j], s * predictor.a.base[j])
-      after += (lower.base[j] + t * predictor.lower.base[j]) * (aj + da - term.low)
-      after += (upper.base[j] + t * predictor.upper.base[j]) * (term.high - aj - da)
+      after += (lower.base[j] + t * predictor.lower.base[j]) * (aj + da - term.low(j))
+      after += (upper.base[j] + t * predictor.upper.base[j]) * (term.high(j) - aj - da)
     }
     let share = max(0, after) / Double(size) / mu
-    var goal = max(1e-4, min(1, share * share * share)) * mu
+    var goal = max(FLOOR, min(1, share * share * share)) * mu
 
-    let (lows, highs) = (Matrix(n, 1), Matrix(n, 1))
+    let (lows, highs) = (Matrix(outputs, n), Matrix(outputs, n))
     let (zs, xs) = (Matrix(1, d), Matrix(1, d))
     for i in 0..<count {
       let zHead = scaling.scale(i, predictor.z[i], predictor.z.row(i), into: zs.base)
@@ -199,7 +232,7 @@ final class LossInteriorPoint {
       let ti = target.row(i)
       for k in 0..<d { ti[k] -= xHead * zs.base[k] + zHead * xs.base[k] }
     }
-    for j in 0..<n {
+    for j in 0..<a.count {
       lows.base[j] = goal - predictor.lower.base[j] * predictor.a.base[j]
       highs.base[j] = goal + predictor.upper.base[j] * predictor.a.base[j]
     }
@@ -219,52 +252,85 @@ final class LossInteriorPoint {
       (s, t) = steps(step)
     }
     (s, t) = (min(1, 0.97 * s), min(1, 0.97 * t))
-    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
+    if SINGLE || !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
+    debug = "mu \(mu) s \(s) t \(t) share \(share)"
     guard s.isFinite, t.isFinite, max(s, t) > 1e-8 else { return false }
-    axpy(n, s, step.a.base, a.base)
+    term.move(a, by: step.a, times: s)
     z.add(s, step.z)
     x.add(t, step.x)
     if !term.isBarrier {
-      axpy(n, t, step.lower.base, lower.base)
-      axpy(n, t, step.upper.base, upper.base)
+      axpy(a.count, t, step.lower.base, lower.base)
+      axpy(a.count, t, step.upper.base, upper.base)
     }
     refit()
     return true
   }
 
-  /// Factors I + h^−½ (S (K ∘ DΘDᵀ + Σ 2θ_i u_i u_iᵀ) S) h^−½, u_i = D_i X w_i, S the signs; returns h^−½,
-  /// h the second derivatives with those of the bounds' barriers. `nil` where rounding prevents it.
+  /// Factors I + h^−½ S M S h^−½ with the signs S and, for each output, M = K ∘ DΘDᵀ + Σ 2θ_i u_i u_iᵀ,
+  /// u_i = D_i X w_i; joint groups have one u_i over all outputs. Returns h^−½, h being the second derivatives with those
+  /// of the bounds' barriers; `nil` where rounding prevents it.
   private func factor(_ scaling: ConeScalingPoint) -> [Double]? {
-    let count = members.count
-    if images.rows < count { images = Matrix(count, n) }
-    if masks.rows < count { masks = Matrix(count, n) }
-    for i in 0..<count {
-      products.expand(members[i], times: scaling.theta[i].squareRoot(), into: masks.row(i))
-    }
-    products.images(scaling.w.tail, members, into: images)
-    for i in 0..<count { scale(n, (2 * scaling.theta[i]).squareRoot(), images.row(i)) }
-    var roots = [Double](repeating: 0, count: n)
-    for j in 0..<n {
-      var h = term.curvature(a.base[j])
+    var roots = [Double](repeating: 0, count: a.count)
+    for k in 0..<a.count {
+      var h = term.curvature(a.base[k], k)
       if !term.isBarrier {
-        h += lower.base[j] / (a.base[j] - term.low) + upper.base[j] / (term.high - a.base[j])
+        h += lower.base[k] / (a.base[k] - term.low(k)) + upper.base[k] / (term.high(k) - a.base[k])
       }
-      roots[j] = 1 / h.squareRoot()
+      roots[k] = 1 / h.squareRoot()
     }
     // Upper triangles, which LAPACK's lower ones are the transposes of.
-    syrkUpper(n, count, masks.base, system.base)
-    for i in 0..<n {
-      let (row, k) = (system.row(i), kernel.row(i))
-      for j in i..<n { row[j] *= k[j] }
-    }
-    syrkUpper(n, count, images.base, beta: 1, system.base)
-    for i in 0..<n {
+    if outputs > 1 { system.fill(0) }
+    for c in 0..<outputs { build(scaling, c) }
+    if joint.rows > 0 { syrkUpper(a.count, joint.rows, joint.base, beta: 1, system.base) }
+    for i in 0..<a.count {
       let (row, left) = (system.row(i), roots[i] * term.signs[i])
-      for j in i..<n { row[j] *= left * roots[j] * term.signs[j] }
+      for j in i..<a.count { row[j] *= left * roots[j] * term.signs[j] }
       row[i] += 1
     }
     system.mirrorUpper()
-    return choleskyLower(n, system.base) ? roots : nil
+    guard choleskyLower(a.count, system.base) else { return nil }
+    return !term.isCoupled || couple(roots) ? roots : nil
+  }
+
+  /// The block of output `c`, without the terms of rank one of joint groups: these are rows of `joint`.
+  private func build(_ scaling: ConeScalingPoint, _ c: Int) {
+    let count = members.count
+    func theta(_ i: Int) -> Double { scaling.theta[isJoint ? i : i * outputs + c] }
+    imagine(scaling.w.tail, c)
+    for i in 0..<count {
+      scale(n, (2 * theta(i)).squareRoot(), images.row(i))
+      if joint.rows > 0 { (joint.row(i) + c * n).update(from: images.row(i), count: n) }
+    }
+    if c == 0 || !isJoint {
+      for i in 0..<count {
+        products.expand(members[i], times: theta(i).squareRoot(), into: masks.row(i))
+      }
+      syrkUpper(n, count, masks.base, block.base)
+      for i in 0..<n {
+        let (row, k) = (block.row(i), kernel.row(i))
+        for j in i..<n { row[j] *= k[j] }
+      }
+      if joint.rows == 0 { syrkUpper(n, count, images.base, beta: 1, block.base) }
+    }
+    guard outputs > 1 else { return }
+    for i in 0..<n {
+      (system.row(c * n + i) + c * n + i).update(from: block.row(i) + i, count: n - i)
+    }
+  }
+
+  /// M⁻¹E and the factor of EᵀM⁻¹E.
+  private func couple(_ roots: [Double]) -> Bool {
+    coupling.fill(0)
+    for j in 0..<n { for c in 0..<outputs { coupling[j, c * n + j] = roots[c * n + j] } }
+    choleskySolve(a.count, system.base, coupling.base, count: n)
+    coupled.fill(0)
+    for j in 0..<n {
+      let row = coupling.row(j)
+      for k in 0..<a.count { row[k] *= roots[k] }
+      for c in 0..<outputs { axpy(n, 1, row + c * n, coupled.row(j)) }
+    }
+    coupled.symmetrize()
+    return choleskyLower(n, coupled.base)
   }
 
   /// The Newton direction for complementarity `target` in scaled cones, and `lower`, `upper` for the bounds.
@@ -272,36 +338,39 @@ final class LossInteriorPoint {
     _ scaling: ConeScalingPoint, _ roots: [Double], _ target: SecondOrderVectors, lower l: Matrix,
     upper u: Matrix
   ) -> Direction {
-    let count = members.count
+    let (count, d) = (z.count, z.dimension)
     let rc = SecondOrderVectors(count, d)
     let moved = SecondOrderVectors(count, d)
     let room = Matrix(1, d)
     for i in 0..<count {
       let head = scaling.divide(i, target[i], target.row(i), into: room.base)
       rc[i] = scaling.scale(i, head, room.base, into: rc.row(i))
-      // What the weights become were T to stay: −x − rc + θ 2w₀w₁ (β − z₀).
-      let bend = 2 * scaling.theta[i] * scaling.w[i] * (beta - z[i])
-      let (ri, xi, wi, mi) = (rc.row(i), x.row(i), scaling.w.row(i), moved.row(i))
-      for k in 0..<d { mi[k] = -xi[k] - ri[k] + bend * wi[k] }
+      // What the weights become were ν to stay: −x − rc + W² (β − z₀, rest).
+      _ = scaling.scaleTwice(i, beta - z[i], rest.row(i), into: room.base)
+      let (ri, xi, mi) = (rc.row(i), x.row(i), moved.row(i))
+      for k in 0..<d { mi[k] = room.base[k] - xi[k] - ri[k] }
     }
-    let da = Matrix(n, 1)
+    let da = Matrix(outputs, n)
     sum(moved.tail, into: da.base)
-    for j in 0..<n {
+    for j in 0..<a.count {
       let aj = a.base[j]
       var right = -term.slope(aj, j) - da.base[j]
       if !term.isBarrier {
-        right += l.base[j] / (aj - term.low) - u.base[j] / (term.high - aj)
+        right += l.base[j] / (aj - term.low(j)) - u.base[j] / (term.high(j) - aj)
       }
       da.base[j] = roots[j] * right
     }
-    choleskySolve(n, system.base, da.base, count: 1)
-    let image = Matrix(n, 1)
-    for j in 0..<n {
-      da.base[j] *= roots[j]
-      image.base[j] = term.signs[j] * da.base[j]
+    choleskySolve(a.count, system.base, da.base, count: 1)
+    for j in 0..<a.count { da.base[j] *= roots[j] }
+    if term.isCoupled {
+      let common = Matrix(1, n)
+      for c in 0..<outputs { axpy(n, -1, da.row(c), common.base) }
+      choleskySolve(n, coupled.base, common.base, count: 1)
+      gemv(n, a.count, coupling.base, .transposed, common.base, beta: 1, da.base)
     }
     let dz = SecondOrderVectors(count, d)
-    products.correlations(image.base, members, into: dz.tail)
+    correlate(signed(da), into: dz.tail)
+    axpy(dz.tail.count, 1, rest.base, dz.tail.base)
     let dx = SecondOrderVectors(count, d)
     for i in 0..<count {
       dz[i] = beta - z[i]
@@ -310,12 +379,12 @@ final class LossInteriorPoint {
       let (ri, xi) = (rc.row(i), dx.row(i))
       for k in 0..<d { xi[k] = ri[k] - xi[k] }
     }
-    let (dl, du) = (Matrix(n, 1), Matrix(n, 1))
+    let (dl, du) = (Matrix(outputs, n), Matrix(outputs, n))
     if !term.isBarrier {
-      for j in 0..<n {
-        let aj = a.base[j]
-        dl.base[j] = (l.base[j] - lower.base[j] * da.base[j]) / (aj - term.low) - lower.base[j]
-        du.base[j] = (u.base[j] + upper.base[j] * da.base[j]) / (term.high - aj) - upper.base[j]
+      for j in 0..<a.count {
+        let (below, above) = (a.base[j] - term.low(j), term.high(j) - a.base[j])
+        dl.base[j] = (l.base[j] - lower.base[j] * da.base[j]) / below - lower.base[j]
+        du.base[j] = (u.base[j] + upper.base[j] * da.base[j]) / above - upper.base[j]
       }
     }
     return Direction(a: da, z: dz, x: dx, lower: dl, upper: du)
@@ -325,14 +394,17 @@ final class LossInteriorPoint {
   private func steps(_ step: Direction) -> (Double, Double) {
     var s = z.largestStep(step.z)
     var t = x.largestStep(step.x)
-    for j in 0..<n {
+    for j in 0..<a.count where !term.isBarrier {
       let (aj, da) = (a.base[j], step.a.base[j])
-      if da < 0 { s = min(s, -(aj - term.low) / da) }
-      if da > 0 { s = min(s, (term.high - aj) / da) }
-      guard !term.isBarrier else { continue }
+      if da < 0 { s = min(s, -(aj - term.low(j)) / da) }
+      if da > 0 { s = min(s, (term.high(j) - aj) / da) }
       if step.lower.base[j] < 0 { t = min(t, -lower.base[j] / step.lower.base[j]) }
       if step.upper.base[j] < 0 { t = min(t, -upper.base[j] / step.upper.base[j]) }
     }
     return (s, t)
   }
 }
+
+import Glibc
+let SINGLE = getenv("SINGLE") != nil
+let FLOOR = getenv("FLOOR").map { atof($0) } ?? 1e-4

@@ -104,7 +104,9 @@ package final class SplitProgram {
       if point.gap < 0.9 * smallest { (smallest, smallestAt) = (point.gap, iteration) }
       if iteration - smallestAt > SplitProgram.patience { return .stalled }
       admm.refresh()
-      if iteration - lastChange >= 20, iteration < 1000 {
+      // Penalties that never rest keep it from converging; where it does not converge, they are wrong.
+      let pause = iteration < 1000 ? 20 : SplitProgram.patience / 2
+      if iteration - lastChange >= pause, iteration < 1000 || iteration - smallestAt >= pause {
         let (hasChanged, isSound) = admm.adaptPenalties()
         guard isSound else { return .stalled }
         if hasChanged { lastChange = iteration }

@@ -12,15 +12,8 @@ package struct LinearSource {
   /// d.
   package var dimension: Int { patches.dimension }
 
-  /// Takes a `dataset` or `arrangements` bundle. A circular network takes one patch a sample.
-  package init(_ bundle: Bundle, _ activation: Activation) throws {
-    patches = try PatchSource(bundle)
-    guard activation == .linear || patches.patchCount == 1 else {
-      throw Failure.data(
-        "\(bundle.name) has \(patches.patchCount) patches a sample, expected 1: a circular network slides "
-          + "around whole samples (patchify --flatten)")
-    }
-  }
+  /// Takes a `dataset` or `arrangements` bundle.
+  package init(_ bundle: Bundle) throws { patches = try PatchSource(bundle) }
 }
 
 /// The features of a linear network: of each sample, region by region, the mean of its patches; n × Rd.
@@ -31,9 +24,7 @@ package struct LinearData {
   /// d.
   package let dimension: Int
 
-  package init(_ bundle: Bundle, _ activation: Activation) throws {
-    try self.init(LinearSource(bundle, activation))
-  }
+  package init(_ bundle: Bundle) throws { try self.init(LinearSource(bundle)) }
 
   /// Reads all patches.
   package init(_ source: LinearSource) throws {
@@ -74,10 +65,9 @@ package struct LinearData {
 extension Validation where Data == LinearData {
   /// `bundle` must have the shape, the statistics and the classes of the training data.
   package init(
-    _ bundle: Bundle, like training: Bundle, _ data: LinearSource,
-    _ activation: Activation, _ targets: Targets
+    _ bundle: Bundle, like training: Bundle, _ data: LinearSource, _ targets: Targets
   ) throws {
-    let held = try LinearSource(bundle, activation)
+    let held = try LinearSource(bundle)
     try held.patches.expectShape(of: data.patches)
     try expectSameStatistics(bundle, training)
     let targets = try Targets(bundle, samples: held.samples, like: targets)

@@ -182,7 +182,11 @@ package final class LinearSolver: RegularizedSolver {
       if best.gap <= rule.gap { return .optimal }
       if best.gap < 0.9 * progress.gap { progress = (best.gap, iteration) }
       if iteration - progress.iteration > 3000 { return .stalled }
-      guard iteration - lastChange >= LinearSolver.pause, iteration < 1000 else { continue }
+      // Penalties that never rest keep it from converging; where it does not converge, they are wrong.
+      let pause = iteration < 1000 ? LinearSolver.pause : 500
+      guard iteration - lastChange >= pause,
+        iteration < 1000 || iteration - progress.iteration >= pause
+      else { continue }
       let normRatio = LinearSolver.ratio(
         (w, z), (z, previous),
         over: (LinearAlgebra.norm(z.count, z.base), LinearAlgebra.norm(u.count, u.base)))

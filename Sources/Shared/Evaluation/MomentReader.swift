@@ -1,22 +1,4 @@
 import LinearAlgebra
-import Schema
-import Tensors
-
-/// The pooled second and first moments of the samples' patches as a `moments` bundle holds them: F32
-/// or F64 [n, R, d(d+1)/2 + d], of each region the average of x xᵀ as its upper triangle, row-major,
-/// off-diagonals times √2, then the average of x.
-package struct MomentFeatures: Sendable {
-  package let tensor: Tensor
-  package let count: Int
-  package let regionCount: Int
-  package let dimension: Int
-
-  init(_ bundle: Bundle) throws {
-    let moments = try MomentTensor(bundle)
-    tensor = moments.moments
-    (count, regionCount, dimension) = (moments.samples, moments.regions, moments.dimension)
-  }
-}
 
 /// Numbers that hold the moments of a region: d(d+1)/2 + d.
 func momentCount(dimension d: Int) -> Int { d * (d + 1) / 2 + d }
@@ -49,8 +31,8 @@ struct MomentReader {
   func read(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
     switch features {
     case .moments(let source):
-      let row = source.regionCount * source.tensor.shape[2]
-      source.tensor.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
+      let row = source.regions * source.moments.shape[2]
+      source.moments.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
       return areFinite(block, samples.count * row)
     case .patches(let source):
       guard reader!.readRegions(samples, into: patches.base) else { return false }

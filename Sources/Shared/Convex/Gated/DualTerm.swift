@@ -1,0 +1,106 @@
+import Glibc
+import LinearAlgebra
+
+/// What a loss is in the dual: with a = s∘ν (s the targets' signs, or 1) it is Σ φ(a_k) to be least over
+/// low_k ≤ a_k ≤ high_k, k being an output and a sample; for cross-entropy the outputs of a sample add up to 0 besides.
+struct DualTerm {
+  /// C × n, as what follows.
+  let y: Matrix
+  let signs: [Double]
+  /// Whether each sample's a add up to 0.
+  let isCoupled: Bool
+  private let kind: Kind
+
+  private enum Kind {
+    case logistic, squared, crossEntropy
+    case pieces(LinearPieces)
+  }
+
+  /// Whether φ keeps a within its bounds by itself.
+  var isBarrier: Bool { if case .pieces = kind { false } else { true } }
+  var isLinear: Bool { if case .pieces(let pieces) = kind { pieces.curvature == 0 } else { false } }
+
+  /// `nil` for other losses than those of the library. `targets` is n × C.
+  init?(_ loss: any Loss, _ targets: Matrix) {
+    switch loss {
+    case is SquaredLoss: kind = .squared
+    case is LogisticLoss: kind = .logistic
+    case is CrossEntropyLoss: kind = .crossEntropy
+    default:
+      guard let pieces = loss.pieces else { return nil }
+      kind = .pieces(pieces)
+    }
+    y = targets.transposed
+    isCoupled = !loss.isSeparable
+    var hasMargin = false
+    if case .logistic = kind { hasMargin = true }
+    if case .pieces(let pieces) = kind { hasMargin = pieces.isMargin }
+    signs = hasMargin ? y.values : Array(repeating: 1, count: y.count)
+  }
+
+  func low(_ k: Int) -> Double {
+    switch kind {
+    case .squared: -.infinity
+    case .logistic: 0
+    case .crossEntropy: y.base[k] - 1
+    case .pieces(let pieces): -pieces.slopes.upperBound
+    }
+  }
+
+  func high(_ k: Int) -> Double {
+    switch kind {
+    case .squared: .infinity
+    case .logistic: 1
+    case .crossEntropy: y.base[k]
+    case .pieces(let pieces): -pieces.slopes.lowerBound
+    }
+  }
+
+  /// φ'(a_k), but for what is the same for all outputs of a sample if they are coupled.
+  func slope(_ a: Double, _ k: Int) -> Double {
+    switch kind {
+    case .squared: a - y.base[k]
+    case .logistic: log(a / (1 - a))
+    case .crossEntropy: -log(y.base[k] - a)
+    case .pieces(let pieces): pieces.curvature * a - (pieces.isMargin ? 1 : y.base[k])
+    }
+  }
+
+  /// φ''(a_k).
+  func curvature(_ a: Double, _ k: Int) -> Double {
+    switch kind {
+    case .squared: 1
+    case .logistic: 1 / (a * (1 - a))
+    case .crossEntropy: 1 / (y.base[k] - a)
+    case .pieces(let pieces): pieces.curvature
+    }
+  }
+
+  /// a ← a + t·change, C × n; where φ is a barrier, what nears a bound does so by a factor, never to the bound itself.
+  func move(_ a: Matrix, by change: Matrix, times t: Double) {
+    switch kind {
+    case .squared, .pieces: axpy(a.count, t, change.base, a.base)
+    case .logistic:
+      for k in 0..<a.count {
+        let (value, step) = (a.base[k], t * change.base[k])
+        let moved =
+          step < 0 ? value * exp(step / value) : 1 - (1 - value) * exp(-step / (1 - value))
+        a.base[k] = min(max(moved, DualTerm.least), 1 - DualTerm.least)
+      }
+    case .crossEntropy:
+      for j in 0..<a.columns {
+        // The probabilities q = y − a, which add up to 1.
+        var sum = 0.0
+        for c in 0..<a.rows {
+          let (q, step) = (y[c, j] - a[c, j], -t * change[c, j])
+          a[c, j] = max(DualTerm.least, step < 0 ? q * exp(step / q) : q + step)
+          sum += a[c, j]
+        }
+        for c in 0..<a.rows { a[c, j] = y[c, j] - a[c, j] / sum }
+      }
+    }
+  }
+
+  /// The least distance from a bound.
+  private static let least = 1e-12
+}
