@@ -83,7 +83,8 @@ struct DualTerm {
     case .logistic:
       for k in 0..<a.count {
         let (value, step) = (a.base[k], t * change.base[k])
-        let moved = step < 0 ? value * exp(step / value) : 1 - (1 - value) * exp(-step / (1 - value))
+        let moved =
+          step < 0 ? value * exp(step / value) : 1 - (1 - value) * exp(-step / (1 - value))
         a.base[k] = min(max(moved, DualTerm.least), 1 - DualTerm.least)
       }
     case .crossEntropy:

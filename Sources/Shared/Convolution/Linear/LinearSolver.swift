@@ -183,7 +183,8 @@ package final class LinearSolver: RegularizedSolver {
       if iteration - progress.iteration > 3000 { return .stalled }
       // Penalties that never rest keep it from converging; where it does not converge, they are wrong.
       let pause = iteration < 1000 ? LinearSolver.pause : 500
-      guard iteration - lastChange >= pause, iteration < 1000 || iteration - progress.iteration >= pause
+      guard iteration - lastChange >= pause,
+        iteration < 1000 || iteration - progress.iteration >= pause
       else { continue }
       let normRatio = LinearSolver.ratio(
         (w, z), (z, previous),
