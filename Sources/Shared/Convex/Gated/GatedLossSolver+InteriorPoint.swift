@@ -84,7 +84,6 @@ extension GatedLossSolver {
 
         let inside = method.members.reduce(0) { max($0, norms[$1]) }
         let restricted = gap(primal, nu, inside)
-        if DEBUGIP { print("ip", primal, run.point.dualValue, run.point.gap, restricted, inside / run.beta, method.debug) }
         // Solved for those at work: begin again with those that they violate, and those that are near.
         let missing = all.filter { !isInside[$0] && norms[$0] > run.beta }
         if restricted < max(0.5 * run.rule.gap, 1e-3), !missing.isEmpty {
@@ -163,6 +162,3 @@ extension GatedLossSolver {
     }
   }
 }
-
-import Glibc
-let DEBUGIP = getenv("DEBUGIP") != nil

@@ -13,6 +13,8 @@ final class LossInteriorPoint {
   private let outputs: Int
   /// Whether all outputs of a member share a group.
   private let isJoint: Bool
+  /// The least share of μ that a step aims at.
+  private static let leastShare = 1e-4
   /// The members at work.
   private(set) var members: [Int]
   /// X Xᵀ.
@@ -171,7 +173,6 @@ final class LossInteriorPoint {
     }
   }
 
-  var debug = ""
   private var bounds: Int { term.isBarrier ? 0 : 2 * a.count }
 
   private var complementarity: Double {
@@ -213,7 +214,7 @@ final class LossInteriorPoint {
     let predictor = direction(scaling, roots, target, lower: none, upper: none)
     var (s, t) = steps(predictor)
     (s, t) = (min(1, s), min(1, t))
-    if SINGLE || !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
+    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
     var after = x.dot(t, predictor.x, z, s, predictor.z)
     for j in 0..<a.count where !term.isBarrier {
       let (aj, da) = (a.base[j], s * predictor.a.base[j])
@@ -221,7 +222,7 @@ final class LossInteriorPoint {
       after += (upper.base[j] + t * predictor.upper.base[j]) * (term.high(j) - aj - da)
     }
     let share = max(0, after) / Double(size) / mu
-    var goal = max(FLOOR, min(1, share * share * share)) * mu
+    var goal = max(LossInteriorPoint.leastShare, min(1, share * share * share)) * mu
 
     let (lows, highs) = (Matrix(outputs, n), Matrix(outputs, n))
     let (zs, xs) = (Matrix(1, d), Matrix(1, d))
@@ -252,8 +253,7 @@ final class LossInteriorPoint {
       (s, t) = steps(step)
     }
     (s, t) = (min(1, 0.97 * s), min(1, 0.97 * t))
-    if SINGLE || !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
-    debug = "mu \(mu) s \(s) t \(t) share \(share)"
+    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
     guard s.isFinite, t.isFinite, max(s, t) > 1e-8 else { return false }
     term.move(a, by: step.a, times: s)
     z.add(s, step.z)
@@ -404,7 +404,3 @@ final class LossInteriorPoint {
     return (s, t)
   }
 }
-
-import Glibc
-let SINGLE = getenv("SINGLE") != nil
-let FLOOR = getenv("FLOOR").map { atof($0) } ?? 1e-4
