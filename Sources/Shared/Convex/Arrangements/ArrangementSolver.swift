@@ -58,8 +58,8 @@ package struct ArrangementProgram {
     activation == .gatedReLU || (loss == .squared && grouping == .perClass)
   }
 
-  /// The solver of this program, if it has one for one patch a sample; `targets` is n × C. With one output the nuclear norm is the group norm. What
-  /// has to be done before the first β goes on while `budget` lasts.
+  /// The solver of this program for one patch a sample, which it must have; `targets` is n × C. With one output the
+  /// nuclear norm is the group norm. What has to be done before the first β goes on while `budget` lasts.
   package func solver(
     _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
     progress: @escaping (String) -> Void = { _ in }

@@ -1,6 +1,7 @@
 import LinearAlgebra
 
-/// What multiple of a ν satisfies ‖Xᵀ D_i ν‖ ≤ β for all patterns and is best, whoever computes the norms.
+/// The multiple of a ν with the largest dual value among those that satisfy ‖Xᵀ D_i ν‖ ≤ β for all patterns, also if the
+/// norms are computed with other rounding.
 struct DualScaling {
   private let loss: any Loss
   /// ‖x_j‖².

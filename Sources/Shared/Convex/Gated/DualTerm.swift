@@ -18,6 +18,7 @@ struct DualTerm {
 
   /// Whether φ keeps a within its bounds by itself.
   var isBarrier: Bool { if case .pieces = kind { false } else { true } }
+  /// Whether φ is linear between its bounds, so that steps of ν and of the multipliers need not be the same.
   var isLinear: Bool { if case .pieces(let pieces) = kind { pieces.curvature == 0 } else { false } }
 
   /// `nil` for other losses than those of the library. `targets` is n × C.

@@ -17,16 +17,18 @@ extension GatedLossSolver {
     private let all: [Int]
     private var outputs: Int { problem.outputs.count }
 
-    /// The largest order of the systems, samples times outputs.
-    private static let largestOrder = 4000
+    /// The largest order of the systems, samples times outputs: with one output, and with several, whose coupling
+    /// takes as many right-hand sides as there are samples. A step is to end soon after its time is over.
+    private static let (largestOrder, largestShared) = (4000, 1500)
     /// Patterns that are taken all at once.
     private static let fewPatterns = 2000
 
-    /// `nil` where the method is not for the program: for norms that are no lengths, and where it would be too large.
+    /// Returns nil if the norm is not a length or if the systems would be too large.
     init?(_ run: Run, of solver: GatedLossSolver) {
       let problem = solver.problems[run.problem]
       guard problem.regularizer is GroupNorm,
-        solver.data.samples * problem.outputs.count <= InteriorRun.largestOrder,
+        solver.data.samples * problem.outputs.count
+          <= (problem.outputs.count == 1 ? InteriorRun.largestOrder : InteriorRun.largestShared),
         let term = DualTerm(solver.loss, problem.targets)
       else { return nil }
       (self.run, self.term, self.problem) = (run, term, problem)
@@ -106,8 +108,8 @@ extension GatedLossSolver {
       return relativeGap(primal: primal, dual: loss.dualValue(scaled, problem.targets))
     }
 
-    /// Offers the iterate's weights, those that are next to nothing left out where that costs next to
-    /// nothing; returns the objective of all.
+    /// Offers the iterate's weights, without those of 10⁻⁵ of the largest length and less if the objective hardly
+    /// changes; returns the objective of all.
     private func offer(_ method: LossInteriorPoint) -> Double {
       let targets = problem.targets
       let lengths = method.lengths

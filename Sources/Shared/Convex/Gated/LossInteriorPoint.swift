@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// The interior-point method for gated networks with any loss, where samples times outputs are few: min Σ φ(a_k) over
+/// The interior-point method for gated networks with any loss, if samples times outputs are few: min Σ φ(a_k) over
 /// the dual's second-order cones z_g = (β, T_g), T_g being Xᵀ D_i ν_c of an output or of all together, with
 /// multipliers x_g = (t_g, −w_g), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector
 /// (Vandenberghe 2010); one Cholesky factor of order Cn a step.
@@ -8,8 +8,7 @@ final class LossInteriorPoint {
   private let products: PatternProducts
   private let term: DualTerm
   private let beta: Double
-  private let n: Int
-  private let d: Int
+  private let (n, d): (Int, Int)
   private let outputs: Int
   /// Whether all outputs of a member share a group.
   private let isJoint: Bool
@@ -125,18 +124,14 @@ final class LossInteriorPoint {
   }
 
   private func refit() {
-    fill(images: x.tail)
+    sum(x.tail, into: fit.base)
     scale(fit.count, -1, fit.base)
     guard term.isBarrier else { return }
     correlate(signed(a), into: rest)
     axpy(rest.count, -1, z.tail.base, rest.base)
   }
 
-  /// `fit` ← s∘Σ D_i X t_i.
-  private func fill(images t: Matrix) {
-    sum(t, into: fit.base)
-  }
-
+  /// target ← s∘Σ D_i X t_i, C × n.
   private func sum(_ t: Matrix, into target: UnsafeMutablePointer<Double>) {
     for c in 0..<outputs {
       let sum = target + c * n
@@ -205,11 +200,14 @@ final class LossInteriorPoint {
 
     // The predictor, from which Mehrotra's rule takes the centring.
     let target = SecondOrderVectors(count, d)
-    for i in 0..<count {
-      let li = scaling.lambda.row(i)
-      target[i] = -scaling.lambda[i] * scaling.lambda[i] - dot(d, li, li)
-      for k in 0..<d { target.row(i)[k] = -2 * scaling.lambda[i] * li[k] }
+    func aim(at goal: Double) {
+      for i in 0..<count {
+        let (head, tail) = (scaling.lambda[i], scaling.lambda.row(i))
+        target[i] = goal - head * head - dot(d, tail, tail)
+        for k in 0..<d { target.row(i)[k] = -2 * head * tail[k] }
+      }
     }
+    aim(at: 0)
     let none = Matrix(outputs, n)
     let predictor = direction(scaling, roots, target, lower: none, upper: none)
     var (s, t) = steps(predictor)
@@ -242,11 +240,7 @@ final class LossInteriorPoint {
     if min(s, t) < 0.1 {
       // The correction led astray: a step towards the centre.
       goal = 0.3 * mu
-      for i in 0..<count {
-        let li = scaling.lambda.row(i)
-        target[i] = goal - scaling.lambda[i] * scaling.lambda[i] - dot(d, li, li)
-        for k in 0..<d { target.row(i)[k] = -2 * scaling.lambda[i] * li[k] }
-      }
+      aim(at: goal)
       lows.fill(goal)
       highs.fill(goal)
       step = direction(scaling, roots, target, lower: lows, upper: highs)

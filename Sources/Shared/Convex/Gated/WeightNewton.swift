@@ -31,7 +31,8 @@ final class WeightNewton {
   private let nu: Matrix
   private var primal = 0.0
 
-  /// Products with FᵀF that a step takes at most, and more than which it takes only near the end if the method suits.
+  /// Products with FᵀF that a step takes at most; and how many may do while the gap is above 10⁻²: if a step takes more
+  /// so early, conjugate gradients converge too slowly for this method.
   private static let (mostProducts, usualProducts) = (100, 60)
   /// A member whose weight along its direction shrinks to this share leaves.
   private static let leastShare = 1e-3
@@ -51,14 +52,16 @@ final class WeightNewton {
     nu = Matrix(outputs, products.samples)
   }
 
-  /// Whether it is the faster method: if its step costs less than one factorisation, and if few members are to carry
-  /// weight, for which β has to be no less than `share` of its largest. At n = 8,000, d = 100, β = 0.05 β_max it takes a
-  /// tenth of the time of `EtaNewton` with 50 or 200 patterns; at 0.001 β_max with 200 as much again.
+  /// Whether it is to be tried first, β being `share` of its largest: its step has to cost less than one factorisation,
+  /// and few members may carry weight, as they do if β is large. At n = 8,000, d = 100, β = 0.05 β_max it takes a tenth
+  /// of the time of `EtaNewton` with 50 or 200 patterns; at 0.001 β_max with 200 it does not converge in twice that time.
   static func suits(_ products: PatternProducts, share: Double) -> Bool {
     let (n, d) = (Double(products.samples), Double(products.dimension))
     // Of each of some sixty members twenty products with FᵀF and a factor.
-    let isCheap = 60 * (80 * n * d + d * d * d) < n * n * n / 6 && 60 * 16 * d * d < 1e9
-    return isCheap && (share >= 0.01 || Double(products.count) * d <= mostWeights * n)
+    let isCheap = 60 * (80 * n * d + d * d * d) < n * n * n / 6
+    // One Gram matrix has to be made within a part of a second, sixty of them with their factors to fit into memory.
+    let isSmall = n * d * d < 5e9 && 60 * 16 * d * d < Double(GroupPreconditioner.memory)
+    return isCheap && isSmall && (share >= 0.01 || Double(products.count) * d <= mostWeights * n)
   }
 
   /// Weights for a sample, beyond which conjugate gradients become slow.
@@ -184,6 +187,11 @@ final class WeightNewton {
     var penalty = 0.0
     for (k, violator) in chosen.enumerated() {
       let t = added.row(k * outputs)
+      // Out of time it enters without weight, which leaves it out.
+      guard !interruption.isOutOfTime else {
+        scale(width, 0, t)
+        continue
+      }
       gemm(
         outputs, d, d, t, .plain, preconditioner.gram(violator.member).base, .plain, product.base)
       let curvature = dot(width, t, product.base)
