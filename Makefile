@@ -95,6 +95,11 @@ lint: ## check format and conventions
 	swift format lint --strict -r Sources Tests Package.swift
 	@if grep -rn 'import Foundation' Sources; then \
 	  echo "make: Foundation takes longer to load than a small tool to run: use Glibc" >&2; exit 1; fi
+	@if grep -rnE '^([^ /]+ )*import ' Sources/Shared/Evaluation | \
+	  grep -vE ':import (Tensors|Schema|LinearAlgebra|Patches|Images|Glibc)$$'; then \
+	  echo "make: the certificate may not import this: Sources/Shared/Evaluation/Evaluation.swift" >&2; exit 1; fi
+	@if grep -rnE '^([^ /]+ )*import ' Sources/Shared/Schema | grep -vE ':import Tensors$$'; then \
+	  echo "make: Schema may import Tensors only" >&2; exit 1; fi
 
 .PHONY: check
 check: lint test ## lint, then all tests (warnings are errors): what .ci/run runs

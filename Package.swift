@@ -30,7 +30,8 @@ func system(_ name: String, package: String, apt: String) -> Target {
 /// A tool is one thin `main.swift` over the library.
 func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .executableTarget(
-    name: name, dependencies: ["Tensors", "Command"] + dependencies, path: "Sources/\(name)",
+    name: name, dependencies: ["Tensors", "Schema", "Command"] + dependencies,
+    path: "Sources/\(name)",
     swiftSettings: settings)
 }
 
@@ -46,14 +47,15 @@ let package = Package(
     system("CPNG", package: "libpng", apt: "libpng-dev"),
     c("CFaults"),
     shared("Tensors", ["CFaults"]),
-    shared("Command", ["Tensors", "CFaults"]),
+    shared("Schema", ["Tensors"]),
+    shared("Command", ["Tensors", "Schema", "CFaults"]),
     shared("LinearAlgebra", ["Tensors", "CBLAS", "CLAPACKE"]),
-    shared("Images", ["Tensors", "CPNG"]),
-    shared("Patches", ["Tensors", "LinearAlgebra"]),
-    shared("Convex", ["Tensors", "LinearAlgebra", "Patches"]),
-    shared("Convolution", ["Tensors", "LinearAlgebra", "Patches", "Convex"]),
-    shared("Training", ["Tensors", "LinearAlgebra", "Patches", "Convex"]),
-    shared("Evaluation", ["Tensors", "LinearAlgebra", "Images", "Patches"]),
+    shared("Images", ["Tensors", "Schema", "CPNG"]),
+    shared("Patches", ["Tensors", "Schema", "LinearAlgebra"]),
+    shared("Convex", ["Tensors", "Schema", "LinearAlgebra", "Patches"]),
+    shared("Convolution", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
+    shared("Training", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
+    shared("Evaluation", ["Tensors", "Schema", "LinearAlgebra", "Images", "Patches"]),
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
     tool("arrangements", ["Convex", "Patches", "LinearAlgebra"]),
@@ -64,21 +66,28 @@ let package = Package(
     tool("tensor", []),
     // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
     .executableTarget(
-      name: "trials", dependencies: ["Tensors", "LinearAlgebra", "Convex", "Convolution"],
+      name: "trials",
+      dependencies: ["Tensors", "Schema", "LinearAlgebra", "Convex", "Convolution"],
       path: "Tests/Trials", swiftSettings: settings),
-    tests("TensorsTests", ["Tensors"]),
+    tests("TensorsTests", ["Tensors", "Schema"]),
+    tests("SchemaTests", ["Tensors", "Schema"]),
     tests("CommandTests", ["Tensors", "Command"]),
     tests("LinearAlgebraTests", ["LinearAlgebra"]),
-    tests("ImagesTests", ["Tensors", "Images"]),
-    tests("PatchesTests", ["Tensors", "Patches", "LinearAlgebra"]),
-    tests("ConvexTests", ["Tensors", "Convex", "LinearAlgebra"]),
-    tests("ConvolutionTests", ["Tensors", "Convolution", "Convex", "Patches", "LinearAlgebra"]),
-    tests("TrainingTests", ["Tensors", "Training", "Convex", "Patches", "LinearAlgebra"]),
-    tests("EvaluationTests", ["Tensors", "Evaluation", "LinearAlgebra", "Images", "Patches"]),
+    tests("ImagesTests", ["Tensors", "Schema", "Images"]),
+    tests("PatchesTests", ["Tensors", "Schema", "Patches", "LinearAlgebra"]),
+    tests("ConvexTests", ["Tensors", "Schema", "Convex", "LinearAlgebra"]),
+    tests(
+      "ConvolutionTests",
+      ["Tensors", "Schema", "Convolution", "Convex", "Patches", "LinearAlgebra"]),
+    tests(
+      "TrainingTests", ["Tensors", "Schema", "Training", "Convex", "Patches", "LinearAlgebra"]),
+    tests(
+      "EvaluationTests", ["Tensors", "Schema", "Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tests(
       "PipelineTests",
       [
-        "Tensors", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve", "recover",
+        "Tensors", "Schema", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve",
+        "recover",
         "evaluate", "baseline", "tensor", "trials",
       ]),
     .testTarget(

@@ -1,6 +1,7 @@
 import Command
 import Convex
 import Patches
+import Schema
 import Tensors
 import Training
 
@@ -53,7 +54,7 @@ final class Run {
   }
 
   private func targets(_ samples: Int) throws -> Targets {
-    try Targets(source, samples: samples, levels: settings.targets, loss: settings.loss)
+    try Targets(source, samples: samples, targetValues: settings.targets, loss: settings.loss)
   }
 
   /// The validation data, which `body` takes from their bundle.

@@ -1,5 +1,6 @@
 import Command
 import Convex
+import Schema
 import Tensors
 import Training
 
@@ -9,7 +10,7 @@ struct Settings: ToolSettings {
   var schedule = TrainingSchedule()
   var program: MatrixForm?
   var loss = LossName.squared
-  var targets: [Double]?
+  var targets: TargetValues?
   var momentum: Double?
   var learningRate: Double?
   var validation: String?
@@ -79,8 +80,8 @@ struct Settings: ToolSettings {
           "relu (default), gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as "
             + "0.09,0.5,0.47. Gates of gated-relu are those of arrangements in turn, or else drawn from a "
             + "normal distribution.",
-          expected: "relu, gated-relu, linear or three numbers A,B,C"
-        ) { NetworkActivation($0) },
+          expected: Activation.expectedOption
+        ) { Activation.parse(option: $0) },
         .integer("neurons", "M", \.network.neurons, "Hidden neurons (default 100).", minimum: 1),
         .choice(
           "loss", "LOSS", \.loss,
@@ -106,7 +107,7 @@ struct Settings: ToolSettings {
           "targets", "A,B", \.targets,
           "With two classes: the outputs to aim at for the first and the second (default -1,1).",
           expected: "two different numbers"
-        ) { parseNumbers($0).flatMap { $0.count == 2 && $0[0] != $0[1] ? .some($0) : nil } },
+        ) { TargetValues.parse($0).map { .some($0) } },
         .choice(
           "optimizer", "NAME", \.network.optimizer.name,
           "sgd (default), with momentum; adam; amsgrad."),

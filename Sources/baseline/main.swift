@@ -1,7 +1,6 @@
 import Command
 import Convex
 import LinearAlgebra
-import Tensors
 import Training
 
 Settings.tool.main { invocation in

@@ -1,6 +1,5 @@
 import Command
 import Images
-import Tensors
 
 let tool = Tool<Settings>(
   name: "cifar-extract",

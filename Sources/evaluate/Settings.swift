@@ -41,7 +41,7 @@ extension Settings {
         largest output; ties go to the lower class.
 
         With --certify the data must be the training data, for relu and gated-relu the arrangements that
-        the solution was found over. Everything is recomputed from them by code that shares nothing with the
+        the solution was found over. Everything is recomputed from them by code that shares no numerics with the
         solver: objective (the network's own, at the solution's beta), certificate (below), primal_objective,
         dual_objective (that of the dual point scaled until it is feasible, so that it is a lower bound
         whatever the solver did), relative_gap, dual_infeasibility (relative to beta, or how far the dual point is

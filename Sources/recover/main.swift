@@ -1,6 +1,7 @@
 import Command
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 Settings.tool.main { invocation in
@@ -27,7 +28,7 @@ Settings.tool.main { invocation in
       if try !invocation.blaming("--data", data.name, { try written.minimize(on: data) }) {
         invocation.warn("rounding or the size of the problem allows no neuron to be removed")
       }
-    } else if settings.minimal, solution.metadata["minimal"] != "true" {
+    } else if settings.minimal, solution.metadata[.minimal] != true {
       throw Failure.usage("--minimal needs --data BUNDLE, the arrangements of \(solution.name)")
     } else if isTooLarge {
       invocation.warn(
@@ -44,9 +45,7 @@ Settings.tool.main { invocation in
     guard !settings.minimal, settings.data == nil else {
       throw Failure.usage("--minimal and --data are for ReLU and gated-ReLU solutions")
     }
-    _ = try solution.value(
-      "activation", "relu, gated-relu, linear, circular, or three numbers A,B,C",
-      parse: PolynomialActivation.init)
+    _ = try solution.read(.activation)
     let blocks = try Solutions.blocks(solution)
     try Solutions.expectFeasible(blocks)
     network = RecoveredNetwork(blocks, tolerance: settings.tolerance)

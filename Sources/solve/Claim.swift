@@ -1,6 +1,7 @@
 import Convex
 import Evaluation
 import Glibc
+import Schema
 import Tensors
 
 extension Training {
@@ -24,15 +25,14 @@ extension Training {
     if outcome.isLate, work.overflow || work.partialValue > Training.certifiedLate { return nil }
     return try warmStart { earlier in
       // For the same β the earlier claim tells.
-      func number(_ key: String) -> Double? {
-        earlier.metadata[key].flatMap { Double(decimal: $0) }
-      }
-      if number("beta") == outcome.beta, let claimed = number("relative_gap"), claimed >= gap {
+      if earlier.metadata[.beta] == outcome.beta, let claimed = earlier.metadata[.relativeGap],
+        claimed >= gap
+      {
         return nil
       }
       var candidate = earlier
       candidate.metadata = bundle.metadata
-      for name in ["mean", "whiten"] { candidate.tensors[name] = bundle.tensors[name] }
+      candidate.copyStatistics(of: bundle)
       // What does not fit the data or the program is no candidate.
       guard let assessment = try? Assessment(candidate, on: source, isDoubted: true),
         assessment.isSound, let found = assessment.certificate, found.relativeGap < gap,
@@ -52,17 +52,17 @@ extension Training {
     let bytes = source.tensors["patterns"]?.count ?? source.tensors["images"]?.count ?? 0
     var data = source
     if outcome.isLate, bytes > Training.countedLate / 8 {
-      data.metadata["exact"] = nil
-      bundle.metadata["exact"] = "false"
+      data.metadata[.exact] = nil
+      bundle.metadata[.exact] = false
     }
     var assessment = try Assessment(bundle, on: data, isDoubted: isDoubted)
     if let found = assessment.certificate, try mend(&bundle, found) {
       assessment = try Assessment(bundle, on: data, isDoubted: true)
     }
-    bundle.metadata["certificate"] = assessment.scope.rawValue
+    bundle.metadata[.certificate] = assessment.scope
     // A list is no more complete than the certificate over it says.
-    if assessment.scope == .patterns { bundle.metadata["exact"] = "false" }
-    if warns, assessment.scope == .patterns, data.metadata["exact"] == "true" {
+    if assessment.scope == .patterns { bundle.metadata[.exact] = false }
+    if warns, assessment.scope == .patterns, data.metadata[.exact] == true {
       invocation.warn(
         "\(source.name) says that its patterns are all there are, but the data have others, or are too near to "
           + "degenerate to tell: the certificate is over the patterns of the list")
@@ -71,24 +71,24 @@ extension Training {
       return (outcome.status, outcome.gap, assessment.norm)
     }
     let gap = max(0, found.relativeGap)
-    bundle.metadata["primal_objective"] = "\(found.primalObjective)"
-    bundle.metadata["dual_objective"] = "\(min(found.dualObjective, found.primalObjective))"
-    bundle.metadata["relative_gap"] = "\(gap)"
+    bundle.metadata[.primalObjective] = found.primalObjective
+    bundle.metadata[.dualObjective] = min(found.dualObjective, found.primalObjective)
+    bundle.metadata[.relativeGap] = gap
     var status = outcome.status
     if gap <= settings.gap, isDoubted { status = .optimal }
     if gap > settings.gap, status == .optimal { status = .stalled }
-    bundle.metadata["status"] = status.rawValue
+    bundle.metadata[.status] = status
     return (status, gap, assessment.norm)
   }
 
   /// Scales the dual point of `bundle` until it is feasible to the last digit, or leaves ν = 0 if double precision lost
   /// so much that the bound is above the objective. Returns whether something changed.
   private func mend(_ bundle: inout Bundle, _ found: Certificate) throws -> Bool {
-    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
+    let dual = try bundle.require(.dual)
     let isLost = found.relativeGap < -1e-10
     guard isLost || found.dualInfeasibility > 0 else { return false }
     let scale = isLost ? 0 : 1 / (1 + found.dualInfeasibility)
-    bundle.tensors["dual"] = Tensor(dual.doubles.map { $0 * scale }, shape: dual.shape)
+    bundle[.dual] = Tensor(dual.doubles.map { $0 * scale }, shape: dual.shape)
     return true
   }
 

@@ -1,4 +1,5 @@
 import Convex
+import Schema
 import Tensors
 
 /// What a search found: a certified point, and the bundle that is made of it.

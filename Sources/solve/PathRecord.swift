@@ -1,5 +1,6 @@
 import Convex
 import Glibc
+import Schema
 import Tensors
 
 /// What a path writes beside its choice: the table of --path-table and the solutions of --path-output. All of it
@@ -77,7 +78,7 @@ final class PathRecord {
         try solutions[count].flush()
       }
       count += 1
-      if bundle.metadata["status"] != Status.optimal.rawValue { unreached += 1 }
+      if bundle.metadata[.status] != .optimal { unreached += 1 }
     }
   }
 

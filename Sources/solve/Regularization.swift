@@ -1,4 +1,5 @@
 import Convex
+import Schema
 import Tensors
 
 /// What of the data decides, with the options, whether there is a program for them.
@@ -27,19 +28,19 @@ private struct RegularizationTable {
   /// Whether the nuclear norm of weights that are one row is their length here.
   let hasLengths: Bool
 
-  init(_ activation: Activation, isCircular: Bool) {
+  init(_ activation: Activation) {
     let both: [WeightGrouping] = [.perClass, .perPattern]
     switch activation {
     case .polynomial:
       (networks, norms, hasLengths) = ("polynomial activations", [.group], false)
       groupings = { _ in [.perClass] }
-    case .arrangement(.relu):
+    case .relu:
       (networks, norms, hasLengths) = ("--activation relu", [.group], true)
       groupings = { _ in both }
-    case .arrangement(.gatedReLU):
+    case .gatedReLU:
       (networks, norms, hasLengths) = ("--activation gated-relu", [.group, .nuclear], true)
       groupings = { $0 == .nuclear ? both.reversed() : both }
-    case .linear where isCircular:
+    case .circular:
       (networks, norms, hasLengths) = ("--circular", [.nuclear], false)
       groupings = { _ in both }
     case .linear:
@@ -56,7 +57,7 @@ extension Settings {
   func regularization(of shape: ProgramShape) throws -> Regularization {
     guard let activation else { throw Failure.usage("--activation is missing") }
     try expectMethod(for: activation)
-    let table = RegularizationTable(activation, isCircular: circular)
+    let table = RegularizationTable(circular ? .circular : activation)
     let norm = chosenNorm ?? table.norms[0]
     let groupings = table.groupings(norm)
     let grouping = chosenGrouping ?? groupings[0]
@@ -77,7 +78,7 @@ extension Settings {
         "\(shape.name) has \(shape.patches) patches a sample, expected 1: a circular network slides "
           + "around whole samples (patchify --flatten)")
     }
-    if case .arrangement = activation, rows == 1 {
+    if [.relu, .gatedReLU].contains(activation), rows == 1 {
       return Regularization(norm: .group, grouping: .perClass)
     }
     return Regularization(
@@ -86,10 +87,8 @@ extension Settings {
   }
 
   private func expectMethod(for activation: Activation) throws {
-    if circular {
-      guard case .linear = activation else {
-        throw Failure.usage("--circular is for --activation linear")
-      }
+    guard !circular || activation == .linear else {
+      throw Failure.usage("--circular is for --activation linear")
     }
     guard method != .auto else { return }
     guard case .polynomial = activation else {

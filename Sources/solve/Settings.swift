@@ -1,26 +1,7 @@
 import Command
 import Convex
+import Schema
 import Tensors
-
-/// The networks that can be trained.
-enum Activation {
-  case polynomial(PolynomialActivation)
-  case arrangement(ArrangementActivation)
-  case linear
-
-  init?(_ text: String) {
-    if text == "linear" {
-      self = .linear
-      return
-    }
-    if let arrangement = ArrangementActivation(rawValue: text) {
-      self = .arrangement(arrangement)
-      return
-    }
-    guard let polynomial = PolynomialActivation(text) else { return nil }
-    self = .polynomial(polynomial)
-  }
-}
 
 struct Settings: ToolSettings {
   var common = CommonSettings()
@@ -35,7 +16,7 @@ struct Settings: ToolSettings {
   var maximumIterations: Int?
   var maximumSeconds: Double?
   var method = PolynomialMethod.auto
-  var targets: [Double]?
+  var targets: TargetValues?
   var path: Int?
   var pathTable: String?
   var pathOutput: String?
@@ -110,8 +91,8 @@ struct Settings: ToolSettings {
         .value(
           "activation", "NAME", \.activation,
           "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
-          expected: "relu, gated-relu, linear or three numbers A,B,C"
-        ) { Activation($0).map { .some($0) } },
+          expected: Activation.expectedOption
+        ) { Activation.parse(option: $0).map { .some($0) } },
         .choice(
           "loss", "LOSS", \.loss,
           "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
@@ -124,14 +105,14 @@ struct Settings: ToolSettings {
             + "pattern's weights, d x (regions * outputs), so that neurons share filters (with --group class a matrix "
             + "d x regions for each output). Linear networks have nuclear. Where weights are one row both are the same.",
           expected: WeightNorm.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { WeightNorm(rawValue: $0).map { .some($0) } },
+        ) { WeightNorm.parse($0).map { .some($0) } },
         .value(
           "group", "GROUP", \.chosenGrouping,
           "Which weights make a group: class, those of a pattern and an output; pattern, all of a pattern. "
             + "The default is class, for --norm nuclear pattern. Polynomials have class, linear networks that are not "
             + "circular pattern. With one output both are the same.",
           expected: WeightGrouping.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { WeightGrouping(rawValue: $0).map { .some($0) } },
+        ) { WeightGrouping.parse($0).map { .some($0) } },
         .flag(
           "circular", \.circular,
           "With linear: one filter as long as a sample, slid around it, instead of filters over patches."
@@ -148,7 +129,7 @@ struct Settings: ToolSettings {
           "targets", "A,B", \.targets,
           "With two classes: the outputs to aim at for the first and the second (default -1,1).",
           expected: "two different numbers"
-        ) { parseNumbers($0).flatMap { $0.count == 2 && $0[0] != $0[1] ? .some($0) : nil } },
+        ) { TargetValues.parse($0).map { .some($0) } },
         .integer(
           "path", "COUNT", \.path,
           "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "

@@ -2,15 +2,15 @@ import Convex
 import Convolution
 import LinearAlgebra
 import Patches
-import Tensors
+import Schema
 
 extension Training {
   /// Trains a network over patterns, fully connected or convolutional.
-  func arrangement(_ activation: ArrangementActivation) throws {
+  func arrangement(_ activation: Activation) throws {
     let data = try layout()
     try Magnitudes.expect(data.patches)
     let targets = try Targets(
-      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
+      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     let regularization = try settings.regularization(
       of: ProgramShape(

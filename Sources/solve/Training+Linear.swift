@@ -1,21 +1,21 @@
 import Convex
 import Convolution
-import Tensors
+import Schema
 
 extension Training {
   /// Trains a linear network.
-  func linear(_ architecture: LinearArchitecture) throws {
+  func linear(_ activation: Activation) throws {
     let patches = try LinearSource(source)
     try Magnitudes.expect(patches.patches)
     let targets = try Targets(
-      source, samples: patches.samples, levels: settings.targets, loss: settings.loss)
+      source, samples: patches.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     let regularization = try settings.regularization(
       of: ProgramShape(
         name: source.name, patches: patches.patches.patchCount, regions: patches.regions,
         outputs: targets.values.columns))
     let program = LinearProgram(
-      architecture: architecture, grouping: regularization.grouping, loss: settings.loss)
+      activation: activation, grouping: regularization.grouping, loss: settings.loss)
     let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: patches, targets: targets, program: program, beta: beta, betaMax: betaMax,

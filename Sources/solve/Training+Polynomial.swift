@@ -1,12 +1,12 @@
 import Convex
-import Tensors
+import Schema
 
 extension Training {
   /// Trains a network of polynomial activation.
   func polynomial(_ activation: PolynomialActivation) throws {
     let data = try MomentData(source)
     let targets = try Targets(
-      source, samples: data.samples, levels: settings.targets, loss: settings.loss)
+      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     _ = try settings.regularization(
       of: ProgramShape(regions: data.regions, outputs: targets.values.columns))

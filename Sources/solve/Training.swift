@@ -1,6 +1,7 @@
 import Command
 import Convex
 import Glibc
+import Schema
 import Tensors
 
 /// One run of the tool, apart from what is trained: its limits, its path, and where it tells of both.
@@ -14,6 +15,8 @@ final class Training: @unchecked Sendable {
   let source: Bundle
   private let heldOut: Bundle?
   private let earlier: Bundle?
+  /// With --circular the circular one.
+  let activation: Activation
   let beta: Double
   let rule: StoppingRule
   let budget: Budget
@@ -36,7 +39,10 @@ final class Training: @unchecked Sendable {
     self.output = output
     self.start = start
     settings = invocation.settings
-    guard let beta = settings.beta else { throw Failure.usage("--beta is missing") }
+    guard let activation = settings.activation, let beta = settings.beta else {
+      throw Failure.usage("--activation or --beta is missing")
+    }
+    self.activation = settings.circular ? .circular : activation
     self.beta = beta
     record = try PathRecord(settings)
     trace = try Trace(path: settings.trace)
@@ -118,8 +124,8 @@ final class Training: @unchecked Sendable {
     _ outcome: Outcome, warns: Bool
   ) throws -> (bundle: Bundle, claim: Claim) {
     var bundle = outcome.bundle()
-    bundle.metadata["gap"] = "\(settings.gap)"
-    bundle.metadata["status"] = outcome.status.rawValue
+    bundle.metadata[.gap] = settings.gap
+    bundle.metadata[.status] = outcome.status
     try bundle.expectFiniteNumbers(
       "something overflowed: scale features and targets, or change beta")
     var isKept = false

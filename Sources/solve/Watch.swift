@@ -1,5 +1,6 @@
 import Convex
 import Glibc
+import Schema
 import Synchronization
 import Tensors
 

@@ -1,7 +1,6 @@
 import Command
 import Convex
 import LinearAlgebra
-import Tensors
 
 Settings.tool.main { invocation in
   let start = Budget.now()
@@ -9,10 +8,9 @@ Settings.tool.main { invocation in
   let input = try invocation.input()
   let output = try invocation.bundleOutput()
   let training = try Training(invocation, input: input, output: output, startedAt: start)
-  switch invocation.settings.activation {
-  case .polynomial(let activation)?: try training.polynomial(activation)
-  case .arrangement(let activation)?: try training.arrangement(activation)
-  case .linear?: try training.linear(invocation.settings.circular ? .circular : .linear)
-  case nil: throw Failure.usage("--activation is missing")
+  switch training.activation {
+  case .polynomial(let polynomial): try training.polynomial(polynomial)
+  case .relu, .gatedReLU: try training.arrangement(training.activation)
+  case .linear, .circular: try training.linear(training.activation)
   }
 }

@@ -1,5 +1,6 @@
 import Command
 import Glibc
+import Schema
 import Tensors
 
 /// Joins the samples of several bundles that agree in all else.

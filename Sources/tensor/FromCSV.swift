@@ -1,4 +1,5 @@
 import Command
+import Schema
 import Tensors
 
 /// Makes a dataset of comma-separated values.
@@ -13,7 +14,7 @@ func fromCSV(_ run: Run) throws {
     constant: run.settings.bias ? 1 : nil)
   var bundle = Bundle(kind: .dataset, tensors: [:], metadata: run.metadata())
   bundle.tensors["x"] = Tensor(table.features, shape: [table.rowCount, table.featureCount])
-  if run.settings.bias { bundle.metadata["bias"] = "true" }
+  if run.settings.bias { bundle.metadata[.bias] = true }
   if run.settings.labels != nil {
     let (labels, classes) = try numbered(table.labels, in: input.name)
     bundle.tensors["labels"] = Tensor(labels)

@@ -1,4 +1,5 @@
 import Command
+import Schema
 import Tensors
 
 /// Makes a bundle of NumPy files.
@@ -45,18 +46,11 @@ private func adapted(_ tensor: Tensor, _ name: String, _ kind: Kind) throws -> T
     adapted = real.contains(tensor.type) ? tensor : tensor.asDouble
   default: adapted = tensor
   }
-  let (types, shapes): ([ElementType], [String]) =
-    switch name {
-    case "x": (real, ["[n, d]", "[n, K, d]"])
-    case "moments": (real, ["[n, R, d(d+1)/2 + d]"])
-    case "images": ([.u8], ["[n, channels, height, width]"])
-    case "labels", "index": ([.i32], ["[n]"])
-    case "targets": ([.f64], ["[n]", "[n, C]"])
-    case "pool": ([.i32], ["[K]"])
-    default: ([], [])
-    }
-  if !types.isEmpty {
-    try adapted.expect(name, types, shapes)
+  let keys: [TensorKey] = [.x, .moments, .images, .labels, .targets, .pool]
+  if let key = keys.first(where: { $0.name == name }) {
+    try adapted.expect(name, key.types, key.shapes)
+  } else if name == "index" {
+    try adapted.expect(name, [.i32], ["[n]"])
   }
   return adapted
 }

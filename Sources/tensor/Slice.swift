@@ -1,4 +1,5 @@
 import Command
+import Schema
 import Tensors
 
 /// Keeps a range of a bundle's samples.

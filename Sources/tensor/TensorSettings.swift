@@ -1,4 +1,5 @@
 import Command
+import Schema
 import Tensors
 
 /// What `tensor` can do: its first operand.

@@ -1,5 +1,5 @@
 import Command
-import Tensors
+import Schema
 
 let tool = Tool<TensorSettings>(
   name: "tensor",

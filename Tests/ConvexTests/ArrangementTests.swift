@@ -184,7 +184,7 @@ func sampledPatternsAreThoseOfTheirGates(cut: Double, sampler: GateSampler) thro
   var random = RandomSource(seed: 4)
   // More rows than a block, and no multiple of 8.
   let rows = random.matrix(2051, 3)
-  let found = try GatedPatterns.sampled(
+  let found = try sampled(
     DataRows(rows), count: 300, sampler: sampler, cut: cut, seed: 9)
   #expect(found.patterns.rows == 2051 && found.gates.rows == found.patterns.count)
   #expect((found.thresholds != nil) == (cut != 0))
@@ -205,7 +205,7 @@ func sampledPatternsAreThoseOfTheirGates(cut: Double, sampler: GateSampler) thro
   var random = RandomSource(seed: 4)
   let rows = random.matrix(3, 2)
   let drawn = GateSampler.gaussian.gates(1000, for: DataRows(rows), seed: 2)
-  let found = try GatedPatterns.sampled(
+  let found = try sampled(
     DataRows(rows), count: 1000, sampler: .gaussian, cut: 0, seed: 2)
   #expect(found.patterns.count == 6)
   var seen: [[Bool]] = []
@@ -234,7 +234,7 @@ func sampledPatternsAreThoseOfTheirGates(cut: Double, sampler: GateSampler) thro
 
 @Test func moreGatesThanMemoryAreRefused() throws {
   #expect {
-    try GatedPatterns.sampled(
+    try sampled(
       DataRows(Matrix(1, 1)), count: 1 << 40, sampler: .gaussian, cut: 0, seed: 0)
   } throws: {
     ($0 as? Failure)?.message.contains("GB of memory") == true

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -93,9 +94,9 @@ private func message(_ body: () throws -> Void) -> String {
     #expect(data(["moments": x(2, 1, 6)], .moments).contains("d(d+1)/2+d"))
     #expect(data(["moments": x(2, 5)], .moments).contains("[n, R, d(d+1)/2+d]"))
     #expect(data(pool(0, 1, 0)).contains("one region a patch"))
-    #expect(data(pool(0, -1)).contains("region -1"))
-    #expect(data(pool(1, 1)).contains("no patch to region 0"))
-    #expect(data(pool(0, 2_000_000_000)).contains("region 2000000000"))
+    #expect(data(pool(0, -1)).contains("holds -1"))
+    #expect(data(pool(1, 1)).contains("no patch in region 0"))
+    #expect(data(pool(0, 2_000_000_000)).contains("holds 2000000000"))
     #expect(data(pool(0, 0)) == "no error")
   }
 
@@ -133,8 +134,10 @@ private func message(_ body: () throws -> Void) -> String {
 
   @Test func classesBecomeNumbers() throws {
     let two = try Targets(labels([0, 1, 1], "cat,dog"), samples: 3)
-    #expect(two.values.values == [-1, 1, 1] && two.classCount == 2 && two.levels == [-1, 1])
-    let levels = try Targets(labels([0, 1, 1]), samples: 3, levels: [0, 1])
+    #expect(
+      two.values.values == [-1, 1, 1] && two.classCount == 2
+        && two.targetValues == TargetValues(-1, 1))
+    let levels = try Targets(labels([0, 1, 1]), samples: 3, targetValues: TargetValues(0, 1))
     #expect(levels.values.values == [0, 1, 1])
     let three = try Targets(labels([2, 0]), samples: 2)
     #expect(three.values.values == [0, 0, 1, 1, 0, 0] && three.classCount == 3)
@@ -142,13 +145,13 @@ private func message(_ body: () throws -> Void) -> String {
       kind: .dataset, tensors: ["targets": Tensor([Float(1), 2, 3, 4], shape: [2, 2])])
     let numbers = try Targets(regression, samples: 2)
     #expect(numbers.values.values == [1, 2, 3, 4] && numbers.labels == nil)
-    #expect(numbers.classCount == 0 && numbers.levels.isEmpty)
+    #expect(numbers.classCount == 0 && numbers.targetValues == nil)
   }
 
   @Test func accuracyAndLoss() throws {
-    let two = try Targets(labels([0, 1, 1]), samples: 3, levels: [0, 1])
+    let two = try Targets(labels([0, 1, 1]), samples: 3, targetValues: TargetValues(0, 1))
     #expect(two.accuracy(Matrix(3, 1, [0.4, 0.6, 0.49])) == 2.0 / 3)
-    let inverted = try Targets(labels([0, 1]), samples: 2, levels: [1, -1])
+    let inverted = try Targets(labels([0, 1]), samples: 2, targetValues: TargetValues(1, -1))
     #expect(inverted.accuracy(Matrix(2, 1, [0.2, -5])) == 1)
     let three = try Targets(labels([2, 0]), samples: 2)
     #expect(three.accuracy(Matrix(2, 3, [0, 0.1, 0.2, 0.3, 0.3, -1])) == 1)
@@ -161,37 +164,42 @@ private func message(_ body: () throws -> Void) -> String {
     // One class only, and no names: still three outputs.
     let held = try Targets(labels([1, 1]), samples: 2, like: training)
     #expect(held.values.values == [0, 1, 0, 0, 1, 0])
-    let levels = try Targets(labels([0, 1]), samples: 2, levels: [3, 5])
+    let levels = try Targets(labels([0, 1]), samples: 2, targetValues: TargetValues(3, 5))
     #expect(try Targets(labels([1]), samples: 1, like: levels).values.values == [5])
     #expect(
       message { _ = try Targets(labels([0, 3]), samples: 2, like: training) }
-        .contains("holds 3 at row 1, expected 0 to 2"))
+        .contains("label of sample 1 is 3, expected 0 to 2"))
     #expect(
       message { _ = try Targets(labels([0, 1], "a,b,d"), samples: 2, like: training) }
         .contains("classes a,b,d"))
   }
 
   @Test func badLabelsAreNamed() {
-    func failure(_ values: [Int32], _ classes: String? = nil, levels: [Double]? = nil) -> String {
-      message { _ = try Targets(labels(values, classes), samples: 4, levels: levels) }
+    func failure(_ values: [Int32], _ classes: String? = nil, levels: TargetValues? = nil) -> String
+    {
+      message { _ = try Targets(labels(values, classes), samples: 4, targetValues: levels) }
     }
-    #expect(failure([0, 1, 2]).contains("expected 4 labels"))
-    #expect(failure([0, 1, 2, 3], "a,b,c").contains("holds 3 at row 3, expected 0 to 2"))
-    #expect(failure([0, -1, 2, 1]).contains("holds -1 at row 1"))
-    #expect(failure([-1, -1, -1, -1]).contains("holds -1 at row 0"))
-    #expect(failure([0, 1, 2_000_000_000, 1]).contains("holds 2000000000 at row 2"))
+    #expect(failure([0, 1, 2]).contains("there are 4 samples"))
+    #expect(failure([0, 1, 2, 3], "a,b,c").contains("label of sample 3 is 3, expected 0 to 2"))
+    #expect(failure([0, -1, 2, 1]).contains("label of sample 1 is -1"))
+    #expect(failure([-1, -1, -1, -1]).contains("label of sample 0 is -1"))
+    #expect(failure([0, 1, 2_000_000_000, 1]).contains("label of sample 2 is 2000000000"))
     #expect(failure([1, 1, 1, 1]).contains("one class only"))
-    #expect(failure([0, 1, 2, 2], levels: [0, 1]).contains("--targets is for two classes"))
+    #expect(
+      failure([0, 1, 2, 2], levels: TargetValues(0, 1)).contains("--targets is for two classes"))
     var bundle = Bundle(kind: .dataset, tensors: [:])
-    #expect(message { _ = try Targets(bundle, samples: 1) }.contains("no tensor \"targets\""))
+    #expect(
+      message { _ = try Targets(bundle, samples: 1) }.contains("neither \"labels\" nor \"targets\"")
+    )
     bundle.tensors["targets"] = Tensor([1.0, .nan])
     #expect(message { _ = try Targets(bundle, samples: 2) }.contains("not finite"))
-    #expect(message { _ = try Targets(bundle, samples: 3) }.contains("expected 3 rows"))
+    #expect(message { _ = try Targets(bundle, samples: 3) }.contains("there are 3 samples"))
     bundle.tensors["targets"] = Tensor(type: .f64, shape: [2, 0])
     #expect(message { _ = try Targets(bundle, samples: 2) }.contains("no columns"))
     bundle.tensors["targets"] = Tensor([1.0, 2])
     #expect(
-      message { _ = try Targets(bundle, samples: 2, levels: [0, 1]) }.contains("--targets"))
+      message { _ = try Targets(bundle, samples: 2, targetValues: TargetValues(0, 1)) }.contains(
+        "--targets"))
   }
 }
 

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -52,7 +53,7 @@ private func deferred(_ n: Int, _ change: (inout Bundle) -> Void = { _ in }) -> 
       tensors: [
         "x": Tensor(values, shape: [23, 5, 3]), "pool": Tensor([1, 0, 1, 0, 1] as [Int32]),
       ])
-    let found = try GatedPatterns.sampled(
+    let found = try sampled(
       DataRows(bundle), count: 50, sampler: .gaussian, cut: 0.2, seed: 1)
     #expect(found.patterns.rows == 115 && found.patterns.stride == 15)
     for p in 0..<found.patterns.count {
@@ -80,9 +81,9 @@ private func deferred(_ n: Int, _ change: (inout Bundle) -> Void = { _ in }) -> 
     let cases: [(String, (inout Bundle) -> Void)] = [
       ("no tensor \"gates\"", { $0.tensors["gates"] = nil }),
       ("expected F64 [P, 7]", { $0.tensors["gates"] = Tensor(type: .f64, shape: [2, 6]) }),
-      ("expected F64 [P, 7]", { $0.tensors["gates"] = Tensor(type: .f64, shape: [0, 7]) }),
+      ("there are no patterns", { $0.tensors["gates"] = Tensor(type: .f64, shape: [0, 7]) }),
       ("expected F64 [2]", { $0.tensors["thresholds"] = Tensor([1.0]) }),
-      ("expected U8 [P, 2]", { $0.tensors["patterns"] = Tensor(type: .u8, shape: [2, 1]) }),
+      ("expected U8 [2, 2]", { $0.tensors["patterns"] = Tensor(type: .u8, shape: [2, 1]) }),
       (
         "expected 1",
         {

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 

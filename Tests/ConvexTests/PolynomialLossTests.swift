@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 

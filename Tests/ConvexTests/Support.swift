@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -337,4 +338,12 @@ func climb(_ s: Matrix, from start: [Double], sign: Double) -> Double {
     u = next
   }
   return sign * bilinear(u + [1], s, u + [1])
+}
+
+/// The distinct patterns among those of `count` gates that are drawn.
+func sampled(_ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int) throws
+  -> GatedPatterns
+{
+  try GatedPatterns(
+    of: SampledGates(rows, count: count, sampler: sampler, cut: cut, seed: seed), on: rows)
 }

@@ -1,4 +1,5 @@
 import Convex
+import Schema
 import Tensors
 import Testing
 

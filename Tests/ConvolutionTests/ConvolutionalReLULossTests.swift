@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 

@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 @testable import Convolution

@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -42,7 +43,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
     let x = Tensor(Matrix.identity(4).values, shape: [4, 4])
     let data = try LinearData(
       Bundle(kind: .dataset, tensors: ["x": x], metadata: [:]))
-    let program = LinearProgram(architecture: .circular, grouping: .perClass, loss: .squared)
+    let program = LinearProgram(activation: .circular, grouping: .perClass, loss: .squared)
     let solution = solve(
       LinearSolver(data, targets: Matrix(4, 1, [4, 3, 2, 1]), program: program), beta: 1)
     // ζ = (5, 1 − i, 1, 1 + i), each shortened by β/√d = ½.
@@ -70,7 +71,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
     let data = try LinearData(
       Bundle(kind: .dataset, tensors: ["x": x, "pool": pool], metadata: [:]))
     let y = targets(q, outputs, seed: 3)
-    let program = LinearProgram(architecture: .linear, grouping: .perClass, loss: .squared)
+    let program = LinearProgram(activation: .linear, grouping: .perClass, loss: .squared)
     let solver = LinearSolver(data, targets: y, program: program)
     let solution = solve(solver, beta: 0.4, gap: 1e-10)
     // ΦᵀY as RC × d.
@@ -93,7 +94,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
       y = Matrix(40, 3)
       for i in 0..<40 { y[i, i * i % 3] = 1 }
     }
-    let program = LinearProgram(architecture: .linear, grouping: .perClass, loss: loss)
+    let program = LinearProgram(activation: .linear, grouping: .perClass, loss: loss)
     let solver = LinearSolver(data, targets: y, program: program)
     let beta = 0.1 * solver.betaMax
     let solution = solve(solver, beta: beta, gap: 1e-6)
@@ -125,7 +126,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
       samples: 30, patches: 1, dimension: 7, pool: [0], seed: 4)
     let y = targets(30, 2, seed: 6)
     func optimum(_ grouping: WeightGrouping) -> LinearSolution {
-      let program = LinearProgram(architecture: .circular, grouping: grouping, loss: .squared)
+      let program = LinearProgram(activation: .circular, grouping: grouping, loss: .squared)
       return solve(LinearSolver(data, targets: y, program: program), beta: 2)
     }
     let (own, shared) = (optimum(.perClass), optimum(.perPattern))
@@ -137,7 +138,7 @@ private func solve(_ solver: LinearSolver, beta: Double, gap: Double = 1e-8) -> 
   @Test func zeroAtBetaMax() throws {
     let data = try data(samples: 20, patches: 2, dimension: 3, pool: [0, 1], seed: 7)
     let y = targets(20, 1, seed: 8)
-    let program = LinearProgram(architecture: .linear, grouping: .perClass, loss: .squared)
+    let program = LinearProgram(activation: .linear, grouping: .perClass, loss: .squared)
     let solver = LinearSolver(data, targets: y, program: program)
     let zero = solve(solver, beta: solver.betaMax * (1 + 1e-9))
     #expect(zero.neurons == 0 && zero.iterations == 0 && zero.gap <= 1e-8)

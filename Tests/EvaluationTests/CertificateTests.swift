@@ -1,5 +1,6 @@
 import Evaluation
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -52,7 +53,8 @@ func aPlantedOptimumIsCertified(_ outputs: Int, _ moments: Bool) throws {
     let bound = try #require(
       dualNorm(
         sums, sumOfDual: nu.reduce(0, +),
-        PolynomialActivation(coefficients.a, coefficients.b, coefficients.c), dimension: 3))
+        PolynomialActivation(
+          a: coefficients.a, b: coefficients.b, c: coefficients.c), dimension: 3))
     for _ in 0..<300 {
       let u = generator.unit(3)
       let value = (0..<15).reduce(0) { $0 + nu[$1] * samples.neuron($1, 0, u, coefficients) }

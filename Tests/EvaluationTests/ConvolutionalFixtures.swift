@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A program over patterns with any loss, norm, groups and regions, with a primal and a dual point that are just

@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -283,7 +284,7 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
   #expect(complaint { $0.tensors["hidden.group"] = Tensor(jump) }.contains("holds 2 at"))
   #expect(
     complaint { $0.tensors["hidden.group"] = Tensor([Int32(0)]) }.contains(
-      "a group for each neuron"))
+      "hidden.group"))
   #expect(
     complaint { $0.tensors["hidden.region"] = Tensor([Int32](repeating: 5, count: m)) }.contains(
       "is for 6"))
@@ -340,18 +341,18 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
     kind: .dataset,
     tensors: ["x": Tensor(type: .f64, shape: [3, 2]), "labels": Tensor([Int32(0), 2, 1])],
     metadata: ["classes": "a,b,c"])
-  func expected(_ loss: TrainingLoss, outputs: Int, _ text: String? = nil) throws -> [Double] {
+  func expected(_ loss: LossName, outputs: Int, _ text: String? = nil) throws -> [Double] {
     let network = Bundle(
       kind: .network, tensors: [:], metadata: text.map { ["targets": $0] } ?? [:])
     return try ExpectedOutputs(
-      Examples(bundle), targets: TargetValues(network, outputs: outputs, loss: loss),
+      Examples(bundle), targets: network.targetValues(outputs: outputs, loss: loss),
       outputs: outputs, classes: nil, loss: loss
     ).values.values
   }
   #expect(try expected(.squared, outputs: 3) == [1, 0, 0, 0, 0, 1, 0, 1, 0])
   #expect(try expected(.huber, outputs: 3) == [1, 0, 0, 0, 0, 1, 0, 1, 0])
   #expect(try expected(.crossEntropy, outputs: 3, "0,1") == [1, 0, 0, 0, 0, 1, 0, 1, 0])
-  for loss in [TrainingLoss.logistic, .hinge] {
+  for loss in [LossName.logistic, .hinge] {
     #expect(try expected(loss, outputs: 3) == [1, -1, -1, -1, -1, 1, -1, 1, -1])
     #expect(throws: Failure.self) { try expected(loss, outputs: 3, "0,1") }
   }
@@ -368,9 +369,9 @@ func infeasibleDualPointsAreScaled(_ kind: PatternProgram.Kind) throws {
   let zero = Matrix(1, 2, [0, 1])
   // log Σ e^z − z_1 for z = (0, 40): e^−40.
   let far = Matrix(1, 2, [0, 40])
-  #expect(abs(TrainingLoss.crossEntropy.value(far, zero) / exp(-40) - 1) < 1e-14)
-  #expect(TrainingLoss.crossEntropy.value(Matrix(1, 2, [1e4, 0]), zero) == 1e4)
+  #expect(abs(LossName.crossEntropy.value(far, zero) / exp(-40) - 1) < 1e-14)
+  #expect(LossName.crossEntropy.value(Matrix(1, 2, [1e4, 0]), zero) == 1e4)
   let one = Matrix(1, 1, [1])
-  #expect(abs(TrainingLoss.logistic.value(Matrix(1, 1, [40]), one) / exp(-40) - 1) < 1e-14)
-  #expect(TrainingLoss.logistic.value(Matrix(1, 1, [-1e4]), one) == 1e4)
+  #expect(abs(LossName.logistic.value(Matrix(1, 1, [40]), one) / exp(-40) - 1) < 1e-14)
+  #expect(LossName.logistic.value(Matrix(1, 1, [-1e4]), one) == 1e4)
 }

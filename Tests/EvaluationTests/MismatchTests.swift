@@ -1,5 +1,6 @@
 import Evaluation
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -59,14 +60,14 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   }
   check(["x": nil], "no tensor \"x\"")
   check(["x": Tensor([Int32(1), 2, 3, 4], shape: [2, 2])], "\"x\" is I32 [2, 2], expected F32")
-  check(["x": Tensor(type: .f64, shape: [0, 2])], "there is no data")
-  check(["x": Tensor(type: .f64, shape: [2, 0, 2])], "there is no data")
+  check(["x": Tensor(type: .f64, shape: [0, 2])], "it has no samples")
+  check(["x": Tensor(type: .f64, shape: [2, 0, 2])], "it has no patches")
   check(["x": Tensor([0.1, .nan, 0, 0], shape: [2, 2])], "1 value that is not finite")
   check(
     ["x": Tensor([Float.infinity, .nan, 0, 0], shape: [2, 2])], "2 values that are not finite")
-  check(["pool": Tensor([Int32(0), 0])], "expected a region for each of 1 patches")
-  check(["pool": Tensor([Int32(1)])], "\"pool\" holds 1")
-  check(["pool": Tensor([Int32(-1)])], "\"pool\" holds -1")
+  check(["pool": Tensor([Int32(0), 0])], "expected I32 [1], one region a patch")
+  check(["pool": Tensor([Int32(1)])], "\"pool\" of bundle holds 1")
+  check(["pool": Tensor([Int32(-1)])], "\"pool\" of bundle holds -1")
   check(["labels": nil], "neither \"labels\" nor \"targets\"")
   check(["targets": Tensor([0.0, 1])], "both \"labels\" and \"targets\"")
   check(["labels": Tensor([Int32(0)])], "\"labels\" is I32 [1], but there are 2 samples")
@@ -84,7 +85,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   let samples = data([
     "x": Tensor(type: .f64, shape: [2, 3, 2]), "pool": Tensor([Int32(2), 0, 2]),
   ])
-  #expect(complaint(network(), samples).contains("no patch in region 1 of 0 to 2"))
+  #expect(complaint(network(), samples).contains("no patch in region 1"))
 }
 
 @Test func wrongMoments() {
@@ -94,11 +95,11 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   #expect(complaint(network(), moments(Tensor(type: .f64, shape: [2, 1, 5]))) == "")
   #expect(
     complaint(network(), moments(Tensor(type: .f64, shape: [2, 1, 6]))).contains(
-      "6 is d(d+1)/2 + d for no d"))
+      "not d(d+1)/2+d of any d"))
   #expect(
     complaint(network(), moments(Tensor(type: .f64, shape: [2, 1, 9]))).contains("3 features"))
   #expect(
-    complaint(network(), moments(Tensor(type: .f64, shape: [2, 0, 5]))).contains("no data"))
+    complaint(network(), moments(Tensor(type: .f64, shape: [2, 0, 5]))).contains("no regions"))
   var values = [Double](repeating: 0, count: 10)
   values[9] = -.infinity
   #expect(
@@ -113,7 +114,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   }
   check(
     [:],
-    "\"activation\" is \"tanh\", expected \"relu\", \"gated-relu\", \"linear\", \"circular\" or",
+    "\"activation\" of bundle is \"tanh\", expected \"relu\", \"gated-relu\", \"linear\", \"circular\" or",
     ["activation": "tanh"])
   check([:], "or a polynomial", ["activation": "1,2,nan"])
   check([:], "or a polynomial", ["activation": "1,2"])
@@ -127,7 +128,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   check(["output.weight": Tensor([1.0, 2, 3], shape: [1, 3])], "a column for each neuron")
   check(["output.weight": Tensor([1.0, .infinity], shape: [1, 2])], "not finite")
   check(["output.weight": Tensor([1e308, 1e308], shape: [1, 2])], "outputs of bundle are not")
-  check(["hidden.region": Tensor([Int32(0)])], "a region for each neuron")
+  check(["hidden.region": Tensor([Int32(0)])], "expected I32 [2]")
   check(["hidden.region": Tensor([Int32(0), -1])], "\"hidden.region\" holds -1")
   check(["hidden.region": Tensor([Int32(0), 1])], "1 pooling region, but bundle is for 2")
   check(
@@ -172,7 +173,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   check(problem.solution(changes: ["activation": "1,0,0"]), "activations of")
   check(problem.solution(changes: ["targets": "0,2"]), "targets of")
   check(problem.solution(changes: ["beta": "0"]), "\"beta\" is 0.0, expected above 0")
-  check(problem.solution(changes: ["relative_gap": "nan"]), "\"relative_gap\" is \"nan\"")
+  check(problem.solution(changes: ["relative_gap": "nan"]), "\"relative_gap\" of bundle is \"nan\"")
   check(problem.solution(changes: ["loss": "hinge"]), "is for the hinge loss")
   check(problem.solution(changes: ["loss": "ramp"]), "\"loss\"")
   for name in ["z", "dual", "predictions"] {
@@ -187,7 +188,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   }
   var solution = problem.solution()
   solution.tensors["z"] = Tensor(type: .f64, shape: [2, 2, 1, 4, 4])
-  check(solution, "expected [C, R, 2, d+1, d+1]")
+  check(solution, "expected F64 [C, R, 2, d+1, d+1]")
   solution = problem.solution()
   solution.tensors["dual"] = Tensor(type: .f64, shape: [40, 1])
   check(solution, "they differ in classes or samples")

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A program over patterns whose optimum is planted, as for `PlantedProblem`: choose ν, let β be the

@@ -1,5 +1,6 @@
 import Evaluation
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 
@@ -97,7 +98,7 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("\"loss\" of bundle is \"ramp\"", ["loss": "ramp"])
   check("is for the hinge loss", ["loss": "hinge"])
   check("expected above 0", ["beta": "-1"])
-  check("\"beta\" is \"inf\"", ["beta": "inf"])
+  check("\"beta\" of bundle is \"inf\"", ["beta": "inf"])
   check("has no \"status\"") { $0.metadata["status"] = nil }
   check("no tensor \"index\"") { $0.tensors["index"] = nil }
   check("\"index\" is F64 [1]") { $0.tensors["index"] = Tensor([0.0]) }

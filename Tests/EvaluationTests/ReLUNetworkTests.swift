@@ -1,5 +1,6 @@
 import Evaluation
 import LinearAlgebra
+import Schema
 import Tensors
 import Testing
 

@@ -149,7 +149,7 @@ private func isSame<T: Equatable>(_ a: [T], _ b: [T]) -> Bool { a == b }
     }
     let cases: [(String, (inout Bundle) -> Void)] = [
       ("\"dtype\"", { $0.metadata["dtype"] = nil }),
-      ("\"dtype\" is \"F16\"", { $0.metadata["dtype"] = "F16" }),
+      ("\"F16\", expected F32 or F64", { $0.metadata["dtype"] = "F16" }),
       ("how patches were cut", { $0.metadata["flatten"] = nil }),
       ("\"size\"", { $0.metadata["size"] = "0" }),
       ("do not fit", { $0.metadata["size"] = "40" }),

@@ -1,5 +1,6 @@
 import Foundation
 import Patches
+import Schema
 import Tensors
 import Testing
 

@@ -1,6 +1,7 @@
 import Foundation
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 typealias Bundle = Tensors.Bundle

@@ -1,4 +1,5 @@
 import Foundation
+import Schema
 import Tensors
 import Testing
 
@@ -154,8 +155,8 @@ func whatArrangementsCannotDoIsUsage(arguments: [String]) throws {
     (nil, "has no tensor \"x\""),
     (Tensor([UInt8(1), 2], shape: [2, 1]), "tensor \"x\" is U8 [2, 1]"),
     (Tensor([1.0, 2]), "tensor \"x\" is F64 [2]"),
-    (Tensor([Double](), shape: [0, 2]), "empty"),
-    (Tensor([Double](), shape: [2, 0]), "empty"),
+    (Tensor([Double](), shape: [0, 2]), "no samples"),
+    (Tensor([Double](), shape: [2, 0]), "no features"),
     (Tensor([1.0, .nan], shape: [2, 1]), "not finite"),
     (Tensor([1.0, .infinity], shape: [2, 1]), "not finite"),
   ]

@@ -1,4 +1,5 @@
 import Foundation
+import Schema
 import Tensors
 import Testing
 
@@ -65,7 +66,7 @@ private func report(_ run: Run) -> [String: Double] {
     let single = try Tools.run(
       "solve", solve + ["0.5", "--gap", "1e-7", "--threads", "1", "-o", "s1", "data"], in: folder)
     #expect(single.status == 0)
-    let values = try ["s", "s1"].map { try folder.read($0).number("primal_objective") }
+    let values = try ["s", "s1"].map { try folder.read($0).read(.primalObjective) }
     #expect(abs(values[0] - values[1]) <= 2e-7 * values[0])
   }
 
@@ -79,7 +80,7 @@ private func report(_ run: Run) -> [String: Double] {
           + ["-o", norm, "data"], in: folder)
       #expect(run.status == 0 && run.errors == "")
     }
-    let values = try ["group", "nuclear"].map { try folder.read($0).number("primal_objective") }
+    let values = try ["group", "nuclear"].map { try folder.read($0).read(.primalObjective) }
     #expect(abs(values[0] - values[1]) <= 1e-8 * values[0])
     #expect(try Tools.run("recover", ["nuclear", "-o", "n"], in: folder).status == 0)
   }

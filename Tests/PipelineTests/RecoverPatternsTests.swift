@@ -1,4 +1,5 @@
 import Foundation
+import Schema
 import Tensors
 import Testing
 
@@ -141,17 +142,17 @@ private func solution(gated: Bool = false) -> Bundle {
       (changed("v", nan), "not finite"), (changed("gates", nan), "not finite"),
       (changed("w", Tensor(type: .f32, shape: [3, 2])), "F32"),
       (changed("w", Tensor(type: .f64, shape: [2, 2])), "expected F64 [3, 2]"),
-      (changed("w", Tensor(type: .f64, shape: [2, 3, 2])), "expected F64 [1, 3, 2]"),
-      (changed("gates", Tensor(type: .f64, shape: [3, 0])), "no features"),
+      (changed("w", Tensor(type: .f64, shape: [2, 3, 2])), "expected F64 [3, 2]"),
+      (changed("gates", Tensor(type: .f64, shape: [3, 0])), "expected F64 [3, 2]"),
       (changed("gates", nil), "no tensor \"gates\""),
       (changed("thresholds", Tensor([0.0])), "expected F64 [3]"),
       (changed("index", nil), "no tensor \"index\""),
-      (changed("index", Tensor([Int32(0), 1])), "expected I32 [3]"),
+      (changed("index", Tensor([Int32(0), 1])), "expected F64 [2, 2]"),
       (changed("index", Tensor([Int32(-1), 1, 2])), "holds -1"),
       (changed("index", Tensor([Int32(1), 1, 2])), "ascend"),
       (changed("predictions", nil), "no tensor \"predictions\""),
       (changed("predictions", Tensor([5.0, .infinity], shape: [2, 1])), "not finite"),
-      (changed("predictions", Tensor(type: .f64, shape: [0, 1])), "empty"),
+      (changed("predictions", Tensor(type: .f64, shape: [0, 1])), "or have none"),
       (changed("predictions", Tensor(type: .f64, shape: [2, 2])), "dual"),
       (changed("dual", nil), "no tensor \"dual\""),
       (metadata("kind", "network"), "kind \"network\""),

@@ -1,4 +1,5 @@
 import Foundation
+import Schema
 import Tensors
 import Testing
 
@@ -116,7 +117,7 @@ private func solution() -> Bundle {
       (changed("z", Tensor(type: .f64, shape: [1, 0, 2, 3, 3])), "[C, R, 2, d+1, d+1]"),
       (metadata("kind", "network"), "kind \"network\""), (metadata("kind", nil), "\"kind\""),
       (metadata("activation", nil), "\"activation\""),
-      (metadata("activation", "tanh"), "three numbers"),
+      (metadata("activation", "tanh"), "or a polynomial such as"),
     ] {
       try folder.write(bundle, "bad")
       let run = try Tools.run("recover", ["bad", "-o", "n"], in: folder)

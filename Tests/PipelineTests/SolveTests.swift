@@ -1,4 +1,5 @@
 import Foundation
+import Schema
 import Tensors
 import Testing
 
@@ -241,7 +242,7 @@ private func readTrace(_ folder: Folder, _ name: String) throws -> [Row] {
       (changed(moments, "moments", Tensor(rows, shape: [40, 2, 9])), ["\"moments\"", "1 value"]),
       (targets, ["\"targets\"", "not finite"]),
       (changed(targets, "targets", nil), ["\"targets\""]),
-      (changed(good, "labels", Tensor(labels)), ["\"labels\"", "3 at row 7", "0 to 2"]),
+      (changed(good, "labels", Tensor(labels)), ["\"labels\"", "sample 7 is 3", "0 to 2"]),
       (changed(good, "labels", Tensor(labels.map { _ in 1 as Int32 })), ["one class only"]),
       (changed(good, "labels", Tensor(Array(labels[1...]))), ["\"labels\"", "I32 [39]"]),
       (changed(good, "labels", Tensor(labels.map { Double($0) })), ["\"labels\"", "F64"]),
@@ -252,9 +253,9 @@ private func readTrace(_ folder: Folder, _ name: String) throws -> [Row] {
       (changed(good, "x", Tensor(type: .f32, shape: [0, 4, 3])), ["no samples"]),
       (changed(good, "x", Tensor(type: .f32, shape: [0, 4, 1 << 58])), ["no samples"]),
       (changed(good, "pool", Tensor([0, 0, 1] as [Int32])), ["\"pool\"", "one region a patch"]),
-      (changed(good, "pool", Tensor([0, 0, 3, 3] as [Int32])), ["no patch to region 1"]),
-      (changed(good, "pool", Tensor([0, 0, -1, 1] as [Int32])), ["region -1"]),
-      (changed(good, "pool", Tensor([0, 0, 1, .max] as [Int32])), ["region 2147483647"]),
+      (changed(good, "pool", Tensor([0, 0, 3, 3] as [Int32])), ["no patch in region 1"]),
+      (changed(good, "pool", Tensor([0, 0, -1, 1] as [Int32])), ["holds -1"]),
+      (changed(good, "pool", Tensor([0, 0, 1, .max] as [Int32])), ["holds 2147483647"]),
       (changed(good, "pool", Tensor([0.0, 0, 1, 1])), ["\"pool\"", "F64"]),
       (changed(moments, "moments", Tensor(type: .f64, shape: [40, 2, 8])), ["d(d+1)/2+d"]),
       (changed(moments, "moments", nil), ["no tensor \"moments\""]),

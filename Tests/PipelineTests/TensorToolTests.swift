@@ -1,4 +1,5 @@
 import Foundation
+import Schema
 import Tensors
 import Testing
 
@@ -222,7 +223,7 @@ private func npy(_ descriptor: String, _ shape: String, _ data: [UInt8]) -> Data
   let cases: [(arguments: [String], status: Int32, message: String)] = [
     (["x=x.npy", "labels=short.npy"], 1, "has 3 rows"),
     (["x=x.npy", "labels=negative.npy"], 1, "holds -1"),
-    (["x=short.npy"], 1, "expected F32 or F64 [n, d] or [n, K, d]"),
+    (["x=short.npy"], 1, "expected F32 or F64 [n, K, d] or [n, d]"),
     (["x=cut.npy"], 1, "has 2 of 3 bytes"),
     (["images=x.npy"], 1, "expected U8 [n, channels, height, width]"),
     (["x=absent.npy"], 1, "no such file"),

@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 import Testing
 
@@ -9,7 +10,7 @@ import Testing
 private let polynomial = PolynomialActivation(a: 0.3, b: -0.5, c: 0.7)
 
 private struct Combination: CustomTestStringConvertible {
-  let activation: NetworkActivation
+  let activation: Activation
   let penalty: WeightPenalty
   let patches: Int
   var testDescription: String { "\(activation.text) \(penalty) \(patches)" }
@@ -17,7 +18,7 @@ private struct Combination: CustomTestStringConvertible {
 
 private let combinations: [Combination] = [1, 6].flatMap { patches in
   [
-    (NetworkActivation.relu, WeightPenalty.decay), (.relu, .group), (.relu, .l1),
+    (Activation.relu, WeightPenalty.decay), (.relu, .group), (.relu, .l1),
     (.gatedReLU, .group), (.gatedReLU, .decay), (.linear, .decay), (.polynomial(polynomial), .l1),
   ].map { Combination(activation: $0, penalty: $1, patches: patches) }
 }

@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 @testable import Training
@@ -39,7 +40,7 @@ struct Problem {
 /// The objective of a network, in double precision by the definition.
 struct Reference {
   let problem: Problem
-  let activation: NetworkActivation
+  let activation: Activation
   let penalty: WeightPenalty
   let beta: Double
   let gates: NeuronGates?
@@ -48,7 +49,7 @@ struct Reference {
   private func sigma(_ t: Double, _ neuron: Int, _ x: ArraySlice<Double>) -> Double {
     switch activation {
     case .relu: return max(0, t)
-    case .linear: return t
+    case .linear, .circular: return t
     case .polynomial(let p): return p.a * t * t + p.b * t + p.c
     case .gatedReLU:
       let g = gates!

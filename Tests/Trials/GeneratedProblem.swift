@@ -2,14 +2,15 @@ import Convex
 import Convolution
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A small training problem, drawn at random: 2 to 60 samples of up to 12 features, of every activation and loss, as
 /// people bring them: with ties, repeated rows, means far from 0, columns of several scales.
 struct GeneratedProblem: CustomStringConvertible {
   enum Networks {
-    case arrangement(ArrangementActivation, WeightNorm, WeightGrouping)
-    case linear(LinearArchitecture, WeightGrouping)
+    case arrangement(Activation, WeightNorm, WeightGrouping)
+    case linear(Activation, WeightGrouping)
     case polynomial(String)
   }
 
@@ -167,10 +168,10 @@ struct GeneratedProblem: CustomStringConvertible {
   private static func options(_ networks: Networks) -> String {
     switch networks {
     case .arrangement(let activation, let norm, let grouping):
-      "--activation \(activation.rawValue) --norm \(norm.rawValue) --group \(grouping.rawValue)"
-    case .linear(.linear, _): "--activation linear"
+      "--activation \(activation.text) --norm \(norm.rawValue) --group \(grouping.rawValue)"
     case .linear(.circular, let grouping):
       "--activation linear --circular --group \(grouping.rawValue)"
+    case .linear: "--activation linear"
     case .polynomial(let activation): "--activation \(activation)"
     }
   }
@@ -186,8 +187,8 @@ extension GeneratedProblem {
   func solve(gap: Double) throws -> End {
     let targets = try Targets(bundle, samples: bundle.tensors["x"]!.shape[0], loss: loss)
     switch networks {
-    case .linear(let architecture, let grouping):
-      let program = LinearProgram(architecture: architecture, grouping: grouping, loss: loss)
+    case .linear(let activation, let grouping):
+      let program = LinearProgram(activation: activation, grouping: grouping, loss: loss)
       let solver = LinearSolver(
         try LinearData(bundle), targets: targets.values, program: program)
       return run(solver, from: nil, gap: gap)

@@ -1,3 +1,4 @@
+import Schema
 import Tensors
 
 /// One change that makes a bundle a hostile one.

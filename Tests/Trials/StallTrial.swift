@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// Solves small random problems to a gap of 10⁻⁶ and tells which are not: nearly all must be.

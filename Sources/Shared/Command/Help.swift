@@ -1,5 +1,3 @@
-import Tensors
-
 extension Tool {
   /// Every option as (flags, help), the ones that all tools answer to last.
   private var rows: [(flags: String, help: String)] {

@@ -143,10 +143,3 @@ package struct Option<Settings> {
     ) { T(rawValue: $0) }
   }
 }
-
-/// Reads `a,b,c` as finite numbers.
-package func parseNumbers(_ text: String) -> [Double]? {
-  let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-  let numbers = parts.compactMap { Double(decimal: $0).flatMap { $0.isFinite ? $0 : nil } }
-  return numbers.count == parts.count ? numbers : nil
-}

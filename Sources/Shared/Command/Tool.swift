@@ -1,5 +1,6 @@
 import CFaults
 import Glibc
+import Schema
 import Tensors
 
 /// The version of the whole package.

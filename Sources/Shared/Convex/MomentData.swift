@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The training data of a polynomial-activation network, read by rows.
@@ -27,63 +28,22 @@ package final class MomentData {
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.moments, .dataset, .arrangements)
     if bundle.kind == .moments {
-      let moments = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2+d]"])
-      // Checked first: only what holds data has dimensions that are not larger than memory.
-      guard moments.shape[0] > 0, moments.shape[1] > 0 else {
-        throw Failure.data(
-          "tensor \"moments\" is \(moments.summary): it has no "
-            + (moments.shape[0] == 0 ? "samples" : "regions"))
-      }
-      let width = moments.shape[2]
-      // d (d + 3) / 2 = width
-      var d = 0
-      while d * (d + 3) / 2 < width { d += 1 }
-      guard d > 0, d * (d + 3) / 2 == width else {
-        throw Failure.data(
-          "tensor \"moments\" is \(moments.summary): its last dimension is not d(d+1)/2+d of any d")
-      }
-      (samples, regions, features, self.width) = (moments.shape[0], moments.shape[1], d, width)
-      source = .moments(moments)
+      let tensor = try MomentTensor(bundle)
+      (samples, regions, features) = (tensor.samples, tensor.regions, tensor.dimension)
+      source = .moments(tensor.moments)
     } else {
-      guard bundle.tensors["x"] != nil || bundle.tensors["images"] == nil else {
+      guard bundle[.x] != nil || bundle[.images] == nil else {
         throw Failure.data(
           "\(bundle.name) is deferred: polynomial activations need moments (patchify --moments)")
       }
-      let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-      guard x.count > 0 else {
-        let missing =
-          x.shape[0] == 0 ? "samples" : x.shape.last == 0 ? "features" : "patches"
-        throw Failure.data("tensor \"x\" is \(x.summary): it has no \(missing)")
-      }
-      let patches = x.shape.count == 3 ? x.shape[1] : 1
-      features = x.shape.last!
-      samples = x.shape[0]
-      width = features * (features + 3) / 2
-      var members = [[Int]](repeating: [], count: 1)
-      if let pool = try bundle.optional("pool", [.i32], ["[K]"]) {
-        guard pool.shape[0] == patches else {
-          throw Failure.data(
-            "tensor \"pool\" is \(pool.summary), expected I32 [\(patches)], one region a patch")
-        }
-        members = []
-        for (patch, region) in pool.doubles.map({ Int($0) }).enumerated() {
-          guard region >= 0, region < patches else {
-            throw Failure.data(
-              "tensor \"pool\" gives patch \(patch) the region \(region), "
-                + "expected 0 to \(patches - 1)")
-          }
-          while members.count <= region { members.append([]) }
-          members[region].append(patch)
-        }
-        if let empty = members.firstIndex(where: \.isEmpty) {
-          throw Failure.data("tensor \"pool\" gives no patch to region \(empty)")
-        }
-      } else {
-        members[0] = Array(0..<patches)
-      }
-      regions = members.count
-      source = .patches(x, members)
+      let tensor = try PatchTensor(bundle)
+      (samples, features) = (tensor.samples, tensor.dimension)
+      let pool = try PoolingRegions(bundle, patches: tensor.patches)
+      regions = pool.sizes.count
+      let members = (0..<regions).map { Array(pool.order[pool.starts[$0]..<pool.starts[$0 + 1]]) }
+      source = .patches(tensor.x, members)
     }
+    width = features * (features + 3) / 2
   }
 
   private init(copying other: MomentData) {

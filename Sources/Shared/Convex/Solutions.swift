@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a program's solver ends with, whatever the variables are: a feasible dual point, what the network puts
@@ -19,17 +20,6 @@ extension CertifiedSolution {
 
 /// Bundles of kind `solution`.
 package enum Solutions {
-  /// Metadata of the data that a network and whoever evaluates it still need.
-  package static let inherited = [
-    "bias", "center", "channels", "classes", "components", "contrast", "flatten", "height",
-    "mirror", "padding", "pool", "scale", "size", "stride", "whiten", "width",
-  ]
-
-  /// What of `metadata` goes on to the next bundle.
-  package static func inherit(_ metadata: [String: String]) -> [String: String] {
-    metadata.filter { inherited.contains($0.key) }
-  }
-
   /// The bundle of a polynomial solution; `source` is the training data's bundle.
   package static func bundle(
     _ solution: PolynomialSolution, data: MomentData, targets: Targets,
@@ -51,8 +41,8 @@ package enum Solutions {
     var bundle = common(
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
-    bundle.tensors["z"] = Tensor(z, shape: [classes, data.regions, 2, m, m])
-    bundle.metadata["activation"] = activation.text
+    bundle[.z] = Tensor(z, shape: [classes, data.regions, 2, m, m])
+    bundle.metadata[.activation] = .polynomial(activation)
     return bundle
   }
 
@@ -61,40 +51,22 @@ package enum Solutions {
     _ solution: some CertifiedSolution, targets: Targets, beta: Double, betaMax: Double?,
     source: Bundle, notes: [String: String], metadata: [String: String]
   ) -> Bundle {
-    let shape = [targets.values.rows, targets.values.columns]
-    var tensors = [
-      "dual": Tensor(solution.dual.values, shape: shape),
-      "predictions": Tensor(solution.predictions.values, shape: shape),
-    ]
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    var all = inherit(source.metadata)
-    all.merge(notes) { $1 }
-    all.merge(metadata) { $1 }
-    all["loss"] = targets.loss.rawValue
-    all["beta"] = "\(beta)"
-    // Not known of a search that ended before it was computed.
-    if let betaMax { all["beta_max"] = "\(betaMax)" }
-    all["status"] = solution.status.rawValue
     // The bound of a primal that is the optimum can exceed it by rounding.
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
-    all["primal_objective"] = "\(solution.primal)"
-    all["dual_objective"] = "\(dual)"
-    all["relative_gap"] = "\(relativeGap(primal: solution.primal, dual: dual))"
-    all["iterations"] = "\(solution.iterations)"
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
-    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+    return Bundle(
+      solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dual.tensor,
+      predictions: solution.predictions.tensor, loss: targets.loss, targets: targets.targetValues,
+      beta: beta, betaMax: betaMax, objectives: (solution.primal, dual),
+      gap: relativeGap(primal: solution.primal, dual: dual), status: solution.status,
+      iterations: solution.iterations)
   }
 
   /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m.
   /// Throws where a matrix is not symmetric.
   package static func blocks(_ bundle: Bundle) throws -> [Matrix] {
     try bundle.expect(.solution)
-    let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
+    let z = try bundle.solutionMatrices()
     let shape = z.shape
-    guard shape[2] == 2, shape[3] == shape[4], shape[3] > 1, shape[0] > 0, shape[1] > 0 else {
-      throw Failure.data("tensor \"z\" is \(z.summary), expected F64 [C, R, 2, d+1, d+1]")
-    }
-    try z.expectFinite("z")
     let (regions, size) = (shape[1], shape[3] * shape[4])
     let blocks = z.withElements(of: Double.self) { values in
       (0..<shape[0]).map { c in
@@ -171,7 +143,7 @@ package enum Solutions {
       result[0].columns == order * order
     else {
       throw Failure.data(
-        "tensor \"z\" of the warm start is \(bundle.tensors["z"]!.summary), "
+        "tensor \"z\" of the warm start is \(bundle[.z]!.summary), "
           + "expected F64 [\(classes), \(regions), 2, \(order), \(order)]")
     }
     return result

@@ -1,15 +1,5 @@
 import Glibc
-
-/// How a solve ended.
-package enum Status: String, Sendable {
-  case optimal
-  case iterationLimit = "iteration-limit"
-  case timeLimit = "time-limit"
-  /// The numbers allow no further progress; the certificate says how far it came.
-  case stalled
-  /// A signal asked for the end.
-  case interrupted
-}
+import Schema
 
 /// When to stop.
 package struct StoppingRule: Sendable {

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What the network's outputs are compared with: n × C numbers.
@@ -9,78 +10,60 @@ package struct Targets {
   package let labels: [Int]?
   /// Names of the classes, where the bundle has them.
   package let classes: [String]
-  /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more.
-  /// Empty for regression.
-  package let levels: [Double]
+  /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more. `nil` for
+  /// regression.
+  package let targetValues: TargetValues?
   /// The loss by which outputs and targets are compared.
   package let loss: LossName
 
-  /// Reads `targets` (regression) or `labels`. With two classes the first takes `levels[0]`, the second
-  /// `levels[1]`, one output; with more, each class has its own output, 0 or 1 (−1 or 1 for losses of
+  /// Reads `targets` (regression) or `labels`. With two classes the first takes the first of `targetValues`,
+  /// the second the second, one output; with more, each class has its own output, 0 or 1 (−1 or 1 for losses of
   /// signs). For cross-entropy two classes have an output each too. Data to validate by have the classes,
-  /// levels and loss of the `training` data.
+  /// target values and loss of the `training` data.
   package init(
-    _ bundle: Bundle, samples: Int, levels: [Double]? = nil, loss: LossName = .squared,
+    _ bundle: Bundle, samples: Int, targetValues: TargetValues? = nil, loss: LossName = .squared,
     like training: Targets? = nil
   ) throws {
     let loss = training?.loss ?? loss
-    let hasLabels = bundle.tensors["labels"] != nil
-    if let training, hasLabels != (training.labels != nil) {
-      let (mine, theirs) = hasLabels ? ("labels", "targets") : ("targets", "labels")
-      throw Failure.data("\(bundle.name) has \(mine), but the training data have \(theirs)")
-    }
-    guard !hasLabels || bundle.tensors["targets"] == nil else {
-      throw Failure.data(
-        "\(bundle.name) holds both tensors \"labels\" and \"targets\", expected one of them")
-    }
-    guard hasLabels || bundle.tensors["targets"] != nil else {
-      throw Failure.data("\(bundle.name) has no tensor \"labels\" and no tensor \"targets\"")
-    }
-    if hasLabels {
-      try self.init(labels: bundle, samples: samples, levels: levels, loss: loss, like: training)
-    } else {
-      guard levels == nil else {
+    switch try Answers(bundle, samples: samples) {
+    case .labels(let labels):
+      if let training, training.labels == nil {
+        throw Failure.data("\(bundle.name) has labels, but the training data have targets")
+      }
+      try self.init(
+        labels: labels, of: bundle, targetValues: targetValues, loss: loss, like: training)
+    case .targets(let tensor, let columns):
+      guard training?.labels == nil else {
+        throw Failure.data("\(bundle.name) has targets, but the training data have labels")
+      }
+      guard targetValues == nil else {
         throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
       }
-      try self.init(targets: bundle, samples: samples, loss: loss, like: training)
+      try self.init(
+        Matrix(samples, columns, tensor.doubles), of: bundle, loss: loss, like: training)
     }
   }
 
   private init(
-    targets bundle: Bundle, samples: Int, loss: LossName, like training: Targets?
+    _ values: Matrix, of bundle: Bundle, loss: LossName, like training: Targets?
   ) throws {
-    let tensor = try bundle.require("targets", [.f32, .f64], ["[n]", "[n, C]"])
-    guard tensor.shape[0] == samples else {
-      throw Failure.data("tensor \"targets\" is \(tensor.summary), expected \(samples) rows")
-    }
-    let outputs = tensor.shape.count == 2 ? tensor.shape[1] : 1
-    guard outputs > 0 else {
-      throw Failure.data("tensor \"targets\" is \(tensor.summary): it has no columns")
-    }
-    if let training, training.values.columns != outputs {
+    if let training, training.values.columns != values.columns {
       throw Failure.data(
-        "tensor \"targets\" of \(bundle.name) is \(tensor.summary), "
+        "tensor \"targets\" of \(bundle.name) has \(values.columns) columns, "
           + "but the training data have \(training.values.columns) columns of targets")
     }
-    try tensor.expectFinite("targets")
-    values = Matrix(samples, outputs, tensor.doubles)
+    self.values = values
     try loss.loss.expect(values, name: bundle.name)
     self.loss = loss
-    (labels, classes, levels) = (nil, [], [])
+    (labels, classes, targetValues) = (nil, [], nil)
   }
 
   private init(
-    labels bundle: Bundle, samples: Int, levels: [Double]?, loss: LossName, like training: Targets?
+    labels: [Int], of bundle: Bundle, targetValues given: TargetValues?, loss: LossName,
+    like training: Targets?
   ) throws {
-    let tensor = try bundle.require("labels", [.i32], ["[n]"])
-    guard tensor.shape[0] == samples else {
-      throw Failure.data("tensor \"labels\" is \(tensor.summary), expected \(samples) labels")
-    }
-    let labels = tensor.doubles.map { Int($0) }
-    let names =
-      bundle.metadata["classes"].map {
-        $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-      } ?? []
+    let samples = labels.count
+    let names = try bundle.classNames() ?? []
     if let training, !training.classes.isEmpty, !names.isEmpty, names != training.classes {
       throw Failure.data(
         "\(bundle.name) has the classes \(names.joined(separator: ",")), "
@@ -91,21 +74,22 @@ package struct Targets {
     let count = training?.classCount ?? (names.isEmpty ? max(1, unnamed) : names.count)
     if let bad = labels.firstIndex(where: { $0 < 0 || $0 >= count }) {
       throw Failure.data(
-        "tensor \"labels\" holds \(labels[bad]) at row \(bad), expected 0 to \(count - 1)")
+        "tensor \"labels\": the label of sample \(bad) is \(labels[bad]), expected 0 to \(count - 1)"
+      )
     }
     guard training != nil || Set(labels).count > 1 else {
       throw Failure.data("tensor \"labels\" holds one class only: there is nothing to tell apart")
     }
-    guard count == 2 || levels == nil else {
+    guard count == 2 || given == nil else {
       throw Failure.usage("--targets is for two classes, but there are \(count)")
     }
     // A header names millions of classes in a few megabytes.
     try expectMemory(
       8 * Double(samples) * Double(count), for: "\(samples) samples of \(count) classes")
-    guard levels == nil || loss != .crossEntropy else {
+    guard given == nil || loss != .crossEntropy else {
       throw Failure.usage("--targets is not for the cross-entropy loss: its targets are 0 and 1")
     }
-    if let levels, loss.hasSigns, levels.map(abs) != [1, 1] {
+    if let given, loss.hasSigns, [given.first, given.second].map(abs) != [1, 1] {
       throw Failure.usage("--targets must be -1,1 or 1,-1 for the \(loss.rawValue) loss")
     }
     self.loss = loss
@@ -113,12 +97,13 @@ package struct Targets {
     classes = names
     // Cross-entropy has an output for each of two classes too.
     let isBinary = count == 2 && loss != .crossEntropy
-    self.levels =
-      training?.levels ?? (isBinary ? levels ?? [-1, 1] : loss.hasSigns ? [-1, 1] : [0, 1])
-    values = Matrix(samples, isBinary ? 1 : count)
-    if !isBinary { values.fill(self.levels[0]) }
-    for (i, label) in labels.enumerated() {
-      if isBinary { values[i, 0] = self.levels[label] } else { values[i, label] = self.levels[1] }
+    let outputs = isBinary ? 1 : count
+    let two = training?.targetValues ?? given ?? TargetValues(outputs: outputs, loss: loss)
+    targetValues = two
+    values = Matrix(samples, outputs)
+    values.fill(two.first)
+    for (i, label) in labels.enumerated() where !isBinary || label == 1 {
+      values[i, isBinary ? 0 : label] = two.second
     }
   }
 
@@ -128,13 +113,13 @@ package struct Targets {
   /// The share of `predictions` (n × C) that tell the right class: the nearer of two levels, or the
   /// largest output. `nil` for regression.
   package func accuracy(_ predictions: Matrix) -> Double? {
-    guard let labels else { return nil }
+    guard let labels, let targetValues else { return nil }
     var right = 0
     for (i, label) in labels.enumerated() {
       let row = predictions.row(i)
       var guess = 0
       if predictions.columns == 1 {
-        guess = abs(row[0] - levels[1]) < abs(row[0] - levels[0]) ? 1 : 0
+        guess = abs(row[0] - targetValues.second) < abs(row[0] - targetValues.first) ? 1 : 0
       } else {
         for c in 1..<predictions.columns where row[c] > row[guess] { guess = c }
       }

@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// Held-out data to choose β by.
@@ -112,11 +113,11 @@ extension PatchSource {
 
 /// Fails where the two bundles were not prepared by the same fitted statistics.
 package func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
-  for name in ["mean", "whiten"] {
-    let (mine, theirs) = (bundle.tensors[name], training.tensors[name])
+  for key in FittedStatistics.keys {
+    let (mine, theirs) = (bundle[key], training[key])
     guard mine?.shape == theirs?.shape, mine?.doubles == theirs?.doubles else {
       throw Failure.data(
-        "tensor \"\(name)\" of the validation data differs from that of the training data: "
+        "tensor \"\(key.name)\" of the validation data differs from that of the training data: "
           + "make them with patchify --like")
     }
   }

@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 
 /// The best primal and the best dual point of each problem that were certified so far, and their values.
 final class CertifiedPoint {

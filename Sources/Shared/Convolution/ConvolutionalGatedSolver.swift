@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// Trains convolutional gated-ReLU networks with squared loss: min ½‖F W − Y‖² + β Σ ‖W_i‖, a group for

@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// Trains convolutional gated-ReLU networks with any loss and norm: min ℓ(F W) + β Σ ‖W_g‖, F the features of all

@@ -23,7 +23,7 @@ extension ArrangementProgram {
     case (.relu, _, _):
       return try ConvolutionalReLUSolver(
         data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
-    case (.gatedReLU, _, _):
+    default:
       return try ConvolutionalLossSolver(
         data, targets: targets, loss: loss, norm: norm, grouping: grouping, budget: budget,
         progress: progress)

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// Products with G = FᵀF, the Gram matrix of the features of all samples.
 protocol FeatureGram: AnyObject {

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// The forms in which the Gram matrix of features is held: in double precision, in single precision, or as
 /// the features themselves.

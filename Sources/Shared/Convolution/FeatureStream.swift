@@ -1,6 +1,5 @@
 import Convex
 import LinearAlgebra
-import Tensors
 
 /// Computes the features of all samples in blocks, on all threads, and holds no more than a few blocks.
 final class FeatureStream {

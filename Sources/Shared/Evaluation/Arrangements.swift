@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The activation patterns D_1 … D_P that a bundle of kind `arrangements` has for the patches of its
@@ -27,23 +28,13 @@ package struct Arrangements: Sendable {
           + "arrangements: the certificate is over their patterns")
     }
     name = bundle.name
+    let listed = try PatternTensors(
+      bundle, samples: features.count, patches: features.patchCount, dimension: features.dimension,
+      gatesImplyPatterns: features.tensor == nil)
     rows = features.count * features.patchCount
     stride = (rows + 7) / 8
-    let vectors = try bundle.require("gates", [.f64], ["[P, d]"])
-    // Only where patches are yet to be cut do the gates tell their patterns.
-    patterns =
-      features.tensor == nil && bundle.tensors["patterns"] == nil
-      ? nil : try bundle.require("patterns", [.u8], ["[P, ceil(nK/8)]"])
-    count = patterns?.shape[0] ?? vectors.shape[0]
-    if let patterns, patterns.shape[1] != stride {
-      throw Failure.data(
-        "tensor \"patterns\" of \(bundle.name) is \(patterns.summary), expected U8 "
-          + "[\(patterns.shape[0]), \(stride)], a bit for each of \(rows) "
-          + (features.patchCount == 1 ? "samples" : "patches"))
-    }
-    gates = try GateTensors(
-      bundle, "gates", threshold: "thresholds", count: count, dimension: features.dimension)
-    isExact = bundle.metadata["exact"] == "true"
+    (gates, patterns, isExact) = (listed.gates, listed.patterns, listed.isExact)
+    count = gates.count
   }
 
   /// The same with `patterns` for the rows, U8 [P, ⌈nK/8⌉].

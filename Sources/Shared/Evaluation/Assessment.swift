@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a solution may claim: for a solver that is about to write one.

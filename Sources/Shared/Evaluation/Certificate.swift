@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// The proof that a solution is optimal, recomputed from the data: nothing in it is taken from the
 /// solver but its primal and its dual point.

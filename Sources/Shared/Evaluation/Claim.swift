@@ -1,17 +1,8 @@
+import Schema
 import Tensors
 
 /// What a solution's metadata say of it, and whether that is so.
 package struct Claim: Sendable {
-  /// How the search ended.
-  package enum Status: String, CaseIterable, Sendable {
-    /// The gap that was asked for is reached.
-    case optimal
-    case iterationLimit = "iteration-limit"
-    case timeLimit = "time-limit"
-    case nodeLimit = "node-limit"
-    case stalled, interrupted
-  }
-
   package let status: Status
   /// The gap that was asked for: metadata `gap`, or solve's default if it is not there.
   package let gapLimit: Double
@@ -22,18 +13,12 @@ package struct Claim: Sendable {
   package let scope: Scope?
 
   init(_ bundle: Bundle) throws {
-    func words<Word: RawRepresentable & CaseIterable>(_: Word.Type) -> String
-    where Word.RawValue == String {
-      Word.allCases.map(\.rawValue).joined(separator: ", ")
-    }
-    status = try bundle.value("status", words(Status.self), parse: Status.init)
-    gapLimit = bundle.metadata["gap"] == nil ? 1e-4 : try bundle.number("gap")
-    primalObjective = try bundle.number("primal_objective")
-    dualObjective = try bundle.number("dual_objective")
-    relativeGap = try bundle.number("relative_gap")
-    scope =
-      bundle.metadata["certificate"] == nil
-      ? nil : try bundle.value("certificate", words(Scope.self), parse: Scope.init)
+    status = try bundle.read(.status)
+    gapLimit = try bundle.read(.gap, default: 1e-4)
+    primalObjective = try bundle.read(.primalObjective)
+    dualObjective = try bundle.read(.dualObjective)
+    relativeGap = try bundle.read(.relativeGap)
+    scope = bundle.metadata["certificate"] == nil ? nil : try bundle.read(.certificate)
   }
 
   /// How far a claimed objective may be from the recomputed one, and the network's from the bounds, relative to

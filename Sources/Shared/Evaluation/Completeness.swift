@@ -9,7 +9,7 @@ extension Arrangements {
     guard !gates.hasThresholds else { return false }
     let features = try examples.matrix(of: patches)
     // Patches of a sample are read region by region; bits stand in the order of x.
-    let ordered = isListed ? try reordered(patches.order) : self
+    let ordered = isListed ? try reordered(patches.pooling.order) : self
     return try ordered.isComplete(features: features)
   }
 

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 extension PatternSolution {
   /// Many patches a sample: they are read in blocks, and of each only the sums that the program is linear in
@@ -15,7 +14,7 @@ extension PatternSolution {
         features,
         lengths: (0..<features.rows).map { LinearAlgebra.norm(dimension, features.row($0)) },
         arrangements.isListed
-          ? try arrangements.reordered(patches.order)
+          ? try arrangements.reordered(patches.pooling.order)
           : try arrangements.listing(features: features))
     }
     var result = PatternFindings(outputs: Matrix(dual.rows, dual.columns))
@@ -88,7 +87,7 @@ private final class ConvolutionalPass {
     if let arrangements {
       active =
         arrangements.isListed
-        ? .listed(arrangements, members, order: patches.order)
+        ? .listed(arrangements, members, order: patches.pooling.order)
         : .gates(arrangements.gates.selecting(members))
       let theirs = solution.gates.selecting(places)
       let owners = places.map { solution.index[$0] - patterns.lowerBound }
@@ -117,7 +116,7 @@ private final class ConvolutionalPass {
         where !matrices.isEmpty {
           let row = matrices[c].row(place)
           for r in 0..<regions {
-            let scale = sign / Double(patches.regionSizes[r])
+            let scale = sign / Double(patches.pooling.sizes[r])
             for k in 0..<d { weights[(i * regions + r) * d + k, c] += scale * row[r * d + k] }
             guard solution.negative != nil, LinearAlgebra.norm(d, row + r * d) > 0 else { continue }
             rows.append(row + r * d)
@@ -186,7 +185,7 @@ private final class ConvolutionalPass {
   /// Σ_r (1/P_r) Σ_{k in r} ‖x_k‖².
   private func square(_ x: UnsafePointer<Double>) -> Double {
     let d = patches.dimension
-    return zip(patches.regionStarts, patches.regionSizes).reduce(0) { sum, region in
+    return zip(patches.pooling.starts, patches.pooling.sizes).reduce(0) { sum, region in
       let block = x + region.0 * d
       return sum + dot(region.1 * d, block, block) / Double(region.1)
     }
@@ -205,7 +204,7 @@ private final class ConvolutionalPass {
             let place = ((i * regions + r) * d + k) * outputs + c
             for worker in workers { sum.add(worker.high.base[place]) }
             for worker in workers { sum.add(worker.low.base[place]) }
-            target[k] = sum.value / Double(patches.regionSizes[r])
+            target[k] = sum.value / Double(patches.pooling.sizes[r])
           }
         }
       }

@@ -1,12 +1,13 @@
 import Glibc
 import LinearAlgebra
+import Schema
 
 /// A dual point ν, n × C, in the domain of the conjugate of a loss, and what it is worth.
 ///
 /// −ℓ*(−sν) bounds the optimum from below for every s in 0 … 1 that brings sν into the constraints of the
 /// norm: the domains of all losses contain 0 and are convex, so that sν stays in them.
 struct DualPoint {
-  let loss: TrainingLoss
+  let loss: LossName
   /// ν.
   let values: Matrix
   /// By how much what the solver wrote was outside the domain.
@@ -15,7 +16,7 @@ struct DualPoint {
   private let expected: Matrix
 
   /// Takes `written`, and moves into the domain what is outside of it.
-  init(_ written: Matrix, _ loss: TrainingLoss, expected: Matrix) {
+  init(_ written: Matrix, _ loss: LossName, expected: Matrix) {
     self.loss = loss
     self.expected = expected
     var violation = 0.0

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The samples that a network is judged on: features, and what the network should have said.
@@ -7,15 +8,7 @@ import Tensors
 package struct Examples: Sendable {
   package enum Features: Sendable {
     case patches(PatchFeatures)
-    case moments(MomentFeatures)
-  }
-
-  /// What stands beside the features.
-  package enum Answers: Sendable {
-    /// The class of each sample, 0 and up.
-    case labels([Int])
-    /// n × C.
-    case targets(Matrix)
+    case moments(MomentTensor)
   }
 
   /// What messages call the bundle.
@@ -24,8 +17,7 @@ package struct Examples: Sendable {
   package let answers: Answers
   /// The names of the classes, where the bundle tells them.
   package let classes: [String]?
-  package let mean: [Double]?
-  package let whiten: [Double]?
+  let statistics: FittedStatistics
   package let metadata: [String: String]
   /// The patterns of an `arrangements` bundle, where they were asked for.
   package let arrangements: Arrangements?
@@ -33,7 +25,7 @@ package struct Examples: Sendable {
   package var count: Int {
     switch features {
     case .patches(let patches): patches.count
-    case .moments(let moments): moments.count
+    case .moments(let moments): moments.samples
     }
   }
 
@@ -41,7 +33,7 @@ package struct Examples: Sendable {
   var size: Int {
     switch features {
     case .patches(let patches): patches.count * patches.patchCount * patches.dimension
-    case .moments(let moments): moments.tensor.count
+    case .moments(let moments): moments.moments.count
     }
   }
 
@@ -55,8 +47,8 @@ package struct Examples: Sendable {
 
   package var regionCount: Int {
     switch features {
-    case .patches(let patches): patches.regionSizes.count
-    case .moments(let moments): moments.regionCount
+    case .patches(let patches): patches.pooling.sizes.count
+    case .moments(let moments): moments.regions
     }
   }
 
@@ -64,7 +56,7 @@ package struct Examples: Sendable {
   package var summary: String {
     switch features {
     case .patches(let patches): patches.summary
-    case .moments(let moments): "tensor \"moments\" of \(name) is \(moments.tensor.summary)"
+    case .moments(let moments): "tensor \"moments\" of \(name) is \(moments.moments.summary)"
     }
   }
 
@@ -97,15 +89,14 @@ package struct Examples: Sendable {
     metadata = bundle.metadata
     features =
       bundle.kind == .moments
-      ? .moments(try MomentFeatures(bundle)) : .patches(try PatchFeatures(bundle))
+      ? .moments(try MomentTensor(bundle)) : .patches(try PatchFeatures(bundle))
     let n: Int
     switch features {
     case .patches(let patches): n = patches.count
-    case .moments(let moments): n = moments.count
+    case .moments(let moments): n = moments.samples
     }
-    classes = try classNames(of: bundle)
-    mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
-    whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])?.doubles
+    classes = try bundle.classNames()
+    statistics = try FittedStatistics(bundle)
     answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
     arrangements =
       if patterns, case .patches(let features) = features {
@@ -115,44 +106,25 @@ package struct Examples: Sendable {
       }
   }
 
-  private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {
-    let labels = try bundle.optional("labels", [.i32], ["[n]"])
-    let targets = try bundle.optional("targets", [.f64], ["[n]", "[n, C]"])
-    for (name, tensor) in [("labels", labels), ("targets", targets)] {
-      if let tensor, tensor.shape[0] != n {
-        throw Failure.data(
-          "tensor \"\(name)\" is \(tensor.summary), but there are \(n) samples")
-      }
-    }
-    switch (labels, targets) {
-    case (let labels?, nil):
-      let values = labels.withElements(of: Int32.self) { $0.map(Int.init) }
-      let limit = classes ?? Int(Int32.max)
-      if let i = values.firstIndex(where: { $0 < 0 || $0 >= limit }) {
-        throw Failure.data(
-          "tensor \"labels\": the label of sample \(i) is \(values[i]), expected "
-            + (classes.map { "0 to \($0 - 1)" } ?? "0 or more"))
-      }
-      return .labels(values)
-    case (nil, let targets?):
-      try targets.expectFinite("targets")
-      let columns = targets.shape.count == 1 ? 1 : targets.shape[1]
-      guard columns > 0 else { throw Failure.data("tensor \"targets\" is \(targets.summary)") }
-      return .targets(Matrix(n, columns, targets.doubles))
-    case (nil, nil):
-      throw Failure.data("\(bundle.name) has neither \"labels\" nor \"targets\"")
-    case (_?, _?):
-      throw Failure.data("\(bundle.name) has both \"labels\" and \"targets\", expected one of them")
+  /// Throws if both these samples and the bundle `name` tell their classes, and not the same.
+  func expect(classes ours: [String]?, of name: String) throws {
+    if let ours, let theirs = classes, ours != theirs {
+      throw Failure.data(
+        "the classes of \(self.name) are \(theirs.joined(separator: ",")), but those of "
+          + "\(name) are \(ours.joined(separator: ","))")
     }
   }
-}
 
-/// The comma-separated names in the metadata `classes`, where they are there.
-func classNames(of bundle: Bundle) throws -> [String]? {
-  guard let text = bundle.metadata["classes"], !text.isEmpty else { return nil }
-  let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-  guard !names.contains("") else {
-    throw Failure.data("metadata \"classes\" of \(bundle.name) is \(quoted(text)): an empty name")
+  private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {
+    let answers = try Answers(bundle, samples: n)
+    let limit = classes ?? Int(Int32.max)
+    if case .labels(let values) = answers,
+      let i = values.firstIndex(where: { $0 < 0 || $0 >= limit })
+    {
+      throw Failure.data(
+        "tensor \"labels\": the label of sample \(i) is \(values[i]), expected "
+          + (classes.map { "0 to \($0 - 1)" } ?? "0 or more"))
+    }
+    return answers
   }
-  return names
 }

@@ -84,6 +84,7 @@ extension TrainedNetwork {
   /// m × channels·height·width.
   private func pixelFilters(_ geometry: PatchGeometry) throws -> Matrix {
     let filters = function.filters
+    let whiten = statistics.whiten
     let inputs = whiten?.shape[1] ?? geometry.count
     let outputs = whiten?.shape[0] ?? geometry.count
     guard filters.columns == inputs || filters.columns == inputs + 1, outputs == geometry.count

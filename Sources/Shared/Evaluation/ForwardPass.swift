@@ -24,11 +24,11 @@ struct NeuronGroup: Sendable {
 /// The network as it is defined, patch by patch: n × C outputs, or `nil` where a patch is not finite.
 /// `groups` holds the neurons of each pooling region.
 func forwardPass(
-  _ patches: PatchFeatures, _ groups: [NeuronGroup], _ activation: any Activation, outputs: Int
+  _ patches: PatchFeatures, _ groups: [NeuronGroup], _ activation: any NeuronFunction, outputs: Int
 ) -> Matrix? {
   let d = patches.dimension
   let result = Matrix(patches.count, outputs)
-  let widest = zip(groups, patches.regionSizes).map { $0.filters.rows * $1 }.max() ?? 0
+  let widest = zip(groups, patches.pooling.sizes).map { $0.filters.rows * $1 }.max() ?? 0
   let neurons = groups.map(\.filters.rows).max() ?? 0
   // Blocks of some 4 MB of patches and products.
   let rows = max(1, min(256, (1 << 19) / (patches.patchCount * d + widest)))
@@ -41,7 +41,8 @@ func forwardPass(
       let x = Matrix(rows * patches.patchCount, d)
       let products = Matrix(rows, widest)
       let masks = groups.indices.map { region in
-        Matrix(groups[region].gates?.distinct.vectors.rows ?? 0, rows * patches.regionSizes[region])
+        Matrix(
+          groups[region].gates?.distinct.vectors.rows ?? 0, rows * patches.pooling.sizes[region])
       }
       let pooled = Matrix(rows, neurons)
       let end = patches.count * (part + 1) / parts
@@ -52,9 +53,9 @@ func forwardPass(
           return
         }
         for (region, group) in groups.enumerated() where group.filters.rows > 0 {
-          let (m, size) = (group.filters.rows, patches.regionSizes[region])
+          let (m, size) = (group.filters.rows, patches.pooling.sizes[region])
           // T = X_r U_rᵀ
-          let block = x.row(n * patches.regionStarts[region])
+          let block = x.row(n * patches.pooling.starts[region])
           gemm(
             n * size, m, d, block, .plain, group.filters.base, .transposed, ldb: d, products.base)
           if let gates = group.gates {
@@ -98,7 +99,7 @@ func pooledForwardPass(
 ) -> Matrix? {
   let n = patches.count
   let result = Matrix(n, outputs)
-  let row = patches.regionSizes.count * patches.dimension
+  let row = patches.pooling.sizes.count * patches.dimension
   // Ranges of patterns whose sums over a sample are some 8 MB.
   let size = max(1, (1 << 20) / row)
   let parts = max(1, min(Threads.count, n / 4))

@@ -1,5 +1,5 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// The half-spaces x · g ≥ t that decide where neurons are active.
 package struct Gates: Sendable, Equatable {
@@ -54,41 +54,12 @@ package struct Gates: Sendable, Equatable {
   }
 }
 
-/// Gates as a bundle holds them: of many patterns only few may ever be looked at.
-struct GateTensors: Sendable {
-  /// F64 [m, d].
-  private let vectors: Tensor
-  /// F64 [m].
-  private let thresholds: Tensor?
-
-  /// Checks the tensor `name` and, where it is there, `threshold`. `count` and `dimension` are what they
-  /// must have.
-  init(
-    _ bundle: Bundle, _ name: String, threshold: String, count: Int, dimension: Int
-  ) throws {
-    vectors = try bundle.require(name, [.f64], ["[m, d]"])
-    guard vectors.shape == [count, dimension] else {
-      throw Failure.data(
-        "tensor \(quoted(name)) of \(bundle.name) is \(vectors.summary), expected F64 "
-          + "[\(count), \(dimension)]")
-    }
-    try vectors.expectFinite(name)
-    thresholds = try bundle.optional(threshold, [.f64], ["[m]"])
-    if let thresholds {
-      guard thresholds.shape == [count] else {
-        throw Failure.data(
-          "tensor \(quoted(threshold)) of \(bundle.name) is \(thresholds.summary), expected F64 "
-            + "[\(count)]")
-      }
-      try thresholds.expectFinite(threshold)
-    }
-  }
-
+extension GateTensors {
   /// Whether one of them cuts elsewhere than at 0.
   var hasThresholds: Bool { thresholds.map { $0.doubles.contains { $0 != 0 } } ?? false }
 
   /// All gates.
-  var all: Gates { selecting(Array(0..<vectors.shape[0])) }
+  var all: Gates { selecting(Array(0..<count)) }
 
   /// The gates `members`, in that order, each with its threshold times the power of two that brings its largest entry
   /// near 1: no product overflows or underflows for the gate's sake, and none changes its sign.

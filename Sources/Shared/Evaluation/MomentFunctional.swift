@@ -106,7 +106,7 @@ extension Examples {
     let (tensor, name) =
       switch features {
       case .patches(let source): (source.tensor, "x")
-      case .moments(let source): (source.tensor, "moments")
+      case .moments(let source): (source.moments, "moments")
       }
     guard let tensor else { return .data("the patches of \(self.name) overflow") }
     do {

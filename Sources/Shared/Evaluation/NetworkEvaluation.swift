@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A network judged on samples: its outputs, its report, and where asked whether the solution it came
@@ -55,7 +56,7 @@ package struct NetworkEvaluation: Sendable {
       let right = zip(labels, decisions).reduce(0) { $0 + ($1.0 == $1.1 ? 1 : 0) }
       report.add("accuracy", Double(right) / Double(n))
     } else if network.loss.isOfDistances {
-      let squares = TrainingLoss.squared.value(outputs, expected.values)
+      let squares = LossName.squared.value(outputs, expected.values)
       report.add("rmse", (2 * squares / Double(outputs.count)).squareRoot())
     } else if let accuracy = expected.accuracyOfTargets(outputs) {
       report.add("accuracy", accuracy)

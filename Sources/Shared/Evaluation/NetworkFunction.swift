@@ -1,8 +1,9 @@
 import LinearAlgebra
+import Schema
 
 /// What a trained network computes. Each kind of network is one type.
 package protocol NetworkFunction: Sendable {
-  var kind: NetworkKind { get }
+  var kind: Activation { get }
   /// C.
   var outputs: Int { get }
   /// m.

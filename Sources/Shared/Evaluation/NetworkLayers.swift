@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The weights of a two-layer network whose neurons look at the patches of one pooling region each.
@@ -28,8 +29,8 @@ struct NetworkLayers: Sendable {
         "\(name) has a tensor \(quoted(extra)), which a network with activation "
           + "\(quoted(bundle.metadata["activation"] ?? "")) does not use")
     }
-    let hidden = try bundle.require("hidden.weight", [.f64], ["[m, d]"])
-    let output = try bundle.require("output.weight", [.f64], ["[C, m]"])
+    let hidden = try bundle.require(.hiddenWeight)
+    let output = try bundle.require(.outputWeight)
     try hidden.expectFinite("hidden.weight")
     try output.expectFinite("output.weight")
     guard output.shape[1] == hidden.shape[0], output.shape[0] > 0 else {
@@ -37,33 +38,24 @@ struct NetworkLayers: Sendable {
         "tensor \"output.weight\" is \(output.summary), but \"hidden.weight\" is "
           + "\(hidden.summary): expected a column for each neuron")
     }
-    filters = Matrix(hidden.shape[0], hidden.shape[1], hidden.doubles)
-    outputWeight = Matrix(output.shape[0], output.shape[1], output.doubles)
-    let region = try bundle.optional("hidden.region", [.i32], ["[m]"])
-    if let region, region.count != filters.rows {
-      throw Failure.data(
-        "tensor \"hidden.region\" is \(region.summary), but \"hidden.weight\" is "
-          + "\(hidden.summary): expected a region for each neuron")
-    }
+    filters = Matrix(hidden)
+    outputWeight = Matrix(output)
+    hasRegions = bundle[.hiddenRegion] != nil
+    let region = hasRegions ? try bundle.require(.hiddenRegion, shape: [filters.rows]) : nil
     regions =
       region.map { $0.withElements(of: Int32.self) { $0.map(Int.init) } }
       ?? Array(repeating: 0, count: filters.rows)
-    hasRegions = region != nil
     if let bad = regions.first(where: { $0 < 0 }) {
       throw Failure.data("tensor \"hidden.region\" holds \(bad), expected 0 or more")
     }
     groups = try NetworkLayers.groups(of: bundle, neurons: filters.rows)
-    claimedRegions = bundle.metadata["regions"].flatMap { Int($0) }
+    claimedRegions = bundle.metadata[.regions]
   }
 
   /// The tensor `hidden.group`, I32 [m], which ascends from 0.
   private static func groups(of bundle: Bundle, neurons: Int) throws -> [[Int]]? {
-    guard let tensor = try bundle.optional("hidden.group", [.i32], ["[m]"]) else { return nil }
-    guard tensor.count == neurons else {
-      throw Failure.data(
-        "tensor \"hidden.group\" is \(tensor.summary), expected I32 [\(neurons)], a group for each "
-          + "neuron")
-    }
+    guard bundle[.hiddenGroup] != nil else { return nil }
+    let tensor = try bundle.require(.hiddenGroup, shape: [neurons])
     var groups: [[Int]] = []
     let values = tensor.withElements(of: Int32.self) { $0.map(Int.init) }
     for (j, group) in values.enumerated() {

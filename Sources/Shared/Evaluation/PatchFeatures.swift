@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The patches of the samples of a `dataset` or `arrangements` bundle: x, F32 or F64 [n, K, d], or [n, d]
@@ -8,12 +9,8 @@ package struct PatchFeatures: Sendable {
   package let count: Int
   package let patchCount: Int
   package let dimension: Int
-  /// Patches of each region, P_r.
-  package let regionSizes: [Int]
-  /// How many patches the regions before each one hold.
-  let regionStarts: [Int]
-  /// The number in `x` and in patterns of each of the K patches, region by region.
-  let order: [Int]
+  /// The regions of the K patches.
+  let pooling: PoolingRegions
   /// x; `nil` where it is yet to be cut.
   package let tensor: Tensor?
   /// What cuts patches from images.
@@ -22,53 +19,21 @@ package struct PatchFeatures: Sendable {
   let summary: String
 
   init(_ bundle: Bundle) throws {
-    if bundle.tensors["x"] == nil, bundle.tensors["images"] != nil {
+    if bundle[.x] == nil, bundle[.images] != nil {
       let source = try PatchSource(bundle)
       self.source = source
       tensor = nil
       (count, patchCount, dimension) = (source.count, source.patchCount, source.dimension)
-      regionSizes = source.regionSizes
-      regionStarts = Array(source.regionStarts.dropLast())
-      order = source.order
+      pooling = try PoolingRegions(bundle, patches: patchCount)
       summary = "the images of \(bundle.name) have patches [\(count), \(patchCount), \(dimension)]"
       return
     }
     source = nil
-    let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-    tensor = x
-    summary = "tensor \"x\" of \(bundle.name) is \(x.summary)"
-    count = x.shape[0]
-    patchCount = x.shape.count == 3 ? x.shape[1] : 1
-    dimension = x.shape.last!
-    guard count > 0, patchCount > 0, dimension > 0 else {
-      throw Failure.data("tensor \"x\" of \(bundle.name) is \(x.summary): there is no data")
-    }
-    let pool = try bundle.optional("pool", [.i32], ["[K]"])
-    let regions =
-      pool.map { $0.withElements(of: Int32.self) { $0.map(Int.init) } }
-      ?? Array(repeating: 0, count: patchCount)
-    guard regions.count == patchCount else {
-      throw Failure.data(
-        "tensor \"pool\" is \(pool!.summary), but tensor \"x\" is \(x.summary): "
-          + "expected a region for each of \(patchCount) patches")
-    }
-    if let bad = regions.first(where: { $0 < 0 || $0 >= regions.count }) {
-      throw Failure.data(
-        "tensor \"pool\" holds \(bad), expected regions from 0 to at most \(regions.count - 1)")
-    }
-    var sizes = [Int](repeating: 0, count: regions.max()! + 1)
-    for region in regions { sizes[region] += 1 }
-    if let empty = sizes.firstIndex(of: 0) {
-      throw Failure.data(
-        "tensor \"pool\" has no patch in region \(empty) of 0 to \(sizes.count - 1)")
-    }
-    regionSizes = sizes
-    var starts = [0]
-    for size in sizes.dropLast() { starts.append(starts.last! + size) }
-    regionStarts = starts
-    var members = [[Int]](repeating: [], count: sizes.count)
-    for (patch, region) in regions.enumerated() { members[region].append(patch) }
-    order = members.flatMap(\.self)
+    let stored = try PatchTensor(bundle)
+    tensor = stored.x
+    summary = "tensor \"x\" of \(bundle.name) is \(stored.x.summary)"
+    (count, patchCount, dimension) = (stored.samples, stored.patches, stored.dimension)
+    pooling = try PoolingRegions(bundle, patches: patchCount)
   }
 
   /// Something that reads, with memory of its own: one a thread.
@@ -87,8 +52,8 @@ final class PatchBlockReader {
     self.features = features
     cutter = features.source?.reader()
     var runs: [(patch: Int, place: Int, count: Int)] = []
-    for (place, patch) in features.order.enumerated() {
-      let startsRegion = features.regionStarts.contains(place)
+    for (place, patch) in features.pooling.order.enumerated() {
+      let startsRegion = features.pooling.starts.contains(place)
       if let last = runs.last, last.patch + last.count == patch, !startsRegion {
         runs[runs.count - 1].count += 1
       } else {
@@ -105,7 +70,7 @@ final class PatchBlockReader {
     let (k, d) = (features.patchCount, features.dimension)
     if let cutter {
       cutter.read(samples, into: block)
-    } else if let x = features.tensor, features.order.elementsEqual(0..<k) {
+    } else if let x = features.tensor, features.pooling.order.elementsEqual(0..<k) {
       x.copyDoubles(samples.lowerBound * k * d..<samples.upperBound * k * d, into: block)
     } else if let x = features.tensor {
       for (place, i) in samples.enumerated() {
@@ -120,13 +85,13 @@ final class PatchBlockReader {
 
   /// The same region by region: of each the patches of the first sample, of the second, and so on.
   func readRegions(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
-    guard features.regionSizes.count > 1, samples.count > 1 else {
+    guard features.pooling.sizes.count > 1, samples.count > 1 else {
       return read(samples, into: block)
     }
     let (n, k, d) = (samples.count, features.patchCount, features.dimension)
     if room.count < n * k * d { room = Matrix(n * k, d) }
     guard read(samples, into: room.base) else { return false }
-    for (start, size) in zip(features.regionStarts, features.regionSizes) {
+    for (start, size) in zip(features.pooling.starts, features.pooling.sizes) {
       for i in 0..<n {
         (block + (n * start + i * size) * d).update(
           from: room.base + (i * k + start) * d, count: size * d)

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// The dual constraints of a fully-connected program over patterns: see `PatternJudge`.
 struct PatternConstraints {

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// What decides which patches a neuron, or a pattern, takes.
 enum ActivePatches {

@@ -1,55 +1,13 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
-/// What β multiplies in the programs over patterns.
-package enum WeightNorm: String, Sendable {
-  /// A sum of the lengths of groups of weights.
-  case group
-  /// Σ ‖W_i‖_*, the sum of the singular values of each pattern's weights, d × RC, or of each pattern's and class's,
-  /// d × R.
-  case nuclear
-
-  /// The metadata `norm`; `group` where it is not there.
-  init(_ bundle: Bundle) throws {
-    guard let text = bundle.metadata["norm"] else {
-      self = .group
-      return
-    }
-    guard let norm = WeightNorm(rawValue: text) else {
-      throw Failure.data(
-        "metadata \"norm\" of \(bundle.name) is \(quoted(text)), expected \"group\" or \"nuclear\"")
-    }
-    self = norm
-  }
-
+extension WeightNorm {
   /// The norm of a neuron's output weights that goes with it.
   func ofOutputs(_ weights: [Double]) -> Double {
     switch self {
     case .group: weights.reduce(0) { $0 + abs($1) }
     case .nuclear: norm(weights.count, weights)
     }
-  }
-}
-
-/// Which weights are a group.
-enum WeightGrouping: String, Sendable {
-  /// Those of a pattern and a class, of all regions.
-  case perClass = "class"
-  /// All of a pattern.
-  case perPattern = "pattern"
-
-  /// The metadata `group`; `class` where it is not there.
-  init(_ bundle: Bundle) throws {
-    guard let text = bundle.metadata["group"] else {
-      self = .perClass
-      return
-    }
-    guard let grouping = WeightGrouping(rawValue: text) else {
-      throw Failure.data(
-        "metadata \"group\" of \(bundle.name) is \(quoted(text)), expected \"class\" or \"pattern\""
-      )
-    }
-    self = grouping
   }
 }
 

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A convolutional network with polynomial activation and pooling by region:
@@ -10,7 +11,7 @@ package struct PolynomialNetwork: NetworkFunction {
   package let activation: PolynomialActivation
   private let layers: NetworkLayers
 
-  package var kind: NetworkKind { .polynomial(activation) }
+  package var kind: Activation { .polynomial(activation) }
   package var outputs: Int { layers.outputs }
   package var neurons: Int { layers.neurons }
   package var filters: Matrix { layers.filters }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a solver says of a polynomial network's convex program.
@@ -22,15 +23,11 @@ package struct PolynomialSolution: Solution {
         "metadata \"activation\" is \(quoted(program.kind.text)), expected a polynomial")
     }
     self.activation = activation
-    let z = try bundle.require("z", [.f64], ["[C, R, 2, d+1, d+1]"])
-    try z.expectFinite("z")
+    let z = try bundle.solutionMatrices()
     let shape = z.shape
-    guard shape[0] > 0, shape[1] > 0, shape[2] == 2, shape[3] == shape[4], shape[3] > 1 else {
-      throw Failure.data("tensor \"z\" is \(z.summary), expected [C, R, 2, d+1, d+1]")
-    }
     guard program.outputs == shape[0] else {
       throw Failure.data(
-        "tensor \"z\" is \(z.summary) and \"dual\" is \(bundle.tensors["dual"]!.summary): "
+        "tensor \"z\" is \(z.summary) and \"dual\" is \(bundle[.dual]!.summary): "
           + "they differ in classes or samples")
     }
     (regionCount, dimension) = (shape[1], shape[3] - 1)

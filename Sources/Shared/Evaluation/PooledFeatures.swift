@@ -22,7 +22,7 @@ final class PooledFeatures {
     self.features = features
     reader = features.reader()
     count = active.count
-    width = count * features.regionSizes.count * features.dimension
+    width = count * features.pooling.sizes.count * features.dimension
     // Some 8 MB of sums or patches, and masks that stay in the cache.
     let size = max(width, features.patchCount * features.dimension, 1)
     limit = max(1, min(128, (1 << 20) / size))
@@ -39,15 +39,15 @@ final class PooledFeatures {
   ) -> Bool {
     guard reader.read(samples, into: patches.base) else { return false }
     let (k, d) = (features.patchCount, features.dimension)
-    let regions = features.regionSizes.count
+    let regions = features.pooling.sizes.count
     for start in stride(from: samples.lowerBound, to: samples.upperBound, by: step) {
       let some = start..<min(samples.upperBound, start + step)
       let place = start - samples.lowerBound
       masks.update(
         patches.row(place * k), samples: some, patchCount: k, dimension: d)
       for i in 0..<some.count {
-        for (region, size) in features.regionSizes.enumerated() {
-          let first = features.regionStarts[region]
+        for (region, size) in features.pooling.sizes.enumerated() {
+          let first = features.pooling.starts[region]
           // F_r = D_r X_r
           gemm(
             count, d, size, masks.values.base + i * k + first, .plain, lda: masks.values.columns,

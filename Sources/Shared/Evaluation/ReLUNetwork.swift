@@ -1,11 +1,12 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A network of ReLU neurons, f_c(x) = Σ_j a_cj (x · u_j)₊, of gated ones,
 /// f_c(x) = Σ_j a_cj 1[x · g_j ≥ t_j] (x · u_j), or of linear ones. With more than one patch a neuron averages
 /// over those of its region.
 package struct ReLUNetwork: NetworkFunction {
-  package let kind: NetworkKind
+  package let kind: Activation
   /// Half-spaces of gated neurons, each once; `nil` for others.
   let gates: NeuronGates?
   let layers: NetworkLayers
@@ -54,13 +55,13 @@ package struct ReLUNetwork: NetworkFunction {
   }
 
   package init(_ bundle: Bundle) throws {
-    kind = try NetworkKind(bundle)
+    kind = try bundle.read(.activation)
     let isGated = kind == .gatedReLU
     let unused =
       ["hidden.bias", "output.bias"] + (isGated ? [] : ["hidden.gate", "hidden.threshold"])
     layers = try NetworkLayers(bundle, unused: unused)
-    weightNorm = try WeightNorm(bundle)
-    grouping = try WeightGrouping(bundle)
+    weightNorm = try bundle.read(.norm, default: .group)
+    grouping = try bundle.read(.group, default: .perClass)
     isUnitNorm =
       try bundle.metadata["scaling"] != nil
       && bundle.value("scaling", "\"unit\" or \"balanced\"") { text in
@@ -70,7 +71,7 @@ package struct ReLUNetwork: NetworkFunction {
       isGated
       ? NeuronGates(
         try GateTensors(
-          bundle, "hidden.gate", threshold: "hidden.threshold", count: layers.neurons,
+          bundle, (.hiddenGate, .hiddenThreshold), count: layers.neurons,
           dimension: layers.filters.columns
         ).all) : nil
     guard isUnitNorm else { return }
@@ -104,7 +105,8 @@ package struct ReLUNetwork: NetworkFunction {
       } else {
         forwardPass(
           patches, layers.groups(regionCount: examples.regionCount, gates: gates),
-          gates == nil ? RectifiedLinear() : PolynomialActivation(0, 1, 0), outputs: outputs)
+          gates == nil ? RectifiedLinear() : PolynomialActivation(a: 0, b: 1, c: 0),
+          outputs: outputs)
       }
     guard let values else { throw examples.nonFinite() }
     return values
@@ -116,9 +118,9 @@ package struct ReLUNetwork: NetworkFunction {
     guard patches.patchCount > 1 else { return false }
     let distinct = gates.distinct.vectors.rows
     let pooled =
-      2 * patches.patchCount * distinct + distinct * patches.regionSizes.count * outputs
-    let plain = patches.regionSizes.indices.reduce(0) {
-      $0 + patches.regionSizes[$1] * layers.members(of: $1).count
+      2 * patches.patchCount * distinct + distinct * patches.pooling.sizes.count * outputs
+    let plain = patches.pooling.sizes.indices.reduce(0) {
+      $0 + patches.pooling.sizes[$1] * layers.members(of: $1).count
     }
     // A product, its gate's, and what is cleared of it by the gate.
     return pooled < 3 * plain
@@ -139,13 +141,13 @@ package struct ReLUNetwork: NetworkFunction {
 
   /// The same where there are `count` gates, that of neuron j in the place `places`_j.
   private func pooledWeights(_ patches: PatchFeatures, count: Int, places: [Int]) -> Matrix {
-    let (regions, d) = (patches.regionSizes.count, filters.columns)
+    let (regions, d) = (patches.pooling.sizes.count, filters.columns)
     let result = Matrix(count * regions * d, outputs)
     for j in 0..<neurons {
       let region = layers.regions[j]
       let first = (places[j] * regions + region) * d
       for c in 0..<outputs where outputWeight[c, j] != 0 {
-        let weight = outputWeight[c, j] / Double(patches.regionSizes[region])
+        let weight = outputWeight[c, j] / Double(patches.pooling.sizes[region])
         for k in 0..<d { result[first + k, c] += weight * filters[j, k] }
       }
     }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a solver says of the convex program of a kind of network. Each kind is one type.
@@ -24,20 +25,11 @@ package protocol Solution: Sendable {
   func featureScale(on examples: Examples) -> Double
 }
 
-/// The solution that a bundle holds, by its metadata `activation`.
-package func solution(of bundle: Bundle) throws -> any Solution {
-  try bundle.expect(.solution)
-  return switch try NetworkKind(bundle) {
-  case .polynomial: try PolynomialSolution(bundle)
-  case .relu, .gatedReLU, .linear, .circular: try PatternSolution(bundle)
-  }
-}
-
 /// What every solution has: the program it is of, a dual point, predictions and a claim.
 package struct SolvedProgram: Sendable {
   package let name: String
-  package let kind: NetworkKind
-  package let loss: TrainingLoss
+  package let kind: Activation
+  package let loss: LossName
   package let beta: Double
   package let targets: TargetValues
   package let classes: [String]?
@@ -46,8 +38,7 @@ package struct SolvedProgram: Sendable {
   /// n × C.
   package let predictions: Matrix
   package let claim: Claim
-  /// The tensors `mean` and `whiten`, if it has them.
-  private let fits: [(name: String, values: [Double])]
+  private let statistics: FittedStatistics
   private let metadata: [String: String]
 
   /// n and C.
@@ -57,27 +48,16 @@ package struct SolvedProgram: Sendable {
   init(_ bundle: Bundle) throws {
     try bundle.expect(.solution)
     name = bundle.name
-    kind = try NetworkKind(bundle)
-    loss = try TrainingLoss(bundle)
-    beta = try bundle.number("beta")
+    kind = try bundle.read(.activation)
+    loss = try bundle.read(.loss, default: .squared)
+    beta = try bundle.read(.beta)
     guard beta > 0 else { throw Failure.data("metadata \"beta\" is \(beta), expected above 0") }
-    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
-    let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
-    try dual.expectFinite("dual")
-    try predictions.expectFinite("predictions")
-    guard dual.shape[0] > 0, dual.shape[1] > 0, predictions.shape == dual.shape else {
-      throw Failure.data(
-        "tensor \"dual\" is \(dual.summary) and \"predictions\" is \(predictions.summary): they "
-          + "differ in classes or samples, or have none")
-    }
-    self.dual = Matrix(dual.shape[0], dual.shape[1], dual.doubles)
-    self.predictions = Matrix(dual.shape[0], dual.shape[1], predictions.doubles)
-    targets = try TargetValues(bundle, outputs: dual.shape[1], loss: loss)
-    classes = try classNames(of: bundle)
+    let points = try bundle.solutionPoints()
+    (dual, predictions) = (Matrix(points.dual), Matrix(points.predictions))
+    targets = try bundle.targetValues(outputs: dual.columns, loss: loss)
+    classes = try bundle.classNames()
     claim = try Claim(bundle)
-    fits = try [("mean", "[d]"), ("whiten", "[d, N]")].compactMap { name, shape in
-      try bundle.optional(name, [.f32, .f64], [shape]).map { (name, $0.doubles) }
-    }
+    statistics = try FittedStatistics(bundle)
     metadata = bundle.metadata
   }
 
@@ -85,15 +65,14 @@ package struct SolvedProgram: Sendable {
   func disagreements(with examples: Examples, _ network: TrainedNetwork) -> [String] {
     var found = examples.otherChoices(than: metadata, of: name, mustBeSame: true)
     found += examples.otherChoices(than: network.metadata, of: network.name, mustBeSame: true)
-    for (tensor, theirs, its) in [
-      ("mean", examples.mean, network.mean), ("whiten", examples.whiten, network.whiten?.doubles),
-    ] {
-      let ours = fits.first { $0.name == tensor }?.values
-      for (bundle, values) in [(name, ours), (network.name, its)] where values != theirs {
-        found.append("tensor \(quoted(tensor)) of \(bundle) is not that of \(examples.name)")
+    let places = [(name, statistics), (network.name, network.statistics)]
+    for key in FittedStatistics.keys {
+      for (bundle, fitted) in places
+      where fitted.differences(from: examples.statistics).contains(key.name) {
+        found.append("tensor \(quoted(key.name)) of \(bundle) is not that of \(examples.name)")
       }
     }
-    if kind == .gatedReLU, metadata["exact"] == "true", examples.arrangements?.isExact != true {
+    if kind == .gatedReLU, metadata[.exact] == true, examples.arrangements?.isExact != true {
       found.append(
         "metadata \"exact\" of \(name) is \"true\", but that of \(examples.name) is not")
     }
@@ -126,16 +105,12 @@ package struct SolvedProgram: Sendable {
     }
     guard network.loss == loss else {
       throw Failure.data(
-        "\(network.name) was trained on the \(network.loss.name) loss, but \(name) is for the "
-          + "\(loss.name) loss")
+        "\(network.name) was trained on the \(network.loss.rawValue) loss, but \(name) is for the "
+          + "\(loss.rawValue) loss")
     }
     guard network.targets == targets else {
       throw Failure.data("the targets of \(network.name) and of \(name) differ")
     }
-    if let ours = classes, let theirs = examples.classes, ours != theirs {
-      throw Failure.data(
-        "the classes of \(examples.name) are \(theirs.joined(separator: ",")), but those of "
-          + "\(name) are \(ours.joined(separator: ","))")
-    }
+    try examples.expect(classes: classes, of: name)
   }
 }

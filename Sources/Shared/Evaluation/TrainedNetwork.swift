@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A network as its bundle describes it: the function, and what its outputs mean.
@@ -6,13 +7,12 @@ package struct TrainedNetwork: Sendable {
   package let name: String
   package let function: any NetworkFunction
   /// The loss that it was trained on.
-  package let loss: TrainingLoss
+  package let loss: LossName
   package let classes: [String]?
   /// The targets of training: for one output those of the first and the second class, for more the
   /// value off and on the class.
   package let targets: TargetValues
-  package let mean: [Double]?
-  package let whiten: Tensor?
+  let statistics: FittedStatistics
   package let metadata: [String: String]
 
   /// Takes over a bundle of kind `network`.
@@ -21,34 +21,25 @@ package struct TrainedNetwork: Sendable {
     name = bundle.name
     metadata = bundle.metadata
     function =
-      switch try NetworkKind(bundle) {
+      switch try bundle.read(.activation) {
       case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
       case .relu, .gatedReLU, .linear, .circular: try ReLUNetwork(bundle)
       }
-    loss = try TrainingLoss(bundle)
-    classes = try classNames(of: bundle)
-    targets = try TargetValues(bundle, outputs: function.outputs, loss: loss)
-    mean = try bundle.optional("mean", [.f32, .f64], ["[d]"])?.doubles
-    whiten = try bundle.optional("whiten", [.f32, .f64], ["[d, N]"])
-    try whiten?.expectFinite("whiten")
+    loss = try bundle.read(.loss, default: .squared)
+    classes = try bundle.classNames()
+    targets = try bundle.targetValues(outputs: function.outputs, loss: loss)
+    statistics = try FittedStatistics(bundle)
+    try statistics.whiten?.expectFinite("whiten")
   }
 
   /// Throws if the network and the samples do not belong together. Returns what is only unusual.
   package func check(against examples: Examples) throws -> [String] {
     try function.check(against: examples)
-    if let ours = classes, let theirs = examples.classes, ours != theirs {
+    try examples.expect(classes: classes, of: name)
+    if let other = statistics.differences(from: examples.statistics, ifPresent: true).first {
       throw Failure.data(
-        "the classes of \(examples.name) are \(theirs.joined(separator: ",")), but those of "
-          + "\(name) are \(ours.joined(separator: ","))")
-    }
-    for (tensor, ours, theirs) in [
-      ("mean", mean, examples.mean), ("whiten", whiten?.doubles, examples.whiten),
-    ] {
-      if let ours, let theirs, ours != theirs {
-        throw Failure.data(
-          "tensor \(quoted(tensor)) of \(examples.name) is not that of \(name): these data went "
-            + "another way than the training data (use patchify --like)")
-      }
+        "tensor \(quoted(other)) of \(examples.name) is not that of \(name): these data went "
+          + "another way than the training data (use patchify --like)")
     }
     return examples.otherChoices(than: metadata, of: name)
   }
@@ -66,10 +57,7 @@ extension Examples {
       metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
     }
     let isCut = self.metadata["size"] != nil || self.metadata["flatten"] != nil
-    return [
-      "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
-      "whiten", "components", "mirror",
-    ].compactMap { key in
+    return Preparation.choices.compactMap { key in
       let (ours, theirs) = (choice(key, metadata), choice(key, self.metadata))
       guard ours != theirs, mustBeSame && isCut || (ours != nil && theirs != nil) else {
         return nil

@@ -1,75 +1,10 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
-/// The loss that a network was trained on, by the name that metadata `loss` have; summed over samples and
-/// outputs.
-package enum TrainingLoss: Hashable, Sendable {
-  /// ½ (ŷ − y)².
-  case squared
-  /// log(1 + e^(−yŷ)), y = ±1.
-  case logistic
-  /// max(0, 1 − yŷ), y = ±1.
-  case hinge
-  /// ½ e² for e = ŷ − y with |e| ≤ 1, otherwise |e| − ½.
-  case huber
-  /// log Σ_c e^ŷ_c − Σ_c y_c ŷ_c, the y of a sample a distribution.
-  case crossEntropy
-  /// max(τe, (τ − 1)e) for e = y − ŷ, τ in (0, 1).
-  case quantile(Double)
-
-  /// The metadata `loss`; squared where it is not there.
-  init(_ bundle: Bundle) throws {
-    guard let text = bundle.metadata["loss"] else {
-      self = .squared
-      return
-    }
-    guard let loss = TrainingLoss(text) else {
-      let names = TrainingLoss.plain.map { quoted($0.name) }.joined(separator: ", ")
-      throw Failure.data(
-        "metadata \"loss\" of \(bundle.name) is \(quoted(text)), expected \(names) or quantile-Q with Q between 0 and 1"
-      )
-    }
-    self = loss
-  }
-
-  private static let plain: [TrainingLoss] = [.squared, .logistic, .hinge, .huber, .crossEntropy]
-
-  /// What metadata call it.
-  package var name: String {
-    switch self {
-    case .squared: "squared"
-    case .logistic: "logistic"
-    case .hinge: "hinge"
-    case .huber: "huber"
-    case .crossEntropy: "cross-entropy"
-    case .quantile(let level): "quantile-\(level)"
-    }
-  }
-
-  private init?(_ name: String) {
-    if let loss = TrainingLoss.plain.first(where: { $0.name == name }) {
-      self = loss
-      return
-    }
-    let prefix = "quantile-"
-    guard name.hasPrefix(prefix), let level = Double(decimal: String(name.dropFirst(prefix.count))),
-      level > 0, level < 1
-    else { return nil }
-    self = .quantile(level)
-  }
-
-  /// Whether targets are ±1: more than two classes have an output each, one against all others.
-  var hasSigns: Bool { self == .logistic || self == .hinge }
-
-  /// Whether it measures distances of outputs from targets.
-  var isOfDistances: Bool {
-    switch self {
-    case .squared, .huber, .quantile: true
-    case .logistic, .hinge, .crossEntropy: false
-    }
-  }
-
+/// The losses that networks are trained on, for the certificate.
+extension LossName {
   /// ℓ(ŷ) for n × C outputs and targets.
   package func value(_ outputs: Matrix, _ expected: Matrix) -> Double {
     var sum = CompensatedSum()
@@ -121,7 +56,7 @@ package enum TrainingLoss: Hashable, Sendable {
       for k in 0..<targets.count where abs(targets.base[k]) != 1 {
         throw Failure.data(
           "the targets of \(name) hold \(targets.base[k]) for sample \(k / targets.columns), "
-            + "expected -1 or 1 for the \(self.name) loss")
+            + "expected -1 or 1 for the \(rawValue) loss")
       }
     }
     guard self == .crossEntropy else { return }

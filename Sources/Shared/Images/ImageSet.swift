@@ -1,3 +1,4 @@
+import Schema
 import Tensors
 
 /// Images of one size, each with its class and with the place it was found at.

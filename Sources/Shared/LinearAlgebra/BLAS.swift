@@ -124,16 +124,6 @@ package func syrkRowsUpper(
     beta, c, Int32(n))
 }
 
-/// Lower triangle of C (n × n) ← A Aᵀ for A of n rows and k columns; the upper is not touched.
-package func syrkRowsLower(
-  _ n: Int, _ k: Int, _ a: UnsafePointer<Double>, _ c: UnsafeMutablePointer<Double>
-) {
-  guard n > 0 else { return }
-  cblas_dsyrk(
-    CblasRowMajor, CblasLower, CblasNoTrans, Int32(n), Int32(k), 1, a, Int32(max(1, k)), 0, c,
-    Int32(n))
-}
-
 /// Each ROW b of `b` (`count` × n) ← L⁻¹ b for the lower triangle L (n × n): B ← B L⁻ᵀ.
 package func triangularSolveRows(
   _ n: Int, _ factor: UnsafePointer<Double>, lda: Int? = nil, _ b: UnsafeMutablePointer<Double>,

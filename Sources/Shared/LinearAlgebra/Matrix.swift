@@ -1,4 +1,5 @@
 import Glibc
+import Tensors
 
 /// A dense row-major matrix of doubles in memory of its own.
 ///
@@ -137,6 +138,32 @@ package final class Matrix: @unchecked Sendable {
           }
         }
       }
+    }
+  }
+}
+
+extension Matrix {
+  /// A copy, F64 [rows, columns].
+  package var tensor: Tensor {
+    let result = Tensor(type: .f64, shape: [rows, columns])
+    result.bytes.base.copyMemory(from: base, byteCount: 8 * count)
+    return result
+  }
+
+  /// A copy of a tensor of two dimensions.
+  package convenience init(_ tensor: Tensor) {
+    self.init(tensor.shape[0], tensor.shape[1])
+    tensor.copyDoubles(0..<count, into: base)
+  }
+}
+
+extension Tensor {
+  /// The numbers as `count` matrices, one after another.
+  package func matrices(_ count: Int, rows: Int, columns: Int) -> [Matrix] {
+    (0..<count).map { c in
+      let matrix = Matrix(rows, columns)
+      copyDoubles(c * matrix.count..<(c + 1) * matrix.count, into: matrix.base)
+      return matrix
     }
   }
 }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 extension Bundle {
@@ -26,7 +27,7 @@ struct DeferredPatches {
   }
 
   init(_ bundle: Bundle) throws {
-    images = try bundle.require("images", [.u8], ["[n, channels, height, width]"])
+    images = try bundle.require(.images)
     recipe = try PatchRecipe(bundle)
     let shape = recipe.shape
     guard images.shape.dropFirst() == [shape.channels, shape.height, shape.width] else {

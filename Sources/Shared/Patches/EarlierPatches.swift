@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// How an earlier bundle was made of its images: what test data need to go the same way.
@@ -20,7 +21,7 @@ package struct EarlierPatches {
     try reader.expect(.dataset, .moments, .arrangements)
     var bundle = Bundle(metadata: reader.metadata, name: input.name)
     while let entry = reader.next {
-      if entry.name == "mean" || entry.name == "whiten" {
+      if FittedStatistics.keys.contains(where: { $0.name == entry.name }) {
         bundle.tensors[entry.name] = try reader.readTensor()
       } else {
         try reader.skipTensor()

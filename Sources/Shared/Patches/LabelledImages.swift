@@ -1,3 +1,4 @@
+import Schema
 import Tensors
 
 /// An `images` bundle, checked from end to end, with the pixels set aside to be read in blocks.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What is made of the patches: themselves; the images, of which readers cut them; or their pooled moments.

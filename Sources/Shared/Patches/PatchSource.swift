@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The patches of the samples of a `dataset` or `arrangements` bundle, read in blocks: whether they stand
@@ -46,7 +47,7 @@ package final class PatchSource: @unchecked Sendable {
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.dataset, .arrangements)
     let patches: Int
-    if bundle.tensors["x"] == nil, bundle.tensors["images"] != nil {
+    if bundle[.x] == nil, bundle[.images] != nil {
       let deferred = try DeferredPatches(bundle)
       features = .deferred(deferred)
       type = deferred.type
@@ -54,37 +55,18 @@ package final class PatchSource: @unchecked Sendable {
       patches = deferred.recipe.grid.count
       dimension = deferred.dimension
     } else {
-      let x = try bundle.require("x", [.f32, .f64], ["[n, K, d]", "[n, d]"])
-      guard bundle.tensors["images"] == nil else {
+      guard bundle[.images] == nil else {
         throw Failure.data("\(bundle.name) has both tensors \"x\" and \"images\", expected one")
       }
-      guard x.count > 0 else { throw Failure.data("tensor \"x\" is \(x.summary): it is empty") }
-      try x.expectFinite("x")
-      features = .stored(x)
-      type = x.type
-      count = x.shape[0]
-      patches = x.shape.count == 3 ? x.shape[1] : 1
-      dimension = x.shape.last!
+      let stored = try PatchTensor(bundle)
+      try stored.x.expectFinite("x")
+      features = .stored(stored.x)
+      type = stored.x.type
+      (count, patches, dimension) = (stored.samples, stored.patches, stored.dimension)
     }
     patchCount = patches
-    let pool = try bundle.optional("pool", [.i32], ["[K]"])
-    guard pool == nil || pool!.count == patches else {
-      throw Failure.data(
-        "tensor \"pool\" is \(pool!.summary), expected I32 [\(patches)], a region a patch")
-    }
-    let region = pool?.doubles.map { Int($0) } ?? Array(repeating: 0, count: patches)
-    if let bad = region.first(where: { $0 < 0 || $0 >= patches }) {
-      throw Failure.data(
-        "tensor \"pool\" holds \(bad), expected regions from 0 to at most \(patches - 1)")
-    }
-    var sizes = [Int](repeating: 0, count: (region.max() ?? 0) + 1)
-    for r in region { sizes[r] += 1 }
-    if let empty = sizes.firstIndex(of: 0) {
-      throw Failure.data("tensor \"pool\" has no patch in region \(empty)")
-    }
-    regionSizes = sizes
-    regionStarts = sizes.reduce(into: [0]) { $0.append($0.last! + $1) }
-    order = region.indices.sorted { (region[$0], $0) < (region[$1], $1) }
+    let regions = try PoolingRegions(bundle, patches: patches)
+    (regionSizes, regionStarts, order) = (regions.sizes, regions.starts, regions.order)
   }
 
   /// Something that reads, with memory of its own: one a thread.

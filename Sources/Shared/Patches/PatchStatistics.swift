@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// Sums over all patches, for their mean and covariance.
 ///

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// Of each pooling region the average of x xᵀ, its upper triangle row-major with the off-diagonals
 /// times √2 (so that inner products are those of the whole matrices), then the average of x.

@@ -1,8 +1,3 @@
-/// What a bundle is for: the value of `kind` in its metadata.
-package enum Kind: String, CaseIterable, Sendable {
-  case images, dataset, moments, arrangements, solution, network
-}
-
 /// Named tensors and string metadata: what flows between the tools.
 package struct Bundle: Sendable {
   package var tensors: [String: Tensor]
@@ -17,13 +12,6 @@ package struct Bundle: Sendable {
     self.metadata = metadata
     self.name = name
   }
-
-  package init(kind: Kind, tensors: [String: Tensor], metadata: [String: String] = [:]) {
-    self.init(tensors: tensors, metadata: metadata)
-    self.metadata["kind"] = kind.rawValue
-  }
-
-  package var kind: Kind? { metadata["kind"].flatMap(Kind.init) }
 
   /// Reads a whole bundle and makes sure that nothing follows it.
   package init(reading input: Input) throws {
@@ -47,11 +35,6 @@ package struct Bundle: Sendable {
   }
 
   // MARK: What a tool expects to find
-
-  /// Fails unless the bundle is of one of `kinds`.
-  package func expect(_ kinds: Kind...) throws {
-    try expectKind(metadata["kind"], among: kinds, in: name)
-  }
 
   /// The tensor `name`, of one of `types` and with as many dimensions as one of `shapes` names, such
   /// as "[n, d]"; the message shows them.
@@ -78,24 +61,10 @@ package struct Bundle: Sendable {
       throw Failure.data("the metadata of \(name) has no \(quoted(key))")
     }
     guard let value = parse(text) else {
-      throw Failure.data("metadata \(quoted(key)) is \(quoted(text)), expected \(expected)")
+      throw Failure.data(
+        "metadata \(quoted(key)) of \(name) is \(quoted(text)), expected \(expected)")
     }
     return value
-  }
-
-  /// A finite number of the metadata.
-  package func number(_ key: String) throws -> Double {
-    try value(key, "a number") { Double(decimal: $0).flatMap { $0.isFinite ? $0 : nil } }
-  }
-}
-
-func expectKind(_ kind: String?, among kinds: [Kind], in name: String) throws {
-  guard let kind else {
-    throw Failure.data("the metadata of \(name) has no \"kind\": not a bundle of these tools")
-  }
-  guard kinds.contains(where: { $0.rawValue == kind }) else {
-    let wanted = kinds.map(\.rawValue).joined(separator: " or ")
-    throw Failure.data("\(name) is a bundle of kind \(quoted(kind)), expected \(wanted)")
   }
 }
 
@@ -144,26 +113,4 @@ func byteCount(_ type: ElementType, _ shape: [Int]) -> Int? {
 /// own `<` compares the normalised forms.)
 package func precedes(_ a: String, _ b: String) -> Bool {
   a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
-}
-
-extension Bundle {
-  /// Metadata that are text, whatever it spells.
-  private static let texts: Set = ["classes", "features", "command", "producer", "kind"]
-
-  /// Fails if a number that stands in a tensor or is a value of the metadata is not finite; no tool writes such a
-  /// bundle. `advice` ends the message.
-  package func expectFiniteNumbers(_ advice: String? = nil) throws {
-    let end = advice.map { "; \($0)" } ?? ""
-    for (name, tensor) in tensors.sorted(by: { precedes($0.key, $1.key) }) {
-      do { try tensor.expectFinite(name) } catch Failure.data(let message) {
-        throw Failure.data("the result cannot be written: \(message)\(end)")
-      }
-    }
-    for (key, text) in metadata.sorted(by: { precedes($0.key, $1.key) })
-    where !Bundle.texts.contains(key) && isNonFiniteNumber(text) {
-      throw Failure.data(
-        "the result cannot be written: metadata \(quoted(key)) is \(quoted(text)), no finite number\(end)"
-      )
-    }
-  }
 }

@@ -174,11 +174,6 @@ package final class BundleReader {
       throw Failure.data("\(input.name) goes on after the bundle's last tensor")
     }
   }
-
-  /// Fails unless the bundle is of one of `kinds`.
-  package func expect(_ kinds: Kind...) throws {
-    try expectKind(metadata["kind"], among: kinds, in: input.name)
-  }
 }
 
 /// A file without a name, which goes with its descriptor.

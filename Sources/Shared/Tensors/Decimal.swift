@@ -31,6 +31,13 @@ package func isNonFiniteNumber(_ text: String) -> Bool {
   return value(Double.self).map { !$0.isFinite } ?? false
 }
 
+/// Reads `a,b,c` as finite numbers.
+package func parseNumbers(_ text: String) -> [Double]? {
+  let parts = text.split(separator: ",", omittingEmptySubsequences: false)
+  let numbers = parts.compactMap { Double(decimal: $0).flatMap { $0.isFinite ? $0 : nil } }
+  return numbers.count == parts.count ? numbers : nil
+}
+
 /// [+-] digits [. digits] [e [+-] digits], with a digit before or after the point.
 private func isDecimal(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
   var rest = text[...]

@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// A two-layer network, fully connected or convolutional, on its way to small values of
@@ -8,7 +9,7 @@ import Tensors
 /// neuron has a weight a_jr for every output and pooling region.
 package final class NetworkModel: StochasticModel {
   package let shape: NetworkShape
-  package let activation: NetworkActivation
+  package let activation: Activation
   package let penaltyName: WeightPenalty
   package let beta: Double
   package let parameters: NetworkParameters
@@ -36,7 +37,7 @@ package final class NetworkModel: StochasticModel {
 
   /// What there is to choose of a network and its training.
   package struct Settings: Sendable {
-    package var activation = NetworkActivation.relu
+    package var activation = Activation.relu
     package var neurons = 100
     package var penalty: WeightPenalty?
     package var beta = 0.0

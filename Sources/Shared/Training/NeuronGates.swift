@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The half-spaces {x : x·g ≥ t} of gated neurons.
@@ -20,22 +21,17 @@ package struct NeuronGates: Sendable {
 
   /// Those of a bundle of kind `arrangements`, in turn, where there are more neurons than gates.
   package init(_ bundle: Bundle, neurons: Int, features: Int) throws {
-    let gates = try bundle.require("gates", [.f64], ["[P, d]"])
-    let count = gates.shape[0]
-    guard count > 0, gates.shape[1] == features else {
-      throw Failure.data("tensor \"gates\" is \(gates.summary), expected F64 [P, \(features)]")
-    }
-    try gates.expectFinite("gates")
-    let limits = try bundle.optional("thresholds", [.f64], ["[P]"])
-    guard limits == nil || limits!.count == count else {
+    let gates = try GateTensors(bundle, dimension: features)
+    let count = gates.count
+    guard count > 0 else {
       throw Failure.data(
-        "tensor \"thresholds\" is \(limits!.summary), expected F64 [\(count)]")
+        "tensor \"gates\" of \(bundle.name) is \(gates.vectors.summary): there are none")
     }
-    try limits?.expectFinite("thresholds")
-    let values = limits?.doubles ?? Array(repeating: 0, count: count)
+    let values = gates.thresholds?.doubles ?? Array(repeating: 0, count: count)
     let vectors = Matrix(neurons, features)
     for j in 0..<neurons {
-      gates.copyDoubles(j % count * features..<(j % count + 1) * features, into: vectors.row(j))
+      gates.vectors.copyDoubles(
+        j % count * features..<(j % count + 1) * features, into: vectors.row(j))
     }
     self.vectors = vectors
     thresholds = (0..<neurons).map { values[$0 % count] }

@@ -1,9 +1,11 @@
+import Schema
+
 /// The hidden layer between the products of patches and filters: activation and average pooling, and its
 /// derivative.
 ///
 /// Products are patches × m, the K patches of a sample region by region; what is pooled is samples × Rm.
 struct PooledActivation: Sendable {
-  let activation: NetworkActivation
+  let activation: Activation
   /// m.
   let neurons: Int
   /// P_r.
@@ -29,7 +31,7 @@ struct PooledActivation: Sendable {
               let value = t[j]
               h[j] += value > 0 ? value : 0
             }
-          case .linear: for j in 0..<m { h[j] += t[j] }
+          case .linear, .circular: for j in 0..<m { h[j] += t[j] }
           case .polynomial(let sigma):
             let (a, b) = (Float(sigma.a), Float(sigma.b))
             for j in 0..<m { h[j] += (a * t[j] + b) * t[j] }
@@ -72,7 +74,7 @@ struct PooledActivation: Sendable {
               let slope = g[j]
               t[j] = t[j] > 0 ? slope : 0
             }
-          case .linear: for j in 0..<m { t[j] = g[j] }
+          case .linear, .circular: for j in 0..<m { t[j] = g[j] }
           case .polynomial(let sigma):
             let (a, b) = (Float(2 * sigma.a), Float(sigma.b))
             for j in 0..<m { t[j] = (a * t[j] + b) * g[j] }

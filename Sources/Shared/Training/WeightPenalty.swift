@@ -1,3 +1,5 @@
+import Schema
+
 /// What β multiplies in the training objective of a network with filters u_j (d numbers) and output weights a_j
 /// (an output weight for each output and pooling region).
 package enum WeightPenalty: String, CaseIterable, Sendable {
@@ -71,6 +73,17 @@ package enum WeightPenalty: String, CaseIterable, Sendable {
           for c in 0..<width where a[c] != 0 { g[c] += a[c] > 0 ? slope : -slope }
         }
       }
+    }
+  }
+}
+
+extension Activation {
+  /// The penalty for which the convex program of this activation is solved.
+  package var usualPenalty: WeightPenalty {
+    switch self {
+    case .relu, .gatedReLU: .group
+    case .linear, .circular: .decay
+    case .polynomial: .l1
     }
   }
 }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 extension SampledGates {
@@ -10,12 +11,11 @@ extension SampledGates {
     var result = source
     result.metadata.merge(metadata) { $1 }
     result.metadata["kind"] = Kind.arrangements.rawValue
-    result.metadata["exact"] = "\(isExact)"
+    result.metadata[.exact] = isExact
     result.metadata["bound"] = bound.isFinite ? PatternCount.text(bound) : nil
-    result.tensors["gates"] = gates.tensor
-    if let thresholds, thresholds.contains(where: { $0 != 0 }) {
-      result.tensors["thresholds"] = Tensor(thresholds)
-    }
+    let isCut = thresholds?.contains { $0 != 0 } ?? false
+    GateTensors(vectors: gates.tensor, thresholds: isCut ? thresholds.map { Tensor($0) } : nil)
+      .write(to: &result)
     return result
   }
 }
@@ -28,16 +28,7 @@ extension GatedPatterns {
   ) -> Bundle {
     var result = SampledGates(gates: gates, thresholds: thresholds).bundle(
       source: source, isExact: isExact, bound: bound, metadata: metadata)
-    if source.tensors["x"] != nil { result.tensors["patterns"] = patterns.tensor }
-    return result
-  }
-}
-
-extension Matrix {
-  /// A copy, F64 [rows, columns].
-  package var tensor: Tensor {
-    let result = Tensor(type: .f64, shape: [rows, columns])
-    result.bytes.base.copyMemory(from: base, byteCount: 8 * count)
+    if source[.x] != nil { result[.patterns] = patterns.tensor }
     return result
   }
 }

@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The training data of a fully-connected network with the patterns its neurons may have.
@@ -7,12 +8,7 @@ package final class ArrangementData: PatternedData {
   /// X, n × d.
   package let features: Matrix
   package let patterns: Patterns
-  /// F64 [P, d]: the vector that attains each pattern.
-  package let gates: Tensor
-  /// F64 [P] where gates cut elsewhere than at 0.
-  package let thresholds: Tensor?
-  /// Whether these are all patterns that X has: then a certificate over them is one over all networks.
-  package let isExact: Bool
+  package let listed: PatternTensors
 
   package var samples: Int { features.rows }
   package var dimension: Int { features.columns }
@@ -28,53 +24,22 @@ package final class ArrangementData: PatternedData {
     try bundle.expect(.arrangements)
     let source = try PatchSource(bundle)
     features = try ArrangementData.features(of: source)
-    let (n, d) = (features.rows, features.columns)
-    let packed =
-      source.isDeferred
-      ? try bundle.optional("patterns", [.u8], ["[P, ceil(n/8)]"])
-      : try bundle.require("patterns", [.u8], ["[P, ceil(n/8)]"])
-    if let packed {
-      guard packed.shape[1] == Patterns.stride(n) else {
-        throw Failure.data(
-          "tensor \"patterns\" is \(packed.summary), expected U8 [P, \(Patterns.stride(n))], "
-            + "a bit for each of \(n) samples")
-      }
-      guard packed.shape[0] > 0 else {
-        throw Failure.data("tensor \"patterns\" is \(packed.summary): there are no patterns")
-      }
-    }
-    gates = try bundle.require("gates", [.f64], ["[P, d]"])
-    let count = packed?.shape[0] ?? gates.shape[0]
-    guard count > 0, gates.shape == [count, d] else {
-      throw Failure.data(
-        "tensor \"gates\" is \(gates.summary), expected F64 [\(packed == nil ? "P" : "\(count)"), \(d)]"
-      )
-    }
-    try gates.expectFinite("gates")
-    thresholds = try bundle.optional("thresholds", [.f64], ["[P]"])
-    if let thresholds {
-      guard thresholds.shape == [count] else {
-        throw Failure.data(
-          "tensor \"thresholds\" is \(thresholds.summary), expected F64 [\(count)]")
-      }
-      try thresholds.expectFinite("thresholds")
-    }
+    listed = try PatternTensors(
+      bundle, samples: features.rows, patches: 1, dimension: features.columns,
+      gatesImplyPatterns: source.isDeferred)
     patterns =
-      try packed.map { Patterns($0, rows: n) }
-      ?? ArrangementData.patterns(of: features, gates: gates, thresholds: thresholds)
-    isExact = bundle.metadata["exact"] == "true"
+      try listed.patterns.map { [features] in Patterns($0, rows: features.rows) }
+      ?? ArrangementData.patterns(of: features, listed.gates)
   }
 
   /// Those that the gates of deferred data imply.
-  private static func patterns(
-    of features: Matrix, gates: Tensor, thresholds: Tensor?
-  ) throws -> Patterns {
-    let (n, count) = (features.rows, gates.shape[0])
+  private static func patterns(of features: Matrix, _ gates: GateTensors) throws -> Patterns {
+    let (n, count) = (features.rows, gates.count)
     try expectMemory(
       Double(count) * Double(Patterns.stride(n)), for: "\(count) patterns of \(n) rows")
     return Patterns.signs(
-      of: DataRows(features), gates: Matrix(count, features.columns, gates.doubles),
-      thresholds: thresholds?.doubles)
+      of: DataRows(features), gates: Matrix(gates.vectors),
+      thresholds: gates.thresholds?.doubles)
   }
 
   /// X of a `dataset` or `arrangements` bundle with one patch a sample, in double precision.

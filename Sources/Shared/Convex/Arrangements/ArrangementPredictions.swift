@@ -1,16 +1,18 @@
 import LinearAlgebra
+import Schema
 
 extension ArrangementSolution {
   /// ŷ (n × C) on the rows of `x`, any samples of the same features: of a gated network
   /// Σ_i 1[x·g_i ≥ t_i] x·w_ic, of a ReLU network Σ_i (x·v_ic)₊ − (x·w_ic)₊.
   package func predictions(
-    on x: Matrix, of activation: ArrangementActivation, gatesOf data: ArrangementData
+    on x: Matrix, of activation: Activation, gatesOf data: ArrangementData
   ) -> Matrix {
     let (n, d, outputs) = (x.rows, x.columns, positive.count)
     let result = Matrix(n, outputs)
     guard !index.isEmpty else { return result }
-    let open = Matrix(activation == .gatedReLU ? index.count : 0, d)
-    if activation == .gatedReLU {
+    let isGated = activation == .gatedReLU
+    let open = Matrix(isGated ? index.count : 0, d)
+    if isGated {
       for (row, i) in index.enumerated() {
         data.gates.copyDoubles(i * d..<(i + 1) * d, into: open.row(row))
       }
@@ -20,11 +22,11 @@ extension ArrangementSolution {
     let rows = min(n, 1024)
     let width = index.count
     let products = Matrix(rows, width)
-    let gates = Matrix(activation == .gatedReLU ? rows : 0, width)
+    let gates = Matrix(isGated ? rows : 0, width)
     // Blocks of rows, so that memory does not grow with the samples.
     for first in stride(from: 0, to: n, by: rows) {
       let count = min(rows, n - first)
-      if activation == .gatedReLU {
+      if isGated {
         gemm(
           count, width, d, x.row(first), .plain, open.base, .transposed, gates.base)
         for j in 0..<count {
@@ -48,10 +50,7 @@ extension ArrangementSolution {
             var sum = 0.0
             for k in 0..<width {
               let value = products[j, k]
-              switch activation {
-              case .relu: sum += max(0, value)
-              case .gatedReLU: sum += gates[j, k] * value
-              }
+              sum += isGated ? gates[j, k] * value : max(0, value)
             }
             result[first + j, c] += sign * sum
           }

@@ -1,5 +1,5 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// What a program over patterns found: a feasible primal and a feasible dual point with their values.
 package struct ArrangementSolution: CertifiedSolution {
@@ -33,7 +33,7 @@ package struct ArrangementSolution: CertifiedSolution {
   }
 
   /// The network that is zero, of `width` weights a pattern and output, and the dual point that is zero.
-  package init(zero targets: Targets, width: Int, activation: ArrangementActivation) {
+  package init(zero targets: Targets, width: Int, activation: Activation) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
     let none = (0..<targets.values.columns).map { _ in Matrix(0, width) }
     let loss = targets.loss.loss

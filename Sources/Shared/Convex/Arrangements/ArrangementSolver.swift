@@ -1,24 +1,6 @@
 import LinearAlgebra
+import Schema
 import Tensors
-
-/// The activations of networks over patterns, by the names that metadata and options have.
-package enum ArrangementActivation: String, CaseIterable, Sendable {
-  case relu
-  case gatedReLU = "gated-relu"
-}
-
-/// What β multiplies: Σ ‖w_ic‖ over patterns and outputs, or Σ ‖W_i‖_* over patterns.
-package enum WeightNorm: String, CaseIterable, Sendable {
-  case group, nuclear
-}
-
-/// Which weights of a pattern share a group of the norm: those of each output by themselves, or all.
-package enum WeightGrouping: String, CaseIterable, Sendable {
-  /// Σ ‖w_ic‖ over patterns and outputs.
-  case perClass = "class"
-  /// Σ ‖W_i‖_F over patterns.
-  case perPattern = "pattern"
-}
 
 /// What is trained over patterns, whatever it is trained on.
 package protocol PatternedData: AnyObject {
@@ -27,11 +9,14 @@ package protocol PatternedData: AnyObject {
   var dimension: Int { get }
   /// R, the regions over which patches are averaged.
   var regions: Int { get }
+  /// The patterns as the bundle has them.
+  var listed: PatternTensors { get }
+}
+
+extension PatternedData {
   /// F64 [P, d], and F64 [P] where gates cut elsewhere than at 0.
-  var gates: Tensor { get }
-  var thresholds: Tensor? { get }
-  /// Whether these are all patterns that the data have.
-  var isExact: Bool { get }
+  package var gates: Tensor { listed.gates.vectors }
+  package var thresholds: Tensor? { listed.gates.thresholds }
 }
 
 /// Trains networks over the patterns of `ArrangementData` to a certified optimum, for any number of β.
@@ -51,15 +36,16 @@ extension ArrangementSolver {
 
 /// A program over patterns: what is trained, and by which solver.
 package struct ArrangementProgram {
-  package let activation: ArrangementActivation
+  /// `relu` or `gatedReLU`.
+  package let activation: Activation
   package let norm: WeightNorm
   package let grouping: WeightGrouping
   package let loss: LossName
 
   package init(
-    activation: ArrangementActivation, norm: WeightNorm, grouping: WeightGrouping = .perClass,
-    loss: LossName
+    activation: Activation, norm: WeightNorm, grouping: WeightGrouping = .perClass, loss: LossName
   ) {
+    precondition([.relu, .gatedReLU].contains(activation), "an activation that has patterns")
     self.activation = activation
     self.norm = norm
     self.grouping = grouping
@@ -94,7 +80,7 @@ package struct ArrangementProgram {
     case (.gatedReLU, _):
       return try GatedSolver(
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
-    case (.relu, _):
+    default:
       return try LowRankSolver(data: data, targets: targets)
         ?? ReLUSolver(data, targets: targets, budget: budget, progress: progress)
     }

@@ -1,5 +1,6 @@
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The rows that patterns are taken of: the n·K patches of all samples, or the samples where K is 1.
@@ -36,7 +37,7 @@ package struct DataRows {
     dimension = patches.dimension
     samples = patches.count
     count = patches.count * patches.patchCount
-    hasConstant = bundle.metadata["bias"] == "true"
+    hasConstant = bundle.metadata[.bias] == true
   }
 
   package init(_ rows: Matrix, hasConstant: Bool = false) {

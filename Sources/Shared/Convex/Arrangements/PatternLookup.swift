@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// Finds the places that gates of another bundle have among the patterns of `data`.
@@ -16,14 +17,14 @@ struct PatternLookup {
   /// For each of `gates` (A × d) its place: `hints` where the gate stands there, else that of an equal
   /// gate, else, of fully-connected networks, that of the pattern which the gate makes of X. Throws where
   /// there is none.
-  func places(of gates: Tensor, thresholds: Tensor?, near hints: [Int]) throws -> [Int] {
-    let thresholds = thresholds?.doubles
+  func places(of gates: GateTensors, near hints: [Int]) throws -> [Int] {
+    let thresholds = gates.thresholds?.doubles
     let d = data.dimension
     var byGate: [Gate: Int]?
     var byPattern: [[UInt8]: Int]?
     return try hints.enumerated().map { k, hint in
       let gate = Gate(
-        vector: gates.rows(k..<k + 1).doubles, threshold: thresholds?[k] ?? 0)
+        vector: gates.vectors.rows(k..<k + 1).doubles, threshold: thresholds?[k] ?? 0)
       if hint >= 0, hint < count, own(hint) == gate { return hint }
       if byGate == nil {
         byGate = Dictionary(

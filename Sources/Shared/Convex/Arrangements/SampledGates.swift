@@ -78,18 +78,4 @@ package struct GatedPatterns {
     self.gates = gates
     self.thresholds = thresholds
   }
-
-  /// The distinct patterns among those of `count` gates that are drawn; see `SampledGates`.
-  package static func sampled(
-    _ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int,
-    progress: (_ done: Int) -> Void = { _ in }
-  ) throws -> GatedPatterns {
-    let (n, d, bytes) = (Double(rows.count), Double(rows.dimension), Patterns.stride(rows.count))
-    // Refused before any gate is drawn.
-    try expectMemory(
-      Double(count) * (2 * (8 * d + Double(bytes)) + 32) + 8 * min(n, 2048) * d + 8e6,
-      for: "\(count) gates for \(rows.count) rows of \(rows.dimension) features")
-    let drawn = try SampledGates(rows, count: count, sampler: sampler, cut: cut, seed: seed)
-    return try GatedPatterns(of: drawn, on: rows, progress: progress)
-  }
 }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 extension Solutions {
@@ -10,81 +11,42 @@ extension Solutions {
     notes: [String: String], metadata: [String: String]
   ) -> Bundle {
     let (d, outputs) = (data.dimension, targets.values.columns)
-    let active = solution.index.count
+    let shape = PatternVariables.shape(
+      outputs: outputs, patterns: solution.index.count, regions: data.regions, dimension: d)
     func weights(_ matrices: [Matrix]) -> Tensor {
-      Tensor(
-        matrices.flatMap(\.values),
-        shape: data.regions > 1
-          ? [outputs, active, data.regions, d] : (outputs == 1 ? [] : [outputs]) + [active, d])
+      Tensor(matrices.flatMap(\.values), shape: shape)
     }
-    var gates: [Double] = []
-    gates.reserveCapacity(active * d)
-    for i in solution.index { gates += data.gates.rows(i..<i + 1).doubles }
     var bundle = common(
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
-    bundle.tensors["gates"] = Tensor(gates, shape: [active, d])
-    bundle.tensors["index"] = Tensor(solution.index.map { Int32($0) })
-    if let thresholds = data.thresholds?.doubles {
-      bundle.tensors["thresholds"] = Tensor(solution.index.map { thresholds[$0] })
-    }
-    switch program.activation {
-    case .gatedReLU: bundle.tensors["w"] = weights(solution.positive)
-    case .relu:
-      bundle.tensors["v"] = weights(solution.positive)
-      bundle.tensors["w"] = weights(solution.negative)
-    }
-    bundle.metadata["activation"] = program.activation.rawValue
-    bundle.metadata["norm"] = program.norm.rawValue
-    bundle.metadata["group"] = program.grouping.rawValue
-    bundle.metadata["exact"] = data.isExact ? "true" : "false"
+    data.listed.gates.rows(solution.index).write(to: &bundle)
+    bundle[.index] = Tensor(solution.index.map { Int32($0) })
+    if program.activation == .relu { bundle[.v] = weights(solution.positive) }
+    bundle[.w] = weights(program.activation == .relu ? solution.negative : solution.positive)
+    bundle.metadata[.activation] = program.activation
+    bundle.metadata[.norm] = program.norm
+    bundle.metadata[.group] = program.grouping
+    bundle.metadata[.exact] = data.listed.isExact
     return bundle
   }
 
   /// The solution of `bundle` as a start for a program over the patterns of `data`: its gates must be
   /// among theirs, or have a pattern that is. Weights of one pattern are added up.
   package static func start(
-    _ bundle: Bundle, data: any PatternedData, outputs: Int, activation: ArrangementActivation
+    _ bundle: Bundle, data: any PatternedData, outputs: Int, activation: Activation
   ) throws -> ArrangementSolution {
-    try bundle.expect(.solution)
-    let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
-    guard theirs == activation.rawValue else {
+    try expectActivation(activation, ofStart: bundle)
+    let d = data.dimension
+    let variables = try PatternVariables(
+      bundle, activation, outputs: outputs, regions: data.regions, dimension: d)
+    let points = try bundle.solutionPoints()
+    guard points.dual.shape == [data.samples, outputs] else {
       throw Failure.data(
-        "the warm start \(bundle.name) has the activation \(quoted(theirs)), "
-          + "expected \(quoted(activation.rawValue))")
+        "tensor \"dual\" of the warm start is \(points.dual.summary), expected F64 "
+          + "[\(data.samples), \(outputs)]")
     }
-    let gates = try bundle.require("gates", [.f64], ["[A, d]"])
-    let (active, d) = (gates.shape[0], data.dimension)
-    func expect(_ name: String, _ tensor: Tensor, _ shape: [Int]) throws {
-      guard tensor.shape == shape else {
-        throw Failure.data(
-          "tensor \(quoted(name)) of the warm start is \(tensor.summary), "
-            + "expected \(tensor.type.rawValue) \(shape)")
-      }
-      try tensor.expectFinite(name)
-    }
-    try expect("gates", gates, [active, d])
-    let index = try bundle.require("index", [.i32], ["[A]"])
-    try expect("index", index, [active])
-    let thresholds = try bundle.optional("thresholds", [.f64], ["[A]"])
-    if let thresholds { try expect("thresholds", thresholds, [active]) }
-    let names = activation == .relu ? ["v", "w"] : ["w"]
-    let weights = try names.map { name in
-      let tensor = try bundle.require(name, [.f64], ["[A, d]", "[C, A, d]", "[C, A, R, d]"])
-      try expect(
-        name, tensor,
-        data.regions > 1
-          ? [outputs, active, data.regions, d] : (outputs == 1 ? [] : [outputs]) + [active, d])
-      return tensor
-    }
-    let shape = [data.samples, outputs]
-    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
-    try expect("dual", dual, shape)
-    let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
-    try expect("predictions", predictions, shape)
-
-    let places = try PatternLookup(data).places(
-      of: gates, thresholds: thresholds, near: index.doubles.map { Int($0) })
+    let active = variables.index.count
+    let places = try PatternLookup(data).places(of: variables.gates, near: variables.index)
     let size = data.regions * d
     let kept = Set(places).sorted()
     let row = Dictionary(uniqueKeysWithValues: kept.enumerated().map { ($1, $0) })
@@ -101,10 +63,21 @@ extension Solutions {
       }
     }
     return ArrangementSolution(
-      index: kept, positive: gathered(weights[0]),
-      negative: weights.count > 1 ? gathered(weights[1]) : [],
-      dual: Matrix(shape[0], shape[1], dual.doubles),
-      predictions: Matrix(shape[0], shape[1], predictions.doubles),
+      index: kept, positive: gathered(variables.positive),
+      negative: variables.negative.map(gathered) ?? [],
+      dual: Matrix(points.dual),
+      predictions: Matrix(points.predictions),
       status: .stalled, primal: .infinity, dualValue: -.infinity, iterations: 0)
+  }
+
+  /// Throws unless `bundle`, a warm start, is a solution of this activation.
+  package static func expectActivation(_ activation: Activation, ofStart bundle: Bundle) throws {
+    try bundle.expect(.solution)
+    let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
+    guard theirs == activation.text else {
+      throw Failure.data(
+        "the warm start \(bundle.name) has the activation \(quoted(theirs)), expected "
+          + quoted(activation.text))
+    }
   }
 }

@@ -1,6 +1,5 @@
 import Glibc
 import LinearAlgebra
-import Tensors
 
 /// A cell with the sign of its neurons' output weights: v is positive, w negative.
 struct SignedCell: Hashable {

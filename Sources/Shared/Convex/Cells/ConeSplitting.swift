@@ -1,6 +1,5 @@
 import Glibc
 import LinearAlgebra
-import Tensors
 
 /// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial
 /// cones: those of r unit vectors, its extreme rays among them.

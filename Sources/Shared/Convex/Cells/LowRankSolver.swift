@@ -1,6 +1,6 @@
 import Glibc
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// Trains ReLU networks on data of small rank over the cells of an arrangement: all of them, or any subset.
 ///

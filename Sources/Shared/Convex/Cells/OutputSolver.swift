@@ -1,6 +1,6 @@
 import Glibc
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// What was found for one output, in the coordinates of the low-rank solver.
 struct OutputSolution {

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 extension GatedLossSolver {
   /// A solve by the interior-point method, over the patterns that matter if there are many.

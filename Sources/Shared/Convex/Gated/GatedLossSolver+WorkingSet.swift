@@ -1,5 +1,5 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
 extension GatedLossSolver {
   /// Patterns from which on a working set is worth its kernels, and with how many it begins.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// Trains gated-ReLU networks with squared loss. With a group per pattern and output every output is a

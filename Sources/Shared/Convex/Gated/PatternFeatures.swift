@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// F_i = D_i X of a fully-connected gated network: products mask X's rows, and the kernel is
 /// (X Xᵀ) ∘ (D Dᵀ).

@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 
 /// A program over groups of features, min ℓ(A W) + β Σ ‖W_g‖, of outputs that are trained together, as
 /// `TwoSplitADMM` solves it for one β after another.

@@ -1,5 +1,4 @@
 import LinearAlgebra
-import Tensors
 
 /// (A Aᵀ + k I) y = b by a Cholesky factor of order n, in single precision where that is worth while: whoever
 /// asks corrects the solution by its residual.

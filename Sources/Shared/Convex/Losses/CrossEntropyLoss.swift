@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// ℓ = Σ_i (log Σ_c e^(ŷ_ic) − Σ_c y_ic ŷ_ic) for targets whose rows are distributions, one-hot as a rule. With

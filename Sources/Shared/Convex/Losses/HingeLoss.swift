@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// ℓ = Σ max(0, 1 − yŷ) for targets y = ±1. With a = y∘ν in [0, 1], −ℓ*(−ν) = Σ a.
 package struct HingeLoss: ScalarLoss {

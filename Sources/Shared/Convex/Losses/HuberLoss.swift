@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// ℓ = Σ ½e² where |e| ≤ δ, δ(|e| − ½δ) beyond, e = ŷ − y; −ℓ*(−ν) = νᵀy − ½‖ν‖² for |ν_j| ≤ δ (Huber
 /// 1964). δ is 1.

@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// ℓ = Σ log(1 + e^(−yŷ)) for targets y = ±1. With a = y∘ν in [0, 1], −ℓ*(−ν) = −Σ [a log a + (1 − a) log(1 − a)].

@@ -1,5 +1,5 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// A convex loss ℓ(ŷ) of predictions against targets, both n × C, summed over samples and outputs.
 ///
@@ -64,12 +64,7 @@ package struct LinearPieces: Sendable {
   package let slopes: ClosedRange<Double>
 }
 
-/// The losses by the names that metadata and options have.
-package enum LossName: Hashable, Sendable {
-  case squared, logistic, hinge, huber, crossEntropy
-  /// Of the level τ.
-  case quantile(Double)
-
+extension LossName {
   package var loss: any Loss {
     switch self {
     case .squared: SquaredLoss()
@@ -79,40 +74,6 @@ package enum LossName: Hashable, Sendable {
     case .crossEntropy: CrossEntropyLoss()
     case .quantile(let level): QuantileLoss(level: level)
     }
-  }
-
-  /// Whether targets are ±1, one output against all others.
-  package var hasSigns: Bool { self == .logistic || self == .hinge }
-}
-
-extension LossName: RawRepresentable, CaseIterable {
-  package static let allCases: [LossName] = [
-    .squared, .logistic, .hinge, .huber, .crossEntropy, .quantile(0.5),
-  ]
-
-  package var rawValue: String {
-    switch self {
-    case .squared: "squared"
-    case .logistic: "logistic"
-    case .hinge: "hinge"
-    case .huber: "huber"
-    case .crossEntropy: "cross-entropy"
-    case .quantile(let level): "quantile-\(level)"
-    }
-  }
-
-  /// Takes the names that `rawValue` has, the level of a quantile in any decimal notation.
-  package init?(rawValue: String) {
-    let prefix = "quantile-"
-    if rawValue.hasPrefix(prefix) {
-      guard let level = Double(decimal: String(rawValue.dropFirst(prefix.count))), level > 0,
-        level < 1
-      else { return nil }
-      self = .quantile(level)
-      return
-    }
-    guard let name = LossName.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
-    self = name
   }
 }
 

@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 
 /// The part of a loss in an interior-point iteration: ν and the diagonal W⁻¹ of
 ///

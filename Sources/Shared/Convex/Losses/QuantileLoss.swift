@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// ℓ = Σ max(τe, (τ − 1)e) for e = y − ŷ, whose least value is at the τ-quantile (Koenker & Bassett 1978);
 /// −ℓ*(−ν) = νᵀy for ν_j in τ − 1 … τ.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// ℓ(ŷ) = ½‖ŷ − y‖², −ℓ*(−ν) = νᵀy − ½‖ν‖².
 package struct SquaredLoss: ScalarLoss {

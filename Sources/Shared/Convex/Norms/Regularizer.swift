@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// What β multiplies in a program over groups of weights: the sum over groups of a norm of each.
 ///

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// From a row of moments to the matrices Φ_r = [[a M, (b/2) μ], [(b/2) μᵀ, c]] of its regions, and to
 /// their whitened form Tᵀ Φ_r T.
@@ -183,5 +184,12 @@ package final class FeatureMap {
     features(sums, into: target)
     // `features` wrote c for one sample; the constant of Σ ν_i Φ is c Σ ν_i.
     for r in 0..<regions { target[(r + 1) * packing.count - 1] = activation.c * total }
+  }
+}
+
+extension PolynomialActivation {
+  /// σ(t) / `unit`.
+  func divided(by unit: Double) -> PolynomialActivation {
+    PolynomialActivation(a: a / unit, b: b / unit, c: c / unit)
   }
 }

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// The search for a loss that is no square: every iteration reads the data. Of few samples the interior-point method
 /// is the faster and the surer one; ADMM serves all others, and goes on where that ends.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The network that a solution of the polynomial program stands for.
@@ -77,19 +78,14 @@ package struct RecoveredNetwork {
 
   /// The bundle of kind `network`; `solution` hands on its metadata and its whitening.
   package func bundle(from solution: Bundle, metadata: [String: String]) -> Bundle {
-    let output = Tensor(type: .f64, shape: [classes, units.count])
-    output.withMutableElements(of: Double.self) { values in
-      for (j, unit) in units.enumerated() { values[unit.output * units.count + j] = unit.weight }
+    let neurons = units.map { unit in
+      NetworkNeuron(
+        filter: unit.filter, output: (0..<classes).map { $0 == unit.output ? unit.weight : 0 },
+        region: unit.region)
     }
-    var tensors = [
-      "hidden.weight": Tensor(units.flatMap(\.filter), shape: [units.count, features]),
-      "hidden.region": Tensor(units.map { Int32($0.region) }),
-      "output.weight": output,
-    ]
-    for name in ["mean", "whiten"] { tensors[name] = solution.tensors[name] }
-    var all = Solutions.inherit(solution.metadata)
-    for key in ["activation", "loss", "beta", "targets"] { all[key] = solution.metadata[key] }
-    all.merge(metadata) { $1 }
-    return Bundle(kind: .network, tensors: tensors, metadata: all)
+    var network = NetworkTensors(neurons, features: features, outputs: classes)
+    network.hasRegions = true
+    return network.bundle(
+      program: NetworkTensors.program(of: solution), from: solution, metadata: metadata)
   }
 }

@@ -1,5 +1,5 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// The search for squared loss: the classes do not touch, and the samples enter through the Gram matrix
 /// alone, so that the data are read twice in all.

@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// Trains ReLU networks over given patterns, one group per pattern and output, squared loss, to a

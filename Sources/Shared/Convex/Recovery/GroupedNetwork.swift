@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The network that a solution stands for whose groups hold weights of several regions, or of all classes, or
@@ -8,17 +9,10 @@ import Tensors
 /// layers bear half of it. A singular triplet (s, p, q) of the nuclear norm has u = √s p for each region, and √s
 /// q as output weights. A circular network has all shifts of each filter.
 package struct GroupedNetwork {
-  private struct Neuron {
-    let pattern: Int
-    let region: Int
-    let hidden: [Double]
-    let output: [Double]
-  }
-
   private struct Group {
     /// β multiplies the sum of them.
     let size: Double
-    let neurons: [Neuron]
+    let neurons: [NetworkNeuron]
   }
 
   private let groups: [Group]
@@ -59,15 +53,15 @@ package struct GroupedNetwork {
           let size = norm(lengths.count, lengths)
           guard size > 0 else { continue }
           let root = size.squareRoot()
-          var neurons: [Neuron] = []
+          var neurons: [NetworkNeuron] = []
           for c in set {
             for r in 0..<solution.regions {
               let part = UnsafeBufferPointer(start: matrices[c].row(i) + r * d, count: d)
               guard part.contains(where: { $0 != 0 }) else { continue }
               neurons.append(
-                Neuron(
-                  pattern: i, region: r, hidden: part.map { $0 / root },
-                  output: (0..<classes).map { $0 == c ? sign * root : 0 }))
+                NetworkNeuron(
+                  filter: part.map { $0 / root },
+                  output: (0..<classes).map { $0 == c ? sign * root : 0 }, region: r, gate: i))
             }
           }
           result.append(Group(size: size, neurons: neurons))
@@ -96,12 +90,12 @@ package struct GroupedNetwork {
         let root = size.squareRoot()
         let hidden = UnsafeBufferPointer(start: decomposition.right.row(k), count: d)
           .map { root * $0 }
-        let neurons = (0..<regions).compactMap { r -> Neuron? in
+        let neurons = (0..<regions).compactMap { r -> NetworkNeuron? in
           let output = (0..<classes).map { c in
             set.contains(c) ? root * decomposition.left[k, (c - set.lowerBound) * regions + r] : 0
           }
           guard output.contains(where: { $0 != 0 }) else { return nil }
-          return Neuron(pattern: i, region: r, hidden: hidden, output: output)
+          return NetworkNeuron(filter: hidden, output: output, region: r, gate: i)
         }
         result.append(Group(size: size, neurons: neurons))
       }
@@ -133,8 +127,8 @@ package struct GroupedNetwork {
       }
       let size = lengths.reduce(0, +) / Double(d).squareRoot()
       let neurons = (0..<d).map { shift in
-        Neuron(
-          pattern: 0, region: 0, hidden: (0..<d).map { hidden[($0 - shift + d) % d] },
+        NetworkNeuron(
+          filter: (0..<d).map { hidden[($0 - shift + d) % d] },
           output: (0..<classes).map { set.contains($0) ? outputs[$0 - set.lowerBound][shift] : 0 })
       }
       return Group(size: size, neurons: neurons)
@@ -143,42 +137,22 @@ package struct GroupedNetwork {
 
   /// The bundle of kind `network`; `source` hands on its metadata and its whitening.
   package func bundle(from source: Bundle, metadata: [String: String]) -> Bundle {
-    let (m, d) = (count, solution.features)
-    let outputs = solution.weights.positive.count
-    let hidden = Tensor(type: .f64, shape: [m, d])
-    let output = Tensor(type: .f64, shape: [outputs, m])
-    let neurons = groups.flatMap(\.neurons)
-    hidden.withMutableElements(of: Double.self) { u in
-      output.withMutableElements(of: Double.self) { a in
-        for (j, neuron) in neurons.enumerated() {
-          for k in 0..<d { u[j * d + k] = neuron.hidden[k] }
-          for c in 0..<outputs { a[c * m + j] = neuron.output[c] }
-        }
+    let neurons = groups.enumerated().flatMap { number, group in
+      group.neurons.map { neuron in
+        var neuron = neuron
+        neuron.group = number
+        return neuron
       }
     }
-    var numbers: [Int32] = []
-    for (number, group) in groups.enumerated() {
-      numbers += group.neurons.map { _ in Int32(number) }
-    }
-    var tensors = [
-      "hidden.weight": hidden, "output.weight": output, "hidden.group": Tensor(numbers),
-    ]
-    var all = Solutions.inherit(source.metadata)
-    for key in ["activation", "loss", "group", "beta", "targets"] {
-      all[key] = source.metadata[key]
-    }
+    var network = NetworkTensors(
+      neurons, features: solution.features, outputs: solution.weights.positive.count)
+    network.hasGroups = true
+    if solution.activation == .gatedReLU { network.gates = solution.gates }
+    var program = NetworkTensors.program(of: source)
     if solution.regions > 1 {
-      tensors["hidden.region"] = Tensor(neurons.map { Int32($0.region) })
-      all["regions"] = "\(solution.regions)"
+      network.hasRegions = true
+      program[.regions] = solution.regions
     }
-    if solution.activation == .gatedReLU {
-      let patterns = neurons.map(\.pattern)
-      tensors["hidden.gate"] = select(patterns, of: solution.gates)
-      tensors["hidden.threshold"] = solution.thresholds.map { select(patterns, of: $0) }
-    }
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    all["norm"] = solution.norm.rawValue
-    all.merge(metadata) { $1 }
-    return Bundle(kind: .network, tensors: tensors, metadata: all)
+    return network.bundle(program: program, from: source, metadata: metadata)
   }
 }

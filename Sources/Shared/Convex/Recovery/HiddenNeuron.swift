@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// A neuron of a solution before its weight is shared between the layers.
 package struct HiddenNeuron {

@@ -1,5 +1,5 @@
 import LinearAlgebra
-import Tensors
+import Schema
 
 extension ArrangementSolution {
   /// The solution with fewest neurons in reach: what the neurons of a class put out on the data is

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The ReLU or gated-ReLU network that a solution of a program over patterns stands for: its neurons
@@ -28,32 +29,16 @@ package struct PatternNetwork {
 
   /// The bundle of kind `network`; `source` hands on its metadata and its whitening.
   package func bundle(from source: Bundle, metadata: [String: String]) -> Bundle {
-    let (m, d) = (neurons.count, solution.features)
-    let outputs = solution.weights.positive.count
-    let hidden = Tensor(type: .f64, shape: [m, d])
-    let output = Tensor(type: .f64, shape: [outputs, m])
-    hidden.withMutableElements(of: Double.self) { u in
-      output.withMutableElements(of: Double.self) { a in
-        for (j, neuron) in neurons.enumerated() {
-          let root = neuron.weight(solution.norm).squareRoot()
-          for k in 0..<d { u[j * d + k] = root * neuron.direction[k] }
-          for c in 0..<outputs { a[c * m + j] = neuron.output[c] / root }
-        }
-      }
+    let balanced = neurons.map { neuron in
+      let root = neuron.weight(solution.norm).squareRoot()
+      return NetworkNeuron(
+        filter: neuron.direction.map { root * $0 }, output: neuron.output.map { $0 / root },
+        gate: neuron.pattern)
     }
-    var tensors = ["hidden.weight": hidden, "output.weight": output]
-    if solution.weights.isGated {
-      let patterns = neurons.map(\.pattern)
-      tensors["hidden.gate"] = select(patterns, of: solution.gates)
-      tensors["hidden.threshold"] = solution.thresholds.map { select(patterns, of: $0) }
-    }
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    var all = Solutions.inherit(source.metadata)
-    for key in ["activation", "loss", "norm", "group", "beta", "targets"] {
-      all[key] = source.metadata[key]
-    }
-    all["norm"] = solution.norm.rawValue
-    all.merge(metadata) { $1 }
-    return Bundle(kind: .network, tensors: tensors, metadata: all)
+    var network = NetworkTensors(
+      balanced, features: solution.features, outputs: solution.weights.positive.count)
+    if solution.weights.isGated { network.gates = solution.gates }
+    return network.bundle(
+      program: NetworkTensors.program(of: source), from: source, metadata: metadata)
   }
 }

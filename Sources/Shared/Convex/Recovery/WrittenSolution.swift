@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// A solution of a program over patterns as its bundle holds it: its weights, and the gates of the
@@ -6,21 +7,19 @@ import Tensors
 package struct WrittenSolution {
   /// A × Rd of each class, region 0 first.
   package private(set) var weights: ArrangementSolution
-  package let activation: PatternActivation
+  package let activation: Activation
   package let norm: WeightNorm
   package let grouping: WeightGrouping
   /// R.
   package let regions: Int
-  /// F64 [A, d]; [0, d] for a linear network.
-  package private(set) var gates: Tensor
-  /// F64 [A], where gates cut elsewhere than at 0.
-  package private(set) var thresholds: Tensor?
+  /// What attains these patterns; of a linear network there are none.
+  package private(set) var gates: GateTensors
   package let features: Int
   private let name: String
 
   /// Whether `bundle` says that it is the solution of such a program.
   package static func isActivation(of bundle: Bundle) -> Bool {
-    bundle.metadata["activation"].flatMap(PatternActivation.init) != nil
+    bundle.metadata[.activation]?.isHomogeneous ?? false
   }
 
   /// Whether neurons of several classes or regions may share a group of the norm.
@@ -33,86 +32,33 @@ package struct WrittenSolution {
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.solution)
     name = bundle.name
-    let activation = try bundle.value(
-      "activation", "relu, gated-relu, linear or circular", parse: PatternActivation.init)
+    let activation = try bundle.read(.activation)
     self.activation = activation
-    let isReLU = activation == .relu
-    norm = try bundle.value("norm", "group or nuclear", parse: WeightNorm.init)
-    guard !isReLU || norm == .group else {
-      throw Failure.data("metadata \"norm\" is \"nuclear\", which ReLU networks do not have")
-    }
-    guard !activation.isLinear || norm == .nuclear else {
-      throw Failure.data(
-        "metadata \"norm\" is \"group\", expected \"nuclear\" for activation \(activation.rawValue)"
-      )
-    }
-    grouping =
-      bundle.metadata["group"] == nil
-      ? .perClass : try bundle.value("group", "class or pattern", parse: WeightGrouping.init)
-    let predictions = try bundle.require("predictions", [.f64], ["[n, C]"])
-    let (n, classes) = (predictions.shape[0], predictions.shape[1])
-    guard n > 0, classes > 0 else {
-      throw Failure.data("tensor \"predictions\" is \(predictions.summary): it is empty")
-    }
-    let dual = try bundle.require("dual", [.f64], ["[n, C]"])
-    try expect(dual, "dual", [n, classes])
-    let shapes = ["[A, d]", "[C, A, d]", "[C, A, R, d]"]
-    let name = isReLU ? "v" : "w"
-    let first = try bundle.require(name, [.f64], shapes)
-    gates =
-      activation.isLinear
-      ? Tensor(type: .f64, shape: [0, first.shape.last!])
-      : try bundle.require("gates", [.f64], ["[A, d]"])
-    let (count, d) = (activation.isLinear ? 1 : gates.shape[0], gates.shape[1])
-    guard d > 0 else { throw Failure.data("tensor \"gates\" is \(gates.summary): no features") }
-    try gates.expectFinite("gates")
-    thresholds =
-      activation.isLinear ? nil : try bundle.optional("thresholds", [.f64], ["[A]"])
-    if let thresholds { try expect(thresholds, "thresholds", [count]) }
-    features = d
-    let regions = first.shape.count == 4 ? first.shape[2] : 1
-    guard regions > 0, regions == 1 || activation != .circular else {
-      throw Failure.data("tensor \(quoted(name)) is \(first.summary), expected [C, A, R, d]")
-    }
-    self.regions = regions
-    func read(_ name: String) throws -> [Matrix] {
-      let tensor = try bundle.require(name, [.f64], shapes)
-      let isFlat = classes == 1 && tensor.shape.count == 2
-      try expect(
-        tensor, name,
-        (isFlat ? [] : [classes]) + [count] + (first.shape.count == 4 ? [regions] : []) + [d])
-      let size = count * regions * d
-      return (0..<classes).map { c in
-        let matrix = Matrix(count, regions * d)
-        tensor.copyDoubles(c * size..<(c + 1) * size, into: matrix.base)
-        return matrix
-      }
-    }
-    weights = ArrangementSolution(
-      index: activation.isLinear ? [0] : try WrittenSolution.index(bundle, count),
-      positive: try read(name), negative: isReLU ? try read("w") : [],
-      dual: Matrix(n, classes, dual.doubles),
-      predictions: Matrix(n, classes, predictions.doubles),
-      status: try bundle.value("status", "how the solve ended", parse: Status.init),
-      primal: try bundle.number("primal_objective"),
-      dualValue: try bundle.number("dual_objective"),
-      iterations: try bundle.value("iterations", "a whole number") { Int($0) })
-    try predictions.expectFinite("predictions")
-  }
-
-  private static func index(_ bundle: Bundle, _ count: Int) throws -> [Int] {
-    let tensor = try bundle.require("index", [.i32], ["[A]"])
-    try expect(tensor, "index", [count])
-    let index = tensor.doubles.map { Int($0) }
-    for (i, value) in index.enumerated() {
+    norm = try bundle.weightNorm(activation, default: nil)
+    grouping = try bundle.read(.group, default: .perClass)
+    let points = try bundle.solutionPoints()
+    let outputs = points.dual.shape[1]
+    let variables = try PatternVariables(bundle, activation, outputs: outputs)
+    for (i, value) in variables.index.enumerated() {
       guard value >= 0 else {
         throw Failure.data("tensor \"index\" holds \(value), expected the number of a pattern")
       }
-      guard i == 0 || value > index[i - 1] else {
-        throw Failure.data("tensor \"index\" should ascend, but \(value) follows \(index[i - 1])")
+      guard i == 0 || value > variables.index[i - 1] else {
+        throw Failure.data(
+          "tensor \"index\" should ascend, but \(value) follows \(variables.index[i - 1])")
       }
     }
-    return index
+    (gates, features, regions) = (variables.gates, variables.dimension, variables.regions)
+    func matrices(_ tensor: Tensor) -> [Matrix] {
+      tensor.matrices(
+        outputs, rows: variables.index.count, columns: variables.regions * variables.dimension)
+    }
+    weights = ArrangementSolution(
+      index: variables.index, positive: matrices(variables.positive),
+      negative: variables.negative.map(matrices) ?? [], dual: Matrix(points.dual),
+      predictions: Matrix(points.predictions), status: try bundle.read(.status),
+      primal: try bundle.read(.primalObjective), dualValue: try bundle.read(.dualObjective),
+      iterations: try bundle.read(.iterations))
   }
 
   /// Whether there are more neurons than predictions on the training data, of a class or, for the nuclear
@@ -150,16 +96,15 @@ package struct WrittenSolution {
     // The gates of the patterns that are left.
     let kept = Set(minimal.index)
     let places = weights.index.indices.filter { kept.contains(weights.index[$0]) }
-    gates = select(places, of: gates)
-    thresholds = thresholds.map { select(places, of: $0) }
+    gates = gates.rows(places)
     weights = minimal
     return true
   }
 
   private func expectGates(of data: ArrangementData, _ name: String) throws {
-    let (theirs, mine) = (data.gates.doubles, gates.doubles)
+    let (theirs, mine) = (data.gates.doubles, gates.vectors.doubles)
     let theirThresholds = data.thresholds?.doubles
-    let myThresholds = thresholds?.doubles
+    let myThresholds = gates.thresholds?.doubles
     for (i, pattern) in weights.index.enumerated() {
       guard pattern < data.patterns.count else {
         throw Failure.data(
@@ -175,32 +120,4 @@ package struct WrittenSolution {
       }
     }
   }
-}
-
-/// The activations whose solutions are weights of patterns.
-package enum PatternActivation: String, Sendable {
-  case relu
-  case gatedReLU = "gated-relu"
-  case linear, circular
-
-  package var isLinear: Bool { self == .linear || self == .circular }
-}
-
-/// The given rows of an F64 tensor.
-func select(_ rows: [Int], of tensor: Tensor) -> Tensor {
-  let width = tensor.shape.dropFirst().reduce(1, *)
-  let values = tensor.doubles
-  return Tensor(
-    rows.flatMap { values[$0 * width..<($0 + 1) * width] },
-    shape: [rows.count] + tensor.shape.dropFirst())
-}
-
-/// Fails unless the tensor has that shape and finite elements.
-private func expect(_ tensor: Tensor, _ name: String, _ shape: [Int]) throws {
-  guard tensor.shape == shape else {
-    let wanted = shape.map(String.init).joined(separator: ", ")
-    throw Failure.data(
-      "tensor \"\(name)\" is \(tensor.summary), expected \(tensor.type.rawValue) [\(wanted)]")
-  }
-  try tensor.expectFinite(name)
 }

@@ -1,15 +1,8 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
-
-/// The linear networks that can be trained.
-package enum LinearArchitecture: String, Sendable {
-  /// Filters that slide over the patches, and output weights for each pooling region.
-  case linear
-  /// One filter as long as the sample, slid around it, and an output weight for each position. A sample is one patch.
-  case circular
-}
 
 /// The patches of which a linear network's features are the means.
 package struct LinearSource {

@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// What a linear program found: a primal and a feasible dual point with their values.
@@ -36,15 +37,15 @@ extension Solutions {
     metadata: [String: String]
   ) -> Bundle {
     let (d, outputs) = (data.dimension, targets.values.columns)
-    let shape =
-      data.regions > 1 ? [outputs, 1, data.regions, d] : outputs > 1 ? [outputs, 1, d] : [1, d]
+    let shape = PatternVariables.shape(
+      outputs: outputs, patterns: 1, regions: data.regions, dimension: d)
     var bundle = common(
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
-    bundle.tensors["w"] = Tensor(solution.weights.values, shape: shape)
-    bundle.metadata["activation"] = program.architecture.rawValue
-    bundle.metadata["norm"] = "nuclear"
-    bundle.metadata["group"] = program.grouping.rawValue
+    bundle[.w] = Tensor(solution.weights.values, shape: shape)
+    bundle.metadata[.activation] = program.activation
+    bundle.metadata[.norm] = .nuclear
+    bundle.metadata[.group] = program.grouping
     return bundle
   }
 
@@ -52,20 +53,10 @@ extension Solutions {
   package static func linearStart(
     _ bundle: Bundle, data: LinearData, outputs: Int, program: LinearProgram
   ) throws -> Matrix {
-    try bundle.expect(.solution)
-    let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
-    guard theirs == program.architecture.rawValue else {
-      throw Failure.data(
-        "the warm start \(bundle.name) has the activation \(quoted(theirs)), expected "
-          + quoted(program.architecture.rawValue))
-    }
-    let w = try bundle.require("w", [.f64], ["[C, 1, R, d]", "[C, 1, d]", "[1, d]"])
-    guard w.count == outputs * data.features.columns, w.shape.last == data.dimension else {
-      throw Failure.data(
-        "tensor \"w\" of the warm start is \(w.summary), expected weights of \(outputs) outputs, "
-          + "\(data.regions) regions and \(data.dimension) features")
-    }
-    try w.expectFinite("w")
+    try expectActivation(program.activation, ofStart: bundle)
+    let w = try PatternVariables(
+      bundle, program.activation, outputs: outputs, regions: data.regions, dimension: data.dimension
+    ).positive
     return Matrix(outputs, data.features.columns, w.doubles)
   }
 }

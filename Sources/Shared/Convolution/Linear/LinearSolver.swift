@@ -1,16 +1,18 @@
 import Convex
 import LinearAlgebra
-import Tensors
+import Schema
 
 /// A program of linear networks.
 package struct LinearProgram {
-  package let architecture: LinearArchitecture
+  /// `linear` or `circular`.
+  package let activation: Activation
   /// Whether the filters of a circular network are shared by all outputs; others share them.
   package let grouping: WeightGrouping
   package let loss: LossName
 
-  package init(architecture: LinearArchitecture, grouping: WeightGrouping, loss: LossName) {
-    self.architecture = architecture
+  package init(activation: Activation, grouping: WeightGrouping, loss: LossName) {
+    precondition(activation.isLinear, "a linear network")
+    self.activation = activation
     self.grouping = grouping
     self.loss = loss
   }
@@ -38,18 +40,17 @@ package final class LinearSolver: RegularizedSolver {
     self.targets = targets
     loss = program.loss.loss
     let (q, classes) = (data.features.columns, targets.columns)
-    switch program.architecture {
-    case .linear:
-      basis = nil
-      features = data.features
-      norm = WeightNorm.nuclear.regularizer(
-        .perPattern, outputs: classes, regions: data.regions, dimension: data.dimension)
-    case .circular:
+    if program.activation == .circular {
       let basis = FourierBasis.matrix(q)
       self.basis = basis
       features = product(data.features, .plain, basis, .plain)
       norm = FourierNorm(
         outputs: classes, dimension: q, isShared: program.grouping == .perPattern)
+    } else {
+      basis = nil
+      features = data.features
+      norm = WeightNorm.nuclear.regularizer(
+        .perPattern, outputs: classes, regions: data.regions, dimension: data.dimension)
     }
     gram = Matrix(q, q)
     syrkUpper(q, features.rows, features.base, gram.base)

@@ -2,6 +2,7 @@ import Convex
 import Glibc
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// Trains convolutional ReLU networks with average pooling over given patterns to a certified optimum of

@@ -1,5 +1,6 @@
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The matrices of the convex program of a polynomial activation as parameters of stochastic gradients:
@@ -255,24 +256,14 @@ package final class MatrixModel: StochasticModel {
     metadata: [String: String]
   ) -> Bundle {
     let (n, m) = (samples, block.order)
-    var tensors = [
-      "z": Tensor(matrices().flatMap { $0 }, shape: [outputs, regions, 2, m, m]),
-      "dual": Tensor(type: .f64, shape: [n, outputs]),
-      "predictions": Tensor(predictions().values, shape: [n, outputs]),
-    ]
-    for name in ["mean", "whiten"] { tensors[name] = source.tensors[name] }
-    var all = Solutions.inherit(source.metadata)
-    all.merge(metadata) { $1 }
-    all["activation"] = activation.text
-    all["loss"] = targets.loss.rawValue
-    all["beta"] = "\(beta)"
-    all["program"] = form.rawValue
-    all["status"] = (isTimeUp ? Status.timeLimit : .iterationLimit).rawValue
-    all["primal_objective"] = "\(objective)"
-    all["dual_objective"] = "0.0"
-    all["relative_gap"] = "\(relativeGap(primal: objective, dual: 0))"
-    all["iterations"] = "\(iterations)"
-    if !targets.levels.isEmpty { all["targets"] = "\(targets.levels[0]),\(targets.levels[1])" }
-    return Bundle(kind: .solution, tensors: tensors, metadata: all)
+    var bundle = Bundle(
+      solutionFrom: source, metadata: metadata, dual: Tensor(type: .f64, shape: [n, outputs]),
+      predictions: predictions().tensor, loss: targets.loss, targets: targets.targetValues,
+      beta: beta, objectives: (objective, 0), gap: relativeGap(primal: objective, dual: 0),
+      status: isTimeUp ? .timeLimit : .iterationLimit, iterations: iterations)
+    bundle[.z] = Tensor(matrices().flatMap { $0 }, shape: [outputs, regions, 2, m, m])
+    bundle.metadata[.activation] = .polynomial(activation)
+    bundle.metadata["program"] = form.rawValue
+    return bundle
   }
 }

@@ -1,3 +1,5 @@
+import Tensors
+
 extension Kind {
   /// The tensors that have a row a sample. All others, such as `mean`, `whiten` and `pool`, describe
   /// the samples together.

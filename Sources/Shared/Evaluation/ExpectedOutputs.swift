@@ -1,45 +1,6 @@
 import LinearAlgebra
+import Schema
 import Tensors
-
-/// The numbers that stand for classes.
-package struct TargetValues: Sendable, Equatable {
-  /// One output: the target of the first class. More: that of every class but the sample's own.
-  package let first: Double
-  /// One output: the target of the second class. More: that of the sample's own class.
-  package let second: Double
-
-  package init(_ first: Double, _ second: Double) {
-    self.first = first
-    self.second = second
-  }
-
-  /// The metadata `targets`; without it -1,1 for one output and for losses of signs, otherwise 0,1.
-  init(_ bundle: Bundle, outputs: Int, loss: TrainingLoss) throws {
-    guard let text = bundle.metadata["targets"] else {
-      let isSigned = loss.hasSigns || (outputs == 1 && loss != .crossEntropy)
-      self = isSigned ? TargetValues(-1, 1) : TargetValues(0, 1)
-      return
-    }
-    let parts = text.split(separator: ",", omittingEmptySubsequences: false)
-    let values = parts.compactMap { Double(decimal: $0) }.filter(\.isFinite)
-    guard parts.count == 2, values.count == 2, values[0] != values[1] else {
-      throw Failure.data(
-        "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected two numbers, such as "
-          + "\"-1,1\"")
-    }
-    self.init(values[0], values[1])
-    guard !loss.hasSigns || values.map(abs) == [1, 1] else {
-      throw Failure.data(
-        "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected -1 and 1 for the "
-          + "\(loss.name) loss")
-    }
-    guard loss != .crossEntropy || values == [0, 1] else {
-      throw Failure.data(
-        "metadata \"targets\" of \(bundle.name) is \(quoted(text)), expected \"0,1\" for the "
-          + "cross-entropy loss")
-    }
-  }
-}
 
 /// What the outputs should have been: n × C, and for classification the classes behind it.
 package struct ExpectedOutputs: Sendable {
@@ -55,7 +16,7 @@ package struct ExpectedOutputs: Sendable {
   /// The targets of `examples` for a network of `outputs` outputs that was trained on `loss`.
   package init(
     _ examples: Examples, targets: TargetValues, outputs: Int, classes: [String]?,
-    loss: TrainingLoss
+    loss: LossName
   ) throws {
     self.targets = targets
     guard outputs > 1 || loss != .crossEntropy else {
@@ -63,13 +24,14 @@ package struct ExpectedOutputs: Sendable {
         "the network has one output, expected one for each class for the cross-entropy loss")
     }
     switch examples.answers {
-    case .targets(let values):
-      guard values.columns == outputs else {
+    case .targets(let tensor, let columns):
+      guard columns == outputs else {
         throw Failure.data(
-          "tensor \"targets\" of \(examples.name) has \(values.columns) "
-            + "column\(values.columns == 1 ? "" : "s"), but the network has \(outputs) "
+          "tensor \"targets\" of \(examples.name) has \(columns) "
+            + "column\(columns == 1 ? "" : "s"), but the network has \(outputs) "
             + "output\(outputs == 1 ? "" : "s")")
       }
+      let values = Matrix(tensor.shape[0], columns, tensor.doubles)
       try loss.expect(values, name: examples.name)
       self.values = values
       labels = nil

@@ -1,30 +1,4 @@
 import LinearAlgebra
-import Tensors
-
-/// The pooled second and first moments of the samples' patches as a `moments` bundle holds them: F32
-/// or F64 [n, R, d(d+1)/2 + d], of each region the average of x xᵀ as its upper triangle, row-major,
-/// off-diagonals times √2, then the average of x.
-package struct MomentFeatures: Sendable {
-  package let tensor: Tensor
-  package let count: Int
-  package let regionCount: Int
-  package let dimension: Int
-
-  init(_ bundle: Bundle) throws {
-    tensor = try bundle.require("moments", [.f32, .f64], ["[n, R, d(d+1)/2 + d]"])
-    count = tensor.shape[0]
-    regionCount = tensor.shape[1]
-    let width = tensor.shape[2]
-    guard count > 0, regionCount > 0, width > 0 else {
-      throw Failure.data("tensor \"moments\" is \(tensor.summary): there is no data")
-    }
-    dimension = Int(((9 + 8 * Double(width)).squareRoot() - 3) / 2 + 0.5)
-    guard momentCount(dimension: dimension) == width else {
-      throw Failure.data(
-        "tensor \"moments\" is \(tensor.summary), but \(width) is d(d+1)/2 + d for no d")
-    }
-  }
-}
 
 /// Numbers that hold the moments of a region: d(d+1)/2 + d.
 func momentCount(dimension d: Int) -> Int { d * (d + 1) / 2 + d }
@@ -57,16 +31,16 @@ struct MomentReader {
   func read(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
     switch features {
     case .moments(let source):
-      let row = source.regionCount * source.tensor.shape[2]
-      source.tensor.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
+      let row = source.regions * source.moments.shape[2]
+      source.moments.copyDoubles(samples.lowerBound * row..<samples.upperBound * row, into: block)
       return areFinite(block, samples.count * row)
     case .patches(let source):
       guard reader!.readRegions(samples, into: patches.base) else { return false }
       let (n, d) = (samples.count, source.dimension)
       var target = block
       for i in 0..<n {
-        for (region, size) in source.regionSizes.enumerated() {
-          let first = n * source.regionStarts[region] + i * size
+        for (region, size) in source.pooling.sizes.enumerated() {
+          let first = n * source.pooling.starts[region] + i * size
           pool(patches.row(first), count: size, d, into: target)
           target += momentCount(dimension: d)
         }

@@ -1,3 +1,4 @@
+import Schema
 import Tensors
 import Testing
 
@@ -14,7 +15,7 @@ private func message(_ body: () throws -> Void) -> String? {
   let bundle = Bundle(
     kind: .dataset,
     tensors: ["x": Tensor([1.0, .nan], shape: [2, 1]), "labels": Tensor([UInt8(0), 1])],
-    metadata: ["size": "four", "scale": "0.5"])
+    metadata: ["gap": "four", "beta": "0.5"])
   #expect(message { try bundle.expect(.dataset, .moments) } == nil)
   #expect(
     message { try bundle.expect(.images, .moments) }
@@ -30,9 +31,10 @@ private func message(_ body: () throws -> Void) -> String? {
   #expect(message { _ = try bundle.require("w", [.f64], ["[n]"]) } == "bundle has no tensor \"w\"")
   #expect(try bundle.optional("w", [.f64], ["[n]"]) == nil)
   #expect(
-    message { _ = try bundle.number("size") } == "metadata \"size\" is \"four\", expected a number")
-  #expect(message { _ = try bundle.number("beta") }?.contains("has no \"beta\"") == true)
-  #expect(try bundle.number("scale") == 0.5)
+    message { _ = try bundle.read(.gap) }
+      == "metadata \"gap\" of bundle is \"four\", expected a number")
+  #expect(message { _ = try bundle.read(.relativeGap) }?.contains("no \"relative_gap\"") == true)
+  #expect(try bundle.read(.beta) == 0.5)
   #expect(
     message { try bundle.tensors["x"]!.expectFinite("x") }
       == "tensor \"x\" holds 1 value that is not finite (NaN or infinity)")

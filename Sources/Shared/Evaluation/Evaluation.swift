@@ -1,0 +1,19 @@
+// The certificate: what a solution claims, recomputed from the data.
+//
+// Files of this folder may import Tensors (storage), Schema (what bundles hold, and its names), LinearAlgebra (BLAS,
+// LAPACK and the rule for products that are nearly a gate's threshold), Patches (how patches are cut of images), Images
+// (to draw) and Glibc; `make lint` refuses others. An error of a solver must not come back in the proof that judges it:
+// so no module that trains (Convex, Convolution, Training) is imported, and losses, conjugates, norms, projections and
+// bounds are written here a second time. What is shared is small, or checked by itself.
+
+import Schema
+import Tensors
+
+/// The solution that a bundle holds, by its metadata `activation`.
+package func solution(of bundle: Bundle) throws -> any Solution {
+  try bundle.expect(.solution)
+  return switch try bundle.read(.activation) {
+  case .polynomial: try PolynomialSolution(bundle)
+  case .relu, .gatedReLU, .linear, .circular: try PatternSolution(bundle)
+  }
+}

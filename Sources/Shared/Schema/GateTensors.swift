@@ -1,0 +1,94 @@
+import Tensors
+
+/// Gates as a bundle holds them: neuron or pattern i is active where x · g_i ≥ t_i.
+package struct GateTensors: Sendable {
+  /// g, F64 [m, d].
+  package let vectors: Tensor
+  /// t, F64 [m]; nil if all are 0.
+  package let thresholds: Tensor?
+
+  package init(vectors: Tensor, thresholds: Tensor?) {
+    (self.vectors, self.thresholds) = (vectors, thresholds)
+  }
+
+  /// Reads `gates` and `thresholds`, or the tensors that `keys` name. `count` and `dimension` are what they must
+  /// have, if that is known. Throws `Failure.data` if they have not, or are not finite.
+  package init(
+    _ bundle: Bundle, _ keys: (vectors: TensorKey, thresholds: TensorKey) = (.gates, .thresholds),
+    count: Int? = nil, dimension: Int
+  ) throws {
+    vectors = try bundle.require(keys.vectors)
+    guard vectors.shape == [count ?? vectors.shape[0], dimension] else {
+      throw Failure.data(
+        "tensor \(quoted(keys.vectors.name)) of \(bundle.name) is \(vectors.summary), expected F64 "
+          + "[\(count.map(String.init) ?? "P"), \(dimension)]")
+    }
+    try vectors.expectFinite(keys.vectors.name)
+    thresholds =
+      bundle[keys.thresholds] == nil
+      ? nil : try bundle.require(keys.thresholds, shape: [vectors.shape[0]])
+  }
+
+  /// m.
+  package var count: Int { vectors.shape[0] }
+
+  /// The gates `rows`, in that order.
+  package func rows(_ rows: [Int]) -> GateTensors {
+    GateTensors(vectors: vectors.selecting(rows), thresholds: thresholds?.selecting(rows))
+  }
+
+  /// Puts them into `bundle` as `keys` name them.
+  package func write(
+    to bundle: inout Bundle,
+    _ keys: (vectors: TensorKey, thresholds: TensorKey) = (.gates, .thresholds)
+  ) {
+    bundle[keys.vectors] = vectors
+    bundle[keys.thresholds] = thresholds
+  }
+}
+
+extension Tensor {
+  /// The given rows of the first dimension, copied, in that order.
+  fileprivate func selecting(_ rows: [Int]) -> Tensor {
+    let shape = [rows.count] + shape.dropFirst()
+    let size = shape.dropFirst().reduce(type.size, *)
+    let copy = Bytes(uninitialized: rows.count * size)
+    for (place, row) in rows.enumerated() {
+      (copy.base + place * size).copyMemory(from: bytes.base + row * size, byteCount: size)
+    }
+    return Tensor(type: type, shape: shape, bytes: copy)
+  }
+}
+
+/// The activation patterns that a bundle of kind `arrangements` has for its data.
+package struct PatternTensors: Sendable {
+  /// What attains each of P patterns.
+  package let gates: GateTensors
+  /// U8 [P, ⌈nK/8⌉], a bit for each patch of each sample, the least significant bit first; nil if the gates tell.
+  package let patterns: Tensor?
+  /// Whether the bundle says that these are all patterns of its data.
+  package let isExact: Bool
+
+  /// Reads the patterns of `samples` samples of K = `patches` patches of d = `dimension` features. They may be missing
+  /// if the gates imply them. Throws `Failure.data` if the tensors do not fit each other or the data, or there are none.
+  package init(
+    _ bundle: Bundle, samples: Int, patches: Int, dimension: Int, gatesImplyPatterns: Bool
+  ) throws {
+    patterns = gatesImplyPatterns ? try bundle.optional(.patterns) : try bundle.require(.patterns)
+    let (rows, stride) = (samples * patches, (samples * patches + 7) / 8)
+    if let patterns, patterns.shape[1] != stride {
+      throw Failure.data(
+        "tensor \"patterns\" of \(bundle.name) is \(patterns.summary), expected U8 "
+          + "[\(patterns.shape[0]), \(stride)], a bit for each of \(rows) "
+          + (patches == 1 ? "samples" : "patches"))
+    }
+    let list = try patterns ?? bundle.require(.gates)
+    guard list.shape[0] > 0 else {
+      throw Failure.data(
+        "tensor \(patterns == nil ? "\"gates\"" : "\"patterns\"") of \(bundle.name) is \(list.summary): there are "
+          + "no patterns")
+    }
+    gates = try GateTensors(bundle, count: patterns?.shape[0], dimension: dimension)
+    isExact = bundle.metadata[.exact] == true
+  }
+}

@@ -1,0 +1,37 @@
+import Tensors
+
+/// What a bundle is for: the value of `kind` in its metadata.
+package enum Kind: String, CaseIterable, Sendable {
+  case images, dataset, moments, arrangements, solution, network
+}
+
+extension Bundle {
+  package init(kind: Kind, tensors: [String: Tensor], metadata: [String: String] = [:]) {
+    self.init(tensors: tensors, metadata: metadata)
+    self.metadata["kind"] = kind.rawValue
+  }
+
+  package var kind: Kind? { metadata["kind"].flatMap(Kind.init) }
+
+  /// Throws `Failure.data` unless the bundle is of one of `kinds`.
+  package func expect(_ kinds: Kind...) throws {
+    try expectKind(metadata["kind"], among: kinds, in: name)
+  }
+}
+
+extension BundleReader {
+  /// Throws `Failure.data` unless the bundle is of one of `kinds`.
+  package func expect(_ kinds: Kind...) throws {
+    try expectKind(metadata["kind"], among: kinds, in: input.name)
+  }
+}
+
+private func expectKind(_ kind: String?, among kinds: [Kind], in name: String) throws {
+  guard let kind else {
+    throw Failure.data("the metadata of \(name) has no \"kind\": not a bundle of these tools")
+  }
+  guard kinds.contains(where: { $0.rawValue == kind }) else {
+    let wanted = kinds.map(\.rawValue).joined(separator: " or ")
+    throw Failure.data("\(name) is a bundle of kind \(quoted(kind)), expected \(wanted)")
+  }
+}

@@ -1,0 +1,69 @@
+import Tensors
+
+/// The name of a tensor, and the types and shapes that the format gives it.
+package struct TensorKey: Sendable {
+  package let name: String
+  package let types: [ElementType]
+  package let shapes: [String]
+
+  private init(_ name: String, _ types: ElementType..., shapes: String...) {
+    (self.name, self.types, self.shapes) = (name, types, shapes)
+  }
+
+  package static let x = TensorKey("x", .f32, .f64, shapes: "[n, K, d]", "[n, d]")
+  package static let images = TensorKey("images", .u8, shapes: "[n, channels, height, width]")
+  package static let moments = TensorKey("moments", .f32, .f64, shapes: "[n, R, d(d+1)/2+d]")
+  package static let pool = TensorKey("pool", .i32, shapes: "[K]")
+  package static let labels = TensorKey("labels", .i32, shapes: "[n]")
+  package static let targets = TensorKey("targets", .f64, .f32, shapes: "[n]", "[n, C]")
+  package static let mean = TensorKey("mean", .f32, .f64, shapes: "[d]")
+  package static let whiten = TensorKey("whiten", .f32, .f64, shapes: "[d, N]")
+  package static let gates = TensorKey("gates", .f64, shapes: "[P, d]")
+  package static let thresholds = TensorKey("thresholds", .f64, shapes: "[P]")
+  /// A bit for each row of the data, the least significant bit of a byte first.
+  package static let patterns = TensorKey("patterns", .u8, shapes: "[P, ceil(nK/8)]")
+  package static let dual = TensorKey("dual", .f64, shapes: "[n, C]")
+  package static let predictions = TensorKey("predictions", .f64, shapes: "[n, C]")
+  package static let z = TensorKey("z", .f64, shapes: "[C, R, 2, d+1, d+1]")
+  /// The rows of `patterns` that carry weight.
+  package static let index = TensorKey("index", .i32, shapes: "[A]")
+  package static let v = TensorKey("v", .f64, shapes: "[A, d]", "[C, A, d]", "[C, A, R, d]")
+  package static let w = TensorKey("w", .f64, shapes: "[A, d]", "[C, A, d]", "[C, A, R, d]")
+  package static let hiddenWeight = TensorKey("hidden.weight", .f64, shapes: "[m, d]")
+  package static let outputWeight = TensorKey("output.weight", .f64, shapes: "[C, m]")
+  package static let hiddenRegion = TensorKey("hidden.region", .i32, shapes: "[m]")
+  package static let hiddenGroup = TensorKey("hidden.group", .i32, shapes: "[m]")
+  package static let hiddenGate = TensorKey("hidden.gate", .f64, shapes: "[m, d]")
+  package static let hiddenThreshold = TensorKey("hidden.threshold", .f64, shapes: "[m]")
+}
+
+extension Bundle {
+  /// The tensor as it is, or nil if it is missing.
+  package subscript(key: TensorKey) -> Tensor? {
+    get { tensors[key.name] }
+    set { tensors[key.name] = newValue }
+  }
+
+  /// The tensor. Throws `Failure.data` if it is missing, or has another type or number of dimensions.
+  package func require(_ key: TensorKey) throws -> Tensor {
+    try require(key.name, key.types, key.shapes)
+  }
+
+  /// The tensor, or nil if it is missing. Throws `Failure.data` if it has another type or number of dimensions.
+  package func optional(_ key: TensorKey) throws -> Tensor? {
+    try optional(key.name, key.types, key.shapes)
+  }
+
+  /// The tensor, of finite numbers and of `shape`; without a shape, of any that the key allows. Throws
+  /// `Failure.data` if it is another.
+  package func require(_ key: TensorKey, shape: [Int]) throws -> Tensor {
+    let tensor = try require(key)
+    guard tensor.shape == shape else {
+      throw Failure.data(
+        "tensor \(quoted(key.name)) of \(name) is \(tensor.summary), expected \(key.types[0].rawValue) \(shape)"
+      )
+    }
+    try tensor.expectFinite(key.name)
+    return tensor
+  }
+}
