@@ -25,7 +25,7 @@ final class Training: @unchecked Sendable {
   let trace: Trace
   let record: PathRecord
   private let output: Output
-  let incumbent: Incumbent<Outcome>
+  let incumbent: LatestResult<Outcome>
 
   /// Seconds before the first point is taken, at most: a search that ends earlier has little to lose, and pays for
   /// no certificate but its own.
@@ -57,7 +57,7 @@ final class Training: @unchecked Sendable {
     rule.maximumIterations = settings.maximumIterations ?? .max
     rule.maximumSeconds = settings.maximumSeconds ?? .infinity
     self.rule = rule
-    incumbent = Incumbent(after: min(Training.unattended, 0.2 * rule.maximumSeconds))
+    incumbent = LatestResult(after: min(Training.unattended, 0.2 * rule.maximumSeconds))
     budget = Budget(rule, startedAt: start) { Signals.isRequested }
     progress = invocation.progress()
   }

@@ -81,7 +81,7 @@ private final class Clock {
     let beta = 0.1 * (products.norms(y, Array(0..<20)).max() ?? 0)
     let loss = SquaredLoss()
     let clock = Clock()
-    func solve(limit: Int) -> (EtaNewton.End, PrimalDualPoint) {
+    func solve(limit: Int) -> (EtaNewton.End, PatternIncumbent) {
       clock.begin()
       var limits = ReducedLevel.Limits()
       limits.fewestSamples = isReduced ? 100 : .max
@@ -89,7 +89,7 @@ private final class Clock {
       let level = GatedLevel(
         products, outputs: outputs, form: .automatic, loss: loss,
         interruption: clock.interruption, reduction: limits)
-      let point = PrimalDualPoint(y, dimension: 12, loss: loss)
+      let point = PatternIncumbent(y, dimension: 12, loss: loss, beta: beta)
       clock.begin(limit: limit)
       let end = level.solve(
         y, beta: beta, from: nil, tolerance: 1e-4, point: point, proceed: { true },
@@ -107,7 +107,7 @@ private final class Clock {
       var squares = point.active.map { _ in 0.0 }
       for c in 0..<outputs {
         let w = Matrix(point.active.count, 12)
-        w.base.update(from: point.weights.row(c * w.rows), count: w.count)
+        w.base.update(from: point.weights.rows.row(c * w.rows), count: w.count)
         products.images(w, point.active, into: images)
         for k in 0..<w.rows {
           axpy(700, 1, images.row(k), fitted.row(c))

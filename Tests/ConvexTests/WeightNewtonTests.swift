@@ -62,14 +62,14 @@ import Testing
   }
 
   /// The gap from the definitions, of weights and of a dual point that the method found.
-  private func gap(_ problem: GatedProblem, _ point: PrimalDualPoint, beta: Double) -> Double {
+  private func gap(_ problem: GatedProblem, _ point: PatternIncumbent, beta: Double) -> Double {
     let (n, d, outputs, count) = (problem.n, problem.d, problem.outputs, point.active.count)
     var (primal, dual) = (0.0, 0.0)
     for c in 0..<outputs {
       for j in 0..<n {
         var output = 0.0
         for (k, i) in point.active.enumerated() where problem.patterns[i][j] {
-          output += inner(copied(point.weights.row(c * count + k), d), problem.row(j))
+          output += inner(copied(point.weights.rows.row(c * count + k), d), problem.row(j))
         }
         let (y, nu) = (problem.y[j * outputs + c], point.dual[c, j])
         primal += 0.5 * (output - y) * (output - y)
@@ -78,7 +78,7 @@ import Testing
     }
     for k in 0..<count {
       let squares = (0..<outputs).map { c in
-        let w = copied(point.weights.row(c * count + k), d)
+        let w = copied(point.weights.rows.row(c * count + k), d)
         return inner(w, w)
       }
       primal += beta * squares.reduce(0, +).squareRoot()
@@ -106,7 +106,8 @@ import Testing
     let beta = share * (products.norms(y, Array(0..<products.count)).max() ?? 0)
     let newton = WeightNewton(
       products, outputs: outputs, loss: SquaredLoss(), interruption: Interruption())
-    let point = PrimalDualPoint(y, dimension: problem.d, loss: SquaredLoss())
+    let point = PatternIncumbent(
+      y, dimension: problem.d, loss: SquaredLoss(), beta: beta)
     let end = newton.solve(
       y, beta: beta, tolerance: 1e-9, point: point, proceed: { true }, report: { _ in })
     #expect(end == .reached)
@@ -136,7 +137,8 @@ import Testing
     let beta = 0.05 * (products.norms(y, Array(0..<products.count)).max() ?? 0)
     let newton = WeightNewton(
       products, outputs: 1, loss: SquaredLoss(), interruption: Interruption())
-    let point = PrimalDualPoint(y, dimension: problem.d, loss: SquaredLoss())
+    let point = PatternIncumbent(
+      y, dimension: problem.d, loss: SquaredLoss(), beta: beta)
     let end = newton.solve(
       y, beta: beta, tolerance: 1e-8, point: point, proceed: { true }, report: { _ in })
     #expect(end == .reached)
@@ -150,7 +152,8 @@ import Testing
     let y = problem.targets.transposed
     let newton = WeightNewton(
       products, outputs: 1, loss: SquaredLoss(), interruption: Interruption())
-    let point = PrimalDualPoint(y, dimension: problem.d, loss: SquaredLoss())
+    let point = PatternIncumbent(
+      y, dimension: problem.d, loss: SquaredLoss(), beta: 1)
     var steps = 0
     let end = newton.solve(
       y, beta: 1, tolerance: 1e-12, point: point,

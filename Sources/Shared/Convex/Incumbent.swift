@@ -1,37 +1,116 @@
-/// The best result of a search so far, for another thread that may have to end the search.
+import LinearAlgebra
+
+/// The best primal and the best dual point of a program that a solve has met so far; they need not come from the same
+/// iteration. Dual points are scaled into their constraints here and nowhere else.
 ///
-/// To make a result of a point costs time: it has to be copied, or certified on the data. So the first offer is
-/// looked at only after some time, and a later one only after thirty times as long as the last one took.
-package final class Incumbent<Result>: @unchecked Sendable {
-  private let lock = Lock()
-  /// Guarded by the lock.
-  private var latest: Result?
-  /// When the next offer is looked at; for the thread that searches.
-  private var due: Double
-  private let clock: () -> Double
+/// Targets, predictions and ν are n × C, or all of them C × n if the loss is a sum of equal functions of their numbers.
+package final class Incumbent<Weights> {
+  package let loss: any Loss
+  package let targets: Matrix
+  package let beta: Double
+  /// The variables of the best primal point, its predictions ŷ and its objective.
+  package private(set) var weights: Weights
+  package let predictions: Matrix
+  package private(set) var primal: Double
+  /// ν, feasible.
+  package let dual: Matrix
+  private var parts: [Part]
 
-  /// Pauses between offers, relative to the time that they take.
-  private static var pause: Double { 30 }
-
-  /// Offers in the first `delay` seconds are not looked at.
-  package init(after delay: Double = 0, clock: @escaping () -> Double = Budget.now) {
-    self.clock = clock
-    due = clock() + delay
+  /// Columns of ν that are scaled by one factor.
+  private struct Part {
+    let columns: Range<Int>
+    let targets: Matrix
+    let candidate: Matrix
+    var value: Double
   }
 
-  /// What was taken last.
-  package var value: Result? { lock.locked { latest } }
+  package var dualValue: Double { parts.reduce(0) { $0 + $1.value } }
+  package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
-  /// Takes `result` at once.
-  package func take(_ result: Result) { lock.locked { latest = result } }
+  /// Begins with the network that is zero, whose variables are `weights`, and with ν = 0. If `isSeparable`, the program
+  /// is a sum of one for each column of the targets, and the columns of ν are scaled by factors of their own.
+  package init(
+    _ loss: any Loss, targets: Matrix, beta: Double, zero weights: Weights,
+    isSeparable: Bool = false
+  ) {
+    self.loss = loss
+    self.targets = targets
+    self.beta = beta
+    self.weights = weights
+    predictions = Matrix(targets.rows, targets.columns)
+    dual = Matrix(targets.rows, targets.columns)
+    primal = loss.value(predictions, targets)
+    let columns = targets.columns
+    parts = (isSeparable ? (0..<columns).map { $0..<$0 + 1 } : [0..<columns]).map {
+      let part = isSeparable ? targets.columns($0) : targets
+      let zero = Matrix(part.rows, part.columns)
+      return Part(
+        columns: $0, targets: part, candidate: zero, value: loss.dualValue(zero, part))
+    }
+  }
 
-  /// Takes what `make` makes, if it is time for another result. `make` is told what is there, and returns `nil` if
-  /// it has nothing better.
-  package func offer(_ make: (Result?) -> Result?) {
-    let start = clock()
-    guard start >= due else { return }
-    if let result = make(value) { take(result) }
-    let end = clock()
-    due = end + Incumbent.pause * (end - start)
+  /// Takes a feasible primal point if it is better; `update` then makes its variables of those that were best.
+  package func offer(
+    primal value: Double, predictions: Matrix, update: (inout Weights) -> Void
+  ) {
+    guard value < primal else { return }
+    primal = value
+    self.predictions.copy(from: predictions)
+    update(&weights)
+  }
+
+  /// Takes the best feasible multiple of `nu` for each part for which it is better. `largest` has for each part, or for
+  /// each column of one part, the largest of the norms that the constraints bound by β, with room for the rounding of a certificate
+  /// that adds up in another order. `adjust` may improve the multiple in places that no constraint holds.
+  package func offer(
+    dual nu: Matrix, largest: [Double], adjust: (Matrix) -> Void = { _ in }
+  ) {
+    for k in parts.indices {
+      let part = parts[k]
+      let candidate = part.candidate
+      if parts.count == 1 {
+        candidate.copy(from: nu)
+      } else {
+        candidate.copy(from: nu.columns(part.columns))
+      }
+      let bound = parts.count == 1 ? largest.reduce(0, max) : largest[k]
+      loss.scale(candidate, part.targets, beta: beta, largest: bound)
+      adjust(candidate)
+      let value = loss.dualValue(candidate, part.targets)
+      guard value > part.value else { continue }
+      parts[k].value = value
+      if parts.count == 1 {
+        dual.copy(from: candidate)
+      } else {
+        dual.setColumns(part.columns, to: candidate)
+      }
+    }
+  }
+
+  /// The same for one part.
+  package func offer(dual nu: Matrix, largest: Double, adjust: (Matrix) -> Void = { _ in }) {
+    offer(dual: nu, largest: [largest], adjust: adjust)
   }
 }
+
+extension Loss {
+  /// Scales ν to the multiple whose dual value is largest among those that satisfy the constraints, if the largest of
+  /// the norms that these bound by `beta` is `largest`.
+  package func scale(_ nu: Matrix, _ targets: Matrix, beta: Double, largest: Double) {
+    let bound = largest > 0 ? beta / largest : .greatestFiniteMagnitude
+    LinearAlgebra.scale(nu.count, scaling(nu, targets, bound: bound), nu.base)
+  }
+
+  /// The dual value of the best feasible multiple of ν.
+  package func dualValue(
+    of nu: Matrix, _ targets: Matrix, beta: Double, largest: Double
+  ) -> Double {
+    let candidate = Matrix(copying: nu)
+    scale(candidate, targets, beta: beta, largest: largest)
+    return dualValue(candidate, targets)
+  }
+}
+
+/// A largest norm with room for the rounding of a certificate that computes it in another order, for callers that have no
+/// bound of their own.
+package func withRoom(_ largest: Double) -> Double { largest * (1 + 1e-12) }

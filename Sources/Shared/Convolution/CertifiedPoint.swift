@@ -2,123 +2,83 @@ import Convex
 import LinearAlgebra
 import Schema
 
-/// The best primal and the best dual point of each problem that were certified so far, and their values.
+/// The best points that the samples certified so far, of each problem that shares no variables with the others.
 final class CertifiedPoint {
-  private let problems: [GroupProblem]
-  private let targets: Matrix
+  /// Of each problem its columns, and weights Q × as many columns.
+  private let parts: [(columns: Range<Int>, best: Incumbent<Matrix>)]
+  private let outputs: Int
   private let size: Int
-  private let loss: any Loss = SquaredLoss()
-  private(set) var primals: [Double]
-  private(set) var duals: [Double]
-  /// W (Q × C), ŷ and ν (n × C).
-  let weights: Matrix
-  let predictions: Matrix
-  let dual: Matrix
 
-  var primal: Double { primals.reduce(0, +) }
-  var dualValue: Double { duals.reduce(0, +) }
+  var primal: Double { parts.reduce(0) { $0 + $1.best.primal } }
+  var dualValue: Double { parts.reduce(0) { $0 + $1.best.dualValue } }
   var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
-  /// The network that is zero, and of the dual points those which R = FᵀY tells of.
+  /// Begins with the network that is zero, and with the multiple of Y that R = FᵀY allows. `targets` is n × C, `order` Q,
+  /// and `groupSize` how many of the Q features are a group's.
   init(
     _ targets: Matrix, correlations: Matrix?, order: Int, problems: [GroupProblem],
     groupSize: Int, beta: Double
   ) {
-    self.problems = problems
-    self.targets = targets
     size = groupSize
-    weights = Matrix(order, targets.columns)
-    predictions = Matrix(targets.rows, targets.columns)
-    dual = Matrix(targets.rows, targets.columns)
-    primals = problems.map { _ in .infinity }
-    duals = problems.map { _ in 0 }
-    for (p, problem) in problems.enumerated() {
-      primals[p] = loss.value(part(predictions, problem), part(targets, problem))
-      if let correlations {
-        offer(dual: targets, largest: largestNorm(correlations, problem), p, beta: beta)
-      }
+    outputs = targets.columns
+    parts = problems.map {
+      let y = targets.columns($0.columns)
+      let zero = Matrix(order, $0.columns.count)
+      return (
+        $0.columns, Incumbent(SquaredLoss(), targets: y, beta: beta, zero: zero)
+      )
+    }
+    guard let correlations else { return }
+    for (columns, best) in parts {
+      let largest = norms(correlations.columns(columns)).max() ?? 0
+      best.offer(dual: best.targets, largest: withRoom(largest))
     }
   }
 
-  private func part(_ x: Matrix, _ problem: GroupProblem) -> Matrix {
-    let columns = problem.columns
-    let result = Matrix(x.rows, columns.count)
-    for i in 0..<x.rows {
-      result.row(i).update(from: x.row(i) + columns.lowerBound, count: columns.count)
-    }
-    return result
+  /// The norms of the groups of weights, Q × outputs.
+  private func norms(_ x: Matrix) -> [Double] {
+    let length = size * x.columns
+    return (0..<x.rows / size).map { norm(length, x.row($0 * size)) }
   }
 
-  private func store(_ x: Matrix, _ problem: GroupProblem, into target: Matrix) {
-    let columns = problem.columns
-    for i in 0..<x.rows {
-      (target.row(i) + columns.lowerBound).update(from: x.row(i), count: columns.count)
-    }
-  }
-
-  private func norms(_ x: Matrix, _ problem: GroupProblem) -> [Double] {
-    let columns = problem.columns
-    return (0..<x.rows / size).map { i in
-      var sum = 0.0
-      for j in i * size..<(i + 1) * size {
-        sum += dot(
-          columns.count, x.row(j) + columns.lowerBound, x.row(j) + columns.lowerBound)
-      }
-      return sum.squareRoot()
-    }
-  }
-
-  private func largestNorm(_ x: Matrix, _ problem: GroupProblem) -> Double {
-    norms(x, problem).max() ?? 0
-  }
-
-  /// Takes the points of W for which the pass was made, where they are better.
-  func offer(_ pass: ResidualPass, weights w: Matrix, beta: Double) {
-    for (p, problem) in problems.enumerated() {
-      let value =
-        loss.value(part(pass.predictions, problem), part(targets, problem))
-        + beta * norms(w, problem).reduce(0, +)
-      if value < primals[p] {
-        primals[p] = value
-        store(part(w, problem), problem, into: weights)
-        store(part(pass.predictions, problem), problem, into: predictions)
-      }
-      offer(
-        dual: pass.residual, largest: largestNorm(pass.directions, problem), p, beta: beta)
-    }
-  }
-
-  /// Takes the best multiple of ν that is feasible, where it is better; `largest` is max ‖T_i‖.
-  private func offer(dual nu: Matrix, largest: Double, _ p: Int, beta: Double) {
-    let problem = problems[p]
-    let (candidate, y) = (part(nu, problem), part(targets, problem))
-    // A hair inside, for whoever computes the norms with other roundings.
-    let bound = largest > 0 ? (1 - 1e-12) * beta / largest : .infinity
-    scale(candidate.count, loss.scaling(candidate, y, bound: bound), candidate.base)
-    let value = loss.dualValue(candidate, y)
-    if value > duals[p] {
-      duals[p] = value
-      store(candidate, problem, into: dual)
+  /// Takes the points of W for which the pass was made, if they are better.
+  func offer(_ pass: ResidualPass, weights: Matrix) {
+    for (columns, best) in parts {
+      let own = weights.columns(columns)
+      let predictions = pass.predictions.columns(columns)
+      let penalty = norms(own).reduce(0, +)
+      best.offer(
+        primal: best.loss.value(predictions, best.targets) + best.beta * penalty,
+        predictions: predictions
+      ) { $0 = own }
+      let largest = norms(pass.directions.columns(columns)).max() ?? 0
+      best.offer(dual: pass.residual.columns(columns), largest: withRoom(largest))
     }
   }
 
   /// The solution over the gates `members`, in memory of its own.
   func solution(members: [Int], status: Status, iterations: Int) -> ArrangementSolution {
-    let used = members.indices.filter { i in
-      (i * size..<(i + 1) * size).contains { j in
-        (0..<weights.columns).contains { weights[j, $0] != 0 }
+    let groups = parts.map { norms($0.best.weights) }
+    let used = members.indices.filter { i in groups.contains { $0[i] > 0 } }
+    let positive = parts.flatMap { columns, best in
+      columns.indices.map { column in
+        let matrix = Matrix(used.count, size)
+        for (k, i) in used.enumerated() {
+          for j in 0..<size {
+            matrix[k, j] = best.weights[i * size + j, column - columns.lowerBound]
+          }
+        }
+        return matrix
       }
     }
-    let positive = (0..<weights.columns).map { c in
-      let matrix = Matrix(used.count, size)
-      for (k, i) in used.enumerated() {
-        for j in 0..<size { matrix[k, j] = weights[i * size + j, c] }
-      }
-      return matrix
+    func joined(_ part: (Incumbent<Matrix>) -> Matrix) -> Matrix {
+      let result = Matrix(parts[0].best.targets.rows, outputs)
+      for (columns, best) in parts { result.setColumns(columns, to: part(best)) }
+      return result
     }
     return ArrangementSolution(
-      index: used.map { members[$0] }, positive: positive, dual: Matrix(copying: dual),
-      predictions: Matrix(copying: predictions), status: status, primal: primal,
+      index: used.map { members[$0] }, positive: positive, dual: joined(\.dual),
+      predictions: joined(\.predictions), status: status, primal: primal,
       dualValue: dualValue, iterations: iterations)
   }
 }

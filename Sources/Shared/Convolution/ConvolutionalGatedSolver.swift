@@ -143,7 +143,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
       guard newton.active > 0 else { return }
       let pass = ResidualPass(
         stream, weights: newton.weights, targets: targets, progress: progress)
-      point.offer(pass, weights: newton.weights, beta: beta)
+      point.offer(pass, weights: newton.weights)
       newton.setReference(
         directions: pass.directions, squares: pass.squares, products: pass.products)
       report(point.primal, point.dualValue, newton.active)

@@ -96,17 +96,17 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     }
     let point =
       problem?.point(beta: beta)
-      ?? LossPoint(targets, loss: loss, regularizer: regularizer, beta: beta)
+      ?? GroupIncumbent(targets, loss: loss, regularizer: regularizer, beta: beta)
     func compose() -> ArrangementSolution {
       ArrangementSolution(
-        [point], targets: targets, loss: loss, beta: beta,
+        [point], targets: targets, loss: loss, regularizer: regularizer, beta: beta,
         groups: members.count, width: stream.features.groupSize, iterations: budget.iterations)
     }
     func report() {
       trace(
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds, primal: point.primal,
-          dual: point.dualValue, neurons: point.active))
+          dual: point.dualValue, neurons: point.weights.active))
       budget.publish(compose)
     }
     report()

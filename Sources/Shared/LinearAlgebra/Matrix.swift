@@ -93,6 +93,23 @@ package final class Matrix: @unchecked Sendable {
   /// The column `column`, copied.
   package func column(_ column: Int) -> [Double] { (0..<rows).map { self[$0, column] } }
 
+  /// The columns `range`, copied.
+  package func columns(_ range: Range<Int>) -> Matrix {
+    let result = Matrix(rows, range.count)
+    for i in 0..<rows {
+      result.row(i).update(from: row(i) + range.lowerBound, count: range.count)
+    }
+    return result
+  }
+
+  /// Copies `part` into the columns `range`.
+  package func setColumns(_ range: Range<Int>, to part: Matrix) {
+    precondition(part.rows == rows && part.columns == range.count, "shapes differ")
+    for i in 0..<rows {
+      (row(i) + range.lowerBound).update(from: part.row(i), count: range.count)
+    }
+  }
+
   package var transposed: Matrix {
     let result = Matrix(columns, rows)
     for i in 0..<rows { for j in 0..<columns { result[j, i] = self[i, j] } }

@@ -29,7 +29,7 @@ final class EtaNewton {
   private let outputs: Int
   private let interruption: Interruption
   private let quadratic = BoundedQuadratic()
-  private let dual: DualScaling
+  private let rounding: RoundingBound
   /// ‖X‖_F.
   private let featureSize: Double
 
@@ -75,7 +75,7 @@ final class EtaNewton {
     self.pricing = pricing
     self.loss = loss
     let (n, d) = (products.samples, products.dimension)
-    dual = DualScaling(products.x, outputs: outputs, loss: loss)
+    rounding = RoundingBound(products.x)
     featureSize = norm(n * d, products.x.base)
     eta = Array(repeating: 0, count: products.count)
     y = Matrix(outputs, n)
@@ -91,7 +91,7 @@ final class EtaNewton {
   /// the number of active members.
   func solve(
     _ y: Matrix, beta: Double, from start: [Double], near: Matrix? = nil, tolerance: Double,
-    point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
+    point: PatternIncumbent, proceed: () -> Bool, report: (Int) -> Void
   ) -> End {
     self.y = y
     self.beta = beta
@@ -242,7 +242,7 @@ final class EtaNewton {
   }
 
   /// Offers the primal and the dual point of ν to `point`; returns the members that should enter.
-  private func judge(_ point: PrimalDualPoint) -> [(member: Int, norm: Double)] {
+  private func judge(_ point: PatternIncumbent) -> [(member: Int, norm: Double)] {
     point.offer(
       primal: primal, active: active, eta: active.map { eta[$0] }, directions: directions,
       predictions: fitted)
@@ -260,7 +260,8 @@ final class EtaNewton {
         largest = max(largest, pricing.pricePool(nu, above: level, besides: active))
       }
       let restricted = relativeGap(
-        primal: primal, dual: dual.best(nu, y, beta: beta, largest: largest).value)
+        primal: primal,
+        dual: loss.dualValue(of: nu, y, beta: beta, largest: largest + rounding(nu)))
       if isCheap || restricted <= max(tolerance, 0.1 * min(point.gap, 1)) {
         let left = interruption.secondsLeft()
         let proceed = { self.interruption.secondsLeft() > 0 }
@@ -273,8 +274,7 @@ final class EtaNewton {
       }
       entering = pricing.violators
     }
-    let (value, scaling) = dual.best(nu, y, beta: beta, largest: largest)
-    point.offer(dual: value, direction: nu, times: scaling)
+    point.offer(dual: nu, largest: largest + rounding(nu))
     return entering
   }
 
@@ -289,13 +289,12 @@ final class EtaNewton {
   }
 
   /// Offers the best multiple of any ν, with all norms computed, to `point`.
-  func offer(_ nu: Matrix, _ y: Matrix, beta: Double, to point: PrimalDualPoint) {
+  func offer(_ nu: Matrix, _ y: Matrix, beta: Double, to point: PatternIncumbent) {
     self.y = y
     self.beta = beta
     self.nu.copy(from: nu)
     let largest = products.norms(nu, Array(0..<products.count)).max() ?? 0
-    let (value, scaling) = dual.best(nu, y, beta: beta, largest: largest)
-    point.offer(dual: value, direction: nu, times: scaling)
+    point.offer(dual: nu, largest: largest + rounding(nu))
   }
 
   // MARK: The step

@@ -17,7 +17,7 @@ struct GatedInteriorPoint {
 
   /// Improves `point` until its gap is at most `tolerance`; asks `proceed` before each iteration.
   func solve(
-    _ y: Matrix, beta: Double, tolerance: Double, point: PrimalDualPoint, proceed: () -> Bool,
+    _ y: Matrix, beta: Double, tolerance: Double, point: PatternIncumbent, proceed: () -> Bool,
     report: (Int) -> Void
   ) {
     let (n, d) = (y.count, products.dimension)
@@ -42,12 +42,7 @@ struct GatedInteriorPoint {
     while true {
       for j in 0..<n { nu.base[j] = method.nu[j] }
       products.norms(nu.base, all, into: &norms)
-      let largest = norms.max() ?? 0
-      let scaling = loss.scaling(
-        nu, y, bound: largest > 0 ? (1 - 1e-13) * beta / largest : .infinity)
-      let dual = Matrix(copying: nu)
-      scale(n, scaling, dual.base)
-      point.offer(dual: loss.dualValue(dual, y), direction: nu, times: scaling)
+      point.offer(dual: nu, largest: withRoom(norms.max() ?? 0))
       offer(method, beta: beta, y: y, member: member, to: point)
       report(method.blocks.count)
       if point.gap <= tolerance { return }
@@ -66,7 +61,7 @@ struct GatedInteriorPoint {
   /// Offers the iterate's weights, those that are next to nothing left out.
   private func offer(
     _ method: ConeInteriorPoint, beta: Double, y: Matrix, member: [Int: Int],
-    to point: PrimalDualPoint
+    to point: PatternIncumbent
   ) {
     let d = products.dimension
     let least = 1e-8 * method.largestWeight
@@ -86,7 +81,7 @@ struct GatedInteriorPoint {
     let fitted = Matrix(y.rows, y.columns)
     for k in active.indices { axpy(y.count, 1, images.row(k), fitted.base) }
     point.offer(
-      primal: loss.value(fitted, y) + beta * penalty, active: active, eta: active.map { _ in 1 },
-      directions: weights, predictions: fitted)
+      primal: loss.value(fitted, y) + beta * penalty, active: active,
+      directions: [weights], predictions: fitted)
   }
 }

@@ -59,7 +59,7 @@ final class GatedLevel {
   func solve(
     _ y: Matrix, beta: Double, share: Double = 0, from start: [Double]?, near: Matrix? = nil,
     tolerance: Double,
-    point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
+    point: PatternIncumbent, proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
     var (start, near) = (start, near)
     if prefersWeights(share: share) {
@@ -95,13 +95,13 @@ final class GatedLevel {
   }
 
   /// η = ‖W_i‖/β of the weights of `point`, as at an optimum.
-  private func eta(of point: PrimalDualPoint, beta: Double) -> [Double] {
+  private func eta(of point: PatternIncumbent, beta: Double) -> [Double] {
     var eta = [Double](repeating: 0, count: products.count)
     let count = point.active.count
     for (k, i) in point.active.enumerated() {
       var square = 0.0
       for c in 0..<outputs {
-        let row = point.weights.row(c * count + k)
+        let row = point.weights.rows.row(c * count + k)
         square += dot(products.dimension, row, row)
       }
       eta[i] = square.squareRoot() / beta
@@ -112,14 +112,15 @@ final class GatedLevel {
   /// η from the level below; `nil` where there is none or it found nothing. Where the time is limited its
   /// weights are offered too, with what they leave of the targets as a dual point.
   private func startBelow(
-    _ y: Matrix, beta: Double, point: PrimalDualPoint, proceed: () -> Bool, report: (Int) -> Void
+    _ y: Matrix, beta: Double, point: PatternIncumbent, proceed: () -> Bool, report: (Int) -> Void
   ) -> [Double]? {
     guard let (level, rows, members) = coarser else { return nil }
     // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
     let share = Double(rows.count) / Double(y.columns)
     let part = Matrix(outputs, rows.count)
     for c in 0..<outputs { for (k, j) in rows.enumerated() { part[c, k] = y[c, j] } }
-    let below = PrimalDualPoint(part, dimension: products.dimension, loss: loss)
+    let below = PatternIncumbent(
+      part, dimension: products.dimension, loss: loss, beta: share * beta)
     // What is offered takes images and norms of all members at most.
     let isLimited = interruption.secondsLeft().isFinite
     interruption.reserving(isLimited ? 2 * newton.secondsOfNorms() : 0) {
@@ -131,7 +132,7 @@ final class GatedLevel {
     if isLimited, left > 0, !below.active.isEmpty {
       let count = below.active.count
       let fitted = offer(
-        (0..<outputs).map { below.weights.slice($0 * count..<($0 + 1) * count) },
+        (0..<outputs).map { below.weights.rows.slice($0 * count..<($0 + 1) * count) },
         of: below.active.map { members[$0] }, y, beta: beta, to: point)
       for j in 0..<fitted.count { fitted.base[j] = y.base[j] - fitted.base[j] }
       newton.offer(fitted, y, beta: beta, to: point)
@@ -144,7 +145,7 @@ final class GatedLevel {
 
   /// Offers weights, a row of each output's for each of the members `active`; returns what they predict.
   func offer(
-    _ weights: [Matrix], of active: [Int], _ y: Matrix, beta: Double, to point: PrimalDualPoint
+    _ weights: [Matrix], of active: [Int], _ y: Matrix, beta: Double, to point: PatternIncumbent
   ) -> Matrix {
     let (n, d) = (products.samples, products.dimension)
     let fitted = Matrix(outputs, n)
@@ -160,7 +161,7 @@ final class GatedLevel {
     let penalty = squares.reduce(0) { $0 + $1.squareRoot() }
     point.offer(
       primal: loss.value(fitted, y) + beta * penalty, active: active,
-      eta: active.map { _ in 1 }, directions: weights, predictions: fitted)
+      directions: weights, predictions: fitted)
     return fitted
   }
 
@@ -178,7 +179,8 @@ final class GatedLevel {
     var rung = max(beta, 1e-2 * largest)
     for i in order.prefix(count) { eta[i] = size * max(1, largest / rung / 10) }
     while rung > beta * (1 + 1e-12), !interruption.isOutOfTime {
-      let point = PrimalDualPoint(y, dimension: products.dimension, loss: loss)
+      let point = PatternIncumbent(
+        y, dimension: products.dimension, loss: loss, beta: rung)
       _ = newton.solve(
         y, beta: rung, from: eta, tolerance: 1e-1, point: point, proceed: proceed,
         report: { _ in })

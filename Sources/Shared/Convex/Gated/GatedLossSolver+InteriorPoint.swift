@@ -102,10 +102,9 @@ extension GatedLossSolver {
 
     /// The relative gap over the patterns at work, whose largest norm at ν is `largest`.
     private func gap(_ primal: Double, _ nu: Matrix, _ largest: Double) -> Double {
-      let scaled = Matrix(copying: nu)
-      let share = loss.scaling(nu, problem.targets, bound: run.beta / max(largest, 1e-300))
-      scale(nu.count, share, scaled.base)
-      return relativeGap(primal: primal, dual: loss.dualValue(scaled, problem.targets))
+      relativeGap(
+        primal: primal,
+        dual: loss.dualValue(of: nu, problem.targets, beta: run.beta, largest: largest))
     }
 
     /// Offers the iterate's weights, without those of 10⁻⁵ of the largest length and less if the objective hardly

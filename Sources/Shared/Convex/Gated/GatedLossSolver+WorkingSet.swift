@@ -50,15 +50,16 @@ extension GatedLossSolver {
         local, members: members, system: SplitSystem(part), from: start, rule: rule,
         budget: run.budget, report: report)
       run.point.offer(
-        primal: local.primal, active: local.active, members: local.members,
-        weights: local.weights, predictions: local.predictions)
+        primal: local.primal, active: local.weights.active, members: local.weights.members,
+        weights: local.weights.rows, predictions: local.predictions)
       let norms = price(local.dual)
       run.point.offer(dual: local.dual, largest: problem.norms.largest(local.dual))
       report()
       if run.isReached { return .optimal }
       if end != .optimal, end != .stalled { return end }
       start = ArrangementSolution(
-        [local], targets: targets, loss: loss, beta: run.beta, groups: data.patterns.count,
+        [local], targets: targets, loss: loss, regularizer: problem.regularizer, beta: run.beta,
+        groups: data.patterns.count,
         width: data.dimension, iterations: run.budget.iterations)
       let others = features.groupIndices.filter { !working.contains($0) && norms[$0] > run.beta }
       if others.isEmpty, rule.gap <= finest || end == .stalled { break }

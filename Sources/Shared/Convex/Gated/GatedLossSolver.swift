@@ -84,7 +84,7 @@ package final class GatedLossSolver: ArrangementSolver {
     let points = problems.map { $0.point(beta: beta) }
     func compose() -> ArrangementSolution {
       ArrangementSolution(
-        points, targets: targets, loss: loss, beta: beta,
+        points, targets: targets, loss: loss, regularizer: problems[0].regularizer, beta: beta,
         groups: data.patterns.count, width: data.dimension, iterations: budget.iterations)
     }
     func report() {
@@ -93,7 +93,7 @@ package final class GatedLossSolver: ArrangementSolver {
           iteration: budget.iterations, seconds: budget.seconds,
           primal: points.reduce(0) { $0 + $1.primal },
           dual: points.reduce(0) { $0 + $1.dualValue },
-          neurons: points.reduce(0) { $0 + $1.active }))
+          neurons: points.reduce(0) { $0 + $1.weights.active }))
       budget.publish(compose)
     }
     report()
@@ -133,7 +133,7 @@ package final class GatedLossSolver: ArrangementSolver {
   /// What a method is asked for.
   struct Run {
     let problem: Int
-    let point: LossPoint
+    let point: GroupIncumbent
     let beta: Double
     let start: ArrangementSolution?
     let rule: StoppingRule

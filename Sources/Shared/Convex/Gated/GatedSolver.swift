@@ -90,13 +90,9 @@ package final class GatedSolver: ArrangementSolver {
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
     let points = problems.map { problem in
-      let point = PrimalDualPoint(problem.y, dimension: data.dimension, loss: loss)
-      // Rounding of the recomputed norms must not show where β is nearly β_max.
-      let bound = problem.betaMax > 0 ? (1 - 1e-13) * beta / problem.betaMax : .infinity
-      let scaling = loss.scaling(problem.y, problem.y, bound: bound)
-      let dual = Matrix(copying: problem.y)
-      scale(dual.count, scaling, dual.base)
-      point.offer(dual: loss.dualValue(dual, problem.y), direction: problem.y, times: scaling)
+      let point = PatternIncumbent(
+        problem.y, dimension: data.dimension, loss: loss, beta: beta)
+      point.offer(dual: problem.y, largest: withRoom(problem.betaMax))
       return point
     }
     interruption.secondsLeft = { budget.secondsLeft }
@@ -193,7 +189,7 @@ package final class GatedSolver: ArrangementSolver {
   /// Offers the weights and the dual point of a start as they are: a solve that goes on from there does not
   /// end with less.
   private func offer(
-    _ start: ArrangementSolution, _ problem: Problem, beta: Double, to point: PrimalDualPoint
+    _ start: ArrangementSolution, _ problem: Problem, beta: Double, to point: PatternIncumbent
   ) {
     let products = finest.products
     finest.newton.offer(
@@ -219,7 +215,7 @@ package final class GatedSolver: ArrangementSolver {
 
   /// The solution of all outputs, its objectives from the data.
   private func compose(
-    _ points: [PrimalDualPoint], beta: Double, iterations: Int
+    _ points: [PatternIncumbent], beta: Double, iterations: Int
   ) -> ArrangementSolution {
     let members = finest.products.members
     let (n, d) = (data.samples, data.dimension)
@@ -233,7 +229,7 @@ package final class GatedSolver: ArrangementSolver {
     for (problem, point) in zip(problems, points) {
       for (place, c) in problem.outputs.enumerated() {
         for (k, i) in point.active.enumerated() {
-          let source = point.weights.row(place * point.active.count + k)
+          let source = point.weights.rows.row(place * point.active.count + k)
           positive[c].row(row[i]!).update(from: source, count: d)
         }
         for j in 0..<n {

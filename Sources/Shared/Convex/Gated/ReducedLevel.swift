@@ -50,9 +50,9 @@ final class ReducedLevel {
   /// `full` knows all features.
   func solve(
     _ y: Matrix, beta: Double, from start: [Double]?, near: Matrix?, tolerance: Double,
-    point: PrimalDualPoint, full: EtaNewton, proceed: () -> Bool, report: (Int) -> Void
+    point: PatternIncumbent, full: EtaNewton, proceed: () -> Bool, report: (Int) -> Void
   ) -> EtaNewton.End {
-    let own = PrimalDualPoint(y, dimension: subspace.rank, loss: loss)
+    let own = PatternIncumbent(y, dimension: subspace.rank, loss: loss, beta: beta)
     var (lastGap, lastPrimal) = (Double.infinity, Double.infinity)
     var isOver = false
     // A pass over all features costs more than a step. At the end there is one, and time for it.
@@ -92,17 +92,17 @@ final class ReducedLevel {
     return end == .interrupted && !isOver ? .interrupted : .stalled
   }
 
-  private func lift(_ own: PrimalDualPoint, to point: PrimalDualPoint) {
+  private func lift(_ own: PatternIncumbent, to point: PatternIncumbent) {
     let outputs = own.predictions.rows
     let count = own.active.count
-    let lifted = subspace.lifted(own.weights, count: outputs * count)
+    let lifted = subspace.lifted(own.weights.rows, count: outputs * count)
     let directions = (0..<outputs).map { c in
       let part = Matrix(count, lifted.columns)
       part.base.update(from: lifted.row(c * count), count: part.count)
       return part
     }
     point.offer(
-      primal: own.primal, active: own.active, eta: own.active.map { _ in 1 },
+      primal: own.primal, active: own.active,
       directions: directions, predictions: own.predictions)
   }
 }

@@ -29,7 +29,7 @@ package final class SplitProgram {
     self.features = features
     self.loss = loss
     self.regularizer = regularizer
-    targets = LossPoint.columns(outputs, of: all)
+    targets = all.columns(outputs)
     origin = Matrix(targets.rows, targets.columns)
     loss.residual(Matrix(targets.rows, targets.columns), targets, into: origin)
     norms = GroupNorms(features, regularizer: regularizer, outputs: outputs.count)
@@ -39,8 +39,8 @@ package final class SplitProgram {
   }
 
   /// The network that is zero, and the best multiple of −∇ℓ(0).
-  package func point(beta: Double) -> LossPoint {
-    let point = LossPoint(targets, loss: loss, regularizer: regularizer, beta: beta)
+  package func point(beta: Double) -> GroupIncumbent {
+    let point = GroupIncumbent(targets, loss: loss, regularizer: regularizer, beta: beta)
     point.offer(dual: origin, largest: largest)
     return point
   }
@@ -54,7 +54,7 @@ package final class SplitProgram {
   /// recomputes it), or the budget or the numbers end it. Group i of the features has the number
   /// `members[i]` in `start` and in the point.
   package func solve(
-    _ point: LossPoint, members: [Int], system: SplitSystem, from start: ArrangementSolution?,
+    _ point: GroupIncumbent, members: [Int], system: SplitSystem, from start: ArrangementSolution?,
     rule: StoppingRule, budget: Budget, report: () -> Void
   ) -> Status {
     let admm = TwoSplitADMM(
@@ -63,7 +63,7 @@ package final class SplitProgram {
     guard admm.prepare() else { return .stalled }
     if let start {
       admm.begin(
-        at: weights(of: start, members), dual: LossPoint.columns(outputs, of: start.dual))
+        at: weights(of: start, members), dual: start.dual.columns(outputs))
     }
     let (predictions, nu) = (
       Matrix(targets.rows, targets.columns), Matrix(targets.rows, targets.columns)

@@ -14,7 +14,7 @@ final class WeightNewton {
   private let features: ActiveFeatures
   private let preconditioner: GroupPreconditioner
   private let pricing: PatternPricing
-  private let dual: DualScaling
+  private let rounding: RoundingBound
   private let loss: any Loss
   private let outputs: Int
   private let interruption: Interruption
@@ -47,7 +47,7 @@ final class WeightNewton {
     features = ActiveFeatures(products, outputs: outputs)
     preconditioner = GroupPreconditioner(features)
     pricing = PatternPricing(products, outputs: outputs)
-    dual = DualScaling(products.x, outputs: outputs, loss: loss)
+    rounding = RoundingBound(products.x)
     fitted = Matrix(outputs, products.samples)
     nu = Matrix(outputs, products.samples)
   }
@@ -70,7 +70,7 @@ final class WeightNewton {
   /// Improves `point`, from its own weights, until its gap is at most `tolerance`; asks `proceed` before each step, and
   /// tells `report` of each with the number of active members.
   func solve(
-    _ y: Matrix, beta: Double, tolerance: Double, point: PrimalDualPoint, proceed: () -> Bool,
+    _ y: Matrix, beta: Double, tolerance: Double, point: PatternIncumbent, proceed: () -> Bool,
     report: (Int) -> Void
   ) -> EtaNewton.End {
     begin(point)
@@ -100,13 +100,13 @@ final class WeightNewton {
   // MARK: A point
 
   /// Takes the weights of `point`.
-  private func begin(_ point: PrimalDualPoint) {
+  private func begin(_ point: PatternIncumbent) {
     let (count, d) = (point.active.count, products.dimension)
     features.take(point.active)
     weights = Matrix(count * outputs, d)
     for k in 0..<count {
       for c in 0..<outputs {
-        weights.row(k * outputs + c).update(from: point.weights.row(c * count + k), count: d)
+        weights.row(k * outputs + c).update(from: point.weights.rows.row(c * count + k), count: d)
       }
     }
     leaveOut { _ in false }
@@ -145,14 +145,14 @@ final class WeightNewton {
 
   /// Offers the weights and the dual point of ν to `point`; returns the members that should enter.
   private func judge(
-    _ y: Matrix, _ beta: Double, _ point: PrimalDualPoint
+    _ y: Matrix, _ beta: Double, _ point: PatternIncumbent
   ) -> [(member: Int, norm: Double)] {
     let (active, width) = (features.active, outputs * products.dimension)
     let parts = (0..<outputs).map { c in
       weights.selecting(active.indices.map { $0 * outputs + c })
     }
     point.offer(
-      primal: primal, active: active, eta: active.map { _ in 1 }, directions: parts,
+      primal: primal, active: active, directions: parts,
       predictions: fitted)
     var largest = active.indices.reduce(0) {
       max($0, norm(width, correlations.row($1 * outputs)))
@@ -166,8 +166,7 @@ final class WeightNewton {
         pricing.price(nu, above: beta * (1 + 1e-9)) { !self.interruption.isOutOfTime })
       entering = pricing.violators
     }
-    let (value, scaling) = dual.best(nu, y, beta: beta, largest: largest)
-    point.offer(dual: value, direction: nu, times: scaling)
+    point.offer(dual: nu, largest: largest + rounding(nu))
     return entering
   }
 

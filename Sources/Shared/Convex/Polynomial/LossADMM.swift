@@ -204,11 +204,11 @@ final class LossADMM {
   /// thousands of them before it falls.
   private static let smallSize = 1 << 15
 
-  /// Runs until the gap of `result` is at most `tolerance`, or progress ends. `proceed` is asked after every
+  /// Runs until the gap of `best` is at most `tolerance`, or progress ends. `proceed` is asked after every
   /// iteration, `report` told after every check.
   func solve(
-    beta: Double, tolerance: Double, judge: LossJudge, result: inout LossResult,
-    proceed: () -> Bool, report: (LossResult) -> Void
+    beta: Double, tolerance: Double, judge: LossJudge, best: PolynomialIncumbent,
+    proceed: () -> Bool, report: () -> Void
   ) {
     let blocks = (0..<h.rows).map { _ in
       ConeBlocks(2 * program.regions, program.order * program.order)
@@ -232,14 +232,13 @@ final class LossADMM {
       guard iteration % 10 == 0 || !goes else { continue }
 
       for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
-      let value = judge.makeFeasible(blocks, beta: beta)
-      result.offer(blocks, value)
+      let value = judge.offer(blocks, to: best)
       // Far from the end, and for small β, the network that is h is the better one.
       for c in 0..<h.rows {
         splitting.unpack(c, into: blocks[c])
         program.setDifference(h.row(c), of: blocks[c])
       }
-      result.offer(blocks, judge.makeFeasible(blocks, beta: beta))
+      judge.offer(blocks, to: best)
 
       // (ρ/2)(h − V) is what Fᵀν would be: is it nearly feasible, and does the primal stand still?
       let multiplier = Matrix(copying: h)
@@ -247,28 +246,28 @@ final class LossADMM {
       scale(h.count, 0.5 * splitting.rho, multiplier.base)
       let factor = min(1, beta / judge.constraint(multiplier))
       // What a search for a dual point would end with, as far as the multipliers of the loss tell.
-      let expected = relativeGap(primal: result.primal, dual: self.expectedDual(factor))
+      let expected = relativeGap(primal: best.primal, dual: self.expectedDual(factor))
       let isReady =
         factor >= 0.9 && expected <= 0.8 * tolerance && iteration >= earliest
-        && abs(value.primal - last) <= tolerance * abs(value.primal)
-      last = value.primal
+        && abs(value - last) <= tolerance * abs(value)
+      last = value
       let isAffordable = factor >= 0.9 && iteration >= 200 && 3 * spent <= iteration
       if isReady || isAffordable || (!goes && spent == 0) {
         // Where the budget is spent, one reading of the data, which counts as no iteration.
         let limit = !goes ? 1 : isReady ? 200 : 50
         let polished = polish(
-          beta: beta, tolerance: tolerance, limit: limit, judge, &result, proceed)
+          beta: beta, tolerance: tolerance, limit: limit, judge, best, proceed)
         spent += polished.products
         goes = goes && polished.goes
         earliest = iteration + max(10, iteration / 4)
       }
-      report(result)
-      if result.gap <= tolerance || !goes { return }
+      report()
+      if best.gap <= tolerance || !goes { return }
       // Leave where the gap does not move any more.
       if iteration % 200 == 0 {
-        slow = spent > 0 && result.gap > 0.9 * previous ? slow + 1 : 0
+        slow = spent > 0 && best.gap > 0.9 * previous ? slow + 1 : 0
         if slow >= patience { return }
-        previous = result.gap
+        previous = best.gap
       }
     }
   }
@@ -285,21 +284,19 @@ final class LossADMM {
   /// A dual point from the iterate, which stays what it is: z and U taken from the point disturb it. Returns
   /// the readings of the data it took, and whether `proceed` lets it go on.
   private func polish(
-    beta: Double, tolerance: Double, limit: Int, _ judge: LossJudge, _ result: inout LossResult,
+    beta: Double, tolerance: Double, limit: Int, _ judge: LossJudge, _ best: PolynomialIncumbent,
     _ proceed: () -> Bool
   ) -> (products: Int, goes: Bool) {
     let smooth = SmoothLoss(loss, targets, penalty: penalty, multipliers: multipliers)
     // What a residual of that size costs the dual value is a fifth of the tolerance.
-    let norm = beta * result.regularizer
-    let share = norm > 0 ? max(1e-8, min(0.01, 0.2 * tolerance * abs(result.primal) / norm)) : 0.01
+    let norm = beta * best.weights.regularizer
+    let share = norm > 0 ? max(1e-8, min(0.01, 0.2 * tolerance * abs(best.primal) / norm)) : 0.01
     let goal = LossNewton.Goal(
       rho: splitting.rho, penalty: penalty, tolerance: share * beta, limit: limit)
-    var best = result
-    let taken = newton.solve(
+    return newton.solve(
       Matrix(copying: h), near: v, smooth, goal, constraint: judge.constraint,
-      visit: { dual, constraint in best.offer(dual, constraint, targets, loss, beta: beta) },
-      proceed: proceed)
-    result = best
-    return taken
+      visit: { dual, constraint in
+        if constraint.isFinite { best.offer(dual: dual, largest: constraint) }
+      }, proceed: proceed)
   }
 }

@@ -32,47 +32,45 @@ final class LossSearch: PolynomialSearch {
     betaMax = judge.constraint(sums)
   }
 
-  private func initial(_ start: PolynomialSolver.Start, beta: Double) -> LossResult {
+  private func initial(_ start: PolynomialSolver.Start, beta: Double) -> PolynomialIncumbent {
     let size = program.order * program.order
-    let zero = Matrix(targets.rows, targets.columns)
-    var result = LossResult(
-      blocks: (0..<program.classes).map { _ in ConeBlocks(2 * program.regions, size) },
-      primal: loss.value(zero, targets), dual: zero, constraint: 0, dualValue: -.infinity)
-    result.offer(zero, 0, targets, loss, beta: beta)
-    result.offer(steepest, betaMax, targets, loss, beta: beta)
+    let zero = FeasibleBlocks(
+      blocks: (0..<program.classes).map { _ in ConeBlocks(2 * program.regions, size) })
+    let best = PolynomialIncumbent(loss, targets: targets, beta: beta, zero: zero)
+    best.offer(dual: steepest, largest: betaMax)
     let blocks: [ConeBlocks]
     switch start {
-    case .cold: return result
+    case .cold: return best
     case .blocks(let all): blocks = all
     case .point(let point):
       blocks = point.blocks
+      // It satisfies the constraints of its own β.
       if case .any(let previous) = point.best {
-        result.offer(previous.dual, previous.constraint, targets, loss, beta: beta)
+        best.offer(dual: previous.dual, largest: previous.beta)
       }
     }
-    let copies = blocks.map { Matrix(copying: $0) }
-    result.offer(copies, judge.makeFeasible(copies, beta: beta))
-    return result
+    judge.offer(blocks.map { Matrix(copying: $0) }, to: best)
+    return best
   }
 
   func improve(
     _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
     tell: (TraceRow, () -> PolynomialSolver.Point) -> Void
   ) -> PolynomialSolver.Point {
-    var result = initial(start, beta: beta)
-    func report(_ result: LossResult) {
+    let best = initial(start, beta: beta)
+    func report() {
       tell(
         TraceRow(
-          iteration: budget.iterations, seconds: budget.seconds, primal: result.primal,
-          dual: result.dualValue, neurons: judge.rank(result.blocks))
-      ) { PolynomialSolver.Point(best: .any(result), status: .stalled) }
+          iteration: budget.iterations, seconds: budget.seconds, primal: best.primal,
+          dual: best.dualValue, neurons: judge.rank(best.weights.blocks))
+      ) { PolynomialSolver.Point(best: .any(best), status: .stalled) }
     }
-    report(result)
+    report()
     let proceed = {
       budget.count()
       return budget.exhausted == nil
     }
-    if result.gap > tolerance, budget.exhausted == nil,
+    if best.gap > tolerance, budget.exhausted == nil,
       SplitInteriorPoint.suits(program, targets)
     {
       let solver =
@@ -81,25 +79,25 @@ final class LossSearch: PolynomialSearch {
           program, model, products, loss: loss, targets: targets, judge: judge)
       interiorPoint = solver
       solver.solve(
-        beta: beta, tolerance: tolerance, result: &result, proceed: proceed, report: report)
+        beta: beta, tolerance: tolerance, best: best, proceed: proceed, report: report)
     }
-    if result.gap > tolerance, budget.exhausted == nil {
+    if best.gap > tolerance, budget.exhausted == nil {
       let solver = admm ?? LossADMM(program, products, loss: loss, targets: targets)
       admm = solver
-      solver.start(from: result.blocks, beta: beta)
+      solver.start(from: best.weights.blocks, beta: beta)
       solver.solve(
-        beta: beta, tolerance: tolerance, judge: judge, result: &result, proceed: proceed,
+        beta: beta, tolerance: tolerance, judge: judge, best: best, proceed: proceed,
         report: report)
     }
-    let status: Status = result.gap <= tolerance ? .optimal : budget.exhausted ?? .stalled
-    return PolynomialSolver.Point(best: .any(result), status: status)
+    let status: Status = best.gap <= tolerance ? .optimal : budget.exhausted ?? .stalled
+    return PolynomialSolver.Point(best: .any(best), status: status)
   }
 
   func certifiedDual(
     _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double) {
-    guard case .any(let result) = point.best else { return (Matrix(copying: targets), 0) }
-    let dual = Matrix(copying: result.dual)
+    guard case .any(let best) = point.best else { return (Matrix(copying: targets), 0) }
+    let dual = Matrix(copying: best.dual)
     var largest = judge.constraint(model.dualVectors(dual))
     // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
     let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
@@ -108,9 +106,7 @@ final class LossSearch: PolynomialSearch {
       square = max(square, (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] })
     }
     largest += unit * (square * program.map.meanSquare).squareRoot()
-    let factor = loss.scaling(
-      dual, targets, bound: largest > 0 ? beta / largest : .greatestFiniteMagnitude)
-    scale(dual.count, factor, dual.base)
+    loss.scale(dual, targets, beta: beta, largest: largest)
     return (dual, loss.dualValue(dual, targets))
   }
 

@@ -153,7 +153,7 @@ package final class PolynomialSolver {
   package struct Point: Bounded {
     enum Best {
       case squared([ClassResult])
-      case any(LossResult)
+      case any(PolynomialIncumbent)
     }
     let best: Best
     let status: Status
@@ -161,19 +161,19 @@ package final class PolynomialSolver {
     package var blocks: [Matrix] {
       switch best {
       case .squared(let results): results.map(\.blocks)
-      case .any(let result): result.blocks
+      case .any(let best): best.weights.blocks
       }
     }
     package var primal: Double {
       switch best {
       case .squared(let results): results.primal
-      case .any(let result): result.primal
+      case .any(let best): best.primal
       }
     }
     package var dual: Double {
       switch best {
       case .squared(let results): results.dual
-      case .any(let result): result.dualValue
+      case .any(let best): best.dualValue
       }
     }
     package var dualBound: Double { dual }

@@ -56,10 +56,10 @@ final class SplitInteriorPoint {
     return c * (n * n * n / 3 + n * n * width + 4 * n * width * m) < 2e8
   }
 
-  /// Improves `result` until its gap is at most `tolerance` or nothing more is to be had.
+  /// Improves `best` until its gap is at most `tolerance` or nothing more is to be had.
   func solve(
-    beta: Double, tolerance: Double, result: inout LossResult, proceed: () -> Bool,
-    report: (LossResult) -> Void
+    beta: Double, tolerance: Double, best: PolynomialIncumbent, proceed: () -> Bool,
+    report: () -> Void
   ) {
     let zero = Matrix(targets.rows, targets.columns)
     let value = loss.value(zero, targets)
@@ -71,16 +71,16 @@ final class SplitInteriorPoint {
     let predictions = Matrix(classes.count, targets.rows)
     var stalled = 0
     for iteration in 0..<SplitInteriorPoint.mostIterations {
-      let before = result.gap
+      let before = best.gap
       for (c, part) in classes.enumerated() { part.predict(into: predictions.row(c)) }
       terms.refresh(predictions)
       for (c, part) in classes.enumerated() {
         part.refresh(terms.nu.row(c), beta, isFirst: iteration == 0)
       }
-      offer(terms, beta: beta, to: &result)
-      report(result)
-      if result.gap <= tolerance || !proceed() { return }
-      stalled = result.gap < 0.9 * before ? 0 : stalled + 1
+      offer(terms, beta: beta, to: best)
+      report()
+      if best.gap <= tolerance || !proceed() { return }
+      stalled = best.gap < 0.9 * before ? 0 : stalled + 1
       if stalled >= SplitInteriorPoint.patience { return }
       guard step(terms) else { return }
     }
@@ -108,13 +108,14 @@ final class SplitInteriorPoint {
       ?? SmoothLossTerms(loss.name, targets.transposed, start: nu)
   }
 
-  private func offer(_ terms: any LossTerms, beta: Double, to result: inout LossResult) {
+  private func offer(_ terms: any LossTerms, beta: Double, to best: PolynomialIncumbent) {
     let nu = terms.nu.transposed
     let packed = Matrix(classes.count, program.map.count)
     products.adjoint(nu, into: packed)
-    result.offer(nu, judge.constraint(packed), targets, loss, beta: beta)
+    let constraint = judge.constraint(packed)
+    if constraint.isFinite { best.offer(dual: nu, largest: constraint) }
     let raw = classes.map { $0.raw() }
-    result.offer(raw, judge.makeFeasible(raw, beta: beta))
+    judge.offer(raw, to: best)
   }
 
   /// One predictor–corrector step. False where the numbers allow none.

@@ -303,10 +303,8 @@ final class ConeInteriorPoint {
   /// The relative gap over these blocks, and the largest of their bounds.
   func gap(_ loss: any Loss, _ targets: Matrix) -> (gap: Double, largest: Double) {
     let largest = bounds.max() ?? 0
-    let direction = Matrix(n, 1, nu)
-    let scaling = loss.scaling(direction, targets, bound: largest > 0 ? beta / largest : .infinity)
-    scale(n, scaling, direction.base)
-    return (relativeGap(primal: primal, dual: loss.dualValue(direction, targets)), largest)
+    let dual = loss.dualValue(of: Matrix(n, 1, nu), targets, beta: beta, largest: largest)
+    return (relativeGap(primal: primal, dual: dual), largest)
   }
 
   var largestWeight: Double { blocks.indices.reduce(0) { max($0, norm(d, v.row($1))) } }

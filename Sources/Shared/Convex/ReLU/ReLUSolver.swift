@@ -101,8 +101,9 @@ package final class ReLUSolver: ArrangementSolver {
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
     let points = outputs.map { output in
-      let point = PrimalDualPoint(output.y, dimension: data.dimension, loss: loss)
-      offerDual(output.y, output.y, bound: output.betaMax, beta: beta, to: point)
+      let point = PatternIncumbent(
+        output.y, dimension: data.dimension, loss: loss, beta: beta)
+      offerDual(output.y, bound: output.betaMax, to: point)
       return point
     }
     var counts = points.map { _ in 0 }
@@ -150,7 +151,7 @@ package final class ReLUSolver: ArrangementSolver {
     let y: Matrix
     let beta: Double
     let tolerance: Double
-    let point: PrimalDualPoint
+    let point: PatternIncumbent
     var targets: [Double] { y.values }
   }
 
@@ -204,7 +205,7 @@ package final class ReLUSolver: ArrangementSolver {
       let rows = method.blocks.map(ConePricing.row)
       if pricing.violations(of: method.points, rows).allSatisfy({ $0 <= 1e-11 }) {
         problem.point.offer(
-          primal: method.primal, active: rows, eta: method.eta, directions: method.points,
+          primal: method.primal, active: rows, eta: method.eta, directions: [method.points],
           predictions: Matrix(targets.rows, 1, method.outputs))
       } else {
         let vectors = Matrix(copying: method.points)
@@ -215,8 +216,7 @@ package final class ReLUSolver: ArrangementSolver {
       let (bound, violators) = pricing.price(
         above: beta * (1 + 1e-10), limit: max(60, method.blocks.count),
         proceed: { budget.exhausted == nil })
-      offerDual(
-        Matrix(targets.rows, 1, method.nu), problem.y, bound: bound, beta: beta, to: problem.point)
+      offerDual(Matrix(targets.rows, 1, method.nu), bound: bound, to: problem.point)
       report(method.blocks.count)
       if problem.point.gap <= problem.tolerance || budget.exhausted != nil { return }
       slow = problem.point.gap > 0.9 * before ? slow + 1 : 0
@@ -252,7 +252,7 @@ package final class ReLUSolver: ArrangementSolver {
       let (bound, violators) = pricing.price(
         above: problem.beta * (1 + 0.1 * problem.tolerance), limit: ReLUSolver.mostBlocks,
         proceed: { budget.exhausted == nil })
-      offerDual(residual, problem.y, bound: bound, beta: problem.beta, to: problem.point)
+      offerDual(residual, bound: bound, to: problem.point)
       returned.formUnion(violators.map(\.row))
       let next = carried.union(returned)
       if next == first || problem.point.gap <= problem.tolerance { return }
@@ -295,8 +295,7 @@ package final class ReLUSolver: ArrangementSolver {
       } else {
         bound = max(kappa, pricing.looseBound(besides: inside))
       }
-      offerDual(
-        Matrix(targets.rows, 1, method.nu), problem.y, bound: bound, beta: beta, to: problem.point)
+      offerDual(Matrix(targets.rows, 1, method.nu), bound: bound, to: problem.point)
       report(method.blocks.count)
       if problem.point.gap <= problem.tolerance { return inside }
       if isReached {
@@ -332,7 +331,7 @@ package final class ReLUSolver: ArrangementSolver {
         above: max(beta, best.kappa), besides: Set(best.blocks.map(ConePricing.row)),
         proceed: { !budget.isOutOfTime }
       ).bound
-      offerDual(best.nu, problem.y, bound: bound, beta: beta, to: problem.point)
+      offerDual(best.nu, bound: bound, to: problem.point)
     }
     offer(method.blocks, method.v, to: problem)
     return carried
@@ -398,20 +397,14 @@ package final class ReLUSolver: ArrangementSolver {
     problem.point.offer(
       primal: loss.value(fitted, problem.y) + problem.beta * penalty,
       active: active.map { rows[$0] },
-      eta: active.map { _ in 1 }, directions: weights, predictions: fitted)
+      directions: [weights], predictions: fitted)
   }
 
   /// Offers the best multiple of ν, of which all norms of projections are at most `bound`.
-  private func offerDual(
-    _ nu: Matrix, _ y: Matrix, bound: Double, beta: Double, to point: PrimalDualPoint
-  ) {
-    // Room for the rounding of whoever recomputes the projections.
-    let largest = bound * (1 + 1e-12)
-    let scaling = loss.scaling(nu, y, bound: largest > 0 ? beta / largest : .infinity)
-    let scaled = Matrix(copying: nu)
-    scale(scaled.count, scaling, scaled.base)
-    for j in unseen { scaled.base[j] = y.base[j] }
-    point.offer(dual: loss.dualValue(scaled, y), direction: scaled, times: 1)
+  private func offerDual(_ nu: Matrix, bound: Double, to point: PatternIncumbent) {
+    point.offer(dual: nu, largest: withRoom(bound)) { scaled in
+      for j in unseen { scaled.base[j] = point.targets.base[j] }
+    }
   }
 
   /// The gate of a pattern, which lies inside its cone.
@@ -426,11 +419,11 @@ package final class ReLUSolver: ArrangementSolver {
   /// projection is in the cone to rounding of the vector that was projected: of weights that are small
   /// beside it, to be projected themselves, little may be left, or nothing but rounding.
   private func feasible(
-    _ point: PrimalDualPoint
+    _ point: PatternIncumbent
   ) -> (active: [Int], weights: Matrix, predictions: Matrix) {
     let (d, count) = (data.dimension, point.active.count)
     let weights = Matrix(count, d)
-    weights.base.update(from: point.weights.base, count: weights.count)
+    weights.base.update(from: point.weights.rows.base, count: weights.count)
     let once = Matrix(count, d)
     let twice = Matrix(count, d)
     pricing.projectVectors(weights, point.active, into: once)
@@ -451,7 +444,7 @@ package final class ReLUSolver: ArrangementSolver {
 
   /// The solution of all outputs, its objectives from the data.
   private func compose(
-    _ points: [PrimalDualPoint], beta: Double, iterations: Int
+    _ points: [PatternIncumbent], beta: Double, iterations: Int
   ) -> ArrangementSolution {
     let (n, d) = (data.samples, data.dimension)
     let feasible = points.map { self.feasible($0) }

@@ -72,7 +72,9 @@ package final class LinearSolver: RegularizedSolver {
     beta: Double, from start: Matrix?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> LinearSolution {
-    let best = LinearPoint(features: features, targets: targets, loss: loss, norm: norm, beta: beta)
+    let offers = LinearIncumbent(
+      features: features, targets: targets, loss: loss, norm: norm, beta: beta)
+    let best = offers.best
     func report() {
       trace(
         TraceRow(
@@ -80,18 +82,19 @@ package final class LinearSolver: RegularizedSolver {
           dual: best.dualValue, neurons: norm.neurons(best.weights.base)))
       budget.publish { compose(best, .stalled, iterations: budget.iterations) }
     }
-    best.offer(Matrix(targets.columns, features.columns))
-    if let start { best.offer(toCoordinates(start)) }
+    if let start { offers.offer(toCoordinates(start)) }
     report()
     var status = Status.optimal
     if best.gap > rule.gap {
-      status = iterate(best, beta: beta, rule: rule, budget: budget, report: report)
+      status = iterate(offers, beta: beta, rule: rule, budget: budget, report: report)
     }
     return compose(best, best.gap <= rule.gap ? .optimal : status, iterations: budget.iterations)
   }
 
   /// The best points in memory of their own.
-  private func compose(_ best: LinearPoint, _ status: Status, iterations: Int) -> LinearSolution {
+  private func compose(
+    _ best: Incumbent<Matrix>, _ status: Status, iterations: Int
+  ) -> LinearSolution {
     LinearSolution(
       weights: toData(best.weights), dual: Matrix(copying: best.dual),
       predictions: Matrix(copying: best.predictions), status: status, primal: best.primal,
@@ -112,8 +115,9 @@ package final class LinearSolver: RegularizedSolver {
   private static let relaxation = 1.6
 
   private func iterate(
-    _ best: LinearPoint, beta: Double, rule: StoppingRule, budget: Budget, report: () -> Void
+    _ offers: LinearIncumbent, beta: Double, rule: StoppingRule, budget: Budget, report: () -> Void
   ) -> Status {
+    let best = offers.best
     let (n, q, classes) = (features.rows, features.columns, targets.columns)
     let isSquared = loss is SquaredLoss
     // Z and U of the norm, C × q; V and its multiplier of the loss, n × C.
@@ -170,13 +174,13 @@ package final class LinearSolver: RegularizedSolver {
         for k in 0..<v.count { uv.base[k] = point.base[k] - v.base[k] }
       }
       guard iteration % LinearSolver.checkInterval == 0 else { continue }
-      best.offer(z)
+      offers.offer(z)
       if isSquared {
-        best.offer(dualOf: w)
+        offers.offer(dualOf: w)
       } else {
         // −∇ℓ at V: in the conjugate's domain for every loss.
         for k in 0..<point.count { point.base[k] = -lossPenalty * uv.base[k] }
-        best.offer(dual: point)
+        offers.offer(dual: point)
       }
       report()
       if best.gap <= rule.gap { return .optimal }

@@ -88,18 +88,22 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    let points = parts.map { ReLUPoint(loss, targets: $0.targets, map: $0.map) }
+    let points = parts.map {
+      ReLUIncumbent(
+        loss, targets: $0.targets, beta: beta,
+        zero: ReLUWeights(rows: Matrix($0.map.groups.count, $0.map.length)))
+    }
     func report() {
       trace(
         TraceRow(
           iteration: budget.iterations, seconds: budget.seconds,
           primal: points.reduce(0) { $0 + $1.primal },
           dual: points.reduce(0) { $0 + $1.dualValue },
-          neurons: points.reduce(0) { $0 + $1.active.count }))
+          neurons: points.reduce(0) { $0 + $1.weights.active.count }))
       budget.publish { compose(points, iterations: budget.iterations) }
     }
     for (part, point) in zip(parts, points) {
-      offerSlope(part, beta: beta, to: point)
+      offerSlope(part, to: point)
       if let start {
         offer(start, part, beta: beta, to: point) { !budget.isOutOfTime }
       }
@@ -123,15 +127,15 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
   }
 
   /// ν of the network that is zero: the optimum from βmax on.
-  private func offerSlope(_ part: Part, beta: Double, to point: ReLUPoint) {
+  private func offerSlope(_ part: Part, to point: ReLUIncumbent) {
     let slope = Matrix(part.targets.rows, part.targets.columns)
     loss.residual(Matrix(slope.rows, slope.columns), part.targets, into: slope)
-    point.offer(dual: slope, bound: part.betaMax, beta: beta)
+    point.offer(dual: slope, largest: withRoom(part.betaMax))
   }
 
   /// Offers both points of an earlier solution.
   private func offer(
-    _ start: ArrangementSolution, _ part: Part, beta: Double, to point: ReLUPoint,
+    _ start: ArrangementSolution, _ part: Part, beta: Double, to point: ReLUIncumbent,
     while proceed: () -> Bool
   ) {
     let length = features.regions * features.dimension
@@ -158,16 +162,18 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
       for (k, c) in part.classes.enumerated() { dual[j, k] = start.dual[j, c] }
     }
     point.offer(
-      dual: dual, bound: part.pricing.largest(dual.transposed, above: beta, proceed: proceed),
-      beta: beta)
+      dual: dual,
+      largest: withRoom(part.pricing.largest(dual.transposed, above: beta, proceed: proceed)))
   }
 
   /// The solution of all classes.
-  private func compose(_ points: [ReLUPoint], iterations: Int) -> ArrangementSolution {
+  private func compose(_ points: [ReLUIncumbent], iterations: Int) -> ArrangementSolution {
     let (n, length) = (features.samples, features.regions * features.dimension)
     let outputs = parts.reduce(0) { $0 + $1.classes.count }
     let used = Set(
-      zip(parts, points).flatMap { part, point in point.active.map { part.map.groups.pattern($0) } }
+      zip(parts, points).flatMap { part, point in
+        point.weights.active.map { part.map.groups.pattern($0) }
+      }
     ).sorted()
     let predictions = Matrix(n, outputs)
     let dual = Matrix(n, outputs)
@@ -179,7 +185,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
           for (a, i) in used.enumerated() {
             let groups = part.map.groups
             let range = k / groups.width
-            let row = point.weights.row(groups.number(i, range: range, sign: sign))
+            let row = point.weights.rows.row(groups.number(i, range: range, sign: sign))
             matrix.row(a).update(from: row + (k - range * groups.width) * length, count: length)
           }
           weights[sign].append(matrix)

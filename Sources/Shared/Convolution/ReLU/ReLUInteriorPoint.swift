@@ -244,11 +244,9 @@ final class ReLUInteriorPoint {
 
   /// The relative gap of the program of these groups alone, by their multipliers.
   var gap: Double {
-    let largest = bounds.max() ?? 0
-    let nu = terms.nu.transposed
-    let share = loss.scaling(nu, targets, bound: largest > 0 ? beta / largest : .infinity)
-    scale(nu.count, share, nu.base)
-    return relativeGap(primal: primal, dual: loss.dualValue(nu, targets))
+    let dual = loss.dualValue(
+      of: terms.nu.transposed, targets, beta: beta, largest: bounds.max() ?? 0)
+    return relativeGap(primal: primal, dual: dual)
   }
 
   /// The groups that carry weight or are about to, by their places: of those that end at 0, ‖v‖ is about

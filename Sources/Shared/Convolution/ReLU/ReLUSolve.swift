@@ -11,13 +11,13 @@ final class ReLUSolve {
   private let map: ReLUOperator
   private let pricing: ReLUPricing
   private let beta: Double
-  private let point: ReLUPoint
+  private let point: ReLUIncumbent
   private let slots: Int
   private let d: Int
 
   init(
     _ cones: WorkingCones, loss: any Loss, targets: Matrix, map: ReLUOperator,
-    pricing: ReLUPricing, beta: Double, point: ReLUPoint
+    pricing: ReLUPricing, beta: Double, point: ReLUIncumbent
   ) {
     self.cones = cones
     self.loss = loss
@@ -79,7 +79,7 @@ final class ReLUSolve {
     let open = bounds.indices.filter { cones.cones[map.groups.pattern($0)].isOpen }
     guard open.count > ReLUSolve.many else { return open }
     let largest = open.sorted { (bounds[$1], $0) < (bounds[$0], $1) }.prefix(ReLUSolve.fewest)
-    return Set(point.active).union(largest).sorted()
+    return Set(point.weights.active).union(largest).sorted()
   }
 
   /// One start with the groups `first` that leaves out none of `returned`, or none at all, until their own
@@ -101,7 +101,7 @@ final class ReLUSolve {
       let shifts = offer(method.v, method.numbers)
       let nu = method.terms.nu.transposed
       method.forEachMultiplier(pricing.remember)
-      point.offer(dual: nu, bound: pricing.loose(method.terms.nu), beta: beta)
+      point.offer(dual: nu, largest: withRoom(pricing.loose(method.terms.nu)))
       let gap = method.gap
       let size = method.complementarity / abs(point.primal)
       let isSolved = gap <= max(precision, 0.1 * tolerance) && method.numbers.count < openGroups
@@ -109,7 +109,7 @@ final class ReLUSolve {
       if point.gap > tolerance, size <= 20 * tolerance || isSolved, proceed() {
         let bound = pricing.largest(
           method.terms.nu, above: level, seeksAll: isSolved, rounds: 3, proceed: proceed)
-        point.offer(dual: nu, bound: bound, beta: beta)
+        point.offer(dual: nu, largest: withRoom(bound))
       }
       report()
       let numbers = Set(method.numbers)
@@ -141,8 +141,8 @@ final class ReLUSolve {
     if proceed() {
       point.offer(
         dual: method.terms.nu.transposed,
-        bound: pricing.largest(method.terms.nu, above: beta, seeksAll: true, proceed: proceed),
-        beta: beta)
+        largest: withRoom(
+          pricing.largest(method.terms.nu, above: beta, seeksAll: true, proceed: proceed)))
       report()
     }
     return (Set(method.numbers), true)
@@ -207,7 +207,7 @@ final class ReLUSolve {
     for k in list.indices {
       result.cost += beta * abs(norm(length, moved.row(k)) - norm(length, v.row(k)))
     }
-    point.offer(moved, list, images: images, beta: beta)
+    point.offer(moved, list, of: map.groups, images: images)
     return result
   }
 }

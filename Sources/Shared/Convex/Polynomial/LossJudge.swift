@@ -1,41 +1,13 @@
 import LinearAlgebra
 
-/// The best primal and the best dual point so far, of any loss: its classes may touch.
-struct LossResult {
+/// Blocks of all classes that are feasible, and Σ (z₄ + z₄').
+struct FeasibleBlocks {
   var blocks: [ConeBlocks]
-  var primal: Double
-  /// Σ (z₄ + z₄').
   var regularizer = 0.0
-  /// ν (n × C), feasible, and its largest constraint.
-  var dual: Matrix
-  var constraint: Double
-  var dualValue: Double
-
-  var gap: Double { relativeGap(primal: primal, dual: dualValue) }
-
-  /// Takes feasible blocks where their objective is less than what is there.
-  mutating func offer(
-    _ candidate: [ConeBlocks], _ value: (primal: Double, regularizer: Double)
-  ) {
-    guard value.primal < primal else { return }
-    (primal, regularizer) = value
-    blocks = candidate.map { Matrix(copying: $0) }
-  }
-
-  /// Takes the best multiple of `direction` that is feasible where it is better than what is there.
-  mutating func offer(
-    _ direction: Matrix, _ constraint: Double, _ targets: Matrix, _ loss: any Loss, beta: Double
-  ) {
-    guard constraint.isFinite else { return }
-    let bound = constraint > 0 ? beta / constraint : .greatestFiniteMagnitude
-    let factor = loss.scaling(direction, targets, bound: bound)
-    let scaled = Matrix(copying: direction)
-    scale(scaled.count, factor, scaled.base)
-    let value = loss.dualValue(scaled, targets)
-    guard value > dualValue else { return }
-    (dual, dualValue, self.constraint) = (scaled, value, abs(factor) * constraint)
-  }
 }
+
+/// The best points of a polynomial program with any loss, whose classes may touch; targets n × C.
+typealias PolynomialIncumbent = Incumbent<FeasibleBlocks>
 
 /// Says what points of a program with any loss are worth.
 final class LossJudge {
@@ -71,14 +43,20 @@ final class LossJudge {
     return largest.max() ?? 0
   }
 
-  /// Makes blocks feasible; their objective and Σ (z₄ + z₄').
-  func makeFeasible(_ blocks: [ConeBlocks], beta: Double) -> (primal: Double, regularizer: Double) {
+  /// Makes blocks feasible and offers them; returns their objective.
+  @discardableResult
+  func offer(_ blocks: [ConeBlocks], to best: PolynomialIncumbent) -> Double {
     Threads.perform(judges.count) { worker in
       for c in stride(from: worker, to: blocks.count, by: self.judges.count) {
         self.judges[worker].makeFeasible(blocks[c])
       }
     }
-    return objective(blocks, beta: beta)
+    let (primal, regularizer) = objective(blocks, beta: best.beta)
+    best.offer(primal: primal, predictions: predictions) {
+      $0 = FeasibleBlocks(
+        blocks: blocks.map { Matrix(copying: $0) }, regularizer: regularizer)
+    }
+    return primal
   }
 
   /// The objective of feasible blocks and Σ (z₄ + z₄').

@@ -5,14 +5,15 @@ extension ArrangementSolution {
   /// one part of the outputs each, in order; there are `groups` patterns in all, of `d` weights an output.
   /// `targets` is n × C.
   package init(
-    _ points: [LossPoint], targets: Matrix, loss: any Loss, beta: Double, groups: Int, width d: Int,
-    iterations: Int
+    _ points: [GroupIncumbent], targets: Matrix, loss: any Loss, regularizer: any Regularizer,
+    beta: Double, groups: Int, width d: Int, iterations: Int
   ) {
     let (n, outputs) = (targets.rows, targets.columns)
     var isActive = [Bool](repeating: false, count: groups)
     for point in points {
       let size = point.predictions.columns * d
-      for (k, i) in point.members.enumerated() where norm(size, point.weights.base + k * size) > 0 {
+      for (k, i) in point.weights.members.enumerated()
+      where norm(size, point.weights.rows.base + k * size) > 0 {
         isActive[i] = true
       }
     }
@@ -24,8 +25,8 @@ extension ArrangementSolution {
       let width = point.predictions.columns
       for c in 0..<width {
         let matrix = Matrix(index.count, d)
-        for (k, i) in point.members.enumerated() where isActive[i] {
-          matrix.row(row[i]!).update(from: point.weights.row(k * width + c), count: d)
+        for (k, i) in point.weights.members.enumerated() where isActive[i] {
+          matrix.row(row[i]!).update(from: point.weights.rows.row(k * width + c), count: d)
         }
         for j in 0..<n {
           dual[j, positive.count] = point.dual[j, c]
@@ -34,7 +35,7 @@ extension ArrangementSolution {
         positive.append(matrix)
       }
     }
-    let penalty = points.reduce(0) { $0 + $1.penalty }
+    let penalty = points.reduce(0) { $0 + $1.weights.penalty(regularizer) }
     self.init(
       index: index, positive: positive, dual: dual, predictions: predictions, status: .optimal,
       primal: loss.value(predictions, targets) + beta * penalty,

@@ -1,0 +1,37 @@
+/// The best result of a search so far, for another thread that may have to end the search.
+///
+/// To make a result of a point costs time: it has to be copied, or certified on the data. So the first offer is
+/// looked at only after some time, and a later one only after thirty times as long as the last one took.
+package final class LatestResult<Result>: @unchecked Sendable {
+  private let lock = Lock()
+  /// Guarded by the lock.
+  private var latest: Result?
+  /// When the next offer is looked at; for the thread that searches.
+  private var due: Double
+  private let clock: () -> Double
+
+  /// Pauses between offers, relative to the time that they take.
+  private static var pause: Double { 30 }
+
+  /// Offers in the first `delay` seconds are not looked at.
+  package init(after delay: Double = 0, clock: @escaping () -> Double = Budget.now) {
+    self.clock = clock
+    due = clock() + delay
+  }
+
+  /// What was taken last.
+  package var value: Result? { lock.locked { latest } }
+
+  /// Takes `result` at once.
+  package func take(_ result: Result) { lock.locked { latest = result } }
+
+  /// Takes what `make` makes, if it is time for another result. `make` is told what is there, and returns `nil` if
+  /// it has nothing better.
+  package func offer(_ make: (Result?) -> Result?) {
+    let start = clock()
+    guard start >= due else { return }
+    if let result = make(value) { take(result) }
+    let end = clock()
+    due = end + LatestResult.pause * (end - start)
+  }
+}
