@@ -81,26 +81,15 @@ private final class ConvolutionalPass {
     self.patches = patches
     self.patterns = patterns
     self.dual = dual
-    let members = Array(patterns)
     let places = solution.index.indices.filter { patterns.contains(solution.index[$0]) }
     self.places = places
     if let arrangements {
+      let members = Array(patterns)
       active =
         arrangements.isListed
         ? .listed(arrangements, members, order: patches.pooling.order)
         : .gates(arrangements.gates.selecting(members))
-      let theirs = solution.gates.selecting(places)
-      let owners = places.map { solution.index[$0] - patterns.lowerBound }
-      if arrangements.isListed {
-        attaining = [
-          (theirs, owners, true),
-          (arrangements.gates.selecting(members), Array(members.indices), false),
-        ]
-      } else {
-        // Of deferred data gates tell the patterns: what they tell needs no proof that they do.
-        let own = arrangements.gates.selecting(places.map { solution.index[$0] })
-        attaining = theirs == own ? [] : [(theirs, owners, true)]
-      }
+      attaining = Self.attaining(solution, arrangements, patterns, places)
     } else {
       active = .all
       attaining = []
@@ -130,6 +119,24 @@ private final class ConvolutionalPass {
     self.owners = owners
     vectorLengths = rows.map { LinearAlgebra.norm(d, $0) }
     sums = Matrix(0, 0)
+  }
+
+  /// The gates to check, as `attaining` holds them. The gates of deferred data need no check: the patterns are
+  /// computed from them.
+  private static func attaining(
+    _ solution: PatternSolution, _ arrangements: Arrangements, _ patterns: Range<Int>,
+    _ places: [Int]
+  ) -> [(gates: Gates, owners: [Int], isOfSolution: Bool)] {
+    let theirs = solution.gates.selecting(places)
+    let owners = places.map { solution.index[$0] - patterns.lowerBound }
+    if arrangements.isListed {
+      return [
+        (theirs, owners, true),
+        (arrangements.gates.selecting(Array(patterns)), Array(0..<patterns.count), false),
+      ]
+    }
+    let own = arrangements.gates.selecting(places.map { solution.index[$0] })
+    return theirs == own ? [] : [(theirs, owners, true)]
   }
 
   /// Adds to the outputs what the patterns of the range put out, takes note of what is violated, and sums up T.

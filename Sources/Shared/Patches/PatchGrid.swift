@@ -78,17 +78,8 @@ package struct PatchGrid: Sendable {
     rows = (image.height + 2 * padding - patchHeight) / stride + 1
     columns = (image.width + 2 * padding - patchWidth) / stride + 1
 
-    func fits(_ factors: Int...) -> Bool {
-      var product = 1
-      for factor in factors {
-        let (next, overflow) = product.multipliedReportingOverflow(by: factor)
-        if overflow || next > PatchGrid.limit { return false }
-        product = next
-      }
-      return true
-    }
-    guard fits(image.channels, image.height + 2 * padding, image.width + 2 * padding),
-      fits(mirrored ? 2 : 1, rows, columns, image.channels, patchHeight, patchWidth)
+    guard PatchGrid.fits(image.channels, image.height + 2 * padding, image.width + 2 * padding),
+      PatchGrid.fits(mirrored ? 2 : 1, rows, columns, image.channels, patchHeight, patchWidth)
     else {
       throw Failure.usage(
         "the patches of one image (\(rows) × \(columns) of \(patchHeight) × \(patchWidth) pixels) "
@@ -96,10 +87,28 @@ package struct PatchGrid: Sendable {
     }
 
     let region: [Int32]
+    (region, regions) = try PatchGrid.regions(pooling, rows: rows, columns: columns)
+    pool = mirrored ? region + region : region
+  }
+
+  /// Whether the product of `factors` is at most `limit`.
+  private static func fits(_ factors: Int...) -> Bool {
+    var product = 1
+    for factor in factors {
+      let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+      if overflow || next > limit { return false }
+      product = next
+    }
+    return true
+  }
+
+  /// The region of each position of a grid, and the number of regions.
+  private static func regions(
+    _ pooling: Pooling, rows: Int, columns: Int
+  ) throws -> (ofPositions: [Int32], count: Int) {
     switch pooling {
     case .perPatch:
-      regions = rows * columns
-      region = (0..<rows * columns).map { Int32($0) }
+      return ((0..<rows * columns).map { Int32($0) }, rows * columns)
     case .grid(let grid):
       guard grid <= min(rows, columns) else {
         throw Failure.usage(
@@ -113,10 +122,10 @@ package struct PatchGrid: Sendable {
         }
       }
       let (rowParts, columnParts) = (parts(rows), parts(columns))
-      regions = grid * grid
-      region = rowParts.flatMap { r in columnParts.map { c in Int32(r * grid + c) } }
+      return (
+        rowParts.flatMap { r in columnParts.map { c in Int32(r * grid + c) } }, grid * grid
+      )
     }
-    pool = mirrored ? region + region : region
   }
 
   /// The positions in the order of their regions, and where in it each region lies.
