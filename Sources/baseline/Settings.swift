@@ -16,7 +16,7 @@ struct Settings: ToolSettings {
   var validation: String?
   var trace: String?
 
-  /// What the options say together.
+  /// The settings with the options that depend on others filled in.
   var resolved: Settings {
     var all = self
     all.network.optimizer.momentum = momentum ?? all.network.optimizer.momentum

@@ -36,7 +36,7 @@ extension Settings {
     sourceOptions + selectionOptions + pictureOptions
   }
 
-  /// Where images come from.
+  /// The source of the images.
   private static var sourceOptions: [Option<Settings>] {
     [
       .value(
@@ -96,7 +96,7 @@ extension Settings {
     ]
   }
 
-  /// What is done with the images taken.
+  /// The changes to the images taken, and their picture.
   private static var pictureOptions: [Option<Settings>] {
     [
       .value(

@@ -72,7 +72,7 @@ extension Settings {
     the report and all files are written all the same, a message names what fails, and the exit status is 1.
     """
 
-  /// What the network is held against.
+  /// The data, and the solution to check.
   private static var inputOptions: [Option<Settings>] {
     [
       .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),

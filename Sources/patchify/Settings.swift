@@ -28,7 +28,7 @@ struct Settings: ToolSettings {
   var type: FeatureType?
   var like: String?
 
-  /// What to write, where the options say so.
+  /// The product, if the options name one.
   var product: PatchProduct? {
     moments ? .moments : deferred ? .deferred : patches ? .dataset : nil
   }
@@ -136,7 +136,7 @@ extension Settings {
     every bundle written.
     """
 
-  /// Where patches lie, and which are averaged.
+  /// The places of patches, and their pooling.
   private static var patchOptions: [Option<Settings>] {
     [
       .integer(
@@ -159,7 +159,7 @@ extension Settings {
     ]
   }
 
-  /// What is done with pixels and patches.
+  /// The changes to pixels and patches.
   private static var normalizationOptions: [Option<Settings>] {
     [
       .value(
@@ -179,7 +179,7 @@ extension Settings {
     ]
   }
 
-  /// What is written.
+  /// The product, and an earlier bundle to follow.
   private static var outputOptions: [Option<Settings>] {
     [
       .flag("moments", \.moments, "Write pooled moments instead of patches."),

@@ -31,7 +31,7 @@ struct Settings: ToolSettings {
         "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
       )
     }
-    // What is refused for every shape of the data needs none of them.
+    // Combinations that are refused for every shape of the data are refused before reading any.
     _ = try regularization(of: ProgramShape())
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     try validatePath()
@@ -179,7 +179,7 @@ struct Settings: ToolSettings {
     ]
   }
 
-  /// Where the search starts, when it ends, and its trace.
+  /// The start of the search, its limits, and its trace.
   private static var searchOptions: [Option<Settings>] {
     [
       .text(

@@ -31,7 +31,7 @@ package struct ConfusionMatrix: Sendable, Equatable {
     return picture
   }
 
-  /// The classes' names, above the columns and left of the rows, and what the two sides are.
+  /// Writes the classes' names, above the columns and left of the rows, and the titles of both sides.
   private func drawNames(_ layout: Layout, _ picture: inout Picture) {
     let (scale, gap, line, cell) = (layout.scale, layout.gap, layout.line, layout.cell)
     let (left, top, rows) = (layout.left, layout.top, layout.rows)
@@ -57,7 +57,7 @@ package struct ConfusionMatrix: Sendable, Equatable {
     }
   }
 
-  /// One cell of the row `label`, whose counts sum to `total`.
+  /// Draws one cell of the row `label`, whose counts sum to `total`.
   private func drawCell(
     _ label: Int, _ decision: Int, ofRow total: Int, _ layout: Layout, _ picture: inout Picture
   ) {
@@ -91,7 +91,7 @@ package struct ConfusionMatrix: Sendable, Equatable {
     static let percentOnDark: [UInt8] = [235, 235, 235]
   }
 
-  /// Where things lie in the picture, in pixels: large letters while they fit a screen, beyond that small ones and
+  /// The places of things in the picture, in pixels: large letters while they fit a screen, beyond that small ones and
   /// upright names of columns.
   private struct Layout {
     let scale, gap, line: Int
@@ -125,10 +125,10 @@ package struct ConfusionMatrix: Sendable, Equatable {
     }
   }
 
-  /// From nearly white to full colour: blue where the decision is right, red where it is wrong.
+  /// A colour from nearly white to full: blue if the decision is right, red if it is wrong.
   private func shade(_ share: Double, right: Bool) -> [UInt8] {
     let full: [Double] = right ? [33, 92, 160] : [190, 50, 40]
-    // The root makes small shares visible, which is what one looks for among the mistakes.
+    // The root makes small shares visible, which readers look for among the mistakes.
     let depth = share.squareRoot()
     return full.map { UInt8((246 + ($0 - 246) * depth).rounded()) }
   }

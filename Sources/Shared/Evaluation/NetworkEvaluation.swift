@@ -2,20 +2,20 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// A network judged on samples: its outputs, its report, and where asked whether the solution it came
-/// from keeps its promise.
+/// A network judged on samples: its outputs, its report, and if asked whether the solution it came from keeps its
+/// promise.
 package struct NetworkEvaluation: Sendable {
   package let outputs: Matrix
   package let expected: ExpectedOutputs
   /// The class decided for each sample; `nil` for regression.
   package let decisions: [Int]?
   package let report: Report
-  /// How the solution's claim fails; empty where it holds or nothing was to be certified.
+  /// The ways in which the solution's claim fails; empty if it holds or nothing was to be certified.
   package let violations: [String]
   package let warnings: [String]
 
-  /// `beta` asks for the training objective, `solution` for the certificate, and the objective at its β; then
-  /// `examples` must be the training data. Throws if the three do not belong together.
+  /// `beta` asks for the training objective, `solution` for the certificate and the objective at its β; then `examples`
+  /// must be the training data. Throws if the three do not belong together.
   package init(
     _ network: TrainedNetwork, on examples: Examples, beta: Double? = nil,
     certifying solution: (any Solution)? = nil
@@ -77,8 +77,8 @@ package struct NetworkEvaluation: Sendable {
     self.warnings = warnings
   }
 
-  /// How `network` and `examples` are not those of `solution`. `disagreements` are those of the two with each other:
-  /// on other data a network may do as it likes, but these are to be the training data. Throws if they do not fit.
+  /// The ways in which `network` and `examples` are not those of `solution`. `disagreements` are those between the two:
+  /// on other data a network may do as it likes, but these have to be the training data. Throws if they do not fit.
   private static func objections(
     to solution: any Solution, of network: TrainedNetwork, on examples: Examples, beta: Double?,
     disagreements: [String]
@@ -129,7 +129,7 @@ package struct NetworkEvaluation: Sendable {
 }
 
 extension Report {
-  /// Adds the accuracy of decisions, or for targets the root of the mean square error.
+  /// Adds the accuracy of the decisions, or for targets the root of the mean square error.
   fileprivate mutating func add(
     _ outputs: Matrix, _ decisions: [Int]?, against expected: ExpectedOutputs, _ loss: LossName
   ) {

@@ -49,7 +49,7 @@ package enum Activation: Hashable, Sendable {
     parse(text).flatMap { $0 == .circular ? nil : $0 }
   }
 
-  /// What messages say of `parse(option:)`.
+  /// What messages say that `parse(option:)` expects.
   package static let expectedOption = "relu, gated-relu, linear or three numbers A,B,C"
 }
 

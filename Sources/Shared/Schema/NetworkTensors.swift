@@ -9,7 +9,7 @@ package struct NetworkNeuron: Sendable {
   package let region: Int
   /// The number of the group of the norm that it shares, if groups are told.
   package var group: Int
-  /// Which of the gates is its own.
+  /// The number of its gate.
   package let gate: Int
 
   package init(
@@ -29,7 +29,7 @@ package struct NetworkTensors: Sendable {
   package let outputs: Int
   package var hasRegions = false
   package var hasGroups = false
-  /// Of gated neurons.
+  /// The gates of gated neurons.
   package var gates: GateTensors?
 
   package init(_ neurons: [NetworkNeuron], features: Int, outputs: Int) {
@@ -66,7 +66,7 @@ package struct NetworkTensors: Sendable {
     return bundle
   }
 
-  /// What a solution says of its program, for the network that is recovered from it.
+  /// The metadata of a solution's program, for the network that is recovered from it.
   package static func program(of solution: Bundle) -> [String: String] {
     solution.metadata.filter {
       ["activation", "loss", "norm", "group", "beta", "targets"].contains($0.key)

@@ -32,7 +32,7 @@ package final class ArrangementData: PatternedData {
       ?? ArrangementData.patterns(of: features, listed.gates)
   }
 
-  /// Those that the gates of deferred data imply.
+  /// The patterns that the gates of deferred data imply.
   private static func patterns(of features: Matrix, _ gates: GateTensors) throws -> Patterns {
     let (n, count) = (features.rows, gates.count)
     try expectMemory(

@@ -1,14 +1,13 @@
 import Glibc
 import LinearAlgebra
 
-/// The cells into which hyperplanes through the origin cut R^r, r ≥ 3, each with a point of it.
+/// The cells into which hyperplanes through the origin cut R^r, r ≥ 3, each with a point inside.
 ///
-/// Hyperplanes are added one by one. The cells that the next one, H, cuts are those of the arrangement that
-/// the earlier ones make within H, which is one of R^{r−1} and is found in the same way (deletion and
-/// restriction: Zaslavsky, "Facing up to arrangements", 1975) down to lines of the plane, which are sorted
-/// by angle. A tree of the cuts finds the cell to which a point within H belongs. The work is that of
-/// listing the cells r times. Degenerate arrangements need care in one place alone: hyperplanes that meet H in
-/// the same subspace are one there.
+/// Hyperplanes are added one by one. The cells that the next one, H, cuts are those of the arrangement that the earlier
+/// ones make within H, which is one of R^{r−1} and is found in the same way (deletion and restriction: Zaslavsky,
+/// "Facing up to arrangements", 1975) down to lines of the plane, which are sorted by angle. A tree of the cuts finds
+/// the cell to which a point within H belongs. The work is that of listing the cells r times. Degenerate arrangements
+/// need care only here: hyperplanes that meet H in the same subspace count as one hyperplane of H.
 struct HyperplaneArrangement {
   /// Rounding made the arrangement contradict itself.
   struct Inconsistent: Error {}
@@ -17,8 +16,8 @@ struct HyperplaneArrangement {
   /// A point of each cell, of unit length: rows of r numbers. No hyperplane comes nearer to it than its margin.
   private var points: [Double]
   private var margins: [Double]
-  /// The tree, a node a place: the hyperplane that cuts it, or −1; and its halves, negative side first, or the
-  /// number of the cell, twice.
+  /// The nodes of the tree: the hyperplane that cuts a node, and its two halves, negative side first; for a leaf −1,
+  /// and the number of its cell, twice.
   private var cuts: [Int32] = [-1]
   private var halves: [SIMD2<Int32>] = [SIMD2(0, 0)]
 
@@ -28,9 +27,9 @@ struct HyperplaneArrangement {
     margins = [0]
   }
 
-  /// A point of each cell, as rows of `r` numbers of unit length (or zero where there is no hyperplane), of the
-  /// hyperplanes with the unit normals `normals` (rows of `r`), which are known to `errors`. `probe` is told how
-  /// many hyperplanes there are already.
+  /// A point of each cell, as rows of `r` numbers of unit length (or zero if there is no hyperplane), for the
+  /// hyperplanes with the unit normals `normals` (rows of `r`), which are known to within `errors`. `probe` is told
+  /// after each hyperplane how many there are.
   static func cells(
     _ normals: UnsafePointer<Double>, _ errors: [Double], dimension r: Int,
     probe: (_ hyperplanes: Int) throws -> Void = { _ in }
@@ -92,7 +91,7 @@ struct HyperplaneArrangement {
     let r = r
     let normal = rows + k * r
     let node = point.withUnsafeBufferPointer { leaf(of: $0.baseAddress!, rows) }
-    // A node's cells are cut once by a hyperplane.
+    // A hyperplane cuts a cell only once.
     guard let node, node.cut != k else { throw Inconsistent() }
 
     let step = halfway(from: point, along: normal, k, rows)

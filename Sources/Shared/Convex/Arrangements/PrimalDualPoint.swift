@@ -1,10 +1,9 @@
 import LinearAlgebra
 
-/// The best primal and the best dual point that were met so far, of one output or of C that share their
-/// groups; they need not come from the same iteration.
+/// The best primal and the best dual point so far, for one output or for C outputs that share their groups; they need
+/// not come from the same iteration.
 final class PrimalDualPoint {
-  /// The members that carry weight, and their weights as the first rows of `weights`: those of an output
-  /// follow those of the output before.
+  /// The members that carry weight, and their weights as the first rows of `weights`, one output after the other.
   private(set) var active: [Int] = []
   private(set) var weights: Matrix
   /// ŷ and ν, of the targets' shape.
@@ -15,7 +14,7 @@ final class PrimalDualPoint {
 
   var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
-  /// The network that is zero, and the dual point that is zero.
+  /// The zero network and the zero dual point.
   init(_ targets: Matrix, dimension: Int, loss: any Loss) {
     weights = Matrix(0, dimension)
     predictions = Matrix(targets.rows, targets.columns)
@@ -24,8 +23,7 @@ final class PrimalDualPoint {
     dualValue = loss.dualValue(dual, targets)
   }
 
-  /// Takes the weights η_k t_k of the members `active`, t_k being row k of `directions`, where they are
-  /// better.
+  /// Takes the weights η_k t_k of the members `active`, t_k being row k of `directions`, if they are better.
   func offer(
     primal value: Double, active list: [Int], eta: [Double], directions t: Matrix,
     predictions y: Matrix
@@ -52,7 +50,7 @@ final class PrimalDualPoint {
     predictions.copy(from: y)
   }
 
-  /// Takes s ν, where it is better.
+  /// Takes s ν if it is better.
   func offer(dual value: Double, direction nu: Matrix, times s: Double) {
     guard value > dualValue else { return }
     dualValue = value

@@ -1,7 +1,7 @@
 import Glibc
 import LinearAlgebra
 
-/// A cell with the sign of its neurons' output weights: v is positive, w negative.
+/// A cell with the sign of its neurons' output weights: positive for v, negative for w.
 struct SignedCell: Hashable {
   var cell: Int
   var isNegative: Bool
@@ -11,13 +11,13 @@ struct SignedCell: Hashable {
 /// The dual constraints of a ReLU network over cells of small rank: the norms of the projections of ± XᵀD_iν onto
 /// the cones K_i, in closed form.
 ///
-/// The norm is max uᵀT over unit vectors u of the cone, which lies inside of a face of one of the cone's
-/// simplices, or at a ray: there it is the length of T's projection onto the face's span.
+/// The norm is max uᵀT over unit vectors u of the cone. The maximiser lies inside a face of one of the cone's
+/// simplices, or is a ray; the norm is the length of T's projection onto that face's span.
 struct CellPricing {
   let features: Matrix
   let patterns: Patterns
   let splitting: ConeSplitting
-  /// Of each cell those on the other sides of its walls, where they are in the list.
+  /// The cells on the other sides of each cell's walls, if they are in the list.
   let neighbours: [[Int32]]
 
   /// `rows` are the rows that lie on each hyperplane of `splitting`.
@@ -50,7 +50,7 @@ struct CellPricing {
       neighbours[candidate.cell.cell].allSatisfy { other in
         let cell = SignedCell(cell: Int(other), isNegative: candidate.cell.isNegative)
         guard let norm = norms[cell] else { return true }
-        // Of equals the first.
+        // The first of equals.
         return abs(norm - candidate.norm) <= 1e-9 * norm
           ? candidate.cell.cell < cell.cell : norm < candidate.norm
       }
@@ -96,8 +96,8 @@ struct CellPricing {
     }
   }
 
-  /// For every byte of a pattern and each value of it the sum of ν_j x_j over its rows: with it XᵀDν is one addition
-  /// for eight rows.
+  /// The sum of ν_j x_j over the rows of every byte of a pattern, for each value of the byte: with it XᵀDν takes one
+  /// addition for eight rows.
   private func byteTable(_ nu: UnsafePointer<Double>) -> Matrix {
     let r = splitting.r
     let table = Matrix(patterns.stride * 256, r)
@@ -205,7 +205,7 @@ struct CellPricing {
     return inside
   }
 
-  /// The largest norm of a projection of t, and of −t, that lies inside of the span of three rays or more.
+  /// The largest norm of a projection of t, and of −t, that lies inside the span of three rays or more.
   private static func projectOntoFaces(
     _ t: UnsafePointer<Double>, _ length: Double, _ rays: UnsafePointer<Double>, _ r: Int
   ) -> (positive: Double, negative: Double) {

@@ -9,7 +9,7 @@ package struct CrossEntropyLoss: Loss {
   package init() {}
 
   package let name = LossName.crossEntropy
-  /// An output's gradient depends on all.
+  /// An output's gradient depends on all outputs.
   package var isSeparable: Bool { false }
 
   package func restrict(_ dual: Matrix, _ targets: Matrix) {
@@ -160,7 +160,7 @@ package struct CrossEntropyLoss: Loss {
     }
   }
 
-  /// What rounding may make of the sum of a row of ν, which is 0.
+  /// How far rounding may move the sum of a row of ν from 0.
   private static let rounding = 1e-12
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
