@@ -145,7 +145,7 @@ struct Settings: ToolSettings {
     ]
   }
 
-  /// How long to train, how often, and what is recorded.
+  /// Length and number of the trials, and their records.
   private static var trialOptions: [Option<Settings>] {
     [
       .integer(

@@ -25,7 +25,7 @@ final class Trace {
         + "\(text(row.accuracy))\t\(text(row.validationLoss))\t\(text(row.validationAccuracy))\n")
   }
 
-  /// Which trial was chosen, as a comment.
+  /// Writes which trial was chosen, as a comment.
   func note(_ best: TrainingRow) { put("# best: trial \(best.trial)\n") }
 
   func finish() throws {

@@ -67,7 +67,7 @@ extension Settings {
     ]
   }
 
-  /// Which images are taken.
+  /// The images to take.
   private static var selectionOptions: [Option<Settings>] {
     [
       .value(

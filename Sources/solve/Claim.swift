@@ -5,7 +5,7 @@ import Schema
 import Tensors
 
 extension Training {
-  /// What a solution may claim, and what β multiplies in its objective.
+  /// The claim that a solution may make, and the norm that β multiplies in its objective.
   typealias Claim = (status: Status, gap: Double, norm: Double)
 
   /// If patterns have more bits than this, a search that a limit ended does not count whether its list is complete,

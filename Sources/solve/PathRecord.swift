@@ -14,7 +14,7 @@ final class PathRecord {
   private let lock = Lock()
   private var isFinished = false
   private var count = 0
-  /// How many of them have not reached the gap that was asked for.
+  /// The number of solutions that have not reached the gap that was asked for.
   private(set) var unreached = 0
 
   /// Whether there is anything to write.

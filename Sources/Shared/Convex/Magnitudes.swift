@@ -10,7 +10,7 @@ package enum Magnitudes {
   /// The largest root of a sum of squares.
   package static let largest = 1e75
 
-  /// Refuses features that are too large. Those in single precision, and those of images, cannot be.
+  /// Refuses features that are too large. Features in single precision, and of images, cannot be.
   package static func expect(_ patches: PatchSource) throws {
     guard let x = patches.stored, x.type == .f64 else { return }
     try expect(x.withElements(of: Double.self) { norm($0.count, $0.baseAddress!) }, "the features")

@@ -121,7 +121,7 @@ package final class MomentData {
     if case .moments(let tensor) = source { tensor.type == .f64 } else { false }
   }
 
-  /// The rows `range`, where they are or in `scratch`. Runs on the calling thread.
+  /// The rows `range`, in place or in `scratch`. Runs on the calling thread.
   private func block(_ range: Range<Int>, scratch: Matrix) -> UnsafePointer<Double> {
     if case .moments(let tensor) = source, tensor.type == .f64 {
       // The tensor lives as long as its owner, so the pointer may leave the closure.

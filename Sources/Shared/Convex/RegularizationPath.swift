@@ -14,7 +14,7 @@ package struct RegularizationPath {
   }
 
   package struct Choice<Point> {
-    /// What was found, and for which β.
+    /// The point that was chosen.
     package let point: Point
     package let steps: [Step]
     /// The number of the step that was chosen.
@@ -23,7 +23,7 @@ package struct RegularizationPath {
     package let isPart: Bool
 
     package var beta: Double { steps[best].beta }
-    /// What the solution's metadata tell of the choice.
+    /// The solution's metadata about the choice.
     package var metadata: [String: String] {
       guard let score = steps[best].score else { return [:] }
       let path = steps.map { "\($0.beta):\($0.score?.value ?? .nan)" }

@@ -24,7 +24,7 @@ package protocol RegularizedSolver: AnyObject {
   /// The smallest β for which the zero network is optimal.
   var betaMax: Double { get }
 
-  /// The best points for one β; `trace` is told of each check.
+  /// The best points for one β; `trace` receives each check.
   func point(
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point

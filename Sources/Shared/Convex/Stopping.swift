@@ -10,14 +10,14 @@ package struct StoppingRule: Sendable {
   package init() {}
 }
 
-/// (P − D)/P, and 0 where both are 0.
+/// (P − D)/P, and 0 if both are 0.
 package func relativeGap(primal: Double, dual: Double) -> Double {
   let difference = primal - dual
   if difference == 0 { return 0 }
   return primal == 0 ? .infinity : difference / abs(primal)
 }
 
-/// What a solver reports while it works.
+/// The report of a solver at a check.
 package struct TraceRow: Sendable {
   package var iteration: Int
   package var seconds: Double

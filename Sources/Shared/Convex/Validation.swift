@@ -19,7 +19,7 @@ package struct Validation<Data> {
   }
 }
 
-/// How well a network does on held-out data.
+/// The quality of a network on held-out data.
 package struct ValidationScore {
   /// From 0 to 1; `nil` without labels.
   package let accuracy: Double?

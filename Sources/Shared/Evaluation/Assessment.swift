@@ -2,17 +2,17 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a solution may claim, for a solver that is about to write one.
+/// The claim that a solution may make, for a solver that is about to write it.
 ///
 /// A solver knows its objectives to some ten digits, to fewer if β is tiny beside the data or the loss is tiny beside
 /// the targets. It then takes evaluate's numbers in place of its own, so that a claim never says more than evaluate
 /// finds.
 package struct Assessment: Sendable {
-  /// Which networks the bound is about.
+  /// The networks that the bound is about.
   package let scope: Scope
   /// The objectives and the gap as evaluate finds them; `nil` if the solver's own are good enough.
   package let certificate: Certificate?
-  /// What β multiplies in the primal objective.
+  /// The norm that β multiplies in the primal objective.
   package let norm: Double
   /// Whether the primal point is feasible and the predictions are its own, as far as that was looked at.
   package let isSound: Bool

@@ -4,7 +4,7 @@ import Schema
 /// The proof that a solution is optimal, recomputed from the data: only the primal and the dual point are taken from
 /// the solver.
 package struct Certificate: Sendable {
-  /// Which networks the dual objective bounds.
+  /// The networks that the dual objective bounds.
   package let scope: Scope
   /// ℓ(ŷ) + β · norm, from the variables and the data.
   package let primalObjective: Double

@@ -29,7 +29,7 @@ package struct Examples: Sendable {
     }
   }
 
-  /// How many numbers the features are.
+  /// The count of numbers in the features.
   var size: Int {
     switch features {
     case .patches(let patches): patches.count * patches.patchCount * patches.dimension

@@ -8,7 +8,7 @@ package protocol NetworkFunction: Sendable {
   var outputs: Int { get }
   /// m.
   var neurons: Int { get }
-  /// What β multiplies in the training objective.
+  /// The penalty that β multiplies in the training objective.
   var penalty: Double { get }
   /// m × d: the filters that a picture shows.
   var filters: Matrix { get }

@@ -14,7 +14,7 @@ struct NetworkLayers: Sendable {
   /// The neurons of each group of the norm; `nil` if each neuron is a group of its own.
   let groups: [[Int]]?
   private let hasRegions: Bool
-  /// How many regions the network says that its data have.
+  /// The number of regions of the data, according to the network.
   private let claimedRegions: Int?
 
   var outputs: Int { outputWeight.rows }

@@ -17,7 +17,7 @@ package protocol Solution: Sendable {
   func certificate(
     on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?)
-  /// What β multiplies.
+  /// The norm that β multiplies.
   var penalty: Double { get }
   /// The networks that a certificate on these samples would bound.
   func scope(on examples: Examples) throws -> Scope

@@ -6,8 +6,8 @@ import Tensors
 /// `index` counts over all of them. Hidden entries are passed over, and, with a warning, folders within the folders of
 /// classes, files of other names in them, and pictures beside them. Only the pictures that `selection` takes are read.
 /// - Parameters:
-///   - size: What each picture is averaged to as it is read; without it all must be of one size.
-///   - split: Where it is given, the tree is the folder of that name in `directory`.
+///   - size: The size to which each picture is averaged as it is read; without it all must be of one size.
+///   - split: If it is given, the tree is the folder of that name in `directory`.
 package func readPictureTree(
   _ directory: String, split: Split? = nil, size: (width: Int, height: Int)? = nil,
   _ selection: Selection, _ listener: Listener

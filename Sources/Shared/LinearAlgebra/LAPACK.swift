@@ -118,7 +118,8 @@ package func solveGeneral(
 }
 
 /// The triangular factor of A = Q R: A (n × m) is given by its columns as the ROWS of `a` (m × n), and the first min(n,
-/// j + 1) entries of row j become column j of R. What follows them has no meaning. Returns `false` if LAPACK refuses.
+/// j + 1) entries of row j become column j of R. The entries after them have no meaning. Returns `false` if LAPACK
+/// refuses.
 package func triangularFactor(_ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Double>) -> Bool {
   guard m > 0, n > 0 else { return true }
   var tau = [Double](repeating: 0, count: min(m, n))

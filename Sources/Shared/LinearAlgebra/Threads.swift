@@ -13,7 +13,7 @@ package enum Threads {
     return key
   }()
 
-  /// How many BLAS uses between the parts of `perform`.
+  /// The number of threads that BLAS uses between the parts of `perform`.
   nonisolated(unsafe) private static var countInBLAS = 1
 
   /// Sets the number for the rest of the process.

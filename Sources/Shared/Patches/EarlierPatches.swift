@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// How an earlier bundle was made from its images, so that test data can be made in the same way.
+/// The way in which an earlier bundle was made from its images, so that test data can be made in the same way.
 package struct EarlierPatches {
   package let steps: PatchSteps
   package let fit: PatchFit?

@@ -1,8 +1,8 @@
 import LinearAlgebra
 import Tensors
 
-/// How a bundle's patches were cut, or are to be cut, from images, according to its metadata and the tensors `mean` and
-/// `whiten`.
+/// The way in which a bundle's patches were cut, or are to be cut, from images, by its metadata and the tensors `mean`
+/// and `whiten`.
 struct PatchRecipe {
   /// The shape of the images.
   let shape: ImageShape

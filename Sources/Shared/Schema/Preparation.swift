@@ -34,7 +34,7 @@ package enum Preparation {
     "whiten", "components", "mirror",
   ]
 
-  /// What a solution or a network of such data still needs.
+  /// The metadata that a solution or a network of such data still needs.
   package static let inherited = Set(choices + ["channels", "classes", "height", "width"])
 }
 

@@ -70,7 +70,8 @@ package struct PatternVariables: Sendable {
   package let regions: Int
   package let dimension: Int
 
-  /// The shape of `v` and `w`: [A, d], [C, A, d] if there are several outputs, [C, A, R, d] if there are several regions.
+  /// The shape of `v` and `w`: [A, d], [C, A, d] if there are several outputs, [C, A, R, d] if there are several
+  /// regions.
   package static func shape(outputs: Int, patterns: Int, regions: Int, dimension: Int) -> [Int] {
     let end = regions > 1 ? [regions, dimension] : [dimension]
     return (outputs == 1 && regions == 1 ? [] : [outputs]) + [patterns] + end

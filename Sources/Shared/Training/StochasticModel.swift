@@ -18,7 +18,7 @@ package protocol StochasticModel: AnyObject {
   /// ŷ of the validation data, if there are any.
   func validationPredictions() -> Matrix?
 
-  /// What β multiplies.
+  /// The penalty that β multiplies.
   var penalty: Double { get }
 
   /// Whether all weights are finite numbers.

@@ -1,7 +1,7 @@
 import Schema
 
-/// What β multiplies in the training objective of a network with filters u_j (d numbers) and output weights a_j
-/// (an output weight for each output and pooling region).
+/// The penalty that β multiplies in the training objective of a network with filters u_j (d numbers) and output weights
+/// a_j (one for each output and pooling region).
 package enum WeightPenalty: String, CaseIterable, Sendable {
   /// ½ Σ_j (‖u_j‖² + ‖a_j‖²): weight decay on both layers. With several output weights its convex form is the nuclear
   /// norm.

@@ -33,7 +33,7 @@ extension GatedPatterns {
   }
 }
 
-/// How many patterns there can be.
+/// The number of patterns that there can be.
 package enum PatternCount {
   /// 2 Σ_{k<r} C(m − 1, k): the cells into which m hyperplanes through the origin, of rank r, cut the space, with
   /// equality in general position (Cover, 1965); 1 if there is no hyperplane.

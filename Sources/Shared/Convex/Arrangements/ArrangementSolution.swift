@@ -1,7 +1,7 @@
 import LinearAlgebra
 import Schema
 
-/// What a program over patterns found: a feasible primal and a feasible dual point with their values.
+/// The result of a program over patterns: a feasible primal and a feasible dual point with their values.
 package struct ArrangementSolution: CertifiedSolution {
   /// The A patterns that carry weight, in ascending order.
   package var index: [Int]

@@ -9,7 +9,7 @@ extension Patterns {
   /// up to rounding, its product is summed in twice the precision, because whoever applies the gates again has to find
   /// the same side.
   ///
-  /// Which products are taken together does not depend on the number of threads, so neither do the bits.
+  /// The bits do not depend on the number of threads, because the products that are taken together do not.
   package static func signs(
     of rows: DataRows, gates: Matrix, thresholds: [Double]? = nil,
     progress: (_ done: Int) -> Void = { _ in }

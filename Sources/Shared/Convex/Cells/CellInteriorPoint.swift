@@ -4,7 +4,8 @@ import LinearAlgebra
 /// A primal–dual interior-point method for a `CellProgram`, with Nesterov–Todd scaling and Mehrotra's predictor and
 /// corrector (Vandenberghe, "The CVXOPT linear and quadratic cone program solvers", 2010):
 ///
-///     ν = y − Σ Φ_j p_j,   Φ_jᵀ ν + R_j g_j + λ_j = 0,   (τ_j, R_jᵀ p_j) and (β, g_j) in the second-order cone,   p_j, λ_j ≥ 0.
+///     ν = y − Σ Φ_j p_j,   Φ_jᵀ ν + R_j g_j + λ_j = 0,   p_j, λ_j ≥ 0,
+///     (τ_j, R_jᵀ p_j) and (β, g_j) in the second-order cone.
 ///
 /// ν is a variable of its own, not computed from p. Sums of large p round; the dual equations, which decide how good
 /// the certificate is, would inherit that error.

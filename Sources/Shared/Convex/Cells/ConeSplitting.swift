@@ -1,8 +1,8 @@
 import Glibc
 import LinearAlgebra
 
-/// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial
-/// cones: those of r unit vectors, its extreme rays among them.
+/// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial cones,
+/// which are spanned by r unit vectors; the cone's extreme rays are among these.
 ///
 /// A sector of the plane has two extreme rays. A cone of R³ has a ring of them, found by walking from wall to
 /// wall, as a hull is wrapped, and is split like a fan. Those of R⁴ come from the double description method.

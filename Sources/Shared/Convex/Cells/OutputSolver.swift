@@ -48,7 +48,7 @@ struct OutputSolver {
     self.budget = budget
   }
 
-  /// What is known so far, in scaled units.
+  /// The best points so far, in scaled units.
   private struct Best {
     var weights: [SignedCell: [Double]] = [:]
     var residual: [Double]

@@ -82,7 +82,7 @@ package struct CrossEntropyLoss: Loss {
     }
   }
 
-  /// Newton's method with the Hessian's inverse in closed form (Sherman–Morrison), a row at a time.
+  /// Newton's method, row by row, with the Hessian's inverse in closed form (Sherman–Morrison).
   package func prox(_ point: Matrix, _ targets: Matrix, penalty r: Double, into result: Matrix) {
     let classes = point.columns
     Threads.split(point.rows, grain: 200) { range in

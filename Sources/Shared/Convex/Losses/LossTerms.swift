@@ -30,7 +30,7 @@ package protocol LossTerms: AnyObject {
 /// weights' predictions.
 ///
 /// ν is a variable of its own. If it were −∇ℓ of the predictions, the step that a tiny slope needs to grow a little
-/// would change ŷ so much that the slope ends at its other bound. What shrinks does so by a factor, never to 0.
+/// would change ŷ so much that the slope ends at its other bound. Quantities that shrink do so by a factor, never to 0.
 ///
 /// For cross-entropy W is only diag(q): since log Σ e^ŷ = min over b of Σ e^(ŷ−b) + b − 1, the classes are separate
 /// except for b, one number for each sample, by which dŷ is less; b keeps the sum of the classes' dν at 0.

@@ -16,7 +16,7 @@ package struct HiddenNeuron {
     self.output = output
   }
 
-  /// What β multiplies, per neuron: ‖output‖₁, or ‖output‖₂ for the nuclear norm.
+  /// The neuron's share of the norm: ‖output‖₁, or ‖output‖₂ for the nuclear norm.
   package func weight(_ norm: WeightNorm) -> Double {
     switch norm {
     case .group: output.reduce(0) { $0 + abs($1) }
