@@ -32,7 +32,7 @@ extension Training {
     }
   }
 
-  /// The shapes of the data. They are read before the search; with one patch a sample the search itself takes the
+  /// The shapes of the data. They are read before the search; with one patch per sample the search itself takes the
   /// features and patterns from them.
   private func layout() throws -> ConvolutionalData {
     let isSingle = try source.kind != .arrangements || PatchSource(source).patchCount == 1

@@ -1,7 +1,7 @@
 import LinearAlgebra
 
 extension PatternSolution {
-  /// For many patches a sample: these are read in blocks, and only the sums that the program is linear in are formed
+  /// For many patches per sample: these are read in blocks, and only the sums that the program is linear in are formed
   /// from them; predictions and dual constraints come from these sums at once. Only cones need all patches.
   func convolutional(
     _ patches: PatchFeatures, _ arrangements: Arrangements?, _ dual: Matrix, _ examples: Examples,

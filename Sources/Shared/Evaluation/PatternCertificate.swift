@@ -77,7 +77,7 @@ extension PatternSolution {
     return terms > 0 ? (sum / terms * Double(regions)).squareRoot() : 0
   }
 
-  /// For one patch a sample: X is held in double precision, and sums are as accurate as in twice that.
+  /// For one patch per sample: X is held in double precision, and sums are as accurate as in twice that.
   private func connected(
     _ patches: PatchFeatures, _ arrangements: Arrangements, _ dual: Matrix, _ examples: Examples
   ) throws -> PatternFindings {

@@ -30,7 +30,7 @@ struct ConeRows {
 /// Bounds the dual constraint of a pattern from T_icr = (1/P_r) Σ_{k in r} X_kᵀ D_i^k ν_c, none of which may exceed β:
 ///
 /// - group a class: the length of T_ic, of R·d numbers; group a pattern: that of T_i, of C·R·d;
-/// - nuclear norm: the largest singular value of T_i, d × RC, or with a group a class of T_ic, d × R; circular
+/// - nuclear norm: the largest singular value of T_i, d × RC, or with a group for each class of T_ic, d × R; circular
 ///   networks: √d times the largest entry of its Fourier transform;
 /// - ReLU: the same of the projections of all T_icr, and of all −T_icr, on (2 D_i − I) X u ≥ 0.
 ///

@@ -56,8 +56,8 @@ extension PatternSolution {
   }
 
   /// The classes, of `count`, whose weights are one matrix of the nuclear norm: each class by itself for gated networks
-  /// of several regions with a group a class, otherwise all. (With one region such a group is a length, so that group
-  /// `class`, which bundles of earlier versions have, says nothing there.)
+  /// of several regions with a group for each class, otherwise all. (With one region such a group is a length, so that
+  /// group `class`, which bundles of earlier versions have, says nothing there.)
   func blocks(of count: Int) -> [Range<Int>] {
     let isClasswise = grouping == .perClass && regions > 1 && !program.kind.isLinear
     return isClasswise ? (0..<count).map { $0..<$0 + 1 } : [0..<count]

@@ -21,10 +21,10 @@ package struct ReLUNetwork: NetworkFunction {
   package var filters: Matrix { layers.filters }
   package var outputWeight: Matrix { layers.outputWeight }
 
-  /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group a class, and 2 if it has the nuclear norm.
-  /// Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest |a_cj|, which is that of all;
-  /// with the nuclear norm their u, which is the same of all, counts once. For networks of unit-norm neurons (metadata
-  /// `scaling` `unit`) the product of both lengths takes the place of half the sum of their squares.
+  /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group for each class, and 2 if it has the nuclear
+  /// norm. Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest |a_cj|, which is that
+  /// of all; with the nuclear norm their u, which is the same of all, counts once. For networks of unit-norm neurons
+  /// (metadata `scaling` `unit`) the product of both lengths takes the place of half the sum of their squares.
   package var penalty: Double {
     var sum = CompensatedSum()
     for members in layers.groups ?? (0..<neurons).map({ [$0] }) {

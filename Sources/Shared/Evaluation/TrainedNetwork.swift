@@ -52,7 +52,7 @@ extension Examples {
   func otherChoices(
     than metadata: [String: String], of name: String, mustBeSame: Bool = false
   ) -> [String] {
-    // Bundles from before there were mirror images do not tell.
+    // Bundles from before there were mirror images do not say.
     func choice(_ key: String, _ metadata: [String: String]) -> String? {
       metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
     }

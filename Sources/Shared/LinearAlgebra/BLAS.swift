@@ -6,7 +6,7 @@ package enum Operation {
   var cblas: CBLAS_TRANSPOSE { self == .plain ? CblasNoTrans : CblasTrans }
 }
 
-/// C ← α op(A) op(B) + β C, all row-major with the leading dimensions of full rows unless told.
+/// C ← α op(A) op(B) + β C, all row-major with the leading dimensions of full rows unless given.
 package func gemm(
   _ m: Int, _ n: Int, _ k: Int, alpha: Double = 1,
   _ a: UnsafePointer<Double>, _ opA: Operation, lda: Int? = nil,

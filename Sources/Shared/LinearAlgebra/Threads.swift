@@ -66,8 +66,8 @@ package enum Threads {
     }
   }
 
-  /// Splits `0 ..< total` into one contiguous range a thread, none shorter than `grain` if that is possible, and calls
-  /// `body` for each at once.
+  /// Splits `0 ..< total` into one contiguous range for each thread, none shorter than `grain` if that is possible, and
+  /// calls `body` for each at once.
   package static func split(_ total: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
     let parts = max(1, min(count, total / max(1, grain)))
     perform(parts) { part in

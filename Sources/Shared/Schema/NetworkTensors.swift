@@ -7,7 +7,7 @@ package struct NetworkNeuron: Sendable {
   /// Its weight for each of C outputs.
   package let output: [Double]
   package let region: Int
-  /// The number of the group of the norm that it shares, if groups are told.
+  /// The number of the group of the norm that it shares, if there are groups.
   package var group: Int
   /// The number of its gate.
   package let gate: Int

@@ -14,7 +14,7 @@ package var memoryLimit: Double {
   return max(0, Double(limit.rlim_cur) - addressSpace)
 }
 
-/// How many bytes of address space this process has now; 0 if the system does not tell.
+/// How many bytes of address space this process has now; 0 if the system does not say.
 private var addressSpace: Double {
   let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
   guard descriptor >= 0 else { return 0 }

@@ -52,14 +52,14 @@ package struct ArrangementProgram {
     self.loss = loss
   }
 
-  /// Whether data of one patch a sample have solvers of their own. ReLU programs have them only for squared loss with a
-  /// group for each class; other programs are solved like those of several patches.
+  /// Whether data of one patch per sample have solvers of their own. ReLU programs have them only for squared loss with
+  /// a group for each class; other programs are solved like those of several patches.
   package var hasOnePatchSolver: Bool {
     activation == .gatedReLU || (loss == .squared && grouping == .perClass)
   }
 
-  /// The solver of this program for data of one patch a sample; `hasOnePatchSolver` must hold. `targets` is n × C. With
-  /// one output the nuclear norm is the group norm. `budget` limits the work before the first β.
+  /// The solver of this program for data of one patch per sample; `hasOnePatchSolver` must hold. `targets` is n × C.
+  /// With one output the nuclear norm is the group norm. `budget` limits the work before the first β.
   package func solver(
     _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
     progress: @escaping (String) -> Void = { _ in }

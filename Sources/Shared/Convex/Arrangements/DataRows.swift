@@ -74,7 +74,7 @@ package struct DataRows {
   }
 }
 
-/// Reads the rows of samples, K a sample, in their order.
+/// Reads the rows of samples, K for each, in their order.
 package struct SampleReader {
   private let rows: DataRows
   private let patches: PatchReader?
@@ -84,7 +84,7 @@ package struct SampleReader {
     self.patches = patches
   }
 
-  /// K rows of d numbers a sample.
+  /// K rows of d numbers for each sample.
   package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
     guard let patches else {
       let k = rows.rowsPerSample

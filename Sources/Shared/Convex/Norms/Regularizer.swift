@@ -3,7 +3,7 @@ import Schema
 
 /// The term that β multiplies in a program over groups of weights: the sum over groups of a norm of each.
 ///
-/// A group is `size` numbers one after another: a row of Q numbers for each of its outputs. An instance has memory of
+/// A group is `size` consecutive numbers: a row of Q numbers for each of its outputs. An instance has memory of
 /// its own and serves one thread at a time.
 package protocol Regularizer: AnyObject {
   /// Numbers in a group.

@@ -81,7 +81,7 @@ extension ArrangementSolution {
     return result
   }
 
-  /// Neurons (u, g) put out the n × C matrix (D X u) gᵀ.
+  /// The output of neurons (u, g) is the n × C matrix (D X u) gᵀ.
   private func reduceTogether(
     _ neurons: [HiddenNeuron], _ data: ArrangementData
   ) -> [HiddenNeuron]? {
