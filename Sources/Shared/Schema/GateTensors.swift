@@ -70,7 +70,8 @@ package struct PatternTensors: Sendable {
   package let isExact: Bool
 
   /// Reads the patterns of `samples` samples of K = `patches` patches of d = `dimension` features. They may be missing
-  /// if the gates imply them. Throws `Failure.data` if the tensors do not fit each other or the data, or there are none.
+  /// if the gates imply them. Throws `Failure.data` if the tensors do not fit each other or the data, or there are
+  /// none.
   package init(
     _ bundle: Bundle, samples: Int, patches: Int, dimension: Int, gatesImplyPatterns: Bool
   ) throws {

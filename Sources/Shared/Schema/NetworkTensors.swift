@@ -36,8 +36,8 @@ package struct NetworkTensors: Sendable {
     (self.neurons, self.features, self.outputs) = (neurons, features, outputs)
   }
 
-  /// The bundle. `program` is what the network was trained on: metadata `activation`, `loss`, `beta` and so on. `source`
-  /// hands on what was fitted to the data, and what tells how they were made.
+  /// The bundle. `program` is what the network was trained on: metadata `activation`, `loss`, `beta` and so on.
+  /// `source` hands on what was fitted to the data, and what tells how they were made.
   package func bundle(
     program: [String: String], from source: Bundle, metadata: [String: String]
   ) -> Bundle {
