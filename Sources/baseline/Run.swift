@@ -5,7 +5,7 @@ import Schema
 import Tensors
 import Training
 
-/// One run of the tool: what it reads, and where it tells of its progress.
+/// One run of the tool: its input and its progress.
 final class Run {
   let invocation: Invocation<Settings>
   let settings: Settings

@@ -16,7 +16,7 @@ struct Settings: ToolSettings {
   var validation: String?
   var trace: String?
 
-  /// What the options say together.
+  /// The settings with the options that depend on others filled in.
   var resolved: Settings {
     var all = self
     all.network.optimizer.momentum = momentum ?? all.network.optimizer.momentum
@@ -56,101 +56,120 @@ struct Settings: ToolSettings {
     Tool(
       name: "baseline",
       summary: "train a two-layer network by stochastic gradients, to compare with",
-      description: """
-        Reads a bundle of kind dataset (or arrangements), trains a two-layer network on it by stochastic \
-        gradients as usual, and writes a bundle of kind network for `evaluate`.
-
-        The objective is that of `solve`: the loss, summed over samples and outputs, plus beta times the \
-        penalty, with nothing divided by the number of samples. So the optimum that `solve` certifies for the \
-        same data, activation, loss and beta, with the norm that belongs to the penalty and over the same \
-        gates, bounds from below what a network here can reach. Steps go against the \
-        gradient of the objective divided by the number of samples: the mean loss of a batch, plus \
-        beta/n times the penalty.
-
-        Filters are shared by all patches; their activations are averaged over the patches of each pooling \
-        region, and each neuron has an output weight for each region and output. Training is in single \
-        precision. Weights begin uniform in +-1/sqrt(inputs), as layers of PyTorch do.
-
-        Of several trials the best goes out: by accuracy on the validation data, or loss where there are no \
-        labels; without validation data by the training objective.
-        """,
-      options: [
-        .value(
-          "activation", "NAME", \.network.activation,
-          "relu (default), gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as "
-            + "0.09,0.5,0.47. Gates of gated-relu are those of arrangements in turn, or else drawn from a "
-            + "normal distribution.",
-          expected: Activation.expectedOption
-        ) { Activation.parse(option: $0) },
-        .integer("neurons", "M", \.network.neurons, "Hidden neurons (default 100).", minimum: 1),
-        .choice(
-          "loss", "LOSS", \.loss,
-          "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
-            + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
-            + "cross-entropy."),
-        .value(
-          "penalty", "NAME", \.network.penalty,
-          "What beta multiplies, u_j being filters and a_j output weights: decay, half the squares of all "
-            + "weights (default for linear); group, 1/2 sum_j (|u_j|^2 + |a_j|_1^2), the same for one output "
-            + "(default for relu and gated-relu); l1, sum_j |a_j|_1 with |u_j| = 1 (the one for polynomials).",
-          expected: WeightPenalty.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { WeightPenalty(rawValue: $0).map { .some($0) } },
-        .value(
-          "program", "FORM", \.program,
-          "Train the matrices Z of the convex program of a polynomial in place of a network: free; symmetric, "
-            + "(Z + Z^T)/2; psd, Z Z^T. What goes out is a bundle of kind solution. The trace of Z is not "
-            + "constrained, so that recover refuses most of them, and only psd bounds the objective from below.",
-          expected: MatrixForm.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { MatrixForm(rawValue: $0).map { .some($0) } },
-        .nonNegative("beta", "B", \.network.beta, "The weight of the penalty (default 0)."),
-        .value(
-          "targets", "A,B", \.targets,
-          "With two classes: the outputs to aim at for the first and the second (default -1,1).",
-          expected: "two different numbers"
-        ) { TargetValues.parse($0).map { .some($0) } },
-        .choice(
-          "optimizer", "NAME", \.network.optimizer.name,
-          "sgd (default), with momentum; adam; amsgrad."),
-        .value(
-          "momentum", "MU", \.momentum, "Of sgd (default 0.9).",
-          expected: "a number of at least 0 and below 1"
-        ) { text in Double(decimal: text).flatMap { $0 >= 0 && $0 < 1 ? .some($0) : nil } },
-        .positive(
-          "learning-rate", "R", \.learningRate,
-          "The learning rate (default 0.01 for sgd, 0.001 for adam and amsgrad)."),
-        .value(
-          "learning-rate-decay", "D", \.schedule.learningRateDecay,
-          "Multiply the learning rate by D after each epoch (default 1).",
-          expected: "a number above 0 and at most 1"
-        ) { Double(decimal: $0).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil } },
-        .integer("batch", "N", \.network.batch, "Samples a step (default 128).", minimum: 1),
-        .integer(
-          "epochs", "N", \.schedule.epochs, "Passes over the data (default 10).", minimum: 1),
-        .positive(
-          "max-seconds", "S", \.schedule.maximumSeconds,
-          "Stop each trial after S seconds of training."
-        ),
-        .integer("trials", "T", \.schedule.trials, "Begin anew T times (default 1).", minimum: 1),
-        .integer(
-          "seed", "N", \.schedule.seed,
-          "Of the weights to begin with and the order of samples (default 0).",
-          minimum: 0),
-        .text(
-          "validation", "BUNDLE", \.validation, "Data to choose the best trial by.",
-          record: .placeholder),
-        .output(
-          "trace", "FILE", \.trace,
-          "Write a table (TSV) of every check: trial, iteration, epoch, seconds without those of checks, "
-            + "objective, loss, accuracy, validation loss, validation accuracy."),
-        .integer(
-          "trace-every", "N", \.schedule.checkEvery,
-          "Check after every N iterations (default: after every epoch).", minimum: 1,
-          record: .omitted),
-      ],
+      description: description,
+      options: objectiveOptions + optimizerOptions + trialOptions,
       threaded: true,
       examples: [
         "baseline --neurons 50 --beta 1e-4 --trials 10 --epochs 1000 --trace trace train >network",
         "baseline --activation 0.09,0.5,0.47 --beta 0.01 --optimizer amsgrad --validation val train >network",
       ])
+  }
+
+  private static let description = """
+    Reads a bundle of kind dataset (or arrangements), trains a two-layer network on it by stochastic \
+    gradients as usual, and writes a bundle of kind network for `evaluate`.
+
+    The objective is that of `solve`: the loss, summed over samples and outputs, plus beta times the \
+    penalty, with nothing divided by the number of samples. So the optimum that `solve` certifies for the \
+    same data, activation, loss and beta, with the norm that belongs to the penalty and over the same \
+    gates, bounds from below what a network here can reach. Steps go against the \
+    gradient of the objective divided by the number of samples: the mean loss of a batch, plus \
+    beta/n times the penalty.
+
+    Filters are shared by all patches; their activations are averaged over the patches of each pooling \
+    region, and each neuron has an output weight for each region and output. Training is in single \
+    precision. Weights begin uniform in +-1/sqrt(inputs), as layers of PyTorch do.
+
+    Of several trials the best goes out: by accuracy on the validation data, or loss where there are no \
+    labels; without validation data by the training objective.
+    """
+
+  /// The network and the objective.
+  private static var objectiveOptions: [Option<Settings>] {
+    [
+      .value(
+        "activation", "NAME", \.network.activation,
+        "relu (default), gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as "
+          + "0.09,0.5,0.47. Gates of gated-relu are those of arrangements in turn, or else drawn from a "
+          + "normal distribution.",
+        expected: Activation.expectedOption
+      ) { Activation.parse(option: $0) },
+      .integer("neurons", "M", \.network.neurons, "Hidden neurons (default 100).", minimum: 1),
+      .choice(
+        "loss", "LOSS", \.loss,
+        "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
+          + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
+          + "cross-entropy."),
+      .value(
+        "penalty", "NAME", \.network.penalty,
+        "What beta multiplies, u_j being filters and a_j output weights: decay, half the squares of all "
+          + "weights (default for linear); group, 1/2 sum_j (|u_j|^2 + |a_j|_1^2), the same for one output "
+          + "(default for relu and gated-relu); l1, sum_j |a_j|_1 with |u_j| = 1 (the one for polynomials).",
+        expected: WeightPenalty.allCases.map(\.rawValue).joined(separator: ", ")
+      ) { WeightPenalty(rawValue: $0).map { .some($0) } },
+      .value(
+        "program", "FORM", \.program,
+        "Train the matrices Z of the convex program of a polynomial in place of a network: free; symmetric, "
+          + "(Z + Z^T)/2; psd, Z Z^T. What goes out is a bundle of kind solution. The trace of Z is not "
+          + "constrained, so that recover refuses most of them, and only psd bounds the objective from below.",
+        expected: MatrixForm.allCases.map(\.rawValue).joined(separator: ", ")
+      ) { MatrixForm(rawValue: $0).map { .some($0) } },
+      .nonNegative("beta", "B", \.network.beta, "The weight of the penalty (default 0)."),
+      .value(
+        "targets", "A,B", \.targets,
+        "With two classes: the outputs to aim at for the first and the second (default -1,1).",
+        expected: "two different numbers"
+      ) { TargetValues.parse($0).map { .some($0) } },
+    ]
+  }
+
+  /// The optimizer and its steps.
+  private static var optimizerOptions: [Option<Settings>] {
+    [
+      .choice(
+        "optimizer", "NAME", \.network.optimizer.name,
+        "sgd (default), with momentum; adam; amsgrad."),
+      .value(
+        "momentum", "MU", \.momentum, "Of sgd (default 0.9).",
+        expected: "a number of at least 0 and below 1"
+      ) { text in Double(decimal: text).flatMap { $0 >= 0 && $0 < 1 ? .some($0) : nil } },
+      .positive(
+        "learning-rate", "R", \.learningRate,
+        "The learning rate (default 0.01 for sgd, 0.001 for adam and amsgrad)."),
+      .value(
+        "learning-rate-decay", "D", \.schedule.learningRateDecay,
+        "Multiply the learning rate by D after each epoch (default 1).",
+        expected: "a number above 0 and at most 1"
+      ) { Double(decimal: $0).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil } },
+      .integer("batch", "N", \.network.batch, "Samples a step (default 128).", minimum: 1),
+    ]
+  }
+
+  /// Length and number of the trials, and their records.
+  private static var trialOptions: [Option<Settings>] {
+    [
+      .integer(
+        "epochs", "N", \.schedule.epochs, "Passes over the data (default 10).", minimum: 1),
+      .positive(
+        "max-seconds", "S", \.schedule.maximumSeconds,
+        "Stop each trial after S seconds of training."
+      ),
+      .integer("trials", "T", \.schedule.trials, "Begin anew T times (default 1).", minimum: 1),
+      .integer(
+        "seed", "N", \.schedule.seed,
+        "Of the weights to begin with and the order of samples (default 0).",
+        minimum: 0),
+      .text(
+        "validation", "BUNDLE", \.validation, "Data to choose the best trial by.",
+        record: .placeholder),
+      .output(
+        "trace", "FILE", \.trace,
+        "Write a table (TSV) of every check: trial, iteration, epoch, seconds without those of checks, "
+          + "objective, loss, accuracy, validation loss, validation accuracy."),
+      .integer(
+        "trace-every", "N", \.schedule.checkEvery,
+        "Check after every N iterations (default: after every epoch).", minimum: 1,
+        record: .omitted),
+    ]
   }
 }

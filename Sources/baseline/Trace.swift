@@ -13,9 +13,9 @@ final class Trace {
         + "validation_accuracy\n")
   }
 
-  /// Numbers that there are not stand as `nan`, which plotting programs pass over.
+  /// Missing numbers become `nan`, which plotting programs pass over.
   func write(_ row: TrainingRow) {
-    // Of NaN Swift writes the sign too.
+    // Swift would write the sign of NaN too.
     func text(_ value: Double?) -> String {
       guard let value, !value.isNaN else { return "nan" }
       return "\(value)"
@@ -25,7 +25,7 @@ final class Trace {
         + "\(text(row.accuracy))\t\(text(row.validationLoss))\t\(text(row.validationAccuracy))\n")
   }
 
-  /// Which trial was chosen, as a comment.
+  /// Writes which trial was chosen, as a comment.
   func note(_ best: TrainingRow) { put("# best: trial \(best.trial)\n") }
 
   func finish() throws {

@@ -33,6 +33,11 @@ struct Settings: ToolSettings {
 
 extension Settings {
   static var options: [Option<Settings>] {
+    sourceOptions + selectionOptions + pictureOptions
+  }
+
+  /// The source of the images.
+  private static var sourceOptions: [Option<Settings>] {
     [
       .value(
         "split", "train|test", \.split,
@@ -59,6 +64,12 @@ extension Settings {
         Instead of reading make N labelled 32x32 images of ten classes of textures, seeded: \
         \(SyntheticTextures.classes.joined(separator: ", ")), in turn.
         """, minimum: 1),
+    ]
+  }
+
+  /// The images to take.
+  private static var selectionOptions: [Option<Settings>] {
+    [
       .value(
         "classes", "LIST", \.selection.classes,
         """
@@ -82,6 +93,12 @@ extension Settings {
       .value(
         "seed", "N", \.selection.seed, "Seed of --sample and --synthetic (default 0).",
         expected: "a whole number", parse: { Int($0) }),
+    ]
+  }
+
+  /// The changes to the images taken, and their picture.
+  private static var pictureOptions: [Option<Settings>] {
+    [
       .value(
         "resize", "WIDTHxHEIGHT", \.size,
         """

@@ -54,7 +54,7 @@ tool.main { invocation in
   if settings.flip { images = try images.withMirrors() }
   progress.finish()
 
-  // The picture first: where it cannot be written, no bundle has begun.
+  // The picture comes first: if it cannot be written, no bundle has begun.
   if let path = settings.contactSheet { try writePNG(contactSheet(of: images), to: path) }
   try images.bundle(metadata: invocation.metadata()).write(to: output)
   try output.finish()

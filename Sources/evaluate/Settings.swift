@@ -31,65 +31,78 @@ extension Settings {
       name: "evaluate",
       summary: "judge a network on data, and check the certificate of its training",
       operands: "[NETWORK]",
-      description: """
-        Reads a network (from NETWORK or standard input) and applies it to the samples of --data, a
-        bundle of kind dataset, moments or arrangements; patches of deferred data are cut as they are needed.
-        The report is lines of a name, a tab and a number: samples, classes, neurons, loss (the one that the
-        network was trained on, summed over samples and outputs: half the squared errors, logistic, hinge,
-        huber or cross-entropy), and accuracy, a fraction; for targets instead of labels rmse takes the place
-        of classes and accuracy. Two classes with one output are told apart by the nearer target, more by the
-        largest output; ties go to the lower class.
-
-        With --certify the data must be the training data, for relu and gated-relu the arrangements that
-        the solution was found over. Everything is recomputed from them by code that shares no numerics with the
-        solver: objective (the network's own, at the solution's beta), certificate (below), primal_objective,
-        dual_objective (that of the dual point scaled until it is feasible, so that it is a lower bound
-        whatever the solver did), relative_gap, dual_infeasibility (relative to beta, or how far the dual point is
-        outside the domain of the loss's conjugate), primal_infeasibility (relative to the largest z4, or to
-        the lengths of a sample and its weights), and recovery_error, the largest difference between the
-        network's outputs and the solution's predictions.
-
-        The certificate says which networks the lower bound is about: global, no network of this architecture is
-        better than the gap says (polynomial, linear and circular networks; relu if the list of patterns is
-        found to be complete); patterns, no network whose neurons have patterns of the list (relu); gates, no network with
-        these gates (gated-relu).
-
-        The claim holds, and the exit status is 0, if both objectives are the claimed ones to 1e-9, the
-        network's objective lies between them, the gap is at most the claimed one (and 1e-9), the infeasibilities
-        are at most 1e-9, the recovery error is at most 1e-8 of the largest prediction, each gate attains its
-        pattern, the network's norm, groups and gates are the solution's, and the solution's certificate says no
-        more than was found. A status of optimal claims too that the gap is at most the one that was asked for.
-        If a limit ended the search the status claims nothing, and a warning tells of it. Otherwise
-        the report and all files are written all the same, a message names what fails, and the exit status is 1.
-        """,
-      options: [
-        .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
-        .text(
-          "certify", "SOLUTION", \.certify,
-          "Recompute the certificate of the solution that the network was recovered from, and check what it claims."
-        ),
-        .nonNegative(
-          "beta", "B", \.beta,
-          "Report the training objective too (with --certify it is reported at the solution's beta, which B must be): loss + B · Σ |output weight| for polynomials, and for relu and "
-            + "gated-relu loss + B/2 · Σ (|u|² + |a|²) over the neurons' weights in and out, where |a| is a "
-            + "sum of absolute values, or for norm nuclear a length. Neurons that share a group have B/2 · (Σ |u|² + a²), a "
-            + "being the largest of their output weights; for norm nuclear they share u, which counts once."
-        ),
-        .flag("json", \.json, "Print the report as one JSON object."),
-        .output(
-          "predictions", "FILE", \.predictions,
-          "Write a table: number, label and decision (or target), outputs of each sample."),
-        .output(
-          "filters", "FILE.png", \.filters,
-          "Draw the filters, those with the largest weights first, zero being gray."),
-        .output(
-          "confusion", "FILE.png", \.confusion,
-          "Draw how often each class was taken for each other."),
-      ],
+      description: description,
+      options: inputOptions + outputOptions,
       threaded: true,
       examples: [
         "evaluate --data test.safetensors network.safetensors",
         "recover s.safetensors | evaluate --data train.safetensors --certify s.safetensors --beta 0.01",
       ])
+  }
+
+  private static let description = """
+    Reads a network (from NETWORK or standard input) and applies it to the samples of --data, a
+    bundle of kind dataset, moments or arrangements; patches of deferred data are cut as they are needed.
+    The report is lines of a name, a tab and a number: samples, classes, neurons, loss (the one that the
+    network was trained on, summed over samples and outputs: half the squared errors, logistic, hinge,
+    huber or cross-entropy), and accuracy, a fraction; for targets instead of labels rmse takes the place
+    of classes and accuracy. Two classes with one output are told apart by the nearer target, more by the
+    largest output; ties go to the lower class.
+
+    With --certify the data must be the training data, for relu and gated-relu the arrangements that
+    the solution was found over. Everything is recomputed from them by code that shares no numerics with the
+    solver: objective (the network's own, at the solution's beta), certificate (below), primal_objective,
+    dual_objective (that of the dual point scaled until it is feasible, so that it is a lower bound
+    whatever the solver did), relative_gap, dual_infeasibility (relative to beta, or how far the dual point is
+    outside the domain of the loss's conjugate), primal_infeasibility (relative to the largest z4, or to
+    the lengths of a sample and its weights), and recovery_error, the largest difference between the
+    network's outputs and the solution's predictions.
+
+    The certificate says which networks the lower bound is about: global, no network of this architecture is
+    better than the gap says (polynomial, linear and circular networks; relu if the list of patterns is
+    found to be complete); patterns, no network whose neurons have patterns of the list (relu); gates, no network with
+    these gates (gated-relu).
+
+    The claim holds, and the exit status is 0, if both objectives are the claimed ones to 1e-9, the
+    network's objective lies between them, the gap is at most the claimed one (and 1e-9), the infeasibilities
+    are at most 1e-9, the recovery error is at most 1e-8 of the largest prediction, each gate attains its
+    pattern, the network's norm, groups and gates are the solution's, and the solution's certificate says no
+    more than was found. A status of optimal claims too that the gap is at most the one that was asked for.
+    If a limit ended the search the status claims nothing, and a warning tells of it. Otherwise
+    the report and all files are written all the same, a message names what fails, and the exit status is 1.
+    """
+
+  /// The data, and the solution to check.
+  private static var inputOptions: [Option<Settings>] {
+    [
+      .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
+      .text(
+        "certify", "SOLUTION", \.certify,
+        "Recompute the certificate of the solution that the network was recovered from, and check what it claims."
+      ),
+      .nonNegative(
+        "beta", "B", \.beta,
+        "Report the training objective too (with --certify it is reported at the solution's beta, which B must be): loss + B · Σ |output weight| for polynomials, and for relu and "
+          + "gated-relu loss + B/2 · Σ (|u|² + |a|²) over the neurons' weights in and out, where |a| is a "
+          + "sum of absolute values, or for norm nuclear a length. Neurons that share a group have B/2 · (Σ |u|² + a²), a "
+          + "being the largest of their output weights; for norm nuclear they share u, which counts once."
+      ),
+    ]
+  }
+
+  /// The report, tables and pictures.
+  private static var outputOptions: [Option<Settings>] {
+    [
+      .flag("json", \.json, "Print the report as one JSON object."),
+      .output(
+        "predictions", "FILE", \.predictions,
+        "Write a table: number, label and decision (or target), outputs of each sample."),
+      .output(
+        "filters", "FILE.png", \.filters,
+        "Draw the filters, those with the largest weights first, zero being gray."),
+      .output(
+        "confusion", "FILE.png", \.confusion,
+        "Draw how often each class was taken for each other."),
+    ]
   }
 }

@@ -28,7 +28,7 @@ struct Settings: ToolSettings {
   var type: FeatureType?
   var like: String?
 
-  /// What to write, where the options say so.
+  /// The product, if the options name one.
   var product: PatchProduct? {
     moments ? .moments : deferred ? .deferred : patches ? .dataset : nil
   }
@@ -86,43 +86,59 @@ struct Settings: ToolSettings {
   }
 }
 
-/// The tool as its users see it.
-var tool: Tool<Settings> {
-  Tool(
-    name: "patchify",
-    summary: "cut images into patches, normalise and whiten them, or take their pooled moments",
-    description: """
-      Reads a bundle of kind images and writes a dataset: x [n, K, d], the K patches of d features of \
-      each image, row by row, features ordered channel, row, column. With --moments it writes what a \
-      network with a polynomial activation needs instead: of each pooling region the average of x xᵀ \
-      (upper triangle, row-major, off-diagonals times √2) and the average of x; then the patches are \
-      never held.
+extension Settings {
+  static var tool: Tool<Settings> {
+    Tool(
+      name: "patchify",
+      summary: "cut images into patches, normalise and whiten them, or take their pooled moments",
+      description: description,
+      options: patchOptions + normalizationOptions + outputOptions,
+      threaded: true,
+      examples: [
+        "cifar-extract cifar-10 | patchify --moments -o train.st",
+        "cifar-extract --split test cifar-10 | patchify --like train.st -o test.st",
+        "patchify --size 6 --stride 2 --pool 2 --contrast 0.01 --whiten 0.1 --components 48 --moments "
+          + "images.st -o moments.st",
+        "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
+          + "images.st -o train.st",
+      ])
+  }
 
-      With --defer it writes the images as they came, and all that was chosen and fitted, in place of x: \
-      arrangements, solve and evaluate cut the patches block by block when they need them, and find the \
-      numbers that x would hold. Nothing of the size of all patches is held or written then.
+  private static let description = """
+    Reads a bundle of kind images and writes a dataset: x [n, K, d], the K patches of d features of \
+    each image, row by row, features ordered channel, row, column. With --moments it writes what a \
+    network with a polynomial activation needs instead: of each pooling region the average of x xᵀ \
+    (upper triangle, row-major, off-diagonals times √2) and the average of x; then the patches are \
+    never held.
 
-      With --mirror a network puts out the same for an image and its mirror image. Where patches and regions lie \
-      symmetrically it is the best one for both: with each gate's mirror image among the gates, training on the \
-      images of cifar-extract --flip ends at the same network for twice the beta. Half the samples and half the \
-      gates find it.
+    With --defer it writes the images as they came, and all that was chosen and fitted, in place of x: \
+    arrangements, solve and evaluate cut the patches block by block when they need them, and find the \
+    numbers that x would hold. Nothing of the size of all patches is held or written then.
 
-      The steps, in this order: pixels are scaled (--scale); patches are cut (--size, --stride, \
-      --padding); each patch is normalised (--contrast); the mean of all patches is subtracted \
-      (--center) and they are whitened (--whiten); a constant 1 is appended (--bias). Padding is 0 \
-      after scaling. Positions are left out at which a patch would leave the padded image.
+    With --mirror a network puts out the same for an image and its mirror image. Where patches and regions lie \
+    symmetrically it is the best one for both: with each gate's mirror image among the gates, training on the \
+    images of cifar-extract --flip ends at the same network for twice the beta. Half the samples and half the \
+    gates find it.
 
-      --whiten EPS is ZCA, V (Λ + EPS mean Λ)^(-1/2) Vᵀ of the covariance V Λ Vᵀ of all patches; with \
-      --components N it is PCA to the N leading directions. With EPS 0, directions in which the \
-      patches do not vary (eigenvalues up to 1e-11 of the largest) become 0. --contrast measures EPS \
-      in scaled pixels squared; with EPS 0 a constant patch becomes 0.
+    The steps, in this order: pixels are scaled (--scale); patches are cut (--size, --stride, \
+    --padding); each patch is normalised (--contrast); the mean of all patches is subtracted \
+    (--center) and they are whitened (--whiten); a constant 1 is appended (--bias). Padding is 0 \
+    after scaling. Positions are left out at which a patch would leave the padded image.
 
-      --like BUNDLE repeats the steps of an earlier dataset, moments or arrangements with its fitted mean and \
-      whitening, and writes what that bundle is (patches, deferred patches or moments), in its type, unless \
-      --patches, --defer, --moments or --dtype say otherwise. Choices and statistics stand in the metadata and the tensors mean and whiten of \
-      every bundle written.
-      """,
-    options: [
+    --whiten EPS is ZCA, V (Λ + EPS mean Λ)^(-1/2) Vᵀ of the covariance V Λ Vᵀ of all patches; with \
+    --components N it is PCA to the N leading directions. With EPS 0, directions in which the \
+    patches do not vary (eigenvalues up to 1e-11 of the largest) become 0. --contrast measures EPS \
+    in scaled pixels squared; with EPS 0 a constant patch becomes 0.
+
+    --like BUNDLE repeats the steps of an earlier dataset, moments or arrangements with its fitted mean and \
+    whitening, and writes what that bundle is (patches, deferred patches or moments), in its type, unless \
+    --patches, --defer, --moments or --dtype say otherwise. Choices and statistics stand in the metadata and the tensors mean and whiten of \
+    every bundle written.
+    """
+
+  /// The places of patches, and their pooling.
+  private static var patchOptions: [Option<Settings>] {
+    [
       .integer(
         "size", "F", \.size, "Cut patches of F × F pixels (default 4).", minimum: 1),
       .integer(
@@ -140,6 +156,12 @@ var tool: Tool<Settings> {
       .flag(
         "mirror", \.mirror,
         "Cut the patches of each image's mirror image too, 2K in all, and average over both."),
+    ]
+  }
+
+  /// The changes to pixels and patches.
+  private static var normalizationOptions: [Option<Settings>] {
+    [
       .value(
         "scale", "A,B", \.scale, "Map pixel 0 to A and 255 to B (default -1,1).",
         expected: "two numbers that differ, as in -1,1"
@@ -154,6 +176,12 @@ var tool: Tool<Settings> {
       .integer(
         "components", "N", \.components, "With --whiten: PCA to N dimensions.", minimum: 1),
       .flag("bias", \.bias, "Append a constant 1 to every patch."),
+    ]
+  }
+
+  /// The product, and an earlier bundle to follow.
+  private static var outputOptions: [Option<Settings>] {
+    [
       .flag("moments", \.moments, "Write pooled moments instead of patches."),
       .flag("defer", \.deferred, "Write the images, of which other tools cut the patches."),
       .flag("patches", \.patches, "Write patches: the default, except after --like."),
@@ -167,14 +195,6 @@ var tool: Tool<Settings> {
         "like", "BUNDLE", \.like,
         "Repeat the steps of an earlier bundle, with the statistics fitted there.",
         record: .placeholder),
-    ],
-    threaded: true,
-    examples: [
-      "cifar-extract cifar-10 | patchify --moments -o train.st",
-      "cifar-extract --split test cifar-10 | patchify --like train.st -o test.st",
-      "patchify --size 6 --stride 2 --pool 2 --contrast 0.01 --whiten 0.1 --components 48 --moments "
-        + "images.st -o moments.st",
-      "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
-        + "images.st -o train.st",
-    ])
+    ]
+  }
 }

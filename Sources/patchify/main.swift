@@ -3,7 +3,7 @@ import LinearAlgebra
 import Patches
 import Tensors
 
-tool.main { invocation in
+Settings.tool.main { invocation in
   let settings = invocation.settings
   Threads.use(settings.common.threads)
   let input = try invocation.input()

@@ -5,26 +5,26 @@ import Schema
 import Tensors
 
 extension Training {
-  /// What a solution may claim, and what β multiplies in its objective.
+  /// The claim that a solution may make, and the norm that β multiplies in its objective.
   typealias Claim = (status: Status, gap: Double, norm: Double)
 
-  /// Bits of patterns beyond which a search that a limit ended does not count whether its list is complete: that
-  /// takes more than a tenth of a second.
+  /// If patterns have more bits than this, a search that a limit ended does not count whether its list is complete,
+  /// which would take more than a tenth of a second.
   private static let countedLate = 1 << 24
 
-  /// Numbers of the data times those of its patterns beyond which a search that a limit ended does not certify the
-  /// point it began at: that takes more than half a second.
+  /// If the numbers of the data times those of its patterns are more than this, a search that a limit ended does not
+  /// certify the point it began at, which would take more than half a second.
   private static let certifiedLate = 1 << 28
 
-  /// `bundle` with the point of --warm-start, if that has a smaller gap for this β than the search has reached.
-  /// A search that a limit ends early may not have come as far as where it began.
+  /// `bundle` with the point of --warm-start, if that has a smaller gap for this β than the search has reached: a
+  /// search that a limit ends early may still be worse than its start.
   func keepingWarmStart(_ bundle: Bundle, _ outcome: Outcome) throws -> Bundle? {
     let gap = outcome.gap
     let work = (source.tensors["x"]?.count ?? 0)
       .multipliedReportingOverflow(by: source.tensors["gates"]?.shape[0] ?? 1)
     if outcome.isLate, work.overflow || work.partialValue > Training.certifiedLate { return nil }
     return try warmStart { earlier in
-      // For the same β the earlier claim tells.
+      // For the same β the earlier claim suffices.
       if earlier.metadata[.beta] == outcome.beta, let claimed = earlier.metadata[.relativeGap],
         claimed >= gap
       {
@@ -33,7 +33,7 @@ extension Training {
       var candidate = earlier
       candidate.metadata = bundle.metadata
       candidate.copyStatistics(of: bundle)
-      // What does not fit the data or the program is no candidate.
+      // A bundle that does not fit the data or the program is no candidate.
       guard let assessment = try? Assessment(candidate, on: source, isDoubted: true),
         assessment.isSound, let found = assessment.certificate, found.relativeGap < gap,
         found.relativeGap >= 0
@@ -42,10 +42,10 @@ extension Training {
     } ?? nil
   }
 
-  /// Writes into `bundle` what the solution may claim: metadata `certificate`, and, if double precision leaves the
-  /// solver's own numbers in doubt, the objectives and the gap that evaluate's code finds. Returns what it claims
-  /// then. `isDoubted` asks for evaluate's numbers in any case, `warns` for a warning if the list of patterns is not
-  /// what it says.
+  /// Writes into `bundle` the claim of the solution: metadata `certificate`, and, if double precision leaves the
+  /// solver's own numbers in doubt, the objectives and the gap that evaluate's code finds. Returns this claim.
+  /// `isDoubted` asks for evaluate's numbers in any case, `warns` for a warning if the list of patterns is not what it
+  /// says.
   func settle(
     _ bundle: inout Bundle, _ outcome: Outcome, isDoubted: Bool, warns: Bool
   ) throws -> Claim {
@@ -60,7 +60,7 @@ extension Training {
       assessment = try Assessment(bundle, on: data, isDoubted: true)
     }
     bundle.metadata[.certificate] = assessment.scope
-    // A list is no more complete than the certificate over it says.
+    // A list is no more complete than its certificate says.
     if assessment.scope == .patterns { bundle.metadata[.exact] = false }
     if warns, assessment.scope == .patterns, data.metadata[.exact] == true {
       invocation.warn(
@@ -92,7 +92,7 @@ extension Training {
     return true
   }
 
-  /// Tells who waits at a terminal what has come out.
+  /// Prints the result for users who wait at a terminal.
   func summarize(_ bundle: Bundle) {
     guard isatty(2) == 1 else { return }
     func value(_ key: String) -> String { bundle.metadata[key] ?? "" }

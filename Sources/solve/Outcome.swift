@@ -2,7 +2,7 @@ import Convex
 import Schema
 import Tensors
 
-/// What a search found: a certified point, and the bundle that is made of it.
+/// The result of a search: a certified point, and the bundle that is made from it.
 struct Outcome {
   let beta: Double
   let gap: Double
@@ -24,11 +24,11 @@ struct Outcome {
     self.status = status
   }
 
-  /// The same, ended by something else.
+  /// The same point, ended by something else.
   func with(_ status: Status) -> Outcome { Outcome(self, status) }
 }
 
-/// Makes bundles of a program's solutions.
+/// Makes bundles from a program's solutions.
 struct Composer<Solution: CertifiedSolution> {
   /// The bundle of a solution for β; β_max if it is known, and notes for the metadata.
   let bundle:

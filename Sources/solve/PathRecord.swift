@@ -3,24 +3,24 @@ import Glibc
 import Schema
 import Tensors
 
-/// What a path writes beside its choice: the table of --path-table and the solutions of --path-output. All of it
-/// appears when it is published, or not at all. Any thread may add to it, and any may end it.
+/// The files that a path writes beside its choice: the table of --path-table and the solutions of --path-output. All of
+/// them appear when they are published, or none. Any thread may add to the record, and any may end it.
 final class PathRecord {
   private var table: Output?
   /// DIR/1 and so on, in the order of the path.
   private var solutions: [Output] = []
-  /// DIR, if it was made here.
+  /// DIR, if this run made it.
   private var newDirectory: String?
   private let lock = Lock()
   private var isFinished = false
   private var count = 0
-  /// How many of them have not reached the gap that was asked for.
+  /// The number of solutions that have not reached the gap that was asked for.
   private(set) var unreached = 0
 
   /// Whether there is anything to write.
   let isWanted: Bool
 
-  /// Opens everything that is to be written. Throws if something of it cannot be, or is written otherwise too.
+  /// Opens everything that is to be written. Throws if some of it cannot be, or if another option writes to it too.
   init(_ settings: Settings) throws {
     isWanted = settings.pathTable != nil || settings.pathOutput != nil
     if let directory = settings.pathOutput, let count = settings.path {
@@ -62,8 +62,8 @@ final class PathRecord {
     }
   }
 
-  /// Adds the next β of the path: the `bundle` of its solution, what β multiplies, and the accuracy or loss on the
-  /// validation data.
+  /// Adds the next β of the path: the `bundle` of its solution, its norm, which β multiplies, and the accuracy or loss
+  /// on the validation data.
   func add(_ bundle: Bundle, norm: Double, validation: Double?) throws {
     let claim = ["beta", "primal_objective", "dual_objective", "relative_gap"].map {
       bundle.metadata[$0] ?? ""
@@ -82,7 +82,7 @@ final class PathRecord {
     }
   }
 
-  /// Ends the record: what still comes is left out. Throws if the table cannot be written.
+  /// Ends the record: later additions are left out. Throws if the table cannot be written.
   func finish() throws {
     try lock.locked {
       isFinished = true
@@ -90,14 +90,14 @@ final class PathRecord {
     }
   }
 
-  /// Puts everything in its place, after `finish`.
+  /// Gives all files their names, after `finish`.
   func publish() throws {
     for solution in solutions.prefix(count) { try solution.finish() }
     try table?.finish()
     abandon()
   }
 
-  /// Drops what is not published, and DIR if it is empty and new.
+  /// Drops the files that are not published, and DIR if it is empty and new.
   func abandon() {
     lock.locked {
       isFinished = true

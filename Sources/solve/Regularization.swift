@@ -2,9 +2,9 @@ import Convex
 import Schema
 import Tensors
 
-/// What of the data decides, with the options, whether there is a program for them.
+/// The facts about the data that decide, with the options, whether there is a program for them.
 struct ProgramShape {
-  /// What the data are called.
+  /// The name of the data in messages.
   var name = ""
   /// K, the patches of a sample, and R, the pooling regions that they are averaged over.
   var patches = 1
@@ -13,7 +13,7 @@ struct ProgramShape {
   var outputs = 1
 }
 
-/// What β multiplies: a norm, and which weights share a group of it.
+/// The regularizer that β multiplies: a norm, and which weights share a group of it.
 struct Regularization {
   var norm: WeightNorm
   var grouping: WeightGrouping
@@ -21,7 +21,7 @@ struct Regularization {
 
 /// The norms and groups that a kind of network has, the default first.
 private struct RegularizationTable {
-  /// What messages call the networks.
+  /// The networks, as messages call them.
   let networks: String
   let norms: [WeightNorm]
   let groupings: (WeightNorm) -> [WeightGrouping]
@@ -51,9 +51,9 @@ private struct RegularizationTable {
 }
 
 extension Settings {
-  /// What β multiplies for data of this shape. The one rule by which combinations of options are refused: a norm or a
-  /// group that the networks do not have is taken only if it says the same as one that they have, as every group does
-  /// with one output, and every norm of weights that are one row.
+  /// The norm and the grouping for data of this shape. This is the one rule by which combinations of options are
+  /// refused: a norm or a group that the networks do not have is taken only if it means the same as one that they have,
+  /// as every group does with one output, and every norm of weights that are one row.
   func regularization(of shape: ProgramShape) throws -> Regularization {
     guard let activation else { throw Failure.usage("--activation is missing") }
     try expectMethod(for: activation)
@@ -101,7 +101,7 @@ extension Settings {
 }
 
 extension RegularizationTable {
-  /// Why networks have this grouping only.
+  /// The reason why networks have this grouping only.
   fileprivate static func reason(_ grouping: WeightGrouping) -> String {
     switch grouping {
     case .perClass: "each neuron is of one output"

@@ -31,7 +31,7 @@ struct Settings: ToolSettings {
         "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
       )
     }
-    // What is refused for every shape of the data needs none of them.
+    // Combinations that are refused for every shape of the data are refused before reading any.
     _ = try regularization(of: ProgramShape())
     guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
     try validatePath()
@@ -58,117 +58,8 @@ struct Settings: ToolSettings {
     Tool(
       name: "solve",
       summary: "train a two-layer network and prove how near it is to the optimum",
-      description: """
-        Reads a bundle of kind moments or dataset (for relu and gated-relu: arrangements), solves the \
-        convex program that is equivalent to training a two-layer network (one with the listed patterns or \
-        gates, if the data have such), and writes a bundle of kind solution.
-
-        The objective is the loss, summed over samples and classes, plus beta times the norm; for squared \
-        loss 1/2 ||yhat - y||^2 + beta * (sum of the weights of unit-norm neurons). Nothing is divided by \
-        the number of samples. With two classes the network has one output, -1 for the first class and 1 \
-        for the second; with more, an output a class, 0 or 1.
-
-        For relu and gated-relu the network's neurons have the patterns that the arrangements list: \
-        yhat = sum_i D_i X (v_i - w_i), with v_i and w_i in the cone of their pattern, or \
-        sum_i D_i X w_i without cones.
-
-        A linear network has filters over the patches and an output weight for each pooling region: its norm is \
-        the nuclear norm of the weights, d x (regions * outputs). A circular one has for each output (or, with \
-        --group pattern, for all) a filter of d weights that slides around the sample: its norm is the l1 norm of \
-        the weights' Fourier transform over the square root of d.
-
-        It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
-        is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
-        the data. Reaching a limit writes the best point so far, with its status, and warns. So does SIGINT or \
-        SIGTERM, with the status interrupted; a second one ends the process at once.
-
-        Metadata certificate says which networks the bound is about: global, all of this architecture \
-        (polynomial, linear, circular; relu if the list of patterns is found to be complete); patterns, those \
-        whose neurons have patterns of the list (relu); gates, those with these gates (gated-relu). \
-        Metadata gap is the gap that was asked for.
-        """,
-      options: [
-        .value(
-          "activation", "NAME", \.activation,
-          "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
-          expected: Activation.expectedOption
-        ) { Activation.parse(option: $0).map { .some($0) } },
-        .choice(
-          "loss", "LOSS", \.loss,
-          "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
-            + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
-            + "cross-entropy."),
-        .value(
-          "norm", "NORM", \.chosenNorm,
-          "What beta multiplies: group, the lengths of the weights of each group (the default, and for polynomials and relu "
-            + "all there is); nuclear, for gated-relu with several outputs or pooling regions the nuclear norm of each "
-            + "pattern's weights, d x (regions * outputs), so that neurons share filters (with --group class a matrix "
-            + "d x regions for each output). Linear networks have nuclear. Where weights are one row both are the same.",
-          expected: WeightNorm.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { WeightNorm.parse($0).map { .some($0) } },
-        .value(
-          "group", "GROUP", \.chosenGrouping,
-          "Which weights make a group: class, those of a pattern and an output; pattern, all of a pattern. "
-            + "The default is class, for --norm nuclear pattern. Polynomials have class, linear networks that are not "
-            + "circular pattern. With one output both are the same.",
-          expected: WeightGrouping.allCases.map(\.rawValue).joined(separator: ", ")
-        ) { WeightGrouping.parse($0).map { .some($0) } },
-        .flag(
-          "circular", \.circular,
-          "With linear: one filter as long as a sample, slid around it, instead of filters over patches."
-        ),
-        .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
-        .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
-        .choice(
-          "solver", "NAME", \.method,
-          "For polynomials: auto (default) chooses by size and beta; interior-point is sure and costs a "
-            + "factorisation an iteration and class; admm is fast where there are many classes and beta is "
-            + "moderate."
-        ),
-        .value(
-          "targets", "A,B", \.targets,
-          "With two classes: the outputs to aim at for the first and the second (default -1,1).",
-          expected: "two different numbers"
-        ) { TargetValues.parse($0).map { .some($0) } },
-        .integer(
-          "path", "COUNT", \.path,
-          "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "
-            + "zero (left out) down to --beta, each from the solution before, and write the last solution; "
-            + "with --validation the one that is chosen.", minimum: 1),
-        .text(
-          "validation", "BUNDLE", \.validation,
-          "The data to choose beta by: the largest accuracy is best, of equals, and where there are no labels, the "
-            + "smallest loss, of equals the largest beta. A choice at an end of the path warns.",
-          record: .placeholder),
-        .output(
-          "path-table", "FILE", \.pathTable,
-          "With --path: write a table (TSV) of the values of beta, in the order of the path: beta, primal, dual, "
-            + "relative_gap, neurons (of the network that recover makes), norm (what beta multiplies), validation "
-            + "(accuracy, or loss where there are no labels; empty without --validation). Of a path that a limit or "
-            + "a signal ends it has what was reached."),
-        .text(
-          "path-output", "DIR", \.pathOutput,
-          "With --path: also write the solution of each beta, certified, into DIR, which is made if it is not there: "
-            + "DIR/1 has the largest beta, DIR/2 the next, and so on.", record: .placeholder),
-        .text(
-          "warm-start", "BUNDLE", \.warmStart,
-          "Start from an earlier solution of the same shape. If a limit ends the search before it is better than "
-            + "that, the earlier point is written.",
-          record: .placeholder),
-        .integer(
-          "max-iterations", "N", \.maximumIterations, "Stop after N iterations.", minimum: 0),
-        .positive(
-          "max-seconds", "S", \.maximumSeconds,
-          "Stop after S seconds, those of the set-up included."),
-        .flag(
-          "require-optimal", \.requireOptimal,
-          "Exit 1 and write nothing where a limit came before the gap, or if one of the solutions of --path-table and "
-            + "--path-output has not reached it.", record: .omitted),
-        .output(
-          "trace", "FILE", \.trace,
-          "Write a table (TSV) of every check: iteration, seconds, primal, dual, relative gap, neurons, "
-            + "beta; then, with --path, the path's as comments."),
-      ],
+      description: description,
+      options: programOptions + solverOptions + pathOptions + searchOptions,
       threaded: true,
       examples: [
         "solve --activation 0.09,0.5,0.47 --beta 1e-2 -o solution train.moments",
@@ -176,5 +67,139 @@ struct Settings: ToolSettings {
         "solve --activation 1,0,0 --beta 0.01 --path 8 --validation val.moments train.moments >solution",
         "solve --activation relu --beta 0.1 --path 20 --path-table path.tsv --path-output path train >last",
       ])
+  }
+
+  private static let description = """
+    Reads a bundle of kind moments or dataset (for relu and gated-relu: arrangements), solves the \
+    convex program that is equivalent to training a two-layer network (one with the listed patterns or \
+    gates, if the data have such), and writes a bundle of kind solution.
+
+    The objective is the loss, summed over samples and classes, plus beta times the norm; for squared \
+    loss 1/2 ||yhat - y||^2 + beta * (sum of the weights of unit-norm neurons). Nothing is divided by \
+    the number of samples. With two classes the network has one output, -1 for the first class and 1 \
+    for the second; with more, an output a class, 0 or 1.
+
+    For relu and gated-relu the network's neurons have the patterns that the arrangements list: \
+    yhat = sum_i D_i X (v_i - w_i), with v_i and w_i in the cone of their pattern, or \
+    sum_i D_i X w_i without cones.
+
+    A linear network has filters over the patches and an output weight for each pooling region: its norm is \
+    the nuclear norm of the weights, d x (regions * outputs). A circular one has for each output (or, with \
+    --group pattern, for all) a filter of d weights that slides around the sample: its norm is the l1 norm of \
+    the weights' Fourier transform over the square root of d.
+
+    It stops when the certified relative gap (primal - dual) / primal is at most --gap. The dual value \
+    is that of a feasible point, which is written too: `evaluate --certify` recomputes all of it from \
+    the data. Reaching a limit writes the best point so far, with its status, and warns. So does SIGINT or \
+    SIGTERM, with the status interrupted; a second one ends the process at once.
+
+    Metadata certificate says which networks the bound is about: global, all of this architecture \
+    (polynomial, linear, circular; relu if the list of patterns is found to be complete); patterns, those \
+    whose neurons have patterns of the list (relu); gates, those with these gates (gated-relu). \
+    Metadata gap is the gap that was asked for.
+    """
+
+  /// The convex program: network, loss and norm.
+  private static var programOptions: [Option<Settings>] {
+    [
+      .value(
+        "activation", "NAME", \.activation,
+        "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
+        expected: Activation.expectedOption
+      ) { Activation.parse(option: $0).map { .some($0) } },
+      .choice(
+        "loss", "LOSS", \.loss,
+        "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
+          + "squared up to a difference of 1; quantile-Q with Q between 0 and 1, max(Q e, (Q - 1) e) for e = y - yhat; "
+          + "cross-entropy."),
+      .value(
+        "norm", "NORM", \.chosenNorm,
+        "What beta multiplies: group, the lengths of the weights of each group (the default, and for polynomials and relu "
+          + "all there is); nuclear, for gated-relu with several outputs or pooling regions the nuclear norm of each "
+          + "pattern's weights, d x (regions * outputs), so that neurons share filters (with --group class a matrix "
+          + "d x regions for each output). Linear networks have nuclear. Where weights are one row both are the same.",
+        expected: WeightNorm.allCases.map(\.rawValue).joined(separator: ", ")
+      ) { WeightNorm.parse($0).map { .some($0) } },
+      .value(
+        "group", "GROUP", \.chosenGrouping,
+        "Which weights make a group: class, those of a pattern and an output; pattern, all of a pattern. "
+          + "The default is class, for --norm nuclear pattern. Polynomials have class, linear networks that are not "
+          + "circular pattern. With one output both are the same.",
+        expected: WeightGrouping.allCases.map(\.rawValue).joined(separator: ", ")
+      ) { WeightGrouping.parse($0).map { .some($0) } },
+      .flag(
+        "circular", \.circular,
+        "With linear: one filter as long as a sample, slid around it, instead of filters over patches."
+      ),
+      .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
+    ]
+  }
+
+  /// The gap to reach, the method, and the outputs to aim at.
+  private static var solverOptions: [Option<Settings>] {
+    [
+      .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
+      .choice(
+        "solver", "NAME", \.method,
+        "For polynomials: auto (default) chooses by size and beta; interior-point is sure and costs a "
+          + "factorisation an iteration and class; admm is fast where there are many classes and beta is "
+          + "moderate."
+      ),
+      .value(
+        "targets", "A,B", \.targets,
+        "With two classes: the outputs to aim at for the first and the second (default -1,1).",
+        expected: "two different numbers"
+      ) { TargetValues.parse($0).map { .some($0) } },
+    ]
+  }
+
+  /// The path of β.
+  private static var pathOptions: [Option<Settings>] {
+    [
+      .integer(
+        "path", "COUNT", \.path,
+        "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "
+          + "zero (left out) down to --beta, each from the solution before, and write the last solution; "
+          + "with --validation the one that is chosen.", minimum: 1),
+      .text(
+        "validation", "BUNDLE", \.validation,
+        "The data to choose beta by: the largest accuracy is best, of equals, and where there are no labels, the "
+          + "smallest loss, of equals the largest beta. A choice at an end of the path warns.",
+        record: .placeholder),
+      .output(
+        "path-table", "FILE", \.pathTable,
+        "With --path: write a table (TSV) of the values of beta, in the order of the path: beta, primal, dual, "
+          + "relative_gap, neurons (of the network that recover makes), norm (what beta multiplies), validation "
+          + "(accuracy, or loss where there are no labels; empty without --validation). Of a path that a limit or "
+          + "a signal ends it has what was reached."),
+      .text(
+        "path-output", "DIR", \.pathOutput,
+        "With --path: also write the solution of each beta, certified, into DIR, which is made if it is not there: "
+          + "DIR/1 has the largest beta, DIR/2 the next, and so on.", record: .placeholder),
+    ]
+  }
+
+  /// The start of the search, its limits, and its trace.
+  private static var searchOptions: [Option<Settings>] {
+    [
+      .text(
+        "warm-start", "BUNDLE", \.warmStart,
+        "Start from an earlier solution of the same shape. If a limit ends the search before it is better than "
+          + "that, the earlier point is written.",
+        record: .placeholder),
+      .integer(
+        "max-iterations", "N", \.maximumIterations, "Stop after N iterations.", minimum: 0),
+      .positive(
+        "max-seconds", "S", \.maximumSeconds,
+        "Stop after S seconds, those of the set-up included."),
+      .flag(
+        "require-optimal", \.requireOptimal,
+        "Exit 1 and write nothing where a limit came before the gap, or if one of the solutions of --path-table and "
+          + "--path-output has not reached it.", record: .omitted),
+      .output(
+        "trace", "FILE", \.trace,
+        "Write a table (TSV) of every check: iteration, seconds, primal, dual, relative gap, neurons, "
+          + "beta; then, with --path, the path's as comments."),
+    ]
   }
 }

@@ -31,7 +31,7 @@ final class Trace {
     }
   }
 
-  /// Ends the table: rows that still come are left out.
+  /// Ends the table: later rows are left out.
   func finish() throws {
     try lock.locked {
       isFinished = true

@@ -32,12 +32,12 @@ extension Training {
     }
   }
 
-  /// The shapes of the data. They are read before the search; with one patch a sample the features and patterns
-  /// are taken from them within it.
+  /// The shapes of the data. They are read before the search; with one patch per sample the search itself takes the
+  /// features and patterns from them.
   private func layout() throws -> ConvolutionalData {
     let isSingle = try source.kind != .arrangements || PatchSource(source).patchCount == 1
     do { return try ConvolutionalData(source) } catch {
-      // What is wrong is told in the terms of fully-connected networks.
+      // Errors are reported in the terms of fully-connected networks.
       if isSingle { _ = try ArrangementData(source) }
       throw error
     }
@@ -56,7 +56,7 @@ extension Training {
     }
     return try search(solver, validation: validation, from: warm, composer) { solution, beta in
       let better = solution.withoutOpposedNeurons(program, beta: beta)
-      // An optimum can have more neurons than it needs, which no user has a use for.
+      // An optimum can have more neurons than it needs, which are of no use.
       let minimal = (better ?? solution).minimal(
         data, of: program, targets: targets.values, beta: beta)
       return minimal.map { ($0, ["minimal": "true"]) } ?? better.map { ($0, [:]) }

@@ -4,8 +4,8 @@ import Tensors
 extension Training {
   typealias Reduced<Solution> = (solution: Solution, notes: [String: String])
 
-  /// Searches for the β that the options ask for, or along their path. `reduce` makes the end's solution for a β
-  /// better or smaller, if it can, with notes of what it did.
+  /// Searches for the β that the options ask for, or along their path. `reduce` makes the last solution for a β better
+  /// or smaller, if it can, with notes of what it did.
   func search<Solver: RegularizedSolver>(
     _ solver: Solver, validation: Validation<Solver.Data>?, from start: Solver.Start,
     _ composer: Composer<Solver.Certified>,
@@ -21,7 +21,7 @@ extension Training {
       return reduced(solution, beta: beta, betaMax: solver.betaMax, notes: [:], composer, reduce)
     }
     let path = RegularizationPath(from: solver.betaMax, to: beta, count: count)
-    // Until the first β is solved, its points are told of.
+    // Until the first β is solved, its points are published.
     listen(composer, beta: path.betas[0], betaMax: solver.betaMax)
     func outcome(_ choice: RegularizationPath.Choice<Solver.Point>) -> Outcome {
       composer.outcome(
@@ -49,7 +49,7 @@ extension Training {
     return result
   }
 
-  /// What is written of the `point` that a path found for `beta`. `tell` hears of what is known before more is done.
+  /// The outcome of the `point` that a path found for `beta`. `tell` receives what is known before more is done.
   private func complete<Solver: RegularizedSolver>(
     _ solver: Solver, _ point: Solver.Point, beta: Double, notes: [String: String],
     _ composer: Composer<Solver.Certified>,
@@ -63,7 +63,7 @@ extension Training {
     tell(composer.outcome(known, beta: beta, betaMax: solver.betaMax, notes: notes))
     if known.gap <= rule.gap { return outcome(known) }
     if let limit = budget.exhausted { return outcome(known).with(limit) }
-    // The data say less than the path knew of them.
+    // Certified on the data, the point is worse than the path computed.
     let better = solver.solution(
       beta: beta, from: solver.start(at: point), rule: rule, budget: budget
     ) { observe($0, beta: beta) }
@@ -80,7 +80,7 @@ extension Training {
     return outcome.gap <= rule.gap ? outcome.with(.optimal) : outcome
   }
 
-  /// Takes the points that the budget is told of.
+  /// Takes the points that the budget publishes.
   private func listen<Solution: CertifiedSolution>(
     _ composer: Composer<Solution>, beta: Double, betaMax: Double
   ) {
@@ -95,7 +95,7 @@ extension Training {
   }
 
   private func expectRange(of betaMax: Double) throws {
-    // Infinity stands for what there was no time for.
+    // Infinity means that there was no time to compute it.
     guard betaMax.isFinite || budget.exhausted != nil else {
       throw Failure.data(
         "features and targets are too large: the products of both overflow; divide them by a constant"
@@ -103,7 +103,7 @@ extension Training {
     }
   }
 
-  /// Warns if validation chose the first or the last β of several: the best may lie outside of the path.
+  /// Warns if validation chose the first or the last β of several: the best may lie outside the path.
   private func warnOfEnd<Point>(_ choice: RegularizationPath.Choice<Point>) {
     let last = choice.steps.count - 1
     guard choice.steps[choice.best].score != nil, last > 0 else { return }

@@ -4,10 +4,10 @@ import Glibc
 import Schema
 import Tensors
 
-/// One run of the tool, apart from what is trained: its limits, its path, and where it tells of both.
+/// One run of the tool, apart from the training itself: its limits, its path, and its reports on both.
 ///
-/// The search runs on the main thread. Of what another thread may use, incumbent, trace, record and progress
-/// guard themselves, and nothing else changes.
+/// The search runs on the main thread. Other threads may use the incumbent, the trace, the record and the progress,
+/// which guard themselves; nothing else changes.
 final class Training: @unchecked Sendable {
   let invocation: Invocation<Settings>
   let settings: Settings
@@ -15,7 +15,7 @@ final class Training: @unchecked Sendable {
   let source: Bundle
   private let heldOut: Bundle?
   private let earlier: Bundle?
-  /// With --circular the circular one.
+  /// The activation; with --circular the circular one.
   let activation: Activation
   let beta: Double
   let rule: StoppingRule
@@ -27,11 +27,11 @@ final class Training: @unchecked Sendable {
   private let output: Output
   let incumbent: LatestResult<Outcome>
 
-  /// Seconds before the first point is taken, at most: a search that ends earlier has little to lose, and pays for
-  /// no certificate but its own.
+  /// The largest number of seconds before the first point is taken: a search that ends earlier has little to lose, and
+  /// pays for no certificate but its own.
   private static let unattended = 4.0
 
-  /// Opens what is written beside the solution, then reads all bundles.
+  /// Opens the files that are written beside the solution, then reads all bundles.
   init(
     _ invocation: Invocation<Settings>, input: Input, output: Output, startedAt start: Double
   ) throws {
@@ -62,22 +62,22 @@ final class Training: @unchecked Sendable {
     progress = invocation.progress()
   }
 
-  /// What `body` makes of the bundle that --validation names.
+  /// The result of `body` for the bundle that --validation names.
   func validation<T>(_ body: (Bundle) throws -> T) throws -> T? {
     try heldOut.map { bundle in
       try invocation.blaming("--validation", bundle.name) { try body(bundle) }
     }
   }
 
-  /// What `body` makes of the bundle that --warm-start names.
+  /// The result of `body` for the bundle that --warm-start names.
   func warmStart<T>(_ body: (Bundle) throws -> T) throws -> T? {
     try earlier.map { bundle in
       try invocation.blaming("--warm-start", bundle.name) { try body(bundle) }
     }
   }
 
-  /// Runs the set-up and the search in `body` and writes what they find. If they do not end in time, the best point
-  /// that was told of is written; before there is any, it is `zero`.
+  /// Runs the set-up and the search in `body` and writes their result. If they do not end in time, the best point that
+  /// was published is written; before there is any, `zero`.
   func run(orElse zero: Outcome, _ body: () throws -> Outcome) throws {
     incumbent.take(zero)
     let watch = Watch(from: start, limit: rule.maximumSeconds) { self.expire($0) }
@@ -85,14 +85,14 @@ final class Training: @unchecked Sendable {
     let result = Result { try body() }
     watch.end()
     do { try finish(result.get()) } catch {
-      // The watch's thread may hold the outputs still.
+      // The watch's thread may still hold the outputs.
       record.abandon()
       TemporaryFiles.unlinkAll()
       throw error
     }
   }
 
-  /// Tells of a check, to the trace and to whoever waits.
+  /// Reports a check to the trace and to waiting users.
   func observe(_ row: TraceRow, beta: Double) {
     trace.write(row, beta: beta)
     progress.update(
@@ -102,7 +102,7 @@ final class Training: @unchecked Sendable {
 
   // MARK: The end
 
-  /// Ends the process with the best point that was told of, while the search goes on.
+  /// Ends the process with the best point that was published, while the search goes on.
   private func expire(_ status: Status) -> Never {
     do {
       if let best = incumbent.value {
@@ -118,8 +118,8 @@ final class Training: @unchecked Sendable {
     }
   }
 
-  /// What every solution passes before it is written: makes sure of the numbers and of what may be claimed. `warns`
-  /// tells of a list of patterns that says more of itself than is so.
+  /// Prepares every solution for writing: makes sure of its numbers and of its claim. `warns` reports a list of
+  /// patterns that claims more than is true.
   func certify(
     _ outcome: Outcome, warns: Bool
   ) throws -> (bundle: Bundle, claim: Claim) {
@@ -136,8 +136,8 @@ final class Training: @unchecked Sendable {
     return (bundle, claim)
   }
 
-  /// Ends trace and progress, certifies the solution, warns of a gap that was not reached, or fails if that was
-  /// asked for, and writes.
+  /// Ends trace and progress, certifies the solution, warns of a gap that was not reached, or fails if that was asked
+  /// for, and writes the solution.
   private func finish(_ outcome: Outcome) throws {
     progress.finish()
     try trace.finish()
@@ -154,7 +154,7 @@ final class Training: @unchecked Sendable {
     try output.finish()
   }
 
-  /// What was asked for and not reached, if anything.
+  /// The demand that was not reached, if there is one.
   private func shortfall(of claim: Claim) -> String? {
     guard claim.status == .optimal else {
       let end =

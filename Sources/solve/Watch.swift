@@ -6,16 +6,16 @@ import Tensors
 
 /// Ends the process when a search does not end by itself.
 ///
-/// A solver looks at its budget between its steps. A step can last for many seconds, within LAPACK too, and the
-/// work before the first one for minutes. So another thread waits for the limit, or for a signal and some time
-/// for the solver to see it. Whoever claims the end first, the search or the watch, writes the solution.
+/// A solver looks at its budget between its steps. A step can last for many seconds, within LAPACK too, and the work
+/// before the first one for minutes. Therefore another thread waits for the limit, or for a signal and some time for
+/// the solver to notice it. The one that claims the end first, the search or the watch, writes the solution.
 final class Watch: Sendable {
-  /// Seconds that a search has to end by itself: after a signal, and after a limit of so many seconds.
+  /// How many seconds a search has to end by itself: after a signal, and after a limit of so many seconds.
   private static let grace = 0.5
   private static func grace(after limit: Double) -> Double { 0.2 + 0.05 * limit }
 
   private let isClaimed = Atomic<Bool>(false)
-  /// By the monotonic clock.
+  /// A time of the monotonic clock.
   private let deadline: Double
   private let expire: @Sendable (Status) -> Never
 

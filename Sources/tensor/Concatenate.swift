@@ -36,7 +36,7 @@ func concatenate(_ run: Run) throws {
       }
     }
   }
-  // What was read is written piece by piece: the joined tensors never exist in memory.
+  // Tensors are written piece by piece as they are read: the joined tensors never exist in memory.
   let names = first.tensors.keys.sorted(by: precedes)
   let writer = try BundleWriter(
     output,
@@ -56,8 +56,8 @@ func concatenate(_ run: Run) throws {
   try output.finish()
 }
 
-/// Fails unless `bundle` has the tensors of `first`, by name and type, and its metadata, except that
-/// the two may have been made by other commands.
+/// Throws unless `bundle` has the tensors of `first`, by name and type, and its metadata, except that other commands
+/// may have made it.
 func expectAgreement(of bundle: Bundle, with first: Bundle) throws {
   let keys = Set(bundle.metadata.keys).union(first.metadata.keys)
   for key in keys.sorted(by: precedes) where key != "producer" && key != "command" {

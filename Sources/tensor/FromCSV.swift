@@ -2,7 +2,7 @@ import Command
 import Schema
 import Tensors
 
-/// Makes a dataset of comma-separated values.
+/// Makes a dataset from comma-separated values.
 func fromCSV(_ run: Run) throws {
   let output = try run.bundleOutput()
   let input = try Input(path: run.settings.arguments.first ?? "-")
@@ -27,13 +27,13 @@ func fromCSV(_ run: Run) throws {
   try run.write(bundle, to: output)
 }
 
-/// Numbers the texts of a label column in their sorted order: by value where all are numbers (1 and
-/// 1.0 are one class then), else by code points.
+/// Numbers the texts of a label column in their sorted order: by value if all are numbers (then 1 and 1.0 are one
+/// class), else by code points.
 private func numbered(
   _ labels: [(text: String, line: Int)], in file: String
 ) throws -> (labels: [Int32], classes: [String]) {
   for (text, line) in labels {
-    // The metadata holds the classes apart by commas.
+    // Commas separate the classes in the metadata.
     let isBad =
       text.isEmpty
       || text.unicodeScalars.contains {

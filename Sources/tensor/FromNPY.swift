@@ -2,7 +2,7 @@ import Command
 import Schema
 import Tensors
 
-/// Makes a bundle of NumPy files.
+/// Makes a bundle from NumPy files.
 func fromNPY(_ run: Run) throws {
   let output = try run.bundleOutput()
   var bundle = Bundle(metadata: run.metadata())
@@ -24,7 +24,7 @@ func fromNPY(_ run: Run) throws {
   try run.write(bundle, to: output)
 }
 
-/// The kind that has a tensor of one of these names as its first.
+/// The kind that belongs to the first of these tensors that the bundle has.
 private func inferredKind(of bundle: Bundle) throws -> Kind {
   let marks: [(String, Kind)] = [
     ("output.weight", .network), ("dual", .solution), ("gates", .arrangements),
@@ -55,10 +55,10 @@ private func adapted(_ tensor: Tensor, _ name: String, _ kind: Kind) throws -> T
   return adapted
 }
 
-/// The classes of labels that have no other names than their numbers.
+/// The classes of labels that have no names but their numbers.
 private func classes(of labels: Tensor) throws -> String {
   let (low, high) = labels.withElements(of: Int32.self) { ($0.min() ?? 0, $0.max() ?? 0) }
-  // Far more classes than any network here could have: rather a column taken for another.
+  // These are far more classes than any network here could have: the column is probably another one.
   guard low >= 0, high < 1_000_000 else {
     throw Failure.data(
       "tensor \"labels\" holds \(low < 0 ? low : high), expected classes numbered from 0")

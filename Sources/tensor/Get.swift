@@ -29,8 +29,8 @@ func get(_ run: Run) throws {
   try output.finish()
 }
 
-/// A line a row of the first dimension; a scalar is a line of its own. Nothing for a tensor without elements: a few
-/// bytes can claim very many rows of none.
+/// Writes a line for each row of the first dimension; a scalar is a line by itself. Nothing is written for a tensor
+/// without elements: a few bytes can claim very many empty rows.
 private func writeLines(of tensor: Tensor, separator: String, to output: Output) throws {
   guard tensor.count > 0 else { return }
   let rows = tensor.shape.first ?? 1

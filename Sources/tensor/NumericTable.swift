@@ -5,7 +5,7 @@ struct NumericTable {
   /// [rowCount, featureCount] and [rowCount, targetCount], row-major.
   private(set) var features: [Double] = []
   private(set) var targets: [Double] = []
-  /// What stands in the label column, and on which line.
+  /// The text in the label column, and its line.
   private(set) var labels: [(text: String, line: Int)] = []
   private(set) var rowCount = 0
   let featureCount: Int
@@ -13,8 +13,8 @@ struct NumericTable {
 
   private enum Use { case feature, target, label }
 
-  /// Reads all of `reader`. The columns are named as on the command line; `constant` is appended to
-  /// the features of each row.
+  /// Reads all of `reader`. The columns are named as on the command line; `constant` is appended to the features of
+  /// each row.
   init(
     _ reader: CSVReader, name: String, labels labelColumn: String?, targets targetColumns: [String],
     constant: Double?
@@ -34,7 +34,7 @@ struct NumericTable {
       }
       uses[index.position] = labelColumn != nil ? .label : .target
     }
-    // Targets come in the order in which they were asked for.
+    // Targets come in the order of the command line.
     let targetOrder = labelColumn == nil ? indices.map(\.position) : []
     let featureOrder = uses.indices.filter { uses[$0] == .feature }
     featureCount = featureOrder.count + (constant == nil ? 0 : 1)
@@ -76,7 +76,7 @@ struct NumericTable {
   ) throws -> (position: Int, isName: Bool) {
     let found = header.indices.filter { header[$0] == column }
     if let number = Int(column) {
-      // In a line of numbers the text of a number names nothing.
+      // A line that holds only numbers is no header: the text of a number names no column.
       let isHeader = header.contains { !$0.isEmpty && !resemblesNumber($0) }
       if isHeader, found.count == 1 { return (found[0], true) }
       guard (1...header.count).contains(number) else {

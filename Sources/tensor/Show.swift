@@ -1,8 +1,8 @@
 import Command
 import Tensors
 
-/// Prints what a bundle is, how it was made, and what its tensors hold. One tensor is in memory at a
-/// time, and nothing is printed before the last one has proved to be whole.
+/// Prints what a bundle is, how it was made, and what its tensors hold. Only one tensor is in memory at a time, and
+/// nothing is printed before the last one has proved to be whole.
 func show(_ run: Run) throws {
   let output = try run.textOutput()
   let reader = try BundleReader(run.input(path: run.settings.arguments.first ?? "-"))
@@ -27,7 +27,7 @@ func show(_ run: Run) throws {
   let facts = first + [("recipe", recipe)] + others
   let margin = facts.map { printable($0.0).count }.max()! + 2
   for (key, value) in facts {
-    // A recipe has a line a command; the lines after the first stand under it.
+    // A recipe has a line for each command; the lines after the first are aligned with it.
     let lines = value.split(separator: "\n", omittingEmptySubsequences: false)
     for (i, line) in lines.enumerated() {
       let label = i == 0 ? printable(key) : ""
@@ -53,7 +53,7 @@ private func padded(_ text: String, _ width: Int, left: Bool = false) -> String 
   return left ? blanks + text : text + blanks
 }
 
-/// `text` as it stands; as a JSON string if it holds what would confuse a terminal or a table.
+/// `text` as it is, or as a JSON string if it would confuse a terminal or a table.
 private func printable(_ text: String) -> String {
   terminalText(text) == text ? text : terminalText(quoted(text))
 }

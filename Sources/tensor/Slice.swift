@@ -25,14 +25,14 @@ func slice(_ run: Run) throws {
       ? reader.readTensor(rows: range) : reader.readTensor()
   }
   try reader.finish()
-  // How many patterns there can be depends on the number of samples.
+  // The number of possible patterns depends on the number of samples.
   if kind == .arrangements { bundle.metadata["bound"] = nil }
   bundle.metadata.merge(run.metadata(after: reader.metadata)) { $1 }
   try run.write(bundle, to: output)
 }
 
-/// The kind of a bundle whose samples can be told apart. Patterns cannot: they hold a bit a sample,
-/// and which of them are distinct depends on all samples.
+/// The kind of a bundle whose samples can be separated. Patterns cannot: they hold a bit for each sample, and all
+/// samples decide which of them are distinct.
 func sampleKind(
   _ metadata: [String: String], _ names: [String], in bundle: String
 ) throws -> Kind {

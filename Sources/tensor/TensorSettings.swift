@@ -2,14 +2,14 @@ import Command
 import Schema
 import Tensors
 
-/// What `tensor` can do: its first operand.
+/// The subcommands of `tensor`: its first operand.
 enum Subcommand: String, CaseIterable {
   case show, get
   case fromCSV = "from-csv"
   case fromNPY = "from-npy"
   case slice, concat, rename, sum
 
-  /// How many operands may follow, and what they are.
+  /// How many operands may follow, and their names in the usage.
   var operands: (count: ClosedRange<Int>, usage: String) {
     switch self {
     case .show: (0...1, "show [FILE]")
@@ -45,20 +45,20 @@ struct RowRange {
 
 struct TensorSettings: ToolSettings {
   var common = CommonSettings()
-  /// get: the form that is written.
+  /// get: the form of the output.
   var csv = false
   var npy = false
-  /// from-csv: a column, and columns apart by commas.
+  /// from-csv: a column, and columns separated by commas.
   var labels: String?
   var targets: String?
   /// from-csv: append a constant feature.
   var bias = false
   /// from-npy: the bundle's kind.
   var kind: Kind?
-  /// slice: what to keep.
+  /// slice: the rows to keep.
   var rows: RowRange?
 
-  /// `validate` has made sure that there is one.
+  /// `validate` has checked that there is one.
   var command: Subcommand { Subcommand(rawValue: common.operands[0])! }
   /// The operands after the command.
   var arguments: [String] { Array(common.operands.dropFirst()) }

@@ -1,5 +1,5 @@
 extension Tool {
-  /// Every option as (flags, help), the ones that all tools answer to last.
+  /// Every option as (flags, help); the options that all tools have come last.
   private var rows: [(flags: String, help: String)] {
     options.map { option in
       let short = option.short.map { "-\($0), " } ?? ""

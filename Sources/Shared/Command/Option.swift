@@ -3,7 +3,7 @@ import Tensors
 /// One option of a tool, defined once: the parser, `--help`, the manual page and the recipe in the
 /// output's metadata all derive from it.
 package struct Option<Settings> {
-  /// What an option means to the recipe that a bundle carries.
+  /// How an option enters the recipe that a bundle carries.
   package enum Record {
     /// Written with its value.
     case value
@@ -34,7 +34,7 @@ package struct Option<Settings> {
     }
   }
 
-  /// An option whose argument `parse` understands; it returns `nil` where the text is not `expected`.
+  /// An option whose argument is read by `parse`, which returns `nil` if the text is not `expected`.
   package static func value<T>(
     _ name: String, short: Character? = nil, _ argument: String,
     _ path: WritableKeyPath<Settings, T>,
@@ -60,7 +60,7 @@ package struct Option<Settings> {
     }
   }
 
-  /// An option whose argument is a file to write, no two of which may be one.
+  /// An option whose argument is a file to write; no two of these may be the same file.
   package static func output(
     _ name: String, short: Character? = nil, _ argument: String,
     _ path: WritableKeyPath<Settings, String?>, _ help: String
@@ -81,7 +81,7 @@ package struct Option<Settings> {
     ) { Int($0).flatMap { $0 >= minimum ? $0 : nil } }
   }
 
-  /// As above, where "not given" differs from every number.
+  /// As above, for an option without a default: "not given" differs from every number.
   package static func integer(
     _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Int?>,
     _ help: String, minimum: Int, record: Record = .value

@@ -9,9 +9,9 @@ package func monotonicSeconds() -> Double {
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
 
-/// Tells on standard error how far long work has come: one live line on a terminal, a plain line now
-/// and then elsewhere, nothing in the first second or with `--quiet`. What the first second was told last is
-/// shown at its end, however long the work on it goes on.
+/// Reports the progress of long work on standard error: one live line on a terminal, a plain line now and then
+/// elsewhere, nothing in the first second or with `--quiet`. The last text of the first second is shown at its end,
+/// however long the work on it goes on.
 package final class Progress: @unchecked Sendable {
   private let tool: String
   private let quiet: Bool
@@ -22,10 +22,10 @@ package final class Progress: @unchecked Sendable {
   private let queue = DispatchQueue(label: "progress")
   private var last: Double
   private var isShowing = false
-  /// What is to be shown at the end of the first second.
+  /// The text to be shown at the end of the first second.
   private var waiting: String?
 
-  /// `isTerminal` says where `write` writes to: standard error, unless a test looks on.
+  /// `isTerminal` says whether `write` writes to a terminal: to standard error, except in tests.
   package init(
     tool: String, quiet: Bool, isTerminal: Bool = isatty(2) == 1,
     write: @escaping (String) -> Void = writeError

@@ -6,12 +6,12 @@ import Tensors
 /// The version of the whole package.
 package let version = "0.1.0"
 
-/// What every tool can be told.
+/// The settings that every tool has.
 package struct CommonSettings {
   package var output: String?
   package var quiet = false
   package var threads = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-  /// What stands on the command line beside the options.
+  /// The arguments of the command line beside the options.
   package var operands: [String] = []
   package init() {}
 }
@@ -20,9 +20,9 @@ package struct CommonSettings {
 package protocol ToolSettings {
   init()
   var common: CommonSettings { get set }
-  /// Holds the options against each other; throws `Failure.usage`.
+  /// Checks that the options go together; throws `Failure.usage`.
   func validate() throws
-  /// What the recipe keeps of the operands, before the options: nothing where they are paths.
+  /// The operands that the recipe keeps, before the options: none if they are paths.
   var recordedOperands: [String] { get }
 }
 
@@ -33,18 +33,17 @@ extension ToolSettings {
 /// A tool as its users see it: name, options, and the texts of `--help` and the manual page.
 package struct Tool<Settings: ToolSettings> {
   package let name: String
-  /// One line: what it does.
+  /// One line on the tool's purpose.
   package let summary: String
   /// The operands as usage shows them, and how many there may be.
   package let operands: String
   package let operandCount: ClosedRange<Int>
-  /// What goes in, what comes out, and what there is to know; paragraphs apart by empty lines.
+  /// Input, output, and other facts; paragraphs are separated by empty lines.
   package let description: String
   package let options: [Option<Settings>]
   package let examples: [String]
 
-  /// The options of this tool, then those that every tool has. `--threads` is there only where
-  /// `threaded` says that it means something.
+  /// The options of this tool, then those that every tool has. `--threads` is there only if `threaded`.
   package init(
     name: String, summary: String, operands: String = "[FILE]",
     operandCount: ClosedRange<Int> = 0...1, description: String, options: [Option<Settings>],
@@ -73,7 +72,7 @@ package struct Tool<Settings: ToolSettings> {
     self.options = all
   }
 
-  /// What a command line asks for.
+  /// The request of a command line.
   package enum Request {
     case run(Settings, recipe: String)
     case print(String)
@@ -151,8 +150,7 @@ package struct Tool<Settings: ToolSettings> {
     throw Failure.usage("unknown option \(quoted(argument)); --help lists the options")
   }
 
-  /// Runs the tool: reads the command line, calls `body`, and turns errors into a message and an exit
-  /// code.
+  /// Runs the tool: reads the command line, calls `body`, and turns errors into a message and an exit code.
   package func main(_ body: (Invocation<Settings>) throws -> Void) -> Never {
     occupyStandardDescriptors()
     faults_set_program(name)
@@ -178,7 +176,7 @@ package struct Tool<Settings: ToolSettings> {
   }
 }
 
-/// The arguments after the tool's name. Text is UTF-8 here, and a name that is not would be another's.
+/// The arguments after the tool's name. Text is UTF-8 here: a name that is not UTF-8 would become another name.
 private func commandLine() throws -> [String] {
   try (0..<Int(CommandLine.argc)).dropFirst().compactMap { CommandLine.unsafeArgv[$0] }.map {
     guard let text = String(validatingCString: $0) else {
@@ -189,8 +187,8 @@ private func commandLine() throws -> [String] {
   }
 }
 
-/// Fails if two of the files to write, by option, are one: the later would replace the earlier, or both would
-/// run together. `-` is standard output.
+/// Throws if two of the files to write, by option, are the same: the later would replace the earlier, or both would be
+/// mixed. `-` is standard output.
 private func expectDistinct(_ outputs: [String: String]) throws {
   func name(_ option: String) -> String {
     option == "output" && outputs[option] == "-" ? "standard output" : "--\(option)"
@@ -208,10 +206,10 @@ private func expectDistinct(_ outputs: [String: String]) throws {
   }
 }
 
-/// One run of a tool: its settings, and its ways in and out.
+/// One run of a tool: its settings, its inputs and its outputs.
 package struct Invocation<Settings: ToolSettings> {
   package let tool: String
-  /// The command as a bundle records it.
+  /// The command in the form in which a bundle records it.
   package let recipe: String
   package let settings: Settings
 
@@ -234,7 +232,7 @@ package struct Invocation<Settings: ToolSettings> {
     return input
   }
 
-  /// What `body` makes of the file that `option` names.
+  /// The result of `body` for the file that `option` names.
   package func read<R>(
     _ option: String, _ path: String, _ body: (Input) throws -> R
   ) throws -> R {
@@ -242,8 +240,8 @@ package struct Invocation<Settings: ToolSettings> {
     return try blaming(option, input.name) { try body(input) }
   }
 
-  /// Calls `body`; whatever it finds wrong with the data is told of the file `name` that `option` names. A
-  /// tensor's name alone would not say whose it is.
+  /// Calls `body`; errors in the data are reported as errors of the file `name` that `option` names. A tensor's name
+  /// alone would not say in which file it is.
   package func blaming<R>(_ option: String, _ name: String, _ body: () throws -> R) throws -> R {
     do { return try body() } catch Failure.data(let message) {
       throw Failure.data(
@@ -263,15 +261,14 @@ package struct Invocation<Settings: ToolSettings> {
   /// `--output` or standard output, for text.
   package func textOutput() throws -> Output { try Output(path: common.output) }
 
-  /// Writes the product of this run and puts it in its place; numbers that are not finite are refused.
+  /// Writes the product of this run and gives it its name; numbers that are not finite are refused.
   package func write(_ bundle: Bundle, to output: Output) throws {
     try bundle.expectFiniteNumbers()
     try bundle.write(to: output)
     try output.finish()
   }
 
-  /// The metadata of this run's output: `producer`, and `command` with this run's line after those of
-  /// `input`.
+  /// The metadata of this run's output: `producer`, and `command` with this run's line after the lines of `input`.
   package func metadata(after input: [String: String] = [:]) -> [String: String] {
     let previous = input["command"].map { [$0] } ?? []
     return [
@@ -291,17 +288,17 @@ package struct Invocation<Settings: ToolSettings> {
   package func progress() -> Progress { Progress(tool: tool, quiet: common.quiet) }
 }
 
-/// Prints `tool: message` on standard error as one line that commands no terminal, cut if a hostile file made
-/// it endless.
+/// Prints `tool: message` on standard error as one line without control characters, cut if a hostile file made it
+/// endless.
 package func report(_ tool: String, _ message: String) {
   let shown = message.unicodeScalars.prefix(2000)
   let isCut = shown.endIndex < message.unicodeScalars.endIndex
   writeError("\(tool): \(terminalText(String(shown)))\(isCut ? "…" : "")\n")
 }
 
-/// Puts something in the place of a standard stream that the caller closed (`>&-`), or the next file
-/// that is opened would take its number, and messages would end in it. What stands in cannot be used
-/// the way the stream would be, so that using it is an error still.
+/// Replaces a standard stream that the caller closed (`>&-`): otherwise the next file that is opened would take its
+/// number, and messages would end in that file. The replacement cannot be used as the stream would be, so that using it
+/// is still an error.
 private func occupyStandardDescriptors() {
   for (descriptor, mode) in [(0, O_WRONLY), (1, O_RDONLY), (2, O_RDONLY)] as [(Int32, Int32)] {
     if fcntl(descriptor, F_GETFD) == -1 { _ = open("/dev/null", mode) }

@@ -52,7 +52,7 @@ package final class Congruence {
     }
   }
 
-  /// Tᵀ X T for one full matrix (order × order), into `target`; `scratch` holds as much.
+  /// Tᵀ X T for one full matrix (order × order), into `target`; `scratch` has the same size.
   package func apply(
     full source: UnsafePointer<Double>, _ target: UnsafeMutablePointer<Double>,
     scratch: UnsafeMutablePointer<Double>

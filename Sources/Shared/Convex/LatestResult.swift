@@ -6,7 +6,7 @@ package final class LatestResult<Result>: @unchecked Sendable {
   private let lock = Lock()
   /// Guarded by the lock.
   private var latest: Result?
-  /// When the next offer is looked at; for the thread that searches.
+  /// The time from which on an offer is looked at; only the thread that searches uses it.
   private var due: Double
   private let clock: () -> Double
 
@@ -19,13 +19,13 @@ package final class LatestResult<Result>: @unchecked Sendable {
     due = clock() + delay
   }
 
-  /// What was taken last.
+  /// The result that was taken last.
   package var value: Result? { lock.locked { latest } }
 
   /// Takes `result` at once.
   package func take(_ result: Result) { lock.locked { latest = result } }
 
-  /// Takes what `make` makes, if it is time for another result. `make` is told what is there, and returns `nil` if
+  /// Takes what `make` makes, if it is time for another result. `make` receives the present result and returns nil if
   /// it has nothing better.
   package func offer(_ make: (Result?) -> Result?) {
     let start = clock()

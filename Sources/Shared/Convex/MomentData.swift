@@ -4,9 +4,9 @@ import Tensors
 
 /// The training data of a polynomial-activation network, read by rows.
 ///
-/// A sample enters its network only through the moments of its pooling regions: of each region the
-/// average M of x xᵀ over the patches x and the average μ of x. A row holds, region after region, the
-/// upper triangle of M row by row with off-diagonal entries times √2, then μ (`width` numbers).
+/// A sample enters its network only through the moments of its pooling regions: for each region the average M of x xᵀ
+/// and the average μ of x over its patches x. A row holds, region after region, the upper triangle of M row by row with
+/// off-diagonal entries times √2, then μ (`width` numbers).
 package final class MomentData {
   /// n.
   package let samples: Int
@@ -19,7 +19,7 @@ package final class MomentData {
 
   private enum Source {
     case moments(Tensor)
-    /// Patches [n, K, d], and of each region the numbers of its patches.
+    /// Patches [n, K, d], and the numbers of each region's patches.
     case patches(Tensor, [[Int]])
   }
   private let source: Source
@@ -60,21 +60,20 @@ package final class MomentData {
     source = .moments(moments)
   }
 
-  /// The same rows, moments in double precision, for who reads them again and again: themselves where
-  /// that is what they are, else a copy in memory.
+  /// The same rows as moments in double precision, for readers that need them more than once: `self` if it holds them
+  /// as such already, else a copy in memory.
   package var resident: MomentData { isDirect ? self : MomentData(copying: self) }
 
-  /// Bytes that `resident` takes beyond what is there.
+  /// How many bytes more `resident` takes.
   package var residentSize: Double { isDirect ? 0 : 8 * Double(samples) * Double(rowLength) }
 
   /// Numbers in a row: R · width.
   package var rowLength: Int { regions * width }
 
-  /// Rows that are worked on at a time: about 1,000, and at most 64 MB of them.
+  /// How many rows are worked on at a time: about 1,000, and at most 64 MB of them.
   package var blockRows: Int { max(1, min(samples, 1024, max(16, (8 << 20) / rowLength))) }
 
-  /// Fails where a value is not finite; `sum` is any sum over all values, so that the data are
-  /// searched only where there is something to find.
+  /// Throws if a value is not finite.
   package func expectFinite() throws {
     switch source {
     case .moments(let tensor): try tensor.expectFinite("moments")
@@ -82,8 +81,8 @@ package final class MomentData {
     }
   }
 
-  /// Calls `body(rows, pointer)` for consecutive blocks of rows in double precision, one after the
-  /// other. Blocks lie in the input itself where it is in double precision already.
+  /// Calls `body(rows, pointer)` for consecutive blocks of rows in double precision, one after the other. Blocks lie in
+  /// the input itself if it is in double precision already.
   package func forEachBlock(_ body: (Range<Int>, UnsafePointer<Double>) -> Void) {
     let scratch = isDirect ? Matrix(0, 0) : Matrix(blockRows, rowLength)
     for range in blocks(of: 0..<samples) {
@@ -117,12 +116,12 @@ package final class MomentData {
     }
   }
 
-  /// Whether the rows can be used where they are.
+  /// Whether the rows can be used in place.
   private var isDirect: Bool {
     if case .moments(let tensor) = source { tensor.type == .f64 } else { false }
   }
 
-  /// The rows `range`, where they are or in `scratch`. Runs on the calling thread.
+  /// The rows `range`, in place or in `scratch`. Runs on the calling thread.
   private func block(_ range: Range<Int>, scratch: Matrix) -> UnsafePointer<Double> {
     if case .moments(let tensor) = source, tensor.type == .f64 {
       // The tensor lives as long as its owner, so the pointer may leave the closure.
@@ -185,8 +184,8 @@ package final class MomentData {
 
   // MARK: The two products with the data
 
-  /// ŷ = Φ h for `weights` (C × R·width, on the moments as they are stored) and a `constant` a class;
-  /// the result is n × C.
+  /// ŷ = Φ h for `weights` (C × R·width, on the moments as they are stored) and a `constant` for each class; the result
+  /// is n × C.
   package func predictions(_ weights: Matrix, constants: [Double]) -> Matrix {
     let classes = weights.rows
     let result = Matrix(samples, classes)

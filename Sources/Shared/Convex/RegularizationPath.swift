@@ -9,12 +9,12 @@ package struct RegularizationPath {
     package let beta: Double
     package let primal: Double
     package let dual: Double
-    /// Without validation data there is none.
+    /// `nil` without validation data.
     package let score: ValidationScore?
   }
 
   package struct Choice<Point> {
-    /// What was found, and for which β.
+    /// The point that was chosen.
     package let point: Point
     package let steps: [Step]
     /// The number of the step that was chosen.
@@ -23,7 +23,7 @@ package struct RegularizationPath {
     package let isPart: Bool
 
     package var beta: Double { steps[best].beta }
-    /// What the solution's metadata tell of the choice.
+    /// The solution's metadata about the choice.
     package var metadata: [String: String] {
       guard let score = steps[best].score else { return [:] }
       let path = steps.map { "\($0.beta):\($0.score?.value ?? .nan)" }
@@ -43,9 +43,9 @@ package struct RegularizationPath {
     }
   }
 
-  /// Solves along the path, each β from the solution before, and chooses by the validation data: of equals the
-  /// larger β. Without such data the last β is the choice. After each β `tell` hears of the choice so far, and of
-  /// the point that was found last; what it throws ends the path.
+  /// Solves along the path, each β from the solution before, and chooses the β that is best on the validation data, the
+  /// larger of equals; without such data the last β. After each β, `tell` receives the choice so far and the point that
+  /// was found last; if it throws, the path ends.
   package func choose<Solver: RegularizedSolver>(
     _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>?,
     from start: Solver.Start, trace: (TraceRow, Double) -> Void,
@@ -70,7 +70,7 @@ package struct RegularizationPath {
       guard steps.count < betas.count, budget.exhausted == nil else { return choice }
       let beta = betas[steps.count]
       var point = solve(beta, from: solver.start(at: last))
-      // What stalls from one start may not from another.
+      // A search that stalls from one start may not stall from another.
       if point.gap > rule.gap, budget.exhausted == nil {
         let other = solve(beta, from: start)
         if other.gap < point.gap { point = other }

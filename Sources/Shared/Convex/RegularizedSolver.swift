@@ -12,19 +12,19 @@ extension Bounded {
 
 /// A solver that trains the networks of one program for any number of β, each from what it found before.
 package protocol RegularizedSolver: AnyObject {
-  /// Where a solve can begin.
+  /// A point from which a solve can begin.
   associatedtype Start
-  /// What a solve finds.
+  /// The result of a solve.
   associatedtype Point: Bounded
-  /// What is written of it.
+  /// The form in which the result is written.
   associatedtype Certified: CertifiedSolution
   /// Samples that a network can be applied to.
   associatedtype Data
 
-  /// The smallest β for which the network that is zero is optimal.
+  /// The smallest β for which the zero network is optimal.
   var betaMax: Double { get }
 
-  /// The best points for one β; `trace` is told of each check.
+  /// The best points for one β; `trace` receives each check.
   func point(
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point

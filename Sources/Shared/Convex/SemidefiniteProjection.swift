@@ -1,6 +1,7 @@
 import LinearAlgebra
 
-/// The positive semidefinite part of packed symmetric matrices. It holds the workspaces: one a thread.
+/// The positive semidefinite part of packed symmetric matrices. It holds its workspaces, so that each thread needs its
+/// own.
 final class SemidefiniteProjection {
   private let packing: SymmetricVectors
   private let eigen: SymmetricEigensolver
@@ -14,8 +15,8 @@ final class SemidefiniteProjection {
     result = Matrix(order, order)
   }
 
-  /// Projects `source` into `target`, another place: Σ λ_k v_k v_kᵀ over the positive eigenvalues, from
-  /// whichever side has fewer.
+  /// Projects `source` into `target`, which is other memory: Σ λ_k v_k v_kᵀ over the positive eigenvalues, computed
+  /// from whichever side has fewer eigenvalues.
   func apply(_ source: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>) {
     let m = packing.order
     packing.unpack(source, into: full.base)

@@ -2,8 +2,8 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a program's solver ends with, whatever the variables are: a feasible dual point, what the network puts
-/// out, and what both are worth.
+/// The result of a program's solver, whatever its variables: a feasible dual point, the network's predictions, and the
+/// values of both points.
 package protocol CertifiedSolution: Bounded {
   /// ν and ŷ, n × C.
   var dual: Matrix { get }
@@ -46,12 +46,13 @@ package enum Solutions {
     return bundle
   }
 
-  /// What every solution's bundle holds; the program's variables and its choices come on top.
+  /// The part that the bundles of all solutions have in common; the program's variables and its choices are added to
+  /// it.
   package static func common(
     _ solution: some CertifiedSolution, targets: Targets, beta: Double, betaMax: Double?,
     source: Bundle, notes: [String: String], metadata: [String: String]
   ) -> Bundle {
-    // The bound of a primal that is the optimum can exceed it by rounding.
+    // If the primal point is optimal, rounding can put the bound above it.
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
     return Bundle(
       solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dual.tensor,
@@ -61,8 +62,8 @@ package enum Solutions {
       iterations: solution.iterations)
   }
 
-  /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m.
-  /// Throws where a matrix is not symmetric.
+  /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m. Throws if a matrix
+  /// is not symmetric.
   package static func blocks(_ bundle: Bundle) throws -> [Matrix] {
     try bundle.expect(.solution)
     let z = try bundle.solutionMatrices()
@@ -93,10 +94,10 @@ package enum Solutions {
     return blocks
   }
 
-  /// Relative error that feasible matrices may have: those of a solve have 10⁻¹³ at most.
+  /// The relative error that feasible matrices may have; those of a solve have 10⁻¹³ at most.
   private static let tolerance = 1e-9
 
-  /// Fails unless every matrix is positive semidefinite with tr Z₁ = z₄: others are no networks.
+  /// Throws unless every matrix is positive semidefinite with tr Z₁ = z₄: others stand for no network.
   package static func expectFeasible(_ blocks: [Matrix]) throws {
     try forEachMatrix(blocks) { name, matrix, order in
       let copy = Matrix(order, order)

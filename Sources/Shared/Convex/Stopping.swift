@@ -10,14 +10,14 @@ package struct StoppingRule: Sendable {
   package init() {}
 }
 
-/// (P − D)/P, and 0 where both are 0.
+/// (P − D)/P, and 0 if both are 0.
 package func relativeGap(primal: Double, dual: Double) -> Double {
   let difference = primal - dual
   if difference == 0 { return 0 }
   return primal == 0 ? .infinity : difference / abs(primal)
 }
 
-/// What a solver tells while it works.
+/// The report of a solver at a check.
 package struct TraceRow: Sendable {
   package var iteration: Int
   package var seconds: Double
@@ -35,14 +35,14 @@ package struct TraceRow: Sendable {
   }
 }
 
-/// The clock and the iteration count of one solve, over everything it tries, and where it tells of the points
-/// that it finds.
+/// The clock and the iteration count of one solve, over everything it tries. The solve publishes here the points that
+/// it finds.
 package final class Budget {
   private let start: Double
   package private(set) var iterations = 0
   private let rule: StoppingRule
   private let isInterrupted: () -> Bool
-  /// Is told of improved points: calls its argument for the point if it wants it.
+  /// Receives improved points: it calls its argument if it wants the point.
   package var listener: ((() -> any CertifiedSolution) -> Void)?
 
   /// `isInterrupted` says whether the search was asked to end.
@@ -55,7 +55,7 @@ package final class Budget {
     self.isInterrupted = isInterrupted
   }
 
-  /// A budget from now on for a part of the work, which tells nobody of its points.
+  /// A budget for a part of the work, which starts now and publishes no points.
   package func part(_ rule: StoppingRule) -> Budget {
     Budget(rule, startedAt: Budget.now(), isInterrupted: isInterrupted)
   }
@@ -78,8 +78,8 @@ package final class Budget {
     return nil
   }
 
-  /// Tells of the best point so far. `point` must share no memory with what the solver still writes to, and
-  /// must leave the solver as it was: whether it is called depends on the clock.
+  /// Publishes the best point so far. `point` must share no memory with what the solver still writes to, and must leave
+  /// the solver as it was: whether it is called depends on the clock.
   package func publish(_ point: () -> any CertifiedSolution) { listener?(point) }
 
   package static func now() -> Double {

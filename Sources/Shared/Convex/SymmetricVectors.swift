@@ -11,7 +11,7 @@ package struct SymmetricVectors: Sendable {
     count = order * (order + 1) / 2
   }
 
-  /// Where the entry (i, i) stands; (i, j) with j ≥ i stands j − i further on.
+  /// The place of the entry (i, i); the place of (i, j) with j ≥ i is j − i further on.
   @inline(__always)
   package func diagonal(_ i: Int) -> Int { i * order - i * (i - 1) / 2 }
 
@@ -33,7 +33,7 @@ package struct SymmetricVectors: Sendable {
     }
   }
 
-  /// The vector of a symmetric matrix, of which the upper triangle is read.
+  /// The vector of a symmetric matrix; only the upper triangle is read.
   package func pack(_ full: UnsafePointer<Double>, into vector: UnsafeMutablePointer<Double>) {
     let root = 2.0.squareRoot()
     var p = 0

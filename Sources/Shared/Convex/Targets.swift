@@ -2,13 +2,13 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What the network's outputs are compared with: n × C numbers.
+/// The numbers that the network's outputs are compared with, n × C.
 package struct Targets {
   /// y, n × C.
   package let values: Matrix
-  /// Class numbers, where the task is classification.
+  /// Class numbers, if the task is classification.
   package let labels: [Int]?
-  /// Names of the classes, where the bundle has them.
+  /// Names of the classes, if the bundle has them.
   package let classes: [String]
   /// The two values a class can take: (−1, 1) or those asked for with two classes, (0, 1) with more. `nil` for
   /// regression.
@@ -16,10 +16,10 @@ package struct Targets {
   /// The loss by which outputs and targets are compared.
   package let loss: LossName
 
-  /// Reads `targets` (regression) or `labels`. With two classes the first takes the first of `targetValues`,
-  /// the second the second, one output; with more, each class has its own output, 0 or 1 (−1 or 1 for losses of
-  /// signs). For cross-entropy two classes have an output each too. Data to validate by have the classes,
-  /// target values and loss of the `training` data.
+  /// Reads `targets` (regression) or `labels`. Two classes have one output, with the first of `targetValues` as target
+  /// of the first class and the second of the second; more classes have an output each, with targets 0 and 1 (−1 and 1
+  /// for losses of signs). With cross-entropy two classes have an output each too. Validation data take classes, target
+  /// values and loss from the `training` data.
   package init(
     _ bundle: Bundle, samples: Int, targetValues: TargetValues? = nil, loss: LossName = .squared,
     like training: Targets? = nil
@@ -69,7 +69,7 @@ package struct Targets {
         "\(bundle.name) has the classes \(names.joined(separator: ",")), "
           + "the training data \(training.classes.joined(separator: ","))")
     }
-    // Without names the labels say how many there are; a stray number must not make millions.
+    // Without names the labels say how many classes there are; a stray number must not make millions.
     let unnamed = min((labels.max() ?? 0) + 1, max(1000, samples))
     let count = training?.classCount ?? (names.isEmpty ? max(1, unnamed) : names.count)
     if let bad = labels.firstIndex(where: { $0 < 0 || $0 >= count }) {
@@ -83,7 +83,7 @@ package struct Targets {
     guard count == 2 || given == nil else {
       throw Failure.usage("--targets is for two classes, but there are \(count)")
     }
-    // A header names millions of classes in a few megabytes.
+    // A header of a few megabytes can name millions of classes.
     try expectMemory(
       8 * Double(samples) * Double(count), for: "\(samples) samples of \(count) classes")
     guard given == nil || loss != .crossEntropy else {
@@ -110,8 +110,8 @@ package struct Targets {
   /// How many classes there are; 0 for regression.
   package var classCount: Int { labels == nil ? 0 : values.columns == 1 ? 2 : values.columns }
 
-  /// The share of `predictions` (n × C) that tell the right class: the nearer of two levels, or the
-  /// largest output. `nil` for regression.
+  /// The share of `predictions` (n × C) that give the right class: the nearer of two levels, or the largest output.
+  /// `nil` for regression.
   package func accuracy(_ predictions: Matrix) -> Double? {
     guard let labels, let targetValues else { return nil }
     var right = 0

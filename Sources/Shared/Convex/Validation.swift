@@ -19,14 +19,14 @@ package struct Validation<Data> {
   }
 }
 
-/// How well a network does on held-out data.
+/// The quality of a network on held-out data.
 package struct ValidationScore {
-  /// From 0 to 1; without labels there is none.
+  /// From 0 to 1; `nil` without labels.
   package let accuracy: Double?
   /// The loss, summed over samples and outputs.
   package let loss: Double
 
-  /// What a β is chosen by.
+  /// The measure by which β is chosen.
   package var measure: String { accuracy == nil ? "loss" : "accuracy" }
   package var value: Double { accuracy ?? loss }
 
@@ -36,7 +36,7 @@ package struct ValidationScore {
     return result
   }
 
-  /// By accuracy; of equals, and without labels, by the loss. NaN is worse than every number.
+  /// Compares accuracies, and losses if these are equal or there are no labels. NaN is worse than every number.
   func isBetter(than other: ValidationScore) -> Bool {
     if let mine = accuracy, let theirs = other.accuracy, mine != theirs { return mine > theirs }
     return loss < other.loss || (other.loss.isNaN && !loss.isNaN)
@@ -111,7 +111,7 @@ extension PatchSource {
   }
 }
 
-/// Fails where the two bundles were not prepared by the same fitted statistics.
+/// Throws if the two bundles were not prepared with the same fitted statistics.
 package func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
   for key in FittedStatistics.keys {
     let (mine, theirs) = (bundle[key], training[key])

@@ -48,7 +48,7 @@ package final class AccurateProduct {
     }
   }
 
-  /// The multiples of 2⁻²² of the power of two above the largest entry, and what is left.
+  /// The multiples of 2⁻²² of the power of two above the largest entry, and the remainders.
   private func split(
     _ source: UnsafePointer<Double>, rows: Int, columns: Int, ld: Int,
     high: UnsafeMutablePointer<Double>, rest: UnsafeMutablePointer<Double>

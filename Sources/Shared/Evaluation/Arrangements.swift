@@ -2,23 +2,23 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// The activation patterns D_1 … D_P that a bundle of kind `arrangements` has for the patches of its
-/// samples: a bit for each of n·K patches, or, where patches are yet to be cut, gates that tell.
+/// The activation patterns D_1 … D_P that a bundle of kind `arrangements` has for the patches of its samples: a bit for
+/// each of n·K patches, or, if patches are yet to be cut, gates that imply the bits.
 package struct Arrangements: Sendable {
   package let name: String
   /// Whether the bundle says that these are all patterns of its samples.
   package let isExact: Bool
-  /// What attains each pattern.
+  /// The gates that attain the patterns.
   let gates: GateTensors
   /// n·K.
   let rows: Int
   /// P.
   let count: Int
-  /// U8 [P, ⌈nK/8⌉], the least significant bit first; `nil` where the gates tell.
+  /// U8 [P, ⌈nK/8⌉], the least significant bit first; `nil` if the gates imply them.
   private var patterns: Tensor?
   private let stride: Int
 
-  /// Whether the patterns stand there.
+  /// Whether the bits of the patterns are there.
   var isListed: Bool { patterns != nil }
 
   init(_ bundle: Bundle, _ features: PatchFeatures) throws {
@@ -54,7 +54,7 @@ package struct Arrangements: Sendable {
     bytes(of: pattern)[row >> 3] >> UInt8(row & 7) & 1 == 1
   }
 
-  /// target_k ← `on` where row k of `rows` is active in the pattern, otherwise `off`.
+  /// target_k ← `on` if row k of `rows` is active in the pattern, otherwise `off`.
   func expand(
     _ pattern: Int, _ rows: Range<Int>, on: Double = 1, off: Double = 0,
     into target: UnsafeMutablePointer<Double>
@@ -65,7 +65,8 @@ package struct Arrangements: Sendable {
     }
   }
 
-  /// target_k ← 1 where patch order_k of the sample, one of as many, is active in the pattern, otherwise 0.
+  /// target_k ← 1 if patch order_k of the sample is active in the pattern, otherwise 0; a sample has as many patches as
+  /// `order`.
   func expand(
     _ pattern: Int, sample: Int, order: [Int], into target: UnsafeMutablePointer<Double>
   ) {

@@ -2,27 +2,27 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a solution may claim: for a solver that is about to write one.
+/// The claim that a solution may make, for a solver that is about to write it.
 ///
-/// A solver knows its objectives to some ten digits, fewer where β is tiny beside the data or where the loss is
-/// tiny beside the targets. There it takes evaluate's numbers in place of its own, so that a claim never says more
-/// than evaluate finds.
+/// A solver knows its objectives to some ten digits, to fewer if β is tiny beside the data or the loss is tiny beside
+/// the targets. It then takes evaluate's numbers in place of its own, so that a claim never says more than evaluate
+/// finds.
 package struct Assessment: Sendable {
-  /// Which networks the bound is about.
+  /// The networks that the bound is about.
   package let scope: Scope
   /// The objectives and the gap as evaluate finds them; `nil` if the solver's own are good enough.
   package let certificate: Certificate?
-  /// What β multiplies in the primal objective.
+  /// The norm that β multiplies in the primal objective.
   package let norm: Double
   /// Whether the primal point is feasible and the predictions are its own, as far as that was looked at.
   package let isSound: Bool
 
-  /// The share of the objective that plain double precision may get wrong before the solver's numbers are
-  /// replaced: half of what a claim may be off. The estimate adds up worst cases; the errors themselves are
-  /// thousands of times smaller when there are many features.
+  /// The share of the objective that plain double precision may get wrong before the solver's numbers are replaced:
+  /// half the tolerance of a claim. The estimate adds up worst cases; the errors themselves are thousands of times
+  /// smaller if there are many features.
   private static let limit = 0.5 * Claim.objectiveTolerance
 
-  /// Features times patterns up to which evaluate's numbers cost some milliseconds, and are taken always.
+  /// Up to this many features times patterns evaluate's numbers cost some milliseconds, and are taken always.
   private static let smallSize = 1 << 20
 
   /// Judges the bundle `solution` on the training data `source`, from which it came; `isDoubted` asks for evaluate's
@@ -53,20 +53,20 @@ package struct Assessment: Sendable {
 }
 
 extension Solution {
-  /// By how much, relative to the objective, a solver in plain double precision may be wrong about either
-  /// objective, roughly: what rounding moves the dual constraints by, in the dual value and of the norm; and what it
-  /// moves the outputs by, times ν.
+  /// Roughly how far, relative to the objective, a solver in plain double precision may be wrong about either
+  /// objective: the amount by which rounding moves the dual constraints, in the dual value and of the norm, and the
+  /// amount by which it moves the outputs, times ν.
   fileprivate func uncertainty(on examples: Examples, expected: Matrix) -> Double {
     let primal = program.claim.primalObjective
     guard primal > 0 else { return 0 }
-    // A loss of almost nothing is the difference of numbers that are far larger.
+    // A loss of almost nothing is the difference of far larger numbers.
     let zero = program.loss.value(Matrix(expected.rows, expected.columns), expected)
     if primal < 1e-6 * zero { return .infinity }
     let dual = LinearAlgebra.norm(program.dual.count, program.dual.base)
     let outputs = LinearAlgebra.norm(program.predictions.count, program.predictions.base)
     let rounding = 8 * Double.ulpOfOne * dual
     let share = rounding * featureScale(on: examples) / program.beta
-    // What scaling ν by as much takes from its value.
+    // How much of its value ν loses if it is scaled by as much.
     let point = DualPoint(program.dual, program.loss, expected: expected)
     let loss = point.value(scaledBy: 1) - point.value(scaledBy: 1 / (1 + share))
     let result =

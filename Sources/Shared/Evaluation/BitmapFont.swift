@@ -1,6 +1,6 @@
 import Images
 
-/// A bitmap font for the labels in pictures: five columns and eight rows a letter, the last row for
+/// A bitmap font for the labels in pictures: five columns and eight rows for each letter, the last row for
 /// what hangs below the line.
 enum BitmapFont {
   static let width = 5
@@ -111,7 +111,7 @@ enum BitmapFont {
 }
 
 extension Picture {
-  /// Fills a rectangle with a colour (one value a channel).
+  /// Fills a rectangle with a colour (a value for each channel).
   mutating func fill(x: Int, y: Int, width: Int, height: Int, _ color: [UInt8]) {
     for row in max(0, y)..<max(0, y, min(self.height, y + height)) {
       for column in max(0, x)..<max(0, x, min(self.width, x + width)) {

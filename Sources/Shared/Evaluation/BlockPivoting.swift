@@ -1,10 +1,9 @@
 import LinearAlgebra
 
-/// Non-negative least squares by block principal pivoting: all rows on the wrong side change sides at once,
-/// so that a few Cholesky factorisations do what an active-set method does row by row. For rows that are
-/// independent, as where there are more features than samples. Portugal, Júdice and Vicente, "A comparison
-/// of block pivoting and interior-point algorithms for linear least squares problems with nonnegative
-/// variables", 1994.
+/// Non-negative least squares by block principal pivoting: all rows on the wrong side change sides at once, so that a
+/// few Cholesky factorisations do what an active-set method does row by row. It is for independent rows, as there are
+/// if features outnumber samples. Portugal, Júdice and Vicente, "A comparison of block pivoting and interior-point
+/// algorithms for linear least squares problems with nonnegative variables", 1994.
 final class BlockPivoting {
   /// The products of the rows of X, each divided by its length (0 for a row of zeros): n × n.
   private let gram: Matrix
@@ -65,7 +64,7 @@ final class BlockPivoting {
       if takeOver(products, signs: signs, length: length, limit: limit) || wrong.isEmpty {
         return true
       }
-      // All at once while that helps, otherwise the last one, which cannot go round for ever.
+      // All rows change at once while that helps, otherwise only the last one, which cannot cycle.
       if wrong.count < fewest {
         fewest = wrong.count
         attempts = 3
@@ -88,7 +87,7 @@ final class BlockPivoting {
     for (a, i) in free.enumerated() {
       let (source, target) = (gram.row(i), factor.base + a * count)
       for b in 0...a { target[b] = signs[i] * signs[free[b]] * source[free[b]] }
-      // Repeated rows share what one of them would have.
+      // Repeated rows share the multiplier that one of them would have.
       target[a] += 1e-13
       part.base[a] = -products[i]
     }

@@ -5,12 +5,12 @@ import LinearAlgebra
 /// restriction: the next hyperplane H adds as many cells as the earlier ones make within H (Zaslavsky, "Facing up
 /// to arrangements", 1975).
 ///
-/// Rows are told apart as far as rounding lets one: two that are parallel, within a subspace too, up to a few
-/// roundings of what led there are one hyperplane.
+/// Rows are told apart as far as rounding allows: rows that are parallel, within a subspace too, up to a few roundings
+/// of the computation so far count as one hyperplane.
 struct CellCount {
   /// Two roundings of a unit vector.
   private static let rounding = 4 * Double.ulpOfOne
-  /// How many times the sum of two normals' errors the angle between them may be for them to be parallel.
+  /// Two normals count as parallel if the angle between them is at most this many times the sum of their errors.
   private static let factor = 4.0
   /// Unit rows that extend less far than this into a direction do not extend into it.
   private static let negligible = 1e-12
@@ -30,8 +30,7 @@ struct CellCount {
 
   // MARK: Coordinates
 
-  /// Rows that are not zero, of unit length, after columns were scaled by powers of two: both leave all signs as
-  /// they are.
+  /// The nonzero rows, of unit length, after columns were scaled by powers of two: both leave all signs as they are.
   private static func unitRows(_ rows: Matrix) -> Matrix {
     let (n, d) = (rows.rows, rows.columns)
     let scales = (0..<d).map { k in
@@ -45,7 +44,7 @@ struct CellCount {
       for k in 0..<d { target[k] = rows[j, k] * scales[k] }
       let largest = (0..<d).reduce(0) { max($0, abs(target[$1])) }
       guard largest > 0 else { continue }
-      // Twice, so that squares of tiny entries do not underflow.
+      // Divided first by the largest entry, so that squares of tiny entries do not underflow.
       for k in 0..<d { target[k] /= largest }
       scale(d, 1 / norm(d, target), target)
       count += 1
@@ -53,8 +52,8 @@ struct CellCount {
     return Matrix(count, d, Array(result.values.prefix(count * d)))
   }
 
-  /// An orthonormal basis of the space of unit rows, r × d, or `nil` if it has more than `limit` dimensions:
-  /// Gram and Schmidt's method on the row that is left longest.
+  /// An orthonormal basis of the space of unit rows, r × d, or `nil` if it has more than `limit` dimensions: Gram and
+  /// Schmidt's method on the row of which most is left.
   private static func basis(of rows: Matrix, atMost limit: Int) -> Matrix? {
     let d = rows.columns
     let rest = Matrix(copying: rows)
@@ -79,8 +78,8 @@ struct CellCount {
     return Matrix(basis.count, d, basis.flatMap(\.self))
   }
 
-  /// The rows in coordinates of the basis in which they point in all directions alike, of unit length, and the
-  /// angles to which they are known.
+  /// The rows in coordinates of the basis in which they point in all directions alike, of unit length, and the angles
+  /// to within which they are known.
   private static func whitened(_ rows: Matrix, _ basis: Matrix) -> (Matrix, [Double]) {
     let (n, r) = (rows.rows, basis.rows)
     let normals = product(rows, .plain, basis, .transposed)
@@ -111,7 +110,7 @@ struct CellCount {
 
   // MARK: Counting
 
-  /// The cells of the hyperplanes with unit normals (m × r) that are known to `errors`.
+  /// The cells of the hyperplanes with unit normals (m × r) that are known to within `errors`.
   private static func cells(_ all: Matrix, _ allErrors: [Double], limit: Int) -> Int? {
     let r = all.columns
     if r == 1 { return limit >= 2 ? 2 : nil }
@@ -134,7 +133,8 @@ struct CellCount {
     return total
   }
 
-  /// The hyperplanes before number `k` within it, in an orthonormal basis of it; `nil` if there are none.
+  /// The intersections of the hyperplanes before number `k` with it, in an orthonormal basis of it; `nil` if there are
+  /// none.
   private static func restricted(
     _ normals: Matrix, _ errors: [Double], to k: Int
   ) -> (normals: Matrix, errors: [Double])? {
@@ -172,7 +172,7 @@ struct CellCount {
     return max(1, gaps + (differ(last, (first.angle + .pi, first.error)) ? 1 : 0))
   }
 
-  /// One of all rows that are parallel: the first of each chain.
+  /// One row for each set of parallel rows: the first of each chain.
   private static func representatives(_ rows: Matrix, _ errors: [Double]) -> [Int] {
     let r = rows.columns
     // Products with a vector that has no symmetry of the data: those of parallel rows agree up to their signs.
@@ -194,7 +194,7 @@ struct CellCount {
           let (a, b) = (root(i), root(j))
           leader[max(a, b)] = min(a, b)
         }
-        // Of many equal rows each is compared with the next one alone.
+        // Each of many equal rows is compared with the next one alone.
         if keys[i] == keys[j], errors[i] <= errors[j], root(i) == root(j) { break }
       }
     }

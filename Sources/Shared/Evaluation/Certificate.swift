@@ -1,10 +1,10 @@
 import LinearAlgebra
 import Schema
 
-/// The proof that a solution is optimal, recomputed from the data: nothing in it is taken from the
-/// solver but its primal and its dual point.
+/// The proof that a solution is optimal, recomputed from the data: only the primal and the dual point are taken from
+/// the solver.
 package struct Certificate: Sendable {
-  /// Which networks the dual objective bounds.
+  /// The networks that the dual objective bounds.
   package let scope: Scope
   /// ℓ(ŷ) + β · norm, from the variables and the data.
   package let primalObjective: Double
@@ -12,17 +12,17 @@ package struct Certificate: Sendable {
   package let dualObjective: Double
   /// (primal − dual)/primal; 0 if both are 0.
   package let relativeGap: Double
-  /// By how much, relative to β, the largest dual constraint exceeds β before ν is scaled, or ν is outside
-  /// the domain of the conjugate, if that is more.
+  /// How far, relative to β, the largest dual constraint exceeds β before ν is scaled, or how far ν is outside the
+  /// domain of the conjugate, if that is more.
   package let dualInfeasibility: Double
   /// How far the variables are from their cones, relative to their size.
   package let primalInfeasibility: Double
   /// The largest difference between what the variables predict and the solution's predictions.
   package let predictionError: Double
-  /// The dual infeasibility that rounding ν to double precision may cause, for a ν of the size that a solver
-  /// writes: no tensor can make it larger.
+  /// The dual infeasibility that rounding ν to double precision may cause, for a ν of the size that a solver writes: no
+  /// tensor can make it larger.
   package let dualRounding: Double
-  /// What else contradicts the solution.
+  /// Other facts that contradict the solution.
   package let objections: [String]
 
   /// - Parameters:

@@ -1,7 +1,7 @@
 import Schema
 import Tensors
 
-/// What a solution's metadata say of it, and whether that is so.
+/// The claim in a solution's metadata, and whether it holds.
 package struct Claim: Sendable {
   package let status: Status
   /// The gap that was asked for: metadata `gap`, or solve's default if it is not there.
@@ -9,7 +9,7 @@ package struct Claim: Sendable {
   package let primalObjective: Double
   package let dualObjective: Double
   package let relativeGap: Double
-  /// What the solution says that it is certified for; `nil` if it does not say.
+  /// The certificate that the solution claims; `nil` if it does not say.
   package let scope: Scope?
 
   init(_ bundle: Bundle) throws {
@@ -21,20 +21,20 @@ package struct Claim: Sendable {
     scope = bundle.metadata["certificate"] == nil ? nil : try bundle.read(.certificate)
   }
 
-  /// How far a claimed objective may be from the recomputed one, and the network's from the bounds, relative to
-  /// the primal (a dual value from itself, if that is larger): both are sums of up to millions of squares, of which a solver in double
-  /// precision knows some ten digits.
+  /// How far a claimed objective may be from the recomputed one, and the network's from the bounds, relative to the
+  /// primal (a dual value relative to itself, if that is larger): both are sums of up to millions of squares, of which
+  /// a solver in double precision knows some ten digits.
   static let objectiveTolerance = 1e-9
   /// How far beyond the claim the gap may be: the objectives' tolerance, and the claim in six digits.
   static let gapTolerance = (absolute: 1e-9, relative: 1e-6)
-  /// How far the primal and the dual point may be from feasible, relative to its size and to β; for the
-  /// dual point what storing it in double precision moves comes on top.
+  /// How far the primal and the dual point may be from feasible, relative to its size and to β; for the dual point the
+  /// error of storing it in double precision is added.
   static let feasibilityTolerance = 1e-9
   /// How far outputs may be from predictions, relative to the largest prediction.
   static let predictionTolerance = 1e-8
 
-  /// Says of the solution `name` that its search ended before the gap was reached, if that is so; `gap` is
-  /// the one that was recomputed.
+  /// Says of the solution `name` that its search ended before the gap was reached, if that is so; `gap` is the
+  /// recomputed one.
   func shortfall(of name: String, gap: Double) -> String? {
     if status == .optimal { return nil }
     return
@@ -60,7 +60,7 @@ package struct Claim: Sendable {
     return found + claim.violations(certificate, objective: objective) + certificate.objections
   }
 
-  /// What the claim says against itself.
+  /// Contradictions within the claim.
   private var contradictions: [String] {
     var found: [String] = []
     if status == .optimal, !(relativeGap <= gapLimit) {
@@ -83,8 +83,8 @@ package struct Claim: Sendable {
   private func violations(_ certificate: Certificate) -> [String] {
     var found: [String] = []
     let (primal, dual) = (certificate.primalObjective, certificate.dualObjective)
-    // Numbers that are not finite fail every comparison. A dual value may be very negative: it widens nothing but its
-    // own.
+    // Numbers that are not finite fail every comparison. A dual value may be very negative: it widens only its own
+    // tolerance.
     if !(abs(primalObjective - primal) <= Claim.objectiveTolerance * abs(primal)) {
       found.append("primal_objective is \(primal), not \(primalObjective)")
     }

@@ -3,8 +3,7 @@ import Tensors
 
 extension Arrangements {
   /// Whether the list holds the pattern of every full-dimensional cell of the samples' patches: as many distinct
-  /// patterns as there are cells, each attained strictly by its gate. Nothing is taken from the bundle but bits and
-  /// gates.
+  /// patterns as there are cells, each attained strictly by its gate. Only bits and gates are taken from the bundle.
   func isComplete(_ examples: Examples, _ patches: PatchFeatures) throws -> Bool {
     guard !gates.hasThresholds else { return false }
     let features = try examples.matrix(of: patches)
@@ -34,8 +33,8 @@ extension Arrangements {
     return zip(order, order.dropFirst()).allSatisfy { precedes($0, $1) != nil }
   }
 
-  /// Whether the product of every gate with every row that is not zero has the sign that the pattern says, beyond
-  /// rounding; a row of zeros counts as active.
+  /// Whether the product of every gate with every nonzero row has the sign that the pattern says, beyond rounding; a
+  /// row of zeros counts as active.
   private func areAttainedStrictly(_ features: Matrix) -> Bool {
     let (n, d) = (features.rows, features.columns)
     let lengths = (0..<n).map { norm(d, features.row($0)) }
@@ -77,7 +76,7 @@ extension Arrangements {
       }
       var value = products[j]
       if abs(value) <= rounding * lengths[j] {
-        // Twice the precision: wrong by at most some squares of a rounding.
+        // In twice the precision the error is at most some squares of a rounding.
         value = preciseDot(d, features.row(j), some.vectors.row(i))
         if abs(value) <= rounding * Double.ulpOfOne * lengths[j] { return false }
       }

@@ -3,22 +3,22 @@ import LinearAlgebra
 /// Upper bounds of ‖P_K t‖, the length of the projection of t on the cone K = {u : b_j · u ≥ 0 for all j}
 /// with b_j = ± x_j, that are attained up to rounding.
 ///
-/// By Moreau's decomposition ‖P_K t‖ is the minimum over λ ≥ 0 of ‖t + Σ λ_j b_j‖, so that every λ ≥ 0
-/// gives a bound, however it was found. It is minimised by the active-set method of Lawson and Hanson,
-/// "Solving least squares problems", 1974, chapter 23, on a QR factorisation of the b_j with λ_j > 0
-/// that is updated column by column: Daniel, Gragg, Kaufman and Stewart, 1976.
+/// By Moreau's decomposition ‖P_K t‖ is the minimum over λ ≥ 0 of ‖t + Σ λ_j b_j‖, so that every λ ≥ 0 gives a bound,
+/// however it was found. The minimum is found by the active-set method of Lawson and Hanson, "Solving least squares
+/// problems", 1974, chapter 23, on a QR factorisation of the b_j with λ_j > 0 that is updated column by column: Daniel,
+/// Gragg, Kaufman and Stewart, 1976.
 ///
-/// An object works for one thread; it keeps its memory from one projection to the next.
+/// Each thread needs an object of its own, which keeps its memory from one projection to the next.
 final class ConeProjection {
   private let x: Matrix
   private let lengths: [Double]
-  /// d, and the most b_j that can be independent.
+  /// d, and the largest number of independent b_j.
   private let dimension, capacity: Int
 
   /// The b_j with λ_j > 0, in the order of the factorisation.
   private var passive: [Int] = []
   private var isPassive: [Bool]
-  /// Rows with which nothing could be done since the last change.
+  /// Rows that could not be used since the last change.
   private var isBanned: [Bool]
   private var banned: [Int] = []
   /// Rows are q_1 … q_p, orthonormal.
@@ -27,12 +27,12 @@ final class ConeProjection {
   private let r: Matrix
   /// q_i · t; t + Σ λ_j b_j; x_j · residual.
   private let rotated, residual, products: Matrix
-  /// λ_j ‖x_j‖ of the passive rows, and what the method would like them to be.
+  /// λ_j ‖x_j‖ of the passive rows, and their values at the minimum over the passive rows.
   private let multipliers, wanted: Matrix
   private let room, low: Matrix
 
-  /// Where there are many rows: those that were on the wrong side at last, copied together. Only when all of
-  /// them are on the right side are the others looked at again.
+  /// If there are many rows: those that were last on the wrong side, copied together. Only when all of them are on the
+  /// right side are the others looked at again.
   private var candidates: [Int] = []
   private var isCandidate: [Bool]
   private let packed, packedProducts: Matrix
@@ -40,11 +40,11 @@ final class ConeProjection {
   private static let candidateLimit = 1024
   private static let entryLimit = 128
 
-  /// For rows that may be independent: what works on all of them at once.
+  /// Block pivoting on all rows at once, if they may be independent.
   private let pivoting: BlockPivoting?
 
-  /// For b_j = ± x_j of `features`, n × d, whose rows have the lengths given. `gram` is
-  /// `BlockPivoting.gram` of them where n ≤ d.
+  /// For b_j = ± x_j of `features`, n × d, whose rows have the given lengths. `gram` is `BlockPivoting.gram` of them if
+  /// n ≤ d.
   init(features: Matrix, lengths: [Double], gram: Matrix? = nil) {
     pivoting = gram.map { BlockPivoting(gram: $0) }
     x = features
@@ -69,9 +69,9 @@ final class ConeProjection {
     low = Matrix(1, d)
   }
 
-  /// An upper bound of ‖P_K t‖ that is tight where it is above `limit`. `signs` has ± 1 for each row of X:
-  /// b_j = signs_j x_j. `guess`, a point of K or nil, only shows where to begin: with the b_j that are
-  /// orthogonal to it, as they are where it is the projection.
+  /// An upper bound of ‖P_K t‖ that is tight if it is above `limit`. `signs` has ± 1 for each row of X: b_j = signs_j
+  /// x_j. `guess`, a point of K or nil, only chooses the start: the b_j that are orthogonal to it, as they are if it is
+  /// the projection.
   func bound(
     _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, limit: Double,
     guess: UnsafePointer<Double>? = nil
@@ -80,7 +80,7 @@ final class ConeProjection {
     passive.removeAll(keepingCapacity: true)
     dropCandidates()
     lift()
-    // What is claimed to be below the limit must still be so when it is summed with care.
+    // A value that is claimed to be below the limit must be below it when it is summed with care.
     let goal = limit * (1 - 1e-14)
     if let bound = boundByPivoting(t, signs: signs, limit: limit) { return bound }
     refresh(t)
@@ -116,7 +116,7 @@ final class ConeProjection {
       passive.indices.map { (row: passive[$0], multiplier: multipliers.base[$0]) })
   }
 
-  /// The bound by block pivoting; `nil` where that found none.
+  /// The bound by block pivoting; `nil` if that found none.
   private func boundByPivoting(
     _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, limit: Double
   ) -> Double? {
@@ -207,8 +207,8 @@ final class ConeProjection {
     candidates.removeAll(keepingCapacity: true)
   }
 
-  /// From feasible multipliers to those that are best for the passive rows, dropping rows whose
-  /// multipliers would become negative.
+  /// Moves from feasible multipliers to those that are best for the passive rows, and drops rows whose multipliers
+  /// would become negative.
   private func settle() {
     while !passive.isEmpty {
       solve()
@@ -216,7 +216,7 @@ final class ConeProjection {
       var blocking: Int?
       for k in passive.indices where wanted.base[k] <= 0 {
         let ratio = multipliers.base[k] / (multipliers.base[k] - wanted.base[k])
-        // Where both are 0 the row has to go too.
+        // If both are 0 the row has to go too.
         if !(ratio >= step) {
           step = ratio.isNaN ? 0 : ratio
           blocking = k
@@ -271,7 +271,7 @@ final class ConeProjection {
 
   // MARK: The factorisation
 
-  /// Appends b_j/‖x_j‖ to the factorisation. Returns `false` where it depends on those that are there.
+  /// Appends b_j/‖x_j‖ to the factorisation. Returns `false` if it depends on the rows that are there.
   private func append(
     _ row: Int, _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>
   ) -> Bool {
@@ -337,15 +337,14 @@ final class ConeProjection {
     let (p, d) = (passive.count, dimension)
     residual.base.update(from: t, count: d)
     gemv(p, d, alpha: -1, q.base, .transposed, rotated.base, beta: 1, residual.base)
-    // Once more: what is left may be far smaller than t.
+    // Once more: the residual may be far smaller than t.
     gemv(p, d, q.base, .plain, residual.base, room.base)
     gemv(p, d, alpha: -1, q.base, .transposed, room.base, beta: 1, residual.base)
   }
 
   // MARK: The bound
 
-  /// ‖t + Σ λ_j b_j‖, rounded up, for the multipliers as they are: nothing of how they were found is
-  /// relied on.
+  /// ‖t + Σ λ_j b_j‖, rounded up, for the present multipliers; the proof does not rely on how they were found.
   private func certified(
     _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>,
     _ terms: [(row: Int, multiplier: Double)]

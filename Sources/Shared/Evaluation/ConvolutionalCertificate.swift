@@ -1,8 +1,8 @@
 import LinearAlgebra
 
 extension PatternSolution {
-  /// Many patches a sample: they are read in blocks, and of each only the sums that the program is linear in
-  /// are formed; from them come predictions and dual constraints at once. Cones alone need all patches.
+  /// For many patches per sample: these are read in blocks, and only the sums that the program is linear in are formed
+  /// from them; predictions and dual constraints come from these sums at once. Only cones need all patches.
   func convolutional(
     _ patches: PatchFeatures, _ arrangements: Arrangements?, _ dual: Matrix, _ examples: Examples,
     with network: (any NetworkFunction)?
@@ -19,7 +19,7 @@ extension PatternSolution {
     }
     var result = PatternFindings(outputs: Matrix(dual.rows, dual.columns))
     var squares = [Double](repeating: 0, count: dual.rows)
-    // Listed patterns need not be those that the network's gates tell.
+    // Listed patterns may differ from those that the network's gates imply.
     let networkWeights =
       arrangements?.isListed ?? false
       ? nil : network?.pooledWeights(patches, over: arrangements?.gates.all)
@@ -35,11 +35,11 @@ extension PatternSolution {
       let found = pass.largestConstraint(rows)
       result.largestConstraint = max(result.largestConstraint, found)
     }
-    // The sums here are in plain double precision, which moves them by some times as much as rounding ν does:
-    // the bound holds in spite of it.
+    // The sums here are in plain double precision, which moves them by some times as much as rounding ν does: the bound
+    // holds in spite of it.
     let rounding = 8 * rounding(dual, squares: squares)
     result.largestConstraint += rounding
-    // A solver's sums are no better.
+    // A solver's sums are no more accurate.
     result.rounding = 2 * rounding
     return result
   }
@@ -58,8 +58,8 @@ private final class ConvolutionalPass {
   private let weights: Matrix
   /// The network as a function of the same sums.
   private let networkWeights: Matrix?
-  /// Gates that should attain patterns of the range, and which: the solution's, and, for listed patterns, those of
-  /// the data.
+  /// Gates that should attain patterns of the range, and the patterns: the solution's gates, and, for listed patterns,
+  /// those of the data.
   private let attaining: [(gates: Gates, owners: [Int], isOfSolution: Bool)]
   /// All v_icr and w_icr of the range, and the pattern of the range that each belongs to; for ReLU.
   private let vectors: Matrix
@@ -81,26 +81,15 @@ private final class ConvolutionalPass {
     self.patches = patches
     self.patterns = patterns
     self.dual = dual
-    let members = Array(patterns)
     let places = solution.index.indices.filter { patterns.contains(solution.index[$0]) }
     self.places = places
     if let arrangements {
+      let members = Array(patterns)
       active =
         arrangements.isListed
         ? .listed(arrangements, members, order: patches.pooling.order)
         : .gates(arrangements.gates.selecting(members))
-      let theirs = solution.gates.selecting(places)
-      let owners = places.map { solution.index[$0] - patterns.lowerBound }
-      if arrangements.isListed {
-        attaining = [
-          (theirs, owners, true),
-          (arrangements.gates.selecting(members), Array(members.indices), false),
-        ]
-      } else {
-        // Of deferred data gates tell the patterns: what they tell needs no proof that they do.
-        let own = arrangements.gates.selecting(places.map { solution.index[$0] })
-        attaining = theirs == own ? [] : [(theirs, owners, true)]
-      }
+      attaining = Self.attaining(solution, arrangements, patterns, places)
     } else {
       active = .all
       attaining = []
@@ -132,8 +121,26 @@ private final class ConvolutionalPass {
     sums = Matrix(0, 0)
   }
 
-  /// Adds to the outputs what the patterns of the range put out, takes note of what is violated, and sums up T.
-  /// `squares`_j becomes a bound of Σ_r ‖F_jir/P_r‖². Returns `false` where a patch is not finite.
+  /// The gates to check, as `attaining` holds them. The gates of deferred data need no check: the patterns are
+  /// computed from them.
+  private static func attaining(
+    _ solution: PatternSolution, _ arrangements: Arrangements, _ patterns: Range<Int>,
+    _ places: [Int]
+  ) -> [(gates: Gates, owners: [Int], isOfSolution: Bool)] {
+    let theirs = solution.gates.selecting(places)
+    let owners = places.map { solution.index[$0] - patterns.lowerBound }
+    if arrangements.isListed {
+      return [
+        (theirs, owners, true),
+        (arrangements.gates.selecting(Array(patterns)), Array(0..<patterns.count), false),
+      ]
+    }
+    let own = arrangements.gates.selecting(places.map { solution.index[$0] })
+    return theirs == own ? [] : [(theirs, owners, true)]
+  }
+
+  /// Adds the patterns of the range to the outputs, records violations, and sums up T. `squares`_j becomes a bound of
+  /// Σ_r ‖F_jir/P_r‖². Returns `false` if a patch is not finite.
   func run(into result: inout PatternFindings, squares: inout [Double]) -> Bool {
     let n = patches.count
     let parts = max(1, min(Threads.count, n / 4))
@@ -211,7 +218,7 @@ private final class ConvolutionalPass {
     }
   }
 
-  /// An upper bound of the constraints of the patterns, tight where it is above β.
+  /// An upper bound of the constraints of the patterns, tight if it is above β.
   func largestConstraint(_ rows: ConeRows?) -> Double {
     let height = dual.columns * solution.regions
     var found = [Double](repeating: 0, count: patterns.count)
@@ -232,7 +239,7 @@ private final class ConvolutionalPass {
     return found.max() ?? 0
   }
 
-  /// What a thread sums up.
+  /// The sums of one thread.
   private final class Worker {
     let high, low: Matrix
     private let product: Matrix
@@ -261,7 +268,7 @@ private final class ConvolutionalPass {
     }
   }
 
-  /// Looks whether weights are in their cones and gates attain their patterns, for one thread.
+  /// Checks for one thread whether weights are in their cones and gates attain their patterns.
   private final class GeometryCheck {
     private let pass: ConvolutionalPass
     private let products: Matrix
@@ -275,7 +282,7 @@ private final class ConvolutionalPass {
       products = Matrix(rows, limit)
     }
 
-    /// Judges `count` patches, the first of which is `first` in the block, by the masks as they are.
+    /// Judges `count` patches, the first of which is `first` in the block, by the present masks.
     func update(_ features: PooledFeatures, _ count: Int, _ first: Int) {
       guard products.rows > 0 else { return }
       let d = pass.patches.dimension

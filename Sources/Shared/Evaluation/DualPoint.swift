@@ -2,7 +2,7 @@ import Glibc
 import LinearAlgebra
 import Schema
 
-/// A dual point ν, n × C, in the domain of the conjugate of a loss, and what it is worth.
+/// A dual point ν, n × C, in the domain of the conjugate of a loss, and its value.
 ///
 /// −ℓ*(−sν) bounds the optimum from below for every s in 0 … 1 that brings sν into the constraints of the
 /// norm: the domains of all losses contain 0 and are convex, so that sν stays in them.
@@ -10,12 +10,12 @@ struct DualPoint {
   let loss: LossName
   /// ν.
   let values: Matrix
-  /// By how much what the solver wrote was outside the domain.
+  /// How far the solver's point was outside the domain.
   let violation: Double
   /// y.
   private let expected: Matrix
 
-  /// Takes `written`, and moves into the domain what is outside of it.
+  /// Takes `written`, and moves into the domain what is outside it.
   init(_ written: Matrix, _ loss: LossName, expected: Matrix) {
     self.loss = loss
     self.expected = expected
@@ -48,7 +48,7 @@ struct DualPoint {
     self.violation = violation
   }
 
-  /// Moves y − ν into the simplex where rounding does not explain that it is outside. Returns how far it was.
+  /// Moves y − ν into the simplex unless rounding explains that it is outside. Returns how far it was.
   private static func moveRow(
     _ nu: UnsafeMutablePointer<Double>, _ y: UnsafePointer<Double>, _ classes: Int
   ) -> Double {
@@ -97,7 +97,7 @@ struct DualPoint {
     return sum.value
   }
 
-  /// By which factor an honest ν is smaller than this one, at most 1: for squared loss a ν that is worth more than
+  /// The factor, at most 1, by which an honest ν is smaller than this one: for squared loss a ν that is worth more than
   /// ν = 0 has ‖ν‖ ≤ 2 ‖y‖, and other losses bound each of its entries.
   var honestShare: Double {
     guard loss == .squared else { return 1 }
@@ -105,7 +105,7 @@ struct DualPoint {
     return size > limit ? limit / size : 1
   }
 
-  /// q log q; 0 for q = 0. `complement` is 1 − q, where it is known better.
+  /// q log q; 0 for q = 0. `complement` is 1 − q, if it is known more accurately.
   private func entropyTerm(_ q: Double, complement: Double? = nil) -> Double {
     guard q > 0 else { return 0 }
     if let complement, complement < 0.5 { return q * log1p(-complement) }

@@ -1,10 +1,10 @@
 // The certificate: what a solution claims, recomputed from the data.
 //
 // Files of this folder may import Tensors (storage), Schema (what bundles hold, and its names), LinearAlgebra (BLAS,
-// LAPACK and the rule for products that are nearly a gate's threshold), Patches (how patches are cut of images), Images
-// (to draw) and Glibc; `make lint` refuses others. An error of a solver must not come back in the proof that judges it:
-// so no module that trains (Convex, Convolution, Training) is imported, and losses, conjugates, norms, projections and
-// bounds are written here a second time. What is shared is small, or checked by itself.
+// LAPACK and the rule for products that are nearly a gate's threshold), Patches (how patches are cut from images),
+// Images (to draw) and Glibc; `make lint` refuses others. An error of a solver must not come back in the proof that
+// judges it: so no module that trains (Convex, Convolution, Training) is imported, and losses, conjugates, norms,
+// projections and bounds are written here a second time. The shared code is small, or checked by itself.
 
 import Schema
 import Tensors

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// The samples that a network is judged on: features, and what the network should have said.
+/// The samples that a network is judged on: features, and the outputs that the network should have.
 ///
 /// The features stay in the type in which they came; they are converted block by block.
 package struct Examples: Sendable {
@@ -11,15 +11,15 @@ package struct Examples: Sendable {
     case moments(MomentTensor)
   }
 
-  /// What messages call the bundle.
+  /// The name of the bundle in messages.
   package let name: String
   package let features: Features
   package let answers: Answers
-  /// The names of the classes, where the bundle tells them.
+  /// The names of the classes, if the bundle has them.
   package let classes: [String]?
   let statistics: FittedStatistics
   package let metadata: [String: String]
-  /// The patterns of an `arrangements` bundle, where they were asked for.
+  /// The patterns of an `arrangements` bundle, if they were asked for.
   package let arrangements: Arrangements?
 
   package var count: Int {
@@ -29,7 +29,7 @@ package struct Examples: Sendable {
     }
   }
 
-  /// Numbers that the features are.
+  /// The count of numbers in the features.
   var size: Int {
     switch features {
     case .patches(let patches): patches.count * patches.patchCount * patches.dimension
@@ -60,8 +60,8 @@ package struct Examples: Sendable {
     }
   }
 
-  /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, of which it keeps only what is
-  /// used here. With `patterns` it must be of kind `arrangements`.
+  /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, and keeps only what is used here. With `patterns`
+  /// it must be of kind `arrangements`.
   package init(reading input: Input, patterns: Bool = false) throws {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .moments, .arrangements)
@@ -81,8 +81,8 @@ package struct Examples: Sendable {
       Bundle(tensors: tensors, metadata: reader.metadata, name: input.name), patterns: patterns)
   }
 
-  /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws where its tensors do
-  /// not fit each other; whether the features are finite shows when they are read.
+  /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws if its tensors do not fit each other;
+  /// whether the features are finite shows when they are read.
   package init(_ bundle: Bundle, patterns: Bool = false) throws {
     try bundle.expect(.dataset, .moments, .arrangements)
     name = bundle.name
@@ -106,7 +106,7 @@ package struct Examples: Sendable {
       }
   }
 
-  /// Throws if both these samples and the bundle `name` tell their classes, and not the same.
+  /// Throws if both these samples and the bundle `name` have names of classes, and these differ.
   func expect(classes ours: [String]?, of name: String) throws {
     if let ours, let theirs = classes, ours != theirs {
       throw Failure.data(

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What the outputs should have been: n × C, and for classification the classes behind it.
+/// The outputs that a network should have, n × C, and for classification the classes behind them.
 package struct ExpectedOutputs: Sendable {
   package let values: Matrix
   /// `nil` for regression.
@@ -65,8 +65,8 @@ package struct ExpectedOutputs: Sendable {
     }
   }
 
-  /// The class that the outputs of a sample speak for: with one output the one whose target is
-  /// nearer, with more the one whose output stands out most. Ties go to the lower class.
+  /// The class that the outputs of a sample decide for: with one output the class whose target is nearer, with more the
+  /// one whose output stands out most. Ties go to the lower class.
   package func decide(_ outputs: UnsafeBufferPointer<Double>) -> Int {
     if outputs.count == 1 {
       return abs(outputs[0] - targets.second) < abs(outputs[0] - targets.first) ? 1 : 0
@@ -86,8 +86,8 @@ package struct ExpectedOutputs: Sendable {
     }
   }
 
-  /// The share of samples whose outputs decide as their targets do, where those tell one class: a sign, or
-  /// one of the columns that stands out.
+  /// The share of samples whose outputs decide as their targets do, if the targets tell one class: by a sign, or by one
+  /// of the columns that stands out.
   func accuracyOfTargets(_ outputs: Matrix) -> Double? {
     var right = 0
     for i in 0..<values.rows {

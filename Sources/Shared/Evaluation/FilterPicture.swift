@@ -2,7 +2,7 @@ import Images
 import LinearAlgebra
 import Tensors
 
-/// How the features of a patch lie in an image.
+/// The layout of a patch's features in an image.
 struct PatchGeometry {
   let channels: Int
   let height: Int
@@ -39,9 +39,9 @@ struct PatchGeometry {
 }
 
 extension TrainedNetwork {
-  /// The filters as a grid of pictures, those with the largest weights first. Each is scaled
-  /// to its own largest value, zero being middle gray. Filters on whitened features are shown as the
-  /// filters on pixels that they are, W u; the coordinate of a constant feature is left out.
+  /// The filters as a grid of pictures, those with the largest weights first. Each is scaled to its own largest value,
+  /// zero being middle gray. Filters on whitened features are shown as the equal filters on pixels, W u; the coordinate
+  /// of a constant feature is left out.
   package func filterPicture() throws -> Picture {
     let geometry = try PatchGeometry(metadata, name: name)
     let pixels = try pixelFilters(geometry)

@@ -6,7 +6,7 @@ struct NeuronGroup: Sendable {
   let filters: Matrix
   /// C × m_r.
   let outputWeight: Matrix
-  /// Where the neurons are active, if that is not for their activation to say.
+  /// The half-spaces in which the neurons are active, unless the activation decides that.
   let gates: NeuronGates?
 
   /// The neurons `members` of the whole layers.
@@ -21,8 +21,8 @@ struct NeuronGroup: Sendable {
   }
 }
 
-/// The network as it is defined, patch by patch: n × C outputs, or `nil` where a patch is not finite.
-/// `groups` holds the neurons of each pooling region.
+/// The network as it is defined, patch by patch: n × C outputs, or `nil` if a patch is not finite. `groups` holds the
+/// neurons of each pooling region.
 func forwardPass(
   _ patches: PatchFeatures, _ groups: [NeuronGroup], _ activation: any NeuronFunction, outputs: Int
 ) -> Matrix? {
@@ -79,7 +79,7 @@ func forwardPass(
   return finite.contains(false) ? nil : result
 }
 
-/// products_ij ← 0 where row i is not active for the gate of neuron j: mask `index`_j.
+/// products_ij ← 0 if row i is not active for the gate of neuron j: mask `index`_j.
 private func clear(
   _ products: UnsafeMutablePointer<Double>, _ masks: Matrix, _ index: [Int], rows: Int
 ) {
@@ -92,8 +92,8 @@ private func clear(
   }
 }
 
-/// The outputs of a network that is linear in sums over the patches of each pattern and region, by `weights`
-/// (patterns × R × d rows, a column an output), or `nil` where a patch is not finite.
+/// The outputs of a network that is linear in sums over the patches of each pattern and region, by `weights` (patterns
+/// × R × d rows, a column for each output), or `nil` if a patch is not finite.
 func pooledForwardPass(
   _ patches: PatchFeatures, _ active: ActivePatches, _ weights: Matrix, outputs: Int
 ) -> Matrix? {

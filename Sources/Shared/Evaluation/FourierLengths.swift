@@ -1,13 +1,13 @@
 import Glibc
 import LinearAlgebra
 
-/// |ζ_k| for k = 0 … d − 1, ζ being the unitary Fourier transforms of the `rows` and |ζ_k| the length over all of
-/// them: what the norm of circular linear networks is made of (Pilanci & Ergen 2020, section 5.2).
+/// |ζ_k| for k = 0 … d − 1, ζ being the unitary Fourier transforms of the `rows` and |ζ_k| the length over all of them.
+/// The norm of circular linear networks is made of these lengths (Pilanci & Ergen 2020, section 5.2).
 func fourierLengths(_ rows: [UnsafePointer<Double>], dimension d: Int) -> [Double] {
   let angles = (0..<d).map { 2 * Double.pi * Double($0) / Double(d) }
   let (cosines, sines) = (angles.map { cos($0) }, angles.map { sin($0) })
   let unit = 1 / Double(d).squareRoot()
-  // Of a real row ζ_(d−k) is the conjugate of ζ_k.
+  // For a real row ζ_(d−k) is the conjugate of ζ_k.
   let half = (0...d / 2).map { k in
     var parts: [Double] = []
     for row in rows {

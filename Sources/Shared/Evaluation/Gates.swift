@@ -31,7 +31,7 @@ package struct Gates: Sendable, Equatable {
     Array(UnsafeBufferPointer(start: vectors.row(j), count: vectors.columns)) + [thresholds[j]]
   }
 
-  /// Where each of `others` is among these; `nil` where one is not.
+  /// The place of each of `others` among these gates; `nil` if one is not among them.
   func places(of others: Gates) -> [Int]? {
     guard others.vectors.columns == vectors.columns else { return nil }
     let all = Dictionary(
@@ -40,14 +40,13 @@ package struct Gates: Sendable, Equatable {
     return places.count == others.vectors.rows ? places : nil
   }
 
-  /// How far x lies on the wrong side of gate j that should have it active, or not: x · g − t by the
-  /// sign that it should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side. Where all of these are
-  /// 0, x is active.
+  /// How far x lies on the wrong side of gate j, which should or should not be active: x · g − t by the sign that it
+  /// should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side. If all of these are 0, x is active.
   func violation(
     _ j: Int, product: Double, length: Double, active: Bool
   ) -> Double {
     let scale = length * lengths[j] + abs(thresholds[j])
-    // What overflows proves nothing.
+    // An overflow proves nothing.
     guard product.isFinite, scale.isFinite else { return .infinity }
     guard scale > 0 else { return active ? 0 : 1 }
     return (active ? thresholds[j] - product : product - thresholds[j]) / scale
@@ -55,14 +54,14 @@ package struct Gates: Sendable, Equatable {
 }
 
 extension GateTensors {
-  /// Whether one of them cuts elsewhere than at 0.
+  /// Whether one of the gates cuts elsewhere than at 0.
   var hasThresholds: Bool { thresholds.map { $0.doubles.contains { $0 != 0 } } ?? false }
 
   /// All gates.
   var all: Gates { selecting(Array(0..<count)) }
 
   /// The gates `members`, in that order, each with its threshold times the power of two that brings its largest entry
-  /// near 1: no product overflows or underflows for the gate's sake, and none changes its sign.
+  /// near 1, so that no product overflows or underflows because of the gate, and none changes its sign.
   func selecting(_ members: [Int]) -> Gates {
     let d = vectors.shape[1]
     let chosen = Matrix(members.count, d)
@@ -72,7 +71,7 @@ extension GateTensors {
       thresholds?.copyDoubles(member..<member + 1, into: &cuts[j])
       let largest = (0..<d).reduce(0) { max($0, abs(chosen[j, $1])) }
       guard largest > 0 else { continue }
-      // In two steps: the power of a subnormal number's inverse is none.
+      // In two steps: the power that a subnormal number needs is infinite.
       let power = -Int(largest.exponent)
       for part in [power / 2, power - power / 2] {
         for k in 0..<d { chosen[j, k] = chosen[j, k] * exponential(part) }

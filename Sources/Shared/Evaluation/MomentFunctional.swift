@@ -1,15 +1,15 @@
 import LinearAlgebra
 import Tensors
 
-/// What a polynomial network computes, as a linear function of the pooled moments:
-/// ŷ_ic = Σ_r ⟨weights_rc, moments_ir⟩ + constant_c.
+/// The function of a polynomial network as a linear function of the pooled moments: ŷ_ic = Σ_r ⟨weights_rc, moments_ir⟩
+/// + constant_c.
 struct MomentFunctional {
   /// R(d(d+1)/2 + d) × C: for each region the symmetric matrix as its upper triangle, off-diagonals
   /// times √2, then the vector that multiplies the mean.
   let weights: Matrix
   let constants: [Double]
 
-  /// n × C values. Throws where a feature is not a finite number.
+  /// n × C values. Throws if a feature is not a finite number.
   func values(on examples: Examples) throws -> Matrix {
     let (n, width, outputs) = (examples.count, weights.rows, weights.columns)
     let high = Matrix(n, outputs)
@@ -36,7 +36,7 @@ struct MomentFunctional {
   }
 }
 
-/// Σ_i ν_ic · moments_i for every class: C × R(d(d+1)/2 + d). Throws where a feature is not finite.
+/// Σ_i ν_ic · moments_i for every class: C × R(d(d+1)/2 + d). Throws if a feature is not finite.
 func weightedMoments(_ weights: Matrix, of examples: Examples) throws -> Matrix {
   let outputs = weights.columns
   let width = examples.regionCount * momentCount(dimension: examples.dimension)
@@ -67,11 +67,11 @@ func weightedMoments(_ weights: Matrix, of examples: Examples) throws -> Matrix 
 }
 
 extension Examples {
-  /// In how many ranges the samples are split, one for each thread.
+  /// Into how many ranges the samples are split, one for each thread.
   var momentParts: Int { max(1, min(Threads.count, count / 16)) }
 
-  /// Calls `body` with the moments of all samples, block by block, on all threads. Each thread has a
-  /// state of its own, made with its number and the most samples of a block.
+  /// Calls `body` with the moments of all samples, block by block, on all threads. Each thread has a state of its own,
+  /// made with its number and the largest number of samples in a block.
   func forEachMomentBlock<State>(
     state: (_ part: Int, _ rows: Int) -> State,
     body: (_ state: State, _ samples: Range<Int>, _ block: UnsafeMutablePointer<Double>) -> Void
@@ -101,7 +101,7 @@ extension Examples {
     if finite.contains(false) { throw nonFinite() }
   }
 
-  /// What is wrong with features of which some are not finite.
+  /// The error for features of which some are not finite.
   func nonFinite() -> Failure {
     let (tensor, name) =
       switch features {

@@ -1,10 +1,10 @@
 import LinearAlgebra
 
-/// Numbers that hold the moments of a region: d(d+1)/2 + d.
+/// How many numbers hold the moments of a region: d(d+1)/2 + d.
 func momentCount(dimension d: Int) -> Int { d * (d + 1) / 2 + d }
 
-/// Reads the moments of samples, block by block, in double precision, whatever the features are. One
-/// for each thread.
+/// Reads the moments of samples, block by block, in double precision, whatever the features are. Each thread needs its
+/// own.
 struct MomentReader {
   private let features: Examples.Features
   private let reader: PatchBlockReader?
@@ -26,8 +26,8 @@ struct MomentReader {
     }
   }
 
-  /// Fills the rows of `block` with the moments of `samples`, all regions side by side. Returns
-  /// `false` where a feature is not a finite number.
+  /// Fills the rows of `block` with the moments of `samples`, all regions side by side. Returns `false` if a feature is
+  /// not a finite number.
   func read(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
     switch features {
     case .moments(let source):

@@ -1,8 +1,8 @@
 import LinearAlgebra
 import Tensors
 
-/// Whether a network over patterns is one that its solution stands for. What the norm of a network is depends on
-/// which neurons share a group, and the bound on the gates: neither is taken on trust.
+/// Whether a network over patterns is one that its solution stands for. The norm of a network depends on which neurons
+/// share a group, and the bound depends on the gates: neither is taken on trust.
 extension ReLUNetwork {
   package func objections(to solution: any Solution, on examples: Examples) throws -> [String] {
     guard let solution = solution as? PatternSolution else { return [] }
@@ -57,8 +57,8 @@ extension ReLUNetwork {
     return objectionToLengthGroup(members, of: solution)
   }
 
-  /// A group of the group norm has one output weight, up to where it stands, and at most one neuron for each region
-  /// and class.
+  /// The reason why `members` cannot be a group of the group norm, which has one output weight, up to its place, and at
+  /// most one neuron for each region and class; `nil` if they can.
   private func objectionToLengthGroup(_ members: [Int], of solution: PatternSolution) -> String? {
     var places: Set<SIMD2<Int>> = []
     let first = outputWeight.column(members[0]).first { $0 != 0 } ?? 0
@@ -86,8 +86,8 @@ extension ReLUNetwork {
     }
   }
 
-  /// A group of ReLU neurons that are not in one cone: a patch is on the active side of one and on the other
-  /// side of another. `nil` if there is none.
+  /// A group of ReLU neurons that are not in one cone: a patch is on the active side of one and on the other side of
+  /// another. `nil` if there is none.
   private func groupOfTwoPatterns(on examples: Examples) throws -> Int? {
     guard kind == .relu, let groups = layers.groups, groups.contains(where: { $0.count > 1 }),
       case .patches(let patches) = examples.features

@@ -2,20 +2,20 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// A network judged on samples: its outputs, its report, and where asked whether the solution it came
-/// from keeps its promise.
+/// A network judged on samples: its outputs, its report, and if asked whether the solution it came from keeps its
+/// promise.
 package struct NetworkEvaluation: Sendable {
   package let outputs: Matrix
   package let expected: ExpectedOutputs
   /// The class decided for each sample; `nil` for regression.
   package let decisions: [Int]?
   package let report: Report
-  /// How the solution's claim fails; empty where it holds or nothing was to be certified.
+  /// The ways in which the solution's claim fails; empty if it holds or nothing was to be certified.
   package let violations: [String]
   package let warnings: [String]
 
-  /// `beta` asks for the training objective, `solution` for the certificate, and the objective at its β; then
-  /// `examples` must be the training data. Throws if the three do not belong together.
+  /// `beta` asks for the training objective, `solution` for the certificate and the objective at its β; then `examples`
+  /// must be the training data. Throws if the three do not belong together.
   package init(
     _ network: TrainedNetwork, on examples: Examples, beta: Double? = nil,
     certifying solution: (any Solution)? = nil
@@ -23,16 +23,9 @@ package struct NetworkEvaluation: Sendable {
     var warnings = try network.check(against: examples)
     var objections: [String] = []
     if let solution {
-      let program = solution.program
-      try program.check(against: examples, network)
-      try solution.check(against: examples)
-      // On other data a network may do as it likes; these are to be the training data.
-      objections = warnings + program.disagreements(with: examples, network)
+      objections = try Self.objections(
+        to: solution, of: network, on: examples, beta: beta, disagreements: warnings)
       warnings = []
-      if let beta, program.beta != beta {
-        objections.append("--beta is \(beta), but \(program.name) was solved for \(program.beta)")
-      }
-      objections += try network.function.objections(to: solution, on: examples)
     }
     expected = try ExpectedOutputs(
       examples, targets: network.targets, outputs: network.function.outputs,
@@ -40,7 +33,6 @@ package struct NetworkEvaluation: Sendable {
     let judged = try solution?.certificate(
       on: examples, expected: expected.values, with: network.function)
     outputs = try judged?.outputs ?? network.function.values(on: examples)
-    let n = examples.count
     let loss = network.loss.value(outputs, expected.values)
     guard areFinite(outputs.base, outputs.count), loss.isFinite else {
       throw Failure.data("the outputs of \(network.name) are not finite: its weights overflow")
@@ -48,19 +40,11 @@ package struct NetworkEvaluation: Sendable {
     decisions = expected.decisions(outputs)
 
     var report = Report()
-    report.add("samples", n)
+    report.add("samples", examples.count)
     if expected.labels != nil { report.add("classes", expected.classCount) }
     report.add("neurons", network.function.neurons)
     report.add("loss", loss)
-    if let labels = expected.labels, let decisions {
-      let right = zip(labels, decisions).reduce(0) { $0 + ($1.0 == $1.1 ? 1 : 0) }
-      report.add("accuracy", Double(right) / Double(n))
-    } else if network.loss.isOfDistances {
-      let squares = LossName.squared.value(outputs, expected.values)
-      report.add("rmse", (2 * squares / Double(outputs.count)).squareRoot())
-    } else if let accuracy = expected.accuracyOfTargets(outputs) {
-      report.add("accuracy", accuracy)
-    }
+    report.add(outputs, decisions, against: expected, network.loss)
     let weight = solution?.program.beta ?? beta
     let objective = weight.map { $0 == 0 ? loss : loss + $0 * network.function.penalty }
     if let objective {
@@ -91,6 +75,22 @@ package struct NetworkEvaluation: Sendable {
     }
     self.report = report
     self.warnings = warnings
+  }
+
+  /// The ways in which `network` and `examples` are not those of `solution`. `disagreements` are those between the two:
+  /// on other data a network may do as it likes, but these have to be the training data. Throws if they do not fit.
+  private static func objections(
+    to solution: any Solution, of network: TrainedNetwork, on examples: Examples, beta: Double?,
+    disagreements: [String]
+  ) throws -> [String] {
+    let program = solution.program
+    try program.check(against: examples, network)
+    try solution.check(against: examples)
+    var objections = disagreements + program.disagreements(with: examples, network)
+    if let beta, program.beta != beta {
+      objections.append("--beta is \(beta), but \(program.name) was solved for \(program.beta)")
+    }
+    return objections + (try network.function.objections(to: solution, on: examples))
   }
 
   /// A table of tab-separated values: for each sample its number, the label and the class decided (or
@@ -129,6 +129,21 @@ package struct NetworkEvaluation: Sendable {
 }
 
 extension Report {
+  /// Adds the accuracy of the decisions, or for targets the root of the mean square error.
+  fileprivate mutating func add(
+    _ outputs: Matrix, _ decisions: [Int]?, against expected: ExpectedOutputs, _ loss: LossName
+  ) {
+    if let labels = expected.labels, let decisions {
+      let right = zip(labels, decisions).reduce(0) { $0 + ($1.0 == $1.1 ? 1 : 0) }
+      add("accuracy", Double(right) / Double(labels.count))
+    } else if loss.isOfDistances {
+      let squares = LossName.squared.value(outputs, expected.values)
+      add("rmse", (2 * squares / Double(outputs.count)).squareRoot())
+    } else if let accuracy = expected.accuracyOfTargets(outputs) {
+      add("accuracy", accuracy)
+    }
+  }
+
   fileprivate mutating func add(_ certificate: Certificate, recoveryError: Double) {
     add("certificate", certificate.scope.rawValue)
     add("primal_objective", certificate.primalObjective)

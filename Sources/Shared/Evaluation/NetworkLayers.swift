@@ -11,17 +11,17 @@ struct NetworkLayers: Sendable {
   let outputWeight: Matrix
   /// The pooling region of each neuron.
   let regions: [Int]
-  /// The neurons of each group of the norm that they share; `nil` where each is one of its own.
+  /// The neurons of each group of the norm; `nil` if each neuron is a group of its own.
   let groups: [[Int]]?
   private let hasRegions: Bool
-  /// How many regions the network says that its data have.
+  /// The number of regions of the data, according to the network.
   private let claimedRegions: Int?
 
   var outputs: Int { outputWeight.rows }
   var neurons: Int { filters.rows }
 
-  /// Takes over the tensors of a bundle of kind `network`. `unused` are tensors that its kind of network
-  /// would have to heed, and does not.
+  /// Takes over the tensors of a bundle of kind `network`. `unused` are tensors that this kind of network does not
+  /// heed: they are refused.
   init(_ bundle: Bundle, unused: [String]) throws {
     name = bundle.name
     for extra in unused where bundle.tensors[extra] != nil {
@@ -69,7 +69,7 @@ struct NetworkLayers: Sendable {
     return groups
   }
 
-  /// Throws where features or regions of the samples are not those of the network.
+  /// Throws if features or regions of the samples are not those of the network.
   func check(against examples: Examples) throws {
     guard filters.columns == examples.dimension else {
       throw Failure.data(

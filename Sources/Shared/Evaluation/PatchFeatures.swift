@@ -3,19 +3,19 @@ import Patches
 import Schema
 import Tensors
 
-/// The patches of the samples of a `dataset` or `arrangements` bundle: x, F32 or F64 [n, K, d], or [n, d]
-/// for K = 1, or what is to be cut from its images; and the pooling region of each patch, I32 [K].
+/// The patches of the samples of a `dataset` or `arrangements` bundle: x, F32 or F64 [n, K, d], or [n, d] for K = 1, or
+/// the images to cut them from; and the pooling region of each patch, I32 [K].
 package struct PatchFeatures: Sendable {
   package let count: Int
   package let patchCount: Int
   package let dimension: Int
   /// The regions of the K patches.
   let pooling: PoolingRegions
-  /// x; `nil` where it is yet to be cut.
+  /// x; `nil` if patches are yet to be cut.
   package let tensor: Tensor?
-  /// What cuts patches from images.
+  /// The source that cuts patches from images.
   fileprivate let source: PatchSource?
-  /// What messages say of the features.
+  /// The features as messages show them.
   let summary: String
 
   init(_ bundle: Bundle) throws {
@@ -36,7 +36,7 @@ package struct PatchFeatures: Sendable {
     pooling = try PoolingRegions(bundle, patches: patchCount)
   }
 
-  /// Something that reads, with memory of its own: one a thread.
+  /// A reader with memory of its own; each thread needs one.
   func reader() -> PatchBlockReader { PatchBlockReader(self) }
 }
 
@@ -64,8 +64,8 @@ final class PatchBlockReader {
     room = Matrix(0, 0)
   }
 
-  /// Copies the patches of `samples` to `block`, sample by sample, of each those of region 0 first. Returns
-  /// `false` where one is not a finite number.
+  /// Copies the patches of `samples` to `block`, sample by sample, those of region 0 first. Returns `false` if one is
+  /// not a finite number.
   func read(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
     let (k, d) = (features.patchCount, features.dimension)
     if let cutter {
@@ -83,7 +83,7 @@ final class PatchBlockReader {
     return areFinite(block, samples.count * k * d)
   }
 
-  /// The same region by region: of each the patches of the first sample, of the second, and so on.
+  /// The same region by region: for each region the patches of the first sample, of the second, and so on.
   func readRegions(_ samples: Range<Int>, into block: UnsafeMutablePointer<Double>) -> Bool {
     guard features.pooling.sizes.count > 1, samples.count > 1 else {
       return read(samples, into: block)

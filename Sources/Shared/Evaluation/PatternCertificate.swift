@@ -50,8 +50,8 @@ extension PatternSolution {
     return (proof, findings.networkOutputs)
   }
 
-  /// What the constraints over the patterns of the data bound. Whether a list is complete is counted only if
-  /// somebody says so.
+  /// The networks that the constraints over the patterns of the data bound. Whether a list is complete is counted only
+  /// if somebody claims it.
   package func scope(on examples: Examples) throws -> Scope {
     if program.kind.isLinear { return .global }
     if negative == nil { return .gates }
@@ -77,7 +77,7 @@ extension PatternSolution {
     return terms > 0 ? (sum / terms * Double(regions)).squareRoot() : 0
   }
 
-  /// One patch a sample: X is held in double precision, and sums are as in twice that.
+  /// For one patch per sample: X is held in double precision, and sums are as accurate as in twice that.
   private func connected(
     _ patches: PatchFeatures, _ arrangements: Arrangements, _ dual: Matrix, _ examples: Examples
   ) throws -> PatternFindings {
@@ -98,23 +98,23 @@ extension PatternSolution {
   }
 }
 
-/// What was found of a solution's primal and dual point.
+/// Findings on a solution's primal and dual point.
 struct PatternFindings {
   /// n × C.
   var outputs: Matrix
-  /// What the network puts out, n × C, where it is a function of the same sums over patches.
+  /// The network's outputs, n × C, if they are a function of the same sums over patches.
   var networkOutputs: Matrix?
   /// How far (2 D_i − I) X v is below zero, relative to ‖x_j‖ ‖v‖; 0 for gated networks.
   var coneViolation = 0.0
   var gateViolation = GateViolation()
-  /// An upper bound of the dual constraints, tight where it is above β.
+  /// An upper bound of the dual constraints, tight if it is above β.
   var largestConstraint = 0.0
-  /// What storing ν in double precision may move it by.
+  /// How far storing ν in double precision may move it.
   var rounding = 0.0
 }
 
 extension Examples {
-  /// All patches as rows, K a sample in the order of regions.
+  /// All patches as rows, K for each sample in the order of regions.
   func matrix(of patches: PatchFeatures) throws -> Matrix {
     let (rows, d) = (patches.count * patches.patchCount, patches.dimension)
     try expectMemory(

@@ -7,7 +7,7 @@ struct PatternConstraints {
   private let features: Matrix
   private let lengths: [Double]
   private let dual: Matrix
-  /// What cones are made of, for ReLU.
+  /// The rows that make the cones, for ReLU.
   private let rows: ConeRows?
 
   /// `features` is X, n × d, with rows of the lengths given; `dual` is ν, n × C.
@@ -29,7 +29,7 @@ struct PatternConstraints {
   func largest() -> (constraint: Double, gate: GateViolation) {
     let total = arrangements.count
     let (d, outputs) = (features.columns, solution.program.outputs)
-    // Enough blocks to occupy all threads, none so small that splitting ν x counts, of some 32 MB.
+    // Enough blocks to occupy all threads, of some 32 MB, none so small that splitting ν x costs much beside the rest.
     let size = max(1, min(1 << 21 / (d * outputs), max(16, min(1024, total / 16))))
     let blocks = (total + size - 1) / size
     var found = [(constraint: Double, gate: GateViolation)](
@@ -39,7 +39,7 @@ struct PatternConstraints {
       Threads.split(blocks) { own in
         let sums = PatternSums(arrangements, features, dual, limit: min(size, total))
         let judge = PatternJudge(solution, rows)
-        // Only what exceeds β, and what was found above it, needs to be known exactly.
+        // Only constraints above β, and above what was found so far, need to be known exactly.
         var largest = solution.program.beta
         for block in own {
           let patterns = block * size..<min(total, (block + 1) * size)
@@ -59,7 +59,7 @@ struct PatternConstraints {
   }
 }
 
-/// Looks whether the gates of some patterns attain them, for one thread.
+/// Checks for one thread whether the gates of some patterns attain them.
 private final class GateCheck {
   private let gates: Gates
   private let first: Int
@@ -77,7 +77,7 @@ private final class GateCheck {
     self.lengths = lengths
   }
 
-  /// Judges the rows `samples` by their masks, a pattern a row.
+  /// Judges the rows `samples` by their masks, a row for each pattern.
   func update(_ samples: Range<Int>, _ masks: UnsafePointer<Double>) {
     let (count, n, d) = (gates.vectors.rows, samples.count, features.columns)
     if products.count < count * n { products = Matrix(count, n) }

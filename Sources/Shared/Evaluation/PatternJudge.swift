@@ -4,18 +4,18 @@ import LinearAlgebra
 struct ConeRows {
   /// Patches, as many as patterns have bits, × d.
   let features: Matrix
-  /// Of each row.
+  /// The length of each row.
   let lengths: [Double]
   /// Lists the patterns of these rows.
   let arrangements: Arrangements
-  /// Products of the rows, where cones of them can be projected on by block pivoting.
+  /// Products of the rows, if block pivoting can project on their cones.
   private let gram: Matrix?
 
   init(_ features: Matrix, lengths: [Double], _ arrangements: Arrangements) {
     self.features = features
     self.lengths = lengths
     self.arrangements = arrangements
-    // Beyond that many numbers the other method has to do.
+    // With more numbers the active-set method has to do.
     let n = features.rows
     gram =
       n > 16 && n <= features.columns && n <= 6000
@@ -27,27 +27,27 @@ struct ConeRows {
   }
 }
 
-/// Bounds the dual constraint of a pattern from T_icr = (1/P_r) Σ_{k in r} X_kᵀ D_i^k ν_c, of which none may exceed β:
+/// Bounds the dual constraint of a pattern from T_icr = (1/P_r) Σ_{k in r} X_kᵀ D_i^k ν_c, none of which may exceed β:
 ///
 /// - group a class: the length of T_ic, of R·d numbers; group a pattern: that of T_i, of C·R·d;
-/// - nuclear norm: the largest singular value of T_i, d × RC, or with a group a class of T_ic, d × R; circular
+/// - nuclear norm: the largest singular value of T_i, d × RC, or with a group for each class of T_ic, d × R; circular
 ///   networks: √d times the largest entry of its Fourier transform;
 /// - ReLU: the same of the projections of all T_icr, and of all −T_icr, on (2 D_i − I) X u ≥ 0.
 ///
-/// An object works for one thread.
+/// Each thread needs an object of its own.
 final class PatternJudge {
   private let solution: PatternSolution
   private let parts, dimension: Int
   // Nuclear norm.
   private let eigensolver: SymmetricEigensolver?
   private let gram: Matrix
-  /// Parts of each matrix of the nuclear norm.
+  /// The parts of each matrix of the nuclear norm.
   private let blocks: [Range<Int>]
   // Cones.
   private let rows: ConeRows?
   private let projection: ConeProjection?
   private let signs, opposite: Matrix
-  /// Where a pattern's weights are among those of the solution.
+  /// The place of each pattern's weights among those of the solution.
   private let places: [Int: Int]
 
   /// `rows` are needed for ReLU networks.
@@ -69,8 +69,8 @@ final class PatternJudge {
     places = Dictionary(uniqueKeysWithValues: zip(solution.index, solution.index.indices))
   }
 
-  /// An upper bound of the constraint of a pattern from its `sums`, C·R rows of d numbers, those of class
-  /// 0 first: attained up to rounding where it is above `limit`. Infinite where a sum overflows.
+  /// An upper bound of the constraint of a pattern from its `sums`, C·R rows of d numbers, those of class 0 first:
+  /// attained up to rounding if it is above `limit`, infinite if a sum overflows.
   func bound(_ pattern: Int, _ sums: UnsafePointer<Double>, limit: Double) -> Double {
     if solution.program.kind == .circular { return fourierNorm(sums) }
     if let eigensolver {
@@ -79,7 +79,7 @@ final class PatternJudge {
       }
     }
     let (outputs, regions) = (solution.program.outputs, solution.regions)
-    // A group is some consecutive parts.
+    // A group is a run of consecutive parts.
     let size = solution.grouping == .perPattern ? parts : regions
     guard let rows, let projection else {
       return stride(from: 0, to: outputs * regions, by: size).reduce(0) {
@@ -103,7 +103,7 @@ final class PatternJudge {
       for (target, weights) in [
         (group, solution.positive), (UnsafePointer(opposite.base), solution.negative ?? []),
       ] {
-        // At the optimum P t is β v/‖v‖ where v is not zero: its facets are those of v.
+        // At the optimum P t is β v/‖v‖ if v is not zero: its facets are those of v.
         let bound = bound(
           target, parts: first..<first + size, projection, limit: largest,
           guesses: places[pattern].map { place in
@@ -117,7 +117,7 @@ final class PatternJudge {
     return largest
   }
 
-  /// √Σ ‖P t_p‖² over the `parts`, whose t_p are the rows of `target`, exactly where it is above the limit.
+  /// √Σ ‖P t_p‖² over the `parts`, whose t_p are the rows of `target`, exact if it is above the limit.
   private func bound(
     _ target: UnsafePointer<Double>, parts: Range<Int>, _ projection: ConeProjection, limit: Double,
     guesses: ((_ part: Int) -> UnsafePointer<Double>)?
@@ -126,7 +126,7 @@ final class PatternJudge {
       return projection.bound(
         target, signs: signs.base, limit: limit, guess: guesses?(parts.lowerBound))
     }
-    // One part after the other, the longest first, until the rest may be as it is.
+    // One part after the other, the longest first, until the rest need not be known better.
     var lengths = parts.indices.map {
       lengthRoundedUp(dimension, target + ($0 - parts.lowerBound) * dimension)
     }

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// What decides which patches a neuron, or a pattern, takes.
+/// The patches that a neuron, or a pattern, takes.
 enum ActivePatches {
   /// All of them: a linear network, one pattern.
   case all
@@ -17,7 +17,7 @@ enum ActivePatches {
     }
   }
 
-  /// Those `range` alone.
+  /// The patterns `range` alone.
   func selecting(_ range: Range<Int>) -> ActivePatches {
     switch self {
     case .all: .all
@@ -28,7 +28,7 @@ enum ActivePatches {
   }
 }
 
-/// The masks of patterns on blocks of patches, ones and zeros. An object works for one thread.
+/// The masks of patterns on blocks of patches, ones and zeros. Each thread needs an object of its own.
 final class PatternMasks {
   private let active: ActivePatches
   /// Pattern by patch.
@@ -41,7 +41,7 @@ final class PatternMasks {
     if case .all = active { values.fill(1) }
   }
 
-  /// Fills row i with the mask of pattern i on the patches `x` of `samples`, K rows each in the order of
+  /// Fills row i with the mask of pattern i on the patches `x` of `samples`, K rows for each sample in the order of
   /// regions. Rows of masks have the length `values.columns`.
   func update(
     _ x: UnsafePointer<Double>, samples: Range<Int>, patchCount: Int, dimension: Int
@@ -62,13 +62,13 @@ final class PatternMasks {
 }
 
 extension Gates {
-  /// masks_jk ← 1 where x_k · g_j ≥ t_j, otherwise 0, for `rows` rows of `x`; products next to their
-  /// threshold are decided by `comparableProduct`.
+  /// masks_jk ← 1 if x_k · g_j ≥ t_j, otherwise 0, for `rows` rows of `x`; products next to their threshold are decided
+  /// by `comparableProduct`.
   func masks(_ x: UnsafePointer<Double>, rows: Int, into masks: Matrix) {
     let (m, d, ld) = (vectors.rows, vectors.columns, masks.columns)
     // G Xᵀ
     gemm(m, rows, d, vectors.base, .plain, x, .transposed, ldb: d, masks.base, ldc: ld)
-    // No row is longer than that.
+    // No row is longer than this.
     let longest = Double(d).squareRoot() * largestSize(x, rows * d)
     let whole = rows / 8 * 8
     for j in 0..<m {

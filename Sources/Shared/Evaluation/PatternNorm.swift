@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 
 extension WeightNorm {
-  /// The norm of a neuron's output weights that goes with it.
+  /// The norm of a neuron's output weights that belongs to this norm.
   func ofOutputs(_ weights: [Double]) -> Double {
     switch self {
     case .group: weights.reduce(0) { $0 + abs($1) }
@@ -20,7 +20,7 @@ extension PatternSolution {
     return sum.value
   }
 
-  /// The norm of the weights of pattern `i` of the index: of each class a row of R·d numbers.
+  /// The norm of the weights of pattern `i` of the index: a row of R·d numbers for each class.
   private func norm(of i: Int, _ weights: [Matrix]) -> Double {
     let width = regions * dimension
     if program.kind == .circular {
@@ -55,16 +55,16 @@ extension PatternSolution {
     }
   }
 
-  /// The classes, of `count`, whose weights are one matrix of the nuclear norm: those of each by themselves for gated
-  /// networks of several regions with a group a class, otherwise all. (With one region such a group is a length, so
-  /// that group `class`, which bundles of earlier versions have, says nothing there.)
+  /// The classes, of `count`, whose weights are one matrix of the nuclear norm: each class by itself for gated networks
+  /// of several regions with a group for each class, otherwise all. (With one region such a group is a length, so that
+  /// group `class`, which bundles of earlier versions have, says nothing there.)
   func blocks(of count: Int) -> [Range<Int>] {
     let isClasswise = grouping == .perClass && regions > 1 && !program.kind.isLinear
     return isClasswise ? (0..<count).map { $0..<$0 + 1 } : [0..<count]
   }
 
-  /// ½ε times the root of Σ_j ν_jc² s_j, `squares` s_j being those of lengths that features cannot exceed: about
-  /// what storing ν in double precision moves the constraints by.
+  /// ½ε times the root of Σ_j ν_jc² s_j, `squares` s_j being those of lengths that features cannot exceed: about how
+  /// far storing ν in double precision moves the constraints.
   func rounding(_ dual: Matrix, squares: [Double]) -> Double {
     let sums = (0..<dual.columns).map { c in
       (0..<dual.rows).reduce(0) { $0 + dual[$1, c] * dual[$1, c] * squares[$1] }

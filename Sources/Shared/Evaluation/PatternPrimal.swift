@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// What the primal point of a program over patterns predicts, costs and violates, from the data alone.
+/// Predictions, cost and violations of the primal point of a program over patterns, from the data alone.
 struct PatternPrimal {
   /// Σ_i D_i X w_ic, or Σ_i D_i X (v_ic − w_ic): n × C.
   let outputs: Matrix
@@ -9,7 +9,7 @@ struct PatternPrimal {
   /// How far the solution's gates are from attaining their patterns, relative to ‖x_j‖ ‖g‖.
   let gateViolation: GateViolation
 
-  /// `features` is X, n × d, with rows of the lengths given.
+  /// `features` is X, n × d, with rows of the given lengths.
   init(
     _ solution: PatternSolution, _ arrangements: Arrangements, features: Matrix, lengths: [Double]
   ) {
@@ -38,7 +38,7 @@ struct PatternPrimal {
 /// The worst sample on the wrong side of a gate.
 struct GateViolation {
   var value = 0.0
-  /// Which of the solution's gates, or of the data's.
+  /// The number of the gate among the solution's, or among the data's.
   var place = 0
   var isOfSolution = true
 }
@@ -89,8 +89,8 @@ private final class PatternPass {
     }
   }
 
-  /// Adds ± Σ_i D_i X w_i to the outputs of class c, and where the weights belong to cones looks how
-  /// far they are outside.
+  /// Adds ± Σ_i D_i X w_i to the outputs of class c, and, if the weights belong to cones, measures how far they are
+  /// outside.
   private func add(
     _ sign: Double, _ weights: Matrix, _ weightLengths: [Double], _ c: Int, _ samples: Range<Int>,
     _ active: Matrix, _ products: Matrix

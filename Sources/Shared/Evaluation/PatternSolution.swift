@@ -2,8 +2,8 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a solver says of the convex program of a ReLU or gated-ReLU network over given patterns, or of a
-/// linear one, which is a gated network with one pattern of ones.
+/// A solver's solution of the convex program of a ReLU or gated-ReLU network over given patterns, or of a linear one,
+/// which is a gated network with one pattern of ones.
 package struct PatternSolution: Solution {
   package let program: SolvedProgram
   let weightNorm: WeightNorm
@@ -14,13 +14,13 @@ package struct PatternSolution: Solution {
   let dimension: Int
   /// The A patterns that carry weight, as rows of the data's `patterns`.
   let index: [Int]
-  /// Of those patterns; none for a linear network.
+  /// The gates of those patterns; none for a linear network.
   let gates: Gates
-  /// Of each class the A × Rd weights, region 0 first: w of a gated or linear network, v of a ReLU network.
+  /// The weights of each class, A × Rd, region 0 first: w of a gated or linear network, v of a ReLU network.
   let positive: [Matrix]
-  /// Of each class w of a ReLU network, A × Rd; `nil` for other networks.
+  /// w of each class of a ReLU network, A × Rd; `nil` for other networks.
   let negative: [Matrix]?
-  /// Whether it says that the patterns are all there are.
+  /// Whether it claims that the patterns are all there are.
   let claimsCompleteness: Bool
 
   package var variables: String { negative == nil ? "\"w\"" : "\"v\" and \"w\"" }

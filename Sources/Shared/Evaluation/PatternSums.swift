@@ -1,13 +1,13 @@
 import LinearAlgebra
 
-/// The sums T_ic = Xᵀ D_i ν_c that the dual constraints of the programs over patterns are about, for a
-/// range of patterns at a time. They are as if summed in twice the precision and rounded once: at a
-/// small β they are many orders smaller than their terms.
+/// The sums T_ic = Xᵀ D_i ν_c in the dual constraints of the programs over patterns, for a range of patterns at a time.
+/// They are as accurate as if summed in twice the precision and rounded once: at a small β they are many orders smaller
+/// than their terms.
 ///
-/// D_i holds zeros and ones, so that a BLAS product with the leading 44 bits of ν_j x_j is exact over
-/// 512 samples, in whatever order it is summed; what is left of ν_j x_j is small and may round.
+/// D_i holds zeros and ones, so that a BLAS product with the leading 44 bits of ν_j x_j is exact over 512 samples, in
+/// whatever order it is summed; the rest of ν_j x_j is small and may round.
 final class PatternSums {
-  /// Samples of an exact product: 2⁴⁴ · 2⁹ = 2⁵³.
+  /// The largest number of samples in an exact product: 2⁴⁴ · 2⁹ = 2⁵³.
   private static let innerLimit = 512
 
   private let arrangements: Arrangements
@@ -35,8 +35,8 @@ final class PatternSums {
     small = Matrix(limit, d)
   }
 
-  /// Fills `sums` with T of the patterns `range`. `visit` sees the masks of some samples, ones and zeros, a pattern
-  /// a row.
+  /// Fills `sums` with T of the patterns `range`. `visit` sees the masks of some samples, ones and zeros, a row for
+  /// each pattern.
   func update(
     _ range: Range<Int>, visit: (_ samples: Range<Int>, _ masks: UnsafePointer<Double>) -> Void
   ) {
@@ -70,8 +70,8 @@ final class PatternSums {
     for k in 0..<count { sums.base[k] += low.base[k] }
   }
 
-  /// ν_jc x_j of the samples, split into multiples of 2⁻⁴⁴ of the power of two above the largest of
-  /// them, and what is left.
+  /// ν_jc x_j of the samples, split into multiples of 2⁻⁴⁴ of the power of two above the largest of them, and
+  /// remainders.
   private func split(_ samples: Range<Int>, class c: Int) {
     let d = features.columns
     var largest = 0.0

@@ -101,7 +101,7 @@ private struct PrimalPoint {
             }
           }
           z.symmetrize()
-          // Entries are finite, so that LAPACK converges; if it did not, nothing is shown.
+          // Entries are finite, so that LAPACK converges; if it did not, nothing would be proved.
           let found = eigensolver.decompose(z.base, vectors: false)
           violation = max(violation, found ? -eigensolver.values[0] : .greatestFiniteMagnitude)
         }
@@ -112,14 +112,14 @@ private struct PrimalPoint {
   }
 }
 
-/// An upper bound of max |[u;1]ᵀ S [u;1]| over ‖u‖ = 1 for S = Σ_i ν_i Φ_i of one class and region,
-/// from Σ_i ν_i moments_i and Σ_i ν_i. `nil` where it is not a finite number.
+/// An upper bound of max |[u;1]ᵀ S [u;1]| over ‖u‖ = 1 for S = Σ_i ν_i Φ_i of one class and region, from Σ_i ν_i
+/// moments_i and Σ_i ν_i. `nil` if it is not a finite number.
 package func dualNorm(
   _ sums: UnsafePointer<Double>, sumOfDual: Double, _ activation: PolynomialActivation,
   dimension d: Int
 ) -> Double? {
-  // On the sphere [u;1]ᵀ S [u;1] = uᵀ(S₁ + s₄ I)u + 2 s₂ᵀu with S₁ = a Σ ν M, s₂ = (b/2) Σ ν μ and
-  // s₄ = c Σ ν: s₄ is added before anything rounds, for it may be far larger than the result.
+  // On the sphere [u;1]ᵀ S [u;1] = uᵀ(S₁ + s₄ I)u + 2 s₂ᵀu with S₁ = a Σ ν M, s₂ = (b/2) Σ ν μ and s₄ = c Σ ν: s₄ is
+  // added before anything rounds, because it may be far larger than the result.
   let matrix = Matrix(d, d)
   var source = sums
   for j in 0..<d {

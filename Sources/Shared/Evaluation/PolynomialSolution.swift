@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a solver says of a polynomial network's convex program.
+/// A solver's solution of a polynomial network's convex program.
 package struct PolynomialSolution: Solution {
   package let program: SolvedProgram
   package let activation: PolynomialActivation
@@ -50,7 +50,7 @@ package struct PolynomialSolution: Solution {
     return sum.value
   }
 
-  /// The matrix Z (`sign` 0) or Z′ (1) of a class and region, as it stands.
+  /// The matrix Z (`sign` 0) or Z′ (1) of a class and region, as it is stored.
   func matrix(class c: Int, region: Int, sign: Int) -> Matrix {
     let order = dimension + 1
     let start = ((c * regionCount + region) * 2 + sign) * order * order

@@ -1,21 +1,21 @@
 import LinearAlgebra
 
-/// Sums over the active patches of each region, F_jir = Σ_{k in r} D_i^k x_jk, for blocks of samples j and all
-/// of some patterns i: what a convolutional network with average pooling is linear in. Nothing larger than
-/// a block is ever there. An object works for one thread.
+/// Sums over the active patches of each region, F_jir = Σ_{k in r} D_i^k x_jk, for blocks of samples j and all of some
+/// patterns i: a convolutional network with average pooling is linear in them. Nothing larger than a block is ever in
+/// memory. Each thread needs an object of its own.
 final class PooledFeatures {
   private let features: PatchFeatures
   private let reader: PatchBlockReader
   let masks: PatternMasks
-  /// Patterns.
+  /// How many patterns there are.
   let count: Int
-  /// Of a sample: patterns × R × d.
+  /// Numbers for each sample: patterns × R × d.
   let width: Int
-  /// Samples at most in `update`.
+  /// The largest number of samples in `update`.
   let limit: Int
-  /// Samples whose masks are there at once.
+  /// How many samples have their masks in memory at once.
   private let step: Int
-  /// Patches of the samples, K × d a sample, and F.
+  /// Patches of the samples, K × d for each, and F.
   let patches, sums: Matrix
 
   init(_ features: PatchFeatures, _ active: ActivePatches) {
@@ -32,8 +32,8 @@ final class PooledFeatures {
     sums = Matrix(limit, width)
   }
 
-  /// Reads `samples`, at most `limit`, and fills the first rows of `sums`. `visit` sees some of them at a time,
-  /// the place of the first in the block, and their masks. Returns `false` where a patch is not finite.
+  /// Reads `samples`, at most `limit`, and fills the first rows of `sums`. `visit` sees some of them at a time, the
+  /// place of the first in the block, and their masks. Returns `false` if a patch is not finite.
   func update(
     _ samples: Range<Int>, visit: (_ some: Range<Int>, _ place: Int) -> Void = { _, _ in }
   ) -> Bool {

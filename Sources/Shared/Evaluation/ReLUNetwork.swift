@@ -11,7 +11,7 @@ package struct ReLUNetwork: NetworkFunction {
   let gates: NeuronGates?
   let layers: NetworkLayers
   let weightNorm: WeightNorm
-  /// Which weights the network says are a group.
+  /// The weights that are a group, as the network says.
   let grouping: WeightGrouping
   /// Whether neurons have unit length, with all weight in the output.
   private let isUnitNorm: Bool
@@ -21,11 +21,10 @@ package struct ReLUNetwork: NetworkFunction {
   package var filters: Matrix { layers.filters }
   package var outputWeight: Matrix { layers.outputWeight }
 
-  /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group a class, and 2 if it has
-  /// the nuclear norm. Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest
-  /// |a_cj|, which is that of all; with the nuclear norm their u, which is the same of all, counts once. Of networks
-  /// of unit-norm neurons (metadata `scaling` `unit`) the product of both lengths takes the place of half the sum of
-  /// their squares.
+  /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group for each class, and 2 if it has the nuclear
+  /// norm. Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest |a_cj|, which is that
+  /// of all; with the nuclear norm their u, which is the same of all, counts once. For networks of unit-norm neurons
+  /// (metadata `scaling` `unit`) the product of both lengths takes the place of half the sum of their squares.
   package var penalty: Double {
     var sum = CompensatedSum()
     for members in layers.groups ?? (0..<neurons).map({ [$0] }) {
@@ -40,7 +39,7 @@ package struct ReLUNetwork: NetworkFunction {
     return sum.value
   }
 
-  /// The lengths of both layers' weights of the neurons of a group.
+  /// The lengths of a group's weights in both layers.
   private func lengths(of members: [Int]) -> (hidden: Double, output: Double) {
     let hidden = members.map { norm(filters.columns, filters.row($0)) }
     let output = members.map { weightNorm.ofOutputs(outputWeight.column($0)) }
@@ -112,8 +111,7 @@ package struct ReLUNetwork: NetworkFunction {
     return values
   }
 
-  /// Whether it takes fewer operations to sum up the patches that each gate takes than to apply every neuron to
-  /// every patch.
+  /// Whether summing the patches of each gate takes fewer operations than applying every neuron to every patch.
   private func isCheaperPooled(_ patches: PatchFeatures, _ gates: NeuronGates) -> Bool {
     guard patches.patchCount > 1 else { return false }
     let distinct = gates.distinct.vectors.rows
@@ -122,7 +120,7 @@ package struct ReLUNetwork: NetworkFunction {
     let plain = patches.pooling.sizes.indices.reduce(0) {
       $0 + patches.pooling.sizes[$1] * layers.members(of: $1).count
     }
-    // A product, its gate's, and what is cleared of it by the gate.
+    // Each product costs itself, its gate's product, and the clearing by the gate.
     return pooled < 3 * plain
   }
 
@@ -139,7 +137,7 @@ package struct ReLUNetwork: NetworkFunction {
       places: gates?.index ?? Array(repeating: 0, count: neurons))
   }
 
-  /// The same where there are `count` gates, that of neuron j in the place `places`_j.
+  /// The same for `count` gates, the gate of neuron j in the place `places`_j.
   private func pooledWeights(_ patches: PatchFeatures, count: Int, places: [Int]) -> Matrix {
     let (regions, d) = (patches.pooling.sizes.count, filters.columns)
     let result = Matrix(count * regions * d, outputs)
@@ -155,11 +153,11 @@ package struct ReLUNetwork: NetworkFunction {
   }
 }
 
-/// The gates of neurons, of which many may have the same.
+/// The gates of neurons, many of which may be equal.
 struct NeuronGates: Sendable {
   /// Each gate once.
   let distinct: Gates
-  /// Which of them a neuron has.
+  /// The place of each neuron's gate among them.
   let index: [Int]
 
   init(_ gates: Gates) {
@@ -185,7 +183,7 @@ struct NeuronGates: Sendable {
     self.index = index
   }
 
-  /// Those of the neurons `members`, in that order.
+  /// The gates of the neurons `members`, in that order.
   func selecting(_ members: [Int]) -> NeuronGates {
     var places: [Int: Int] = [:]
     var used: [Int] = []

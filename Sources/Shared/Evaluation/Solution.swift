@@ -2,30 +2,30 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a solver says of the convex program of a kind of network. Each kind is one type.
+/// A solver's solution of the convex program of a kind of network. Each kind is one type.
 package protocol Solution: Sendable {
-  /// What all kinds have.
+  /// The part that all kinds have.
   var program: SolvedProgram { get }
-  /// What messages call the tensors of the primal point.
+  /// The tensors of the primal point, as messages call them.
   var variables: String { get }
   /// Whether the certificate is over the patterns of the data.
   var needsPatterns: Bool { get }
-  /// Throws where the samples are not those of this solution.
+  /// Throws if the samples are not those of this solution.
   func check(against examples: Examples) throws
-  /// The proof that it is optimal, from the data and the targets `expected` (n × C), and what `network` puts
-  /// out if the same pass over the data tells it. Throws if a feature is not a finite number.
+  /// The proof that it is optimal, from the data and the targets `expected` (n × C), and the outputs of `network` if
+  /// the same pass over the data computes them. Throws if a feature is not a finite number.
   func certificate(
     on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?)
-  /// What β multiplies.
+  /// The norm that β multiplies.
   var penalty: Double { get }
-  /// Which networks a certificate on these samples would bound.
+  /// The networks that a certificate on these samples would bound.
   func scope(on examples: Examples) throws -> Scope
   /// About the largest length of a unit of the norm's features on a sample: the root mean square over some samples.
   func featureScale(on examples: Examples) -> Double
 }
 
-/// What every solution has: the program it is of, a dual point, predictions and a claim.
+/// The part that every solution has: its program, a dual point, predictions and a claim.
 package struct SolvedProgram: Sendable {
   package let name: String
   package let kind: Activation
@@ -61,7 +61,7 @@ package struct SolvedProgram: Sendable {
     metadata = bundle.metadata
   }
 
-  /// What the solution and the network say otherwise than the training data, or each other.
+  /// The ways in which the solution and the network disagree with the training data, or with each other.
   func disagreements(with examples: Examples, _ network: TrainedNetwork) -> [String] {
     var found = examples.otherChoices(than: metadata, of: name, mustBeSame: true)
     found += examples.otherChoices(than: network.metadata, of: network.name, mustBeSame: true)
@@ -89,7 +89,7 @@ package struct SolvedProgram: Sendable {
     (0..<predictions.count).reduce(0) { max($0, abs(predictions.base[$1])) }
   }
 
-  /// Throws where the samples or the network are not those of this program.
+  /// Throws if the samples or the network are not those of this program.
   func check(against examples: Examples, _ network: TrainedNetwork) throws {
     guard examples.count == samples else {
       throw Failure.data(

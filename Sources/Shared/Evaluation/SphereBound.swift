@@ -13,7 +13,7 @@ package struct SphereBound {
   /// `top` is λ_max, `gaps` are the λ_max − λᵢ ≥ 0, `weights` the vᵢᵀg.
   package init(top: Double, gaps: [Double], weights: [Double]) {
     precondition(gaps.count == weights.count && !gaps.isEmpty)
-    // The shift δ solves Σ (wᵢ/(δ + gᵢ))² = 1, or is 0 where that sum is at most 1 for δ = 0.
+    // The shift δ solves Σ (wᵢ/(δ + gᵢ))² = 1, or is 0 if that sum is at most 1 for δ = 0.
     func slope(_ shift: Double) -> (sum: Double, derivative: Double) {
       var sum = 0.0
       var derivative = 0.0
@@ -33,7 +33,7 @@ package struct SphereBound {
       for _ in 0..<100 {
         let (sum, derivative) = slope(shift)
         if sum > 1 { low = shift } else { high = shift }
-        // Newton on 1/√sum, which is nearly linear in δ; bisection where it leaves the bracket.
+        // Newton on 1/√sum, which is nearly linear in δ; bisection if it leaves the bracket.
         var next = shift + sum * (sum.squareRoot() - 1) / derivative
         if !(next > low && next < high) { next = 0.5 * (low + high) }
         if abs(next - shift) <= 1e-15 * next { break }
@@ -44,7 +44,7 @@ package struct SphereBound {
     for (gap, weight) in zip(gaps, weights) where weight != 0 {
       bound += weight * (weight / (shift + gap))
     }
-    // What the eigendecomposition and these sums may have rounded off.
+    // The rounding of the eigendecomposition and of these sums.
     let scale = abs(top) + (gaps.max() ?? 0) + length
     value = bound + Double(gaps.count + 8) * 0.5 * Double.ulpOfOne * scale
     self.shift = shift

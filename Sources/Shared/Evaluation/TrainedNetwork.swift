@@ -2,15 +2,15 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// A network as its bundle describes it: the function, and what its outputs mean.
+/// A network as its bundle describes it: the function, and the meaning of its outputs.
 package struct TrainedNetwork: Sendable {
   package let name: String
   package let function: any NetworkFunction
   /// The loss that it was trained on.
   package let loss: LossName
   package let classes: [String]?
-  /// The targets of training: for one output those of the first and the second class, for more the
-  /// value off and on the class.
+  /// The targets of training: for one output those of the first and the second class, for more outputs the values off
+  /// and on the class.
   package let targets: TargetValues
   let statistics: FittedStatistics
   package let metadata: [String: String]
@@ -32,7 +32,7 @@ package struct TrainedNetwork: Sendable {
     try statistics.whiten?.expectFinite("whiten")
   }
 
-  /// Throws if the network and the samples do not belong together. Returns what is only unusual.
+  /// Throws if the network and the samples do not belong together. Returns warnings of what is only unusual.
   package func check(against examples: Examples) throws -> [String] {
     try function.check(against: examples)
     try examples.expect(classes: classes, of: name)
@@ -46,13 +46,13 @@ package struct TrainedNetwork: Sendable {
 }
 
 extension Examples {
-  /// Each choice of the patches' step in `metadata`, those of the bundle `name`, that is another one here. In what was
-  /// trained on these data (`mustBeSame`) a choice that only one of them tells is another one too, unless these samples
-  /// were cut by no such step.
+  /// The choices of the step that cuts patches in which `metadata`, those of the bundle `name`, differ from these
+  /// samples. For what was trained on these data (`mustBeSame`) a choice that only one of them tells differs too,
+  /// unless these samples were cut by no such step.
   func otherChoices(
     than metadata: [String: String], of name: String, mustBeSame: Bool = false
   ) -> [String] {
-    // Bundles of before there were mirror images do not tell.
+    // Bundles from before there were mirror images do not say.
     func choice(_ key: String, _ metadata: [String: String]) -> String? {
       metadata[key] ?? (key == "mirror" && metadata["flatten"] != nil ? "false" : nil)
     }

@@ -50,7 +50,7 @@ extension LossName {
     for c in 0..<classes where y[c] != 0 { sum.add(y[c], times: z[top] - z[c]) }
   }
 
-  /// Throws where the loss is not defined for such targets (n × C) of the bundle `name`.
+  /// Throws if the loss is not defined for such targets (n × C) of the bundle `name`.
   func expect(_ targets: Matrix, name: String) throws {
     if hasSigns {
       for k in 0..<targets.count where abs(targets.base[k]) != 1 {

@@ -6,17 +6,17 @@
 struct AreaAverage {
   private let rows: Overlaps
   private let columns: Overlaps
-  /// Largest number of pixels of a plane that can be averaged: its sums stay below 2³².
+  /// The largest number of pixels of a plane that can be averaged: its sums stay below 2³².
   static let limit = (1 << 32) / 256
 
-  /// From planes of the first size to planes of the second. `height × width` is at most `limit`.
+  /// For planes of the first size that become planes of the second. `height × width` is at most `limit`.
   init(height: Int, width: Int, toHeight: Int, toWidth: Int) {
     precondition(height * width <= AreaAverage.limit, "the picture is too large")
     rows = Overlaps(from: height, to: toHeight)
     columns = Overlaps(from: width, to: toWidth)
   }
 
-  /// Numbers that `apply` needs room for.
+  /// The size of `apply`'s workspace.
   var scratch: Int { columns.length }
 
   /// Averages one plane; `sums` has room for `scratch` numbers.
@@ -44,11 +44,11 @@ struct AreaAverage {
   }
 }
 
-/// How the pixels of a line of `length` overlap those of a line of another length that covers the
-/// same: in units of which an old pixel has as many as there are new ones, and the reverse.
+/// The overlaps of a line of `length` pixels with a line of another length that covers the same, in units of which each
+/// old pixel has as many as there are new pixels, and each new pixel as many as there are old ones.
 private struct Overlaps {
   let length: Int
-  /// The first old pixel under each new one, and where its weights begin.
+  /// The first old pixel under each new one, and the place of its weights.
   private(set) var starts: [(pixel: Int, weight: Int)] = []
   private var weights: [UInt32] = []
 
@@ -64,8 +64,8 @@ private struct Overlaps {
     }
   }
 
-  /// The old pixels under new pixel `i`: the first, and the weights of it and of those that follow.
-  /// The weights sum to `length`.
+  /// The old pixels under new pixel `i`: the first one, and the weights of it and of its successors. The weights sum to
+  /// `length`.
   subscript(i: Int) -> (first: Int, weights: ArraySlice<UInt32>) {
     let end = i + 1 < starts.count ? starts[i + 1].weight : weights.count
     return (starts[i].pixel, weights[starts[i].weight..<end])

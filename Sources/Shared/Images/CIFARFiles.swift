@@ -2,9 +2,8 @@ import Glibc
 import Tensors
 
 extension CIFARFormat {
-  /// The batch files that `paths` stand for, in their order: those of `split` (of `train` where it is
-  /// `nil`) for a directory that holds them or holds the official archive's directory; files and `-`
-  /// stand for themselves.
+  /// The batch files of `paths`, in their order. A directory that holds batches, or the official archive's directory,
+  /// stands for the batches of `split` (`nil`: of `train`); files and `-` stand for themselves.
   package func batches(
     in paths: [String], split: Split?, _ listener: Listener
   ) throws -> [String] {
@@ -27,7 +26,7 @@ extension CIFARFormat {
 
   private func files(of path: String, _ split: Split) throws -> [String] {
     let names = files(split)
-    // The directory with more of the files is the one that is meant, and tells what is missing.
+    // The directory that has more of the files is the one that is meant; errors name the files it lacks.
     let candidates = [path, joined(path, directory)].map { candidate in
       (candidate, missing: names.filter { access(joined(candidate, $0), F_OK) != 0 })
     }
@@ -43,7 +42,7 @@ extension CIFARFormat {
     return names.map { joined(directory, $0) }
   }
 
-  /// Reads the records of `batches`, one after another, and takes what `selection` says.
+  /// Reads the records of `batches`, one after another, and takes those that `selection` chooses.
   ///
   /// Every record is checked, whether it is taken or not. `index` counts over all batches.
   package func read(
@@ -59,7 +58,7 @@ extension CIFARFormat {
       if input.isTerminal {
         throw Failure.usage("expected records on standard input, not a terminal; --help shows how")
       }
-      // The size tells more than the labels of misread records would.
+      // A wrong size explains more than the labels of misread records would.
       if let bytes = fileSize(batch), bytes % size != 0 { throw wrongSize(batch, bytes) }
       let first = number
       while true {

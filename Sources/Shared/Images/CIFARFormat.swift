@@ -10,10 +10,10 @@ package enum CIFARFormat: String, CaseIterable, Sendable {
 
   static let shape = ImageShape(channels: 3, height: 32, width: 32)
 
-  /// How many classes each of a record's label bytes can name, in their order.
+  /// The number of classes that each of a record's label bytes can name, in their order.
   package var labelCounts: [Int] { self == .cifar10 ? [10] : [20, 100] }
 
-  /// Which of the label bytes is the class.
+  /// The label byte that is the class.
   package var labelByte: Int { self == .cifar100 ? 1 : 0 }
 
   /// Bytes of a record.

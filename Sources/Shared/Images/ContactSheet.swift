@@ -1,5 +1,5 @@
-/// A picture of the first images of each class: a row a class, in the order of the labels, small
-/// images magnified by a whole factor.
+/// A picture of the first images of each class: a row for each class, in the order of the labels; small images are
+/// magnified by a whole factor.
 package func contactSheet(of images: ImageSet, perClass: Int = 10) -> Picture {
   var rows = [[Int]](repeating: [], count: images.classes.count)
   for (i, label) in images.labels.enumerated() where rows[Int(label)].count < perClass {

@@ -1,6 +1,6 @@
 import Tensors
 
-/// Gathers images of one size, whose number is not known beforehand.
+/// Collects images of one size if their number is not known beforehand.
 final class ImageBuilder {
   private let shape: ImageShape
   private let pixels: Bytes
@@ -27,10 +27,10 @@ final class ImageBuilder {
     index.append(number)
   }
 
-  /// The images at the places `kept`, which ascend, or all of them. The builder is spent.
+  /// The images at the places `kept`, which ascend, or all images. The builder cannot be used after this.
   func finish(classes: [String], keeping kept: [Int]?) -> ImageSet {
     if let kept {
-      // An image only moves to the front, so nothing is overwritten that is still to be moved.
+      // Images move only to the front, so that none is overwritten that is still to be moved.
       for (to, from) in kept.enumerated() where to != from {
         (pixels.base + to * shape.count).copyMemory(
           from: pixels.base + from * shape.count, byteCount: shape.count)

@@ -1,7 +1,7 @@
 import Schema
 import Tensors
 
-/// Images of one size, each with its class and with the place it was found at.
+/// Images of one size, each with its class and its place in the source.
 package struct ImageSet {
   /// The names of the classes; a label is a place in this list.
   package let classes: [String]
@@ -30,7 +30,7 @@ package struct ImageSet {
     UnsafePointer(pixels.base.assumingMemoryBound(to: UInt8.self) + i * shape.count)
   }
 
-  /// The set as a bundle of kind `images`; `metadata` is what the run adds.
+  /// The set as a bundle of kind `images`; `metadata` are added by the run.
   package func bundle(metadata: [String: String]) -> Bundle {
     var bundle = Bundle(
       kind: .images,
@@ -70,7 +70,7 @@ func reserve(_ count: Int, _ shape: ImageShape) throws -> Bytes {
   return Bytes(uninitialized: count * shape.count)
 }
 
-/// Fails where `count` images cannot fit into this machine's memory.
+/// Throws if `count` images do not fit into this machine's memory.
 func expectRoom(for count: Int, _ shape: ImageShape) throws {
   try expectMemory(
     Double(count) * Double(shape.count),

@@ -1,8 +1,8 @@
-/// Who is told what happens while images are read.
+/// Receives messages while images are read.
 package struct Listener {
-  /// Something the user should know, though the work goes on.
+  /// A warning to the user, after which the work goes on.
   package var warn: (String) -> Void
-  /// How far the work has come.
+  /// The progress of the work.
   package var progress: (@autoclosure () -> String) -> Void
 
   package init(

@@ -9,7 +9,7 @@ package func writePNG(_ picture: Picture, to path: String) throws {
   try output.finish()
 }
 
-/// The most pixels that a picture which is read may have: as many as can be averaged.
+/// The largest number of pixels in a picture that is read: as many as can be averaged.
 package let largestPicture = AreaAverage.limit
 
 /// Reads the PNG file `path`, a regular file: pipes and devices may never end.
@@ -52,8 +52,8 @@ package func encodePNG(_ picture: Picture) throws -> [UInt8] {
 
 /// The picture in the bytes of a PNG file, which messages call `name`.
 ///
-/// Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, 1, 2, 4 and 16 bits
-/// scaled, transparent pixels laid on white.
+/// Whatever the file holds becomes 8-bit gray or RGB: palettes are looked up, samples of 1, 2, 4 and 16 bits are
+/// scaled, transparent pixels are laid on white.
 package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> Picture {
   guard bytes.count > 0 else { throw Failure.data("\(name) is empty, expected a PNG file") }
   var image = emptyImage()
@@ -63,8 +63,8 @@ package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> 
     throw failure()
   }
   let (width, height) = (Int(image.width), Int(image.height))
-  // Deflate packs at most 1032 bytes into one, and a byte holds at most 8 pixels: what claims more is
-  // refused before memory is reserved for it.
+  // Deflate packs at most 1032 bytes into one, and a byte holds at most 8 pixels: larger claims are refused before
+  // memory is reserved for them.
   guard width * height <= 8 * 1032 * bytes.count else {
     throw Failure.data("\(name) claims \(width) × \(height) pixels in \(bytes.count) bytes")
   }
@@ -83,7 +83,7 @@ package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> 
   return picture
 }
 
-/// What every PNG file begins with.
+/// The first bytes of every PNG file.
 private let signature: [UInt8] = [0x89] + Array("PNG\r\n".utf8) + [0x1A, 0x0A]
 
 private func emptyImage() -> png_image {
@@ -96,7 +96,7 @@ private func format(channels: Int) -> png_uint_32 {
   channels == 3 ? png_uint_32(PNG_FORMAT_FLAG_COLOR) : 0
 }
 
-/// libpng's own words about what went wrong.
+/// libpng's own message about the error.
 private func message(of image: png_image) -> String {
   withUnsafeBytes(of: image.message) { bytes in
     String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)

@@ -21,8 +21,8 @@ func fileSize(_ path: String) -> Int? {
   return Int(status.st_size)
 }
 
-/// What the directory `path` holds, hidden entries left out, in the order of the names' bytes. A name that is not
-/// UTF-8 is refused: as text it would be another.
+/// The entries of the directory `path`, without hidden ones, in the order of the names' bytes. A name that is not UTF-8
+/// is refused: as text it would be another name.
 func entries(of path: String) throws -> [String] {
   guard let directory = opendir(path) else {
     throw Failure.data("cannot open \(path): \(systemError())")

@@ -1,13 +1,13 @@
 import Tensors
 
-/// Reads a directory of PNG files, one folder a class.
+/// Reads a directory of PNG files with a folder for each class.
 ///
-/// Classes are the folders in the order of their names' bytes, records the files `*.png` of each in
-/// that order too; `index` counts over all of them. Hidden entries are passed over, and with a warning folders within
-/// those of classes, files of other names in them, and pictures beside them. Only what `selection` takes is read.
+/// Classes are the folders in the order of their names' bytes, records the files `*.png` of each in that order too;
+/// `index` counts over all of them. Hidden entries are passed over, and, with a warning, folders within the folders of
+/// classes, files of other names in them, and pictures beside them. Only the pictures that `selection` takes are read.
 /// - Parameters:
-///   - size: What each picture is averaged to as it is read; without it all must be of one size.
-///   - split: Where it is given, the tree is the folder of that name in `directory`.
+///   - size: The size to which each picture is averaged as it is read; without it all must be of one size.
+///   - split: If it is given, the tree is the folder of that name in `directory`.
 package func readPictureTree(
   _ directory: String, split: Split? = nil, size: (width: Int, height: Int)? = nil,
   _ selection: Selection, _ listener: Listener
@@ -84,8 +84,8 @@ private func read(
   return anyColour ? all : all.firstChannel()
 }
 
-/// The picture as three planes (a gray one three times: whether all are gray is not yet known),
-/// averaged to `size`.
+/// The picture as three planes (a gray one three times, because it is not yet known whether all are gray), averaged to
+/// `size`.
 private func planes(
   of picture: Picture, size: (width: Int, height: Int)?, path: String
 ) throws -> (shape: ImageShape, bytes: Bytes) {

@@ -1,15 +1,15 @@
 import Tensors
 
-/// Which records of a source are taken: first by class, then by place among these, then so many of
-/// each class, then at random.
+/// The records of a source that are taken: chosen by class, then by place among these, then the first ones of each
+/// class, then at random.
 package struct Selection {
   /// Names or numbers of classes, which become the labels 0, 1, … in this order; `nil` takes all.
   package var classes: [String]?
   /// Places among the records of the chosen classes, half-open.
   package var range: Range<Int>?
-  /// The first so many of each class.
+  /// The first so many records of each class.
   package var perClass: Int?
-  /// So many at random, in the order of the source.
+  /// So many records at random, in the order of the source.
   package var sample: Int?
   /// The seed of `sample`.
   package var seed = 0
@@ -17,13 +17,13 @@ package struct Selection {
   package init() {}
 }
 
-/// A selection at work on the records of a source, which it sees one by one, in order.
+/// A selection at work on the records of a source, which come one by one, in order.
 package struct Selector {
   package let classes: [String]
   private let selection: Selection
-  /// The label that a class of the source becomes; −1 where it is not taken.
+  /// The label that each class of the source becomes; −1 if it is not taken.
   private let relabelled: [Int32]
-  /// Records seen that are of the chosen classes.
+  /// How many records of the chosen classes have come.
   private var seen = 0
   private var taken: [Int]
 
@@ -40,7 +40,7 @@ package struct Selector {
     self.relabelled = relabelled
   }
 
-  /// The numbers of the classes that `names` name: an exact name, or else a number.
+  /// The numbers of the classes `names`, each an exact name, or else a number.
   private static func resolve(_ names: [String], among known: [String]) throws -> [Int] {
     var numbers: [Int] = []
     for name in names {
@@ -60,8 +60,7 @@ package struct Selector {
     return numbers
   }
 
-  /// The label that the next record gets, or `nil` where it is not taken. `label` is its class in the
-  /// source.
+  /// The label that the next record gets, or `nil` if it is not taken. `label` is its class in the source.
   package mutating func take(_ label: Int) -> Int32? {
     let new = relabelled[label]
     guard new >= 0 else { return nil }
@@ -72,8 +71,8 @@ package struct Selector {
     return new
   }
 
-  /// To be called after the last record: holds what was taken against what was asked for, and returns
-  /// the places that the random choice leaves of it (`nil`: all).
+  /// To be called after the last record: compares the records taken with those asked for, and returns the places that
+  /// the random choice leaves of them (`nil`: all).
   package func finish(_ listener: Listener) throws -> [Int]? {
     let total = taken.reduce(0, +)
     let noun = selection.classes == nil ? "images" : "images of the chosen classes"

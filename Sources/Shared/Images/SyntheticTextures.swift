@@ -1,12 +1,11 @@
 import Glibc
 import Tensors
 
-/// Ten classes of textures, 32 × 32 pixels in colour, so that everything runs where no data set is.
+/// Ten classes of textures, 32 × 32 pixels in colour, so that everything can run without a data set.
 ///
-/// A class is a sum of waves: how many, of which orientations, short or long; or noise. An image draws
-/// wavelengths, phases, a small turn, colours, contrast and noise at random, so that no single pixel and
-/// no mean colour tells the class, but the correlations of near pixels mostly do. A network of 4 × 4
-/// filters tells most of them apart, not all.
+/// A class is a sum of waves, with a number, orientations and lengths of its own; or noise. An image draws wavelengths,
+/// phases, a small turn, colours, contrast and noise at random, so that no single pixel and no mean colour tells the
+/// class, but the correlations of near pixels mostly do. A network of 4 × 4 filters tells most of them apart, not all.
 package enum SyntheticTextures {
   static let shape = ImageShape(channels: 3, height: 32, width: 32)
 
@@ -15,8 +14,8 @@ package enum SyntheticTextures {
     "clouds", "grain",
   ]
 
-  /// Takes what `selection` says from `count` images, of the classes 0, 1, …, 9, 0, 1, … in turn.
-  /// Image `i` depends on the seed, the split and `i` alone.
+  /// Takes the images that `selection` chooses from `count` images, of the classes 0, 1, …, 9, 0, 1, … in turn. Image
+  /// `i` depends only on the seed, the split and `i`.
   package static func make(
     _ count: Int, split: Split = .train, _ selection: Selection, _ listener: Listener
   ) throws -> ImageSet {
@@ -27,7 +26,7 @@ package enum SyntheticTextures {
     var taken: [(label: Int32, index: Int32)] = []
     for i in 0..<count {
       if let label = selector.take(i % classes.count) { taken.append((label, Int32(i))) }
-      // Before the list of them alone fills the memory.
+      // Checked before the list of them alone fills the memory.
       if selection.sample == nil, i & 0xF_FFFF == 0 { try expectRoom(for: taken.count, shape) }
     }
     if let kept = try selector.finish(listener) { taken = kept.map { taken[$0] } }
@@ -50,7 +49,7 @@ package enum SyntheticTextures {
     let pattern = pattern(label, &random)
     let contrast = random.uniform(in: 25..<50)
     let noise = random.uniform(in: 10..<28)
-    // The wave goes between two colours: about a random mean, along a direction near grey.
+    // The wave goes between two colours, about a random mean, along a direction near grey.
     var colour = (0..<3).map { _ in 1 + 0.4 * random.gaussian() }
     let length = colour.reduce(0) { $0 + $1 * $1 }.squareRoot()
     colour = colour.map { $0 / length * contrast * 1.7 }

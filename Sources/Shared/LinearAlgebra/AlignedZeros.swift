@@ -3,10 +3,10 @@ import Tensors
 
 /// Zeros that begin at a multiple of 64 bytes, a cache line.
 ///
-/// Some BLAS kernels sum in another order where their operands lie differently: equal work then gives
-/// equal bits only where every matrix lies alike.
+/// Some BLAS kernels sum in another order if their operands are aligned differently: equal work then gives equal bits
+/// only if every matrix is aligned alike.
 struct AlignedZeros {
-  /// What is freed.
+  /// The address to free.
   let memory: UnsafeMutableRawPointer
   let start: UnsafeMutableRawPointer
 

@@ -6,7 +6,7 @@ package enum Operation {
   var cblas: CBLAS_TRANSPOSE { self == .plain ? CblasNoTrans : CblasTrans }
 }
 
-/// C ← α op(A) op(B) + β C, all row-major with the leading dimensions of full rows unless told.
+/// C ← α op(A) op(B) + β C, all row-major with the leading dimensions of full rows unless given.
 package func gemm(
   _ m: Int, _ n: Int, _ k: Int, alpha: Double = 1,
   _ a: UnsafePointer<Double>, _ opA: Operation, lda: Int? = nil,
@@ -44,13 +44,13 @@ package func syrkUpper(
     beta, c, Int32(max(1, ldc ?? n)))
 }
 
-/// y ← α op(A) x + β y for A of m rows and n columns. Where A has no entries the product is zero.
+/// y ← α op(A) x + β y for A of m rows and n columns. If A has no entries the product is zero.
 package func gemv(
   _ m: Int, _ n: Int, alpha: Double = 1, _ a: UnsafePointer<Double>, _ op: Operation,
   lda: Int? = nil, _ x: UnsafePointer<Double>, beta: Double = 0, _ y: UnsafeMutablePointer<Double>
 ) {
   guard m > 0, n > 0 else {
-    // BLAS returns at once and leaves y as it was.
+    // BLAS would return at once and leave y as it was.
     for i in 0..<(op == .plain ? m : n) { y[i] = beta == 0 ? 0 : beta * y[i] }
     return
   }
@@ -76,7 +76,7 @@ package func scale(_ n: Int, _ alpha: Double, _ x: UnsafeMutablePointer<Double>)
 
 package func norm(_ n: Int, _ x: UnsafePointer<Double>) -> Double { cblas_dnrm2(Int32(n), x, 1) }
 
-/// y ← A x for a symmetric A of which the lower triangle is read.
+/// y ← A x for a symmetric A; only the lower triangle is read.
 package func symvLower(
   _ n: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafePointer<Double>,
   _ y: UnsafeMutablePointer<Double>
@@ -85,7 +85,7 @@ package func symvLower(
     CblasRowMajor, CblasLower, Int32(n), 1, a, Int32(max(1, lda ?? n)), x, 1, 0, y, 1)
 }
 
-/// y ← A x for a symmetric A of which the upper triangle is read.
+/// y ← A x for a symmetric A; only the upper triangle is read.
 package func symvUpper(
   _ n: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafePointer<Double>,
   _ y: UnsafeMutablePointer<Double>
@@ -94,7 +94,7 @@ package func symvUpper(
     CblasRowMajor, CblasUpper, Int32(n), 1, a, Int32(max(1, lda ?? n)), x, 1, 0, y, 1)
 }
 
-/// Rows of Y ← rows of X times A, for a symmetric A of which the upper triangle is read.
+/// Rows of Y ← rows of X times A, for a symmetric A; only the upper triangle is read.
 package func symmUpper(
   _ n: Int, _ a: UnsafePointer<Double>, lda: Int? = nil, _ x: UnsafePointer<Double>, count: Int,
   _ y: UnsafeMutablePointer<Double>

@@ -1,10 +1,10 @@
-/// How near to its threshold a product x · g may be, relative to ‖x‖ ‖g‖ + |t|, for rounding to decide on
-/// which side it is.
+/// If a product x · g is nearer to its threshold than this, relative to ‖x‖ ‖g‖ + |t|, rounding decides on which side
+/// it is.
 @inlinable package var tieWidth: Double { 1e-12 }
 
-/// x · g for a comparison with a threshold t: the rounded product `value`, except next to the threshold,
-/// where rounding would decide, differently from one blocking of a product of matrices to another. There it
-/// is summed as in twice the precision. `scale` is ‖x‖ ‖g‖ + |t|.
+/// x · g for a comparison with a threshold t: the rounded product `value`, unless it is so near to t that rounding
+/// would decide, differently from one blocking of a product of matrices to another. It is then summed as in twice the
+/// precision. `scale` is ‖x‖ ‖g‖ + |t|.
 @inline(__always)
 package func comparableProduct(
   _ value: Double, to threshold: Double, scale: Double, _ n: Int, _ x: UnsafePointer<Double>,

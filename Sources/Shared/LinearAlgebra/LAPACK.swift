@@ -4,8 +4,8 @@ import CLAPACKE
 // LAPACK is column-major. For a symmetric matrix that only swaps the names of the triangles; other
 // routines are called so that no copy is transposed behind our back.
 
-/// Eigenvalues in ascending order, and where asked the eigenvectors as the ROWS of `matrix`, which is
-/// overwritten either way. Only the upper triangle is read. A buffer is kept for many calls.
+/// Eigenvalues in ascending order, and if asked the eigenvectors as the ROWS of `matrix`, which is overwritten either
+/// way. Only the upper triangle is read. A buffer is kept for many calls.
 package final class SymmetricEigensolver {
   package let order: Int
   package let values: UnsafeMutablePointer<Double>
@@ -27,8 +27,8 @@ package final class SymmetricEigensolver {
 
   deinit { values.deallocate() }
 
-  /// Decomposes `matrix` (order × order, row-major). Returns `false` where LAPACK did not converge,
-  /// which happens for entries that are not finite.
+  /// Decomposes `matrix` (order × order, row-major). Returns `false` if LAPACK did not converge, which happens for
+  /// entries that are not finite.
   package func decompose(
     _ matrix: UnsafeMutablePointer<Double>, vectors: Bool = true
   ) -> Bool {
@@ -42,8 +42,8 @@ package final class SymmetricEigensolver {
   }
 }
 
-/// A = L Lᵀ in place: the lower triangle of row-major `a` (n × n) becomes L, the upper is not touched.
-/// Returns `false` where A is not positive definite or holds NaN.
+/// A = L Lᵀ in place: the lower triangle of row-major `a` (n × n) becomes L, the upper is not touched. Returns `false`
+/// if A is not positive definite or holds NaN.
 package func choleskyLower(
   _ n: Int, _ a: UnsafeMutablePointer<Double>, lda: Int? = nil
 ) -> Bool {
@@ -54,7 +54,7 @@ package func choleskyLower(
     LAPACKE_dpotrf_work(
       LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), a, Int32(stride)) == 0
   else { return false }
-  // OpenBLAS asks of a pivot only whether it is at most 0, which NaN is not.
+  // OpenBLAS tests only whether a pivot is at most 0, which NaN is not.
   for i in 0..<n where !a[i * stride + i].isFinite { return false }
   return true
 }
@@ -81,7 +81,7 @@ package func choleskySolve(
 ) {
   guard n > 0, count > 0 else { return }
   if count == 1 {
-    // A product of a matrix with one column, which LAPACK makes of it, copies the factor.
+    // LAPACK makes this a product with a matrix of one column, which copies the factor.
     for transpose in [CblasNoTrans, CblasTrans] {
       cblas_dtrsv(
         CblasRowMajor, CblasLower, transpose, CblasNonUnit, Int32(n), factor, Int32(lda ?? n), b, 1)
@@ -100,8 +100,8 @@ package func choleskyInverseLower(_ n: Int, _ factor: UnsafeMutablePointer<Doubl
     LAPACK_COL_MAJOR, CChar(UInt8(ascii: "U")), Int32(n), factor, Int32(n))
 }
 
-/// Solves the general system A x = b by LU with partial pivoting; `a` (row-major, n × n) and `b` are
-/// overwritten, `b` with x. Returns `false` where A is singular.
+/// Solves the general system A x = b by LU with partial pivoting; `a` (row-major, n × n) and `b` are overwritten, `b`
+/// with x. Returns `false` if A is singular.
 package func solveGeneral(
   _ n: Int, _ a: UnsafeMutablePointer<Double>, _ b: UnsafeMutablePointer<Double>
 ) -> Bool {
@@ -117,9 +117,9 @@ package func solveGeneral(
     Int32(n)) == 0
 }
 
-/// The triangular factor of A = Q R: A (n × m) is given by its columns as the ROWS of `a` (m × n), and
-/// the first min(n, j + 1) entries of row j become column j of R. What follows them is not of use.
-/// Returns `false` where LAPACK refuses.
+/// The triangular factor of A = Q R: A (n × m) is given by its columns as the ROWS of `a` (m × n), and the first min(n,
+/// j + 1) entries of row j become column j of R. The entries after them have no meaning. Returns `false` if LAPACK
+/// refuses.
 package func triangularFactor(_ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Double>) -> Bool {
   guard m > 0, n > 0 else { return true }
   var tau = [Double](repeating: 0, count: min(m, n))
@@ -153,7 +153,7 @@ package final class OrthogonalFactor {
     tau.deallocate()
   }
 
-  /// Takes the rows of `vectors` (`count` × n, count ≤ n). Returns `false` where LAPACK refuses.
+  /// Takes the rows of `vectors` (`count` × n, count ≤ n). Returns `false` if LAPACK refuses.
   package func factor(_ vectors: UnsafePointer<Double>, count: Int) -> Bool {
     self.count = count
     guard count > 0 else { return true }
@@ -191,7 +191,7 @@ package struct SingularValues {
   /// Columns of V as rows, k × n.
   package let right: Matrix
 
-  /// `nil` where LAPACK did not converge, which happens for entries that are not finite.
+  /// `nil` if LAPACK did not converge, which happens for entries that are not finite.
   package init?(_ matrix: Matrix) {
     let (m, n) = (matrix.rows, matrix.columns)
     let k = min(m, n)

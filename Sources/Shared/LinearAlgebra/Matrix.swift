@@ -9,7 +9,7 @@ package final class Matrix: @unchecked Sendable {
   package let rows: Int
   package let columns: Int
   package let base: UnsafeMutablePointer<Double>
-  /// Its own memory, or whose it is.
+  /// Its own memory, or the owner of the memory.
   private let memory: UnsafeMutableRawPointer?
   private let owner: Matrix?
 
@@ -52,7 +52,7 @@ package final class Matrix: @unchecked Sendable {
     owner = whole
   }
 
-  /// The rows `range` where they are: a matrix over the same memory, which it keeps alive.
+  /// The rows `range` in place: a matrix over the same memory, which it keeps alive.
   package func slice(_ range: Range<Int>) -> Matrix { Matrix(rows: range, of: self) }
 
   /// The rows `chosen`, in that order, copied.

@@ -1,6 +1,6 @@
 import Glibc
 
-/// A dense row-major matrix of single precision in memory of its own: where there are billions of numbers.
+/// A dense row-major matrix of single precision in memory of its own, for billions of numbers.
 package final class SingleMatrix: @unchecked Sendable {
   package let rows: Int
   package let columns: Int

@@ -1,8 +1,8 @@
 import CBLAS
 import CLAPACKE
 
-// The routines that factor in single precision need, for twice the speed and half the memory: their
-// namesakes in double precision say what they do.
+// The routines that factorisations in single precision need, for twice the speed and half the memory. Their namesakes
+// in double precision say what they do.
 
 /// C ← α op(A) op(B) + β C.
 package func gemm(
@@ -18,7 +18,7 @@ package func gemm(
     b, Int32(max(1, ldb ?? (opB == .plain ? n : k))), beta, c, Int32(max(1, ldc ?? n)))
 }
 
-/// A = L Lᵀ in place of the lower triangle; `false` where A is not positive definite or holds NaN.
+/// A = L Lᵀ in place of the lower triangle; `false` if A is not positive definite or holds NaN.
 package func choleskyLower(_ n: Int, _ a: UnsafeMutablePointer<Float>, lda: Int? = nil) -> Bool {
   guard n > 0 else { return true }
   let stride = lda ?? n

@@ -13,7 +13,7 @@ package enum Threads {
     return key
   }()
 
-  /// How many BLAS uses between the parts of `perform`.
+  /// The number of threads that BLAS uses between the parts of `perform`.
   nonisolated(unsafe) private static var countInBLAS = 1
 
   /// Sets the number for the rest of the process.
@@ -23,8 +23,8 @@ package enum Threads {
     openblas_set_num_threads(Int32(clamping: self.count))
   }
 
-  /// Calls `body` with BLAS on one thread. Its threads wait for work by spinning: where products are
-  /// small they take the processors from the threads of `perform`.
+  /// Calls `body` with BLAS on one thread. Its threads wait for work by spinning: if products are small, they take the
+  /// processors from the threads of `perform`.
   package static func withSerialBLAS<R>(_ body: () throws -> R) rethrows -> R {
     guard pthread_getspecific(isBusy) == nil else { return try body() }
     let before = countInBLAS
@@ -37,9 +37,9 @@ package enum Threads {
     return try body()
   }
 
-  /// Calls `body(part)` once for each `part` in `0 ..< parts`, on all threads, with BLAS on one thread
-  /// each. Parts must not write to the same memory. Within a part it calls one after the other: were
-  /// BLAS given its threads back while other parts still run, its sums would depend on their timing.
+  /// Calls `body(part)` once for each `part` in `0 ..< parts`, on all threads, with BLAS on one thread each. Parts must
+  /// not write to the same memory. A call within a part runs its parts one after the other: if BLAS got its threads
+  /// back while other parts still run, its sums would depend on their timing.
   package static func perform(_ parts: Int, _ body: (Int) -> Void) {
     guard parts > 0 else { return }
     if pthread_getspecific(isBusy) != nil {
@@ -66,8 +66,8 @@ package enum Threads {
     }
   }
 
-  /// Splits `0 ..< total` into one contiguous range a thread, none shorter than `grain` where there is
-  /// a choice, and calls `body` for each at once.
+  /// Splits `0 ..< total` into one contiguous range for each thread, none shorter than `grain` if that is possible, and
+  /// calls `body` for each at once.
   package static func split(_ total: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
     let parts = max(1, min(count, total / max(1, grain)))
     perform(parts) { part in

@@ -2,35 +2,34 @@ import Dispatch
 import LinearAlgebra
 import Tensors
 
-/// Writes one block while the next is made: two buffers take turns. With one thread everything is done
-/// in turn.
+/// Writes one block while the next is made: two buffers take turns. With one thread there is one buffer, and nothing
+/// overlaps.
 final class BlockWriter {
   private let writer: BundleWriter
   private let buffers: [Bytes]
   private var current = 0
   private let queue = DispatchQueue(label: "writer")
   private let pending = DispatchGroup()
-  /// Touched by the queue, and by us only when nothing is pending.
+  /// The queue sets it; the caller reads it only when nothing is pending.
   private let outcome = Outcome()
 
   private final class Outcome: @unchecked Sendable {
     var failure: (any Error)?
   }
 
-  /// `size` is the bytes of the largest block.
+  /// `size` is the number of bytes of the largest block.
   init(_ writer: BundleWriter, size: Int) {
     self.writer = writer
     buffers = (0..<(Threads.count > 1 ? 2 : 1)).map { _ in Bytes(uninitialized: size) }
   }
 
-  // The output must not be closed under the hands of a write that is still going on.
+  // The output must not be closed during a write.
   deinit { pending.wait() }
 
-  /// Where the next block is to be made.
+  /// The memory in which the next block is to be made.
   var target: UnsafeMutableRawPointer { buffers[current].base }
 
-  /// Writes the first `count` bytes of `target`. Throws what went wrong with this block or the one
-  /// before.
+  /// Writes the first `count` bytes of `target`. Throws the error of this block or of the one before.
   func write(_ count: Int) throws {
     try finish()
     nonisolated(unsafe) let block = UnsafeRawBufferPointer(start: target, count: count)
@@ -44,7 +43,7 @@ final class BlockWriter {
     }
   }
 
-  /// Waits until all is written.
+  /// Waits until everything is written.
   func finish() throws {
     pending.wait()
     if let failure = outcome.failure { throw failure }

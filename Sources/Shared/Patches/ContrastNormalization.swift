@@ -2,7 +2,7 @@
 /// (Coates, Ng & Lee 2011, section 3.1).
 struct ContrastNormalization {
   let epsilon: Double
-  /// Variances up to this are rounding: a constant patch becomes 0, not noise, where ε is 0.
+  /// Variances up to this are rounding: with ε = 0 a constant patch becomes 0, not noise.
   private let floor: Double
 
   /// `magnitude` is the largest that a feature can be.

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// How an earlier bundle was made of its images: what test data need to go the same way.
+/// The way in which an earlier bundle was made from its images, so that test data can be made in the same way.
 package struct EarlierPatches {
   package let steps: PatchSteps
   package let fit: PatchFit?
@@ -13,8 +13,8 @@ package struct EarlierPatches {
   private let classes: String?
   private let name: String
 
-  /// Reads the header and the fitted statistics of a `dataset`, `moments` or `arrangements` bundle;
-  /// what is large is passed over.
+  /// Reads the header and the fitted statistics of a `dataset`, `moments` or `arrangements` bundle; large tensors are
+  /// passed over.
   package init(reading input: Input) throws {
     name = input.name
     let reader = try BundleReader(input)
@@ -46,7 +46,7 @@ package struct EarlierPatches {
     type = features.type
   }
 
-  /// Throws `Failure.data` where `images` cannot go the same way.
+  /// Throws `Failure.data` if `images` cannot be treated in the same way.
   package func expect(_ images: LabelledImages) throws {
     guard images.shape == shape else {
       throw Failure.data("the images have \(images.shape), those of \(name) had \(shape)")

@@ -1,12 +1,12 @@
 import LinearAlgebra
 import Tensors
 
-/// What features can be at most, so that numbers that are not finite are refused before any are written.
+/// Bounds of features, so that numbers that are not finite are refused before any are written.
 struct FeatureBounds {
   let grid: PatchGrid
   let steps: PatchSteps
 
-  /// More than any feature can be in magnitude with this fit; infinity or NaN if that is not finite.
+  /// More than the magnitude of any feature with this fit; infinity or NaN if that is not finite.
   func largest(_ fit: PatchFit?) -> Double {
     let d = grid.features
     let cut = steps.contrast == nil ? steps.scale.magnitude : Double(d).squareRoot()
@@ -23,8 +23,8 @@ struct FeatureBounds {
     return largest
   }
 
-  /// Throws if what is made of `images` images, or summed on the way, might not be finite numbers: features of
-  /// `type`, or their moments.
+  /// Throws if the results for `images` images (features of `type`, or their moments), or sums on the way to them,
+  /// might not be finite numbers.
   func expectFinite(
     _ fit: PatchFit?, images: Int, product: PatchProduct, type: ElementType
   ) throws {

@@ -15,7 +15,7 @@ package struct LabelledImages {
   /// The metadata of the bundle.
   package let metadata: [String: String]
 
-  /// Reads the whole of `input`; throws `Failure.data` where it is no sound bundle of labelled images.
+  /// Reads the whole of `input`; throws `Failure.data` if it is no sound bundle of labelled images.
   package init(reading input: Input) throws {
     let reader = try BundleReader(input)
     try reader.expect(.images)

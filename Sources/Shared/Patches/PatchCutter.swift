@@ -1,15 +1,15 @@
 /// Cuts the patches of one image after another (im2col), scaled and normalised in contrast.
 ///
-/// Holds one image's memory: one cutter a thread.
+/// Holds one image's memory: each thread needs a cutter of its own.
 final class PatchCutter {
   private let grid: PatchGrid
   private let table: [Double]
   private let contrast: ContrastNormalization?
-  /// The scaled image within its border of zeros; then its mirror image, where the grid is mirrored.
+  /// The scaled image within its border of zeros; then its mirror image, if the grid is mirrored.
   private let canvas: UnsafeMutablePointer<Double>
-  /// For each patch, in the order wanted, where on the canvas it starts.
+  /// The place on the canvas at which each patch starts, in the order wanted.
   private let origins: [Int]
-  /// For each channel and row of a patch, where it starts from there.
+  /// The place, relative to that, at which each channel and row of a patch starts.
   private let runs: [Int]
 
   /// `order` lists the positions to cut.
@@ -51,7 +51,7 @@ final class PatchCutter {
         for run in runs {
           let source = UnsafeRawPointer(canvas + origin + run)
           var i = 0
-          // By hand: for a few numbers a call of memcpy costs more than the copy.
+          // A loop, because for a few numbers a call of memcpy costs more than the copy.
           while i + 4 <= width {
             target.storeBytes(
               of: source.loadUnaligned(fromByteOffset: i * 8, as: SIMD4<Double>.self),

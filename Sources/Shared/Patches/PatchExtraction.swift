@@ -2,7 +2,8 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What is made of the patches: themselves; the images, of which readers cut them; or their pooled moments.
+/// The product of the patches: the patches themselves; the images, from which readers cut them; or their pooled
+/// moments.
 package enum PatchProduct: Sendable {
   case dataset, deferred, moments
 
@@ -17,8 +18,8 @@ package enum PatchProduct: Sendable {
   }
 }
 
-/// The way from a bundle of images to one of features, in blocks: whatever the number of images, no
-/// more than a block of them and of what is made of them is in memory.
+/// The way from a bundle of images to one of features, in blocks: whatever the number of images, only a block of them
+/// and its results are in memory.
 ///
 /// The result does not depend on the size of the blocks.
 package struct PatchExtraction {
@@ -26,19 +27,19 @@ package struct PatchExtraction {
   package let steps: PatchSteps
   package let grid: PatchGrid
   package let product: PatchProduct
-  /// F32 or F64: that of the features, also where they are yet to be cut.
+  /// F32 or F64: the type of the features, also if they are yet to be cut.
   package let type: ElementType
-  /// Bytes of output, or of input where there is none, that a block aims at.
+  /// How many bytes of output, or of input if there is no output, a block aims at.
   package var blockBytes = 4 << 20
-  /// Called with the number of images done, and of those to do: all of them once for each pass.
+  /// Called with the number of images done, and the number to do: all images once for each pass.
   package var progress: ((Int, Int) -> Void)?
 
-  /// The most features of which second moments are taken: a matrix of them is 2 GB.
+  /// The most features for which second moments are computed: a matrix of them is 2 GB.
   private static let limit = 16_384
   /// The most bytes that one image may become.
   private static let bytesLimit = 1 << 30
 
-  /// Throws `Failure.usage` where the steps do not suit the images.
+  /// Throws `Failure.usage` if the steps do not suit the images.
   package init(
     images: LabelledImages, steps: PatchSteps, product: PatchProduct, type: ElementType
   ) throws {
@@ -68,7 +69,7 @@ package struct PatchExtraction {
     }
   }
 
-  /// Throws where `rows` × `columns` numbers of `type` are too many for one image.
+  /// Throws if `rows` × `columns` numbers of `type` are too many for one image.
   static func expectRoom(
     _ rows: Int, _ columns: Int, _ type: ElementType, _ failure: (String) -> Failure
   ) throws {
@@ -82,11 +83,11 @@ package struct PatchExtraction {
 
   // MARK: Fitting
 
-  /// Reads all images and fits what the steps need: `nil` where they need nothing. `rank` is that of
-  /// the patches' covariance where it was computed.
+  /// Reads all images and fits the statistics that the steps need; `nil` if they need none. `rank` is that of the
+  /// patches' covariance, if it was computed.
   package func fit() throws -> (fit: PatchFit, rank: Int?)? {
     guard steps.needsFit else { return nil }
-    // Of the sums: there is no mean yet, and nothing that is whitened.
+    // This bounds the sums: there is no mean yet, and nothing is whitened.
     try bounds.expectFinite(nil, images: images.count, product: .deferred, type: .f64)
     let squares = steps.whitening != nil
     // Every thread has a matrix of its own: not too many of them.
@@ -119,7 +120,7 @@ package struct PatchExtraction {
 
   // MARK: Writing
 
-  /// Writes the bundle to `output`, which the caller finishes. `metadata` are those of the command.
+  /// Writes the bundle to `output`, which the caller finishes. `metadata` are those of this command.
   package func write(
     to output: Output, fit: PatchFit?, metadata: [String: String]
   ) throws {
@@ -155,7 +156,7 @@ package struct PatchExtraction {
     try writer.finish()
   }
 
-  /// What an image becomes: [K, d]; itself; or for moments [R, d(d+1)/2 + d].
+  /// The shape of an image's part of the product: [K, d]; the image's own; or for moments [R, d(d+1)/2 + d].
   private func imageShape(width: Int) -> [Int] {
     switch product {
     case .dataset: [grid.count, width]
@@ -164,7 +165,7 @@ package struct PatchExtraction {
     }
   }
 
-  /// The kind, the choices, and what the images were like.
+  /// The kind, the choices, and the properties of the images.
   private var ownMetadata: [String: String] {
     var result = steps.metadata
     result["kind"] = product.kind.rawValue
@@ -260,8 +261,8 @@ package struct PatchExtraction {
     }
   }
 
-  /// Calls `body` for every batch of `block`, on all threads: the same worker for the same batch
-  /// however the blocks are cut, so that sums do not depend on them.
+  /// Calls `body` for every batch of `block`, on all threads. A batch has the same worker however the blocks are cut,
+  /// so that sums do not depend on the blocks.
   private func forEachBatch(
     of block: Range<Int>, workers: Int, _ body: (_ worker: Int, _ range: Range<Int>) -> Void
   ) {

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// What is fitted to the patches of the training images.
+/// The statistics that are fitted to the patches of the training images.
 package struct PatchFit: Sendable {
   /// The mean of all patches, d numbers.
   package let mean: [Double]

@@ -18,11 +18,11 @@ package struct ImageShape: Sendable, Equatable, CustomStringConvertible {
   }
 }
 
-/// Where the patches of an image lie, and which of them are averaged.
+/// The places of an image's patches, and which of them are averaged.
 ///
-/// Positions are counted row by row. As convolutional layers do, positions are left out at which the
-/// window would leave the padded image. Where the grid is mirrored, the positions of the image's mirror image
-/// follow, and are averaged with those of the image.
+/// Positions are counted row by row. As in convolutional layers, positions are left out at which the window would leave
+/// the padded image. If the grid is mirrored, the positions of the image's mirror image follow, and are averaged with
+/// those of the image.
 package struct PatchGrid: Sendable {
   package let image: ImageShape
   package let patchHeight: Int
@@ -32,7 +32,7 @@ package struct PatchGrid: Sendable {
   /// Positions from top to bottom and from left to right.
   package let rows: Int
   package let columns: Int
-  /// Whether patches are cut of the image and of its mirror image, left for right.
+  /// Whether patches are cut from the image and from its mirror image, left for right.
   package let isMirrored: Bool
   /// R, the number of regions.
   package let regions: Int
@@ -48,10 +48,10 @@ package struct PatchGrid: Sendable {
   package var paddedHeight: Int { image.height + 2 * padding }
   package var paddedWidth: Int { image.width + 2 * padding }
 
-  /// The most numbers that the patches of one image, or the image with its border, may be.
+  /// The largest count of numbers of one image's patches, or of the image with its border.
   private static let limit = 1 << 27
 
-  /// Throws `Failure.usage` where window or pooling do not suit the images.
+  /// Throws `Failure.usage` if window or pooling do not suit the images.
   package init(
     image: ImageShape, window: PatchWindow, pooling: Pooling, mirrored: Bool = false
   ) throws {
@@ -78,17 +78,8 @@ package struct PatchGrid: Sendable {
     rows = (image.height + 2 * padding - patchHeight) / stride + 1
     columns = (image.width + 2 * padding - patchWidth) / stride + 1
 
-    func fits(_ factors: Int...) -> Bool {
-      var product = 1
-      for factor in factors {
-        let (next, overflow) = product.multipliedReportingOverflow(by: factor)
-        if overflow || next > PatchGrid.limit { return false }
-        product = next
-      }
-      return true
-    }
-    guard fits(image.channels, image.height + 2 * padding, image.width + 2 * padding),
-      fits(mirrored ? 2 : 1, rows, columns, image.channels, patchHeight, patchWidth)
+    guard PatchGrid.fits(image.channels, image.height + 2 * padding, image.width + 2 * padding),
+      PatchGrid.fits(mirrored ? 2 : 1, rows, columns, image.channels, patchHeight, patchWidth)
     else {
       throw Failure.usage(
         "the patches of one image (\(rows) × \(columns) of \(patchHeight) × \(patchWidth) pixels) "
@@ -96,10 +87,28 @@ package struct PatchGrid: Sendable {
     }
 
     let region: [Int32]
+    (region, regions) = try PatchGrid.regions(pooling, rows: rows, columns: columns)
+    pool = mirrored ? region + region : region
+  }
+
+  /// Whether the product of `factors` is at most `limit`.
+  private static func fits(_ factors: Int...) -> Bool {
+    var product = 1
+    for factor in factors {
+      let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+      if overflow || next > limit { return false }
+      product = next
+    }
+    return true
+  }
+
+  /// The region of each position of a grid, and the number of regions.
+  private static func regions(
+    _ pooling: Pooling, rows: Int, columns: Int
+  ) throws -> (ofPositions: [Int32], count: Int) {
     switch pooling {
     case .perPatch:
-      regions = rows * columns
-      region = (0..<rows * columns).map { Int32($0) }
+      return ((0..<rows * columns).map { Int32($0) }, rows * columns)
     case .grid(let grid):
       guard grid <= min(rows, columns) else {
         throw Failure.usage(
@@ -113,13 +122,13 @@ package struct PatchGrid: Sendable {
         }
       }
       let (rowParts, columnParts) = (parts(rows), parts(columns))
-      regions = grid * grid
-      region = rowParts.flatMap { r in columnParts.map { c in Int32(r * grid + c) } }
+      return (
+        rowParts.flatMap { r in columnParts.map { c in Int32(r * grid + c) } }, grid * grid
+      )
     }
-    pool = mirrored ? region + region : region
   }
 
-  /// The positions in the order of their regions, and where in it each region lies.
+  /// The positions in the order of their regions, and the range of each region in that order.
   var byRegion: (order: [Int], ranges: [Range<Int>]) {
     var members = [[Int]](repeating: [], count: regions)
     for (position, region) in pool.enumerated() { members[Int(region)].append(position) }

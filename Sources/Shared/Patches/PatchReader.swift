@@ -3,20 +3,20 @@ import Tensors
 
 /// The order in which a reader puts the patches of a sample.
 package enum PatchOrder: Sendable {
-  /// Those of region 0 first: `PatchSource.order`.
+  /// Patches of region 0 first: `PatchSource.order`.
   case byRegion
-  /// As they stand in `x` and in patterns.
+  /// The order in `x` and in patterns.
   case asCut
 }
 
 /// Reads blocks of patches.
 ///
-/// Holds memory of its own: one a thread. What it reads does not depend on how samples are divided among
+/// Each thread needs a reader, which has memory of its own. The result does not depend on how samples are divided among
 /// readers and blocks.
 package final class PatchReader {
   private let count: Int
   private let d: Int
-  /// The number in `x` of each patch as it is read; `nil` where the orders are the same.
+  /// The number in `x` of each patch as it is read; `nil` if the orders are the same.
   private let order: [Int]?
   private let features: Features
 
@@ -50,7 +50,7 @@ package final class PatchReader {
       let size = transform.rowsPerImage * transform.width
       var first = samples.lowerBound
       while first < samples.upperBound {
-        // Batches as patchify has them: an image has the same place in a product of matrices.
+        // Batches are those of patchify, so that an image has the same place in a product of matrices.
         let end = min(samples.upperBound, (first / batch + 1) * batch)
         let rows = transform.rows(
           source + first * pixels, count: end - first, place: first % batch)
@@ -72,7 +72,7 @@ package final class PatchReader {
       }
   }
 
-  /// The patches of `samples`: K rows of d numbers a sample.
+  /// The patches of `samples`: K rows of d numbers for each.
   package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
     switch features {
     case .stored(let x):
@@ -94,7 +94,7 @@ package final class PatchReader {
     }
   }
 
-  /// The patches of `samples`, rounded to single precision: K rows of d numbers a sample.
+  /// The patches of `samples`, rounded to single precision: K rows of d numbers for each.
   package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Float>) {
     switch features {
     case .stored(let x) where x.type == .f32:
@@ -117,7 +117,7 @@ package final class PatchReader {
     }
   }
 
-  /// Calls `body` with the elements of `x` to copy, and where to in the target.
+  /// Calls `body` with the elements of `x` to copy, and their place in the target.
   @inline(__always)
   private func forEachRun(of samples: Range<Int>, _ body: (Range<Int>, Int) -> Void) {
     guard order != nil else {

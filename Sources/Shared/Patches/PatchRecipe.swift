@@ -1,16 +1,16 @@
 import LinearAlgebra
 import Tensors
 
-/// How a bundle's patches were cut, or are to be cut, of images: what its metadata and the tensors `mean`
-/// and `whiten` tell.
+/// The way in which a bundle's patches were cut, or are to be cut, from images, by its metadata and the tensors `mean`
+/// and `whiten`.
 struct PatchRecipe {
-  /// Of the images.
+  /// The shape of the images.
   let shape: ImageShape
   let steps: PatchSteps
   let grid: PatchGrid
   let fit: PatchFit?
 
-  /// Throws `Failure.data` where `bundle` does not tell, or tells what cannot be.
+  /// Throws `Failure.data` if `bundle` does not tell, or tells something impossible.
   init(_ bundle: Bundle) throws {
     guard bundle.metadata["flatten"] != nil else {
       throw Failure.data("\(bundle.name) does not tell how patches were cut: not made by patchify")
@@ -27,7 +27,7 @@ struct PatchRecipe {
       grid = try PatchGrid(
         image: shape, window: steps.window, pooling: steps.pooling, mirrored: steps.mirrors)
     } catch let failure as Failure {
-      // Not this command line is wrong but the metadata.
+      // The metadata are wrong, not this command line.
       throw Failure.data("\(bundle.name): \(failure.message)")
     }
     fit = try PatchFit(of: bundle, steps: steps, features: grid.features)
@@ -35,7 +35,7 @@ struct PatchRecipe {
 }
 
 extension PatchFit {
-  /// What `bundle` holds of it; `nil` where `steps` need nothing. `features` are those of a patch as it is cut.
+  /// The statistics that `bundle` holds; `nil` if `steps` need none. `features` are those of a patch as it is cut.
   init?(of bundle: Bundle, steps: PatchSteps, features: Int) throws {
     guard steps.needsFit else { return nil }
     let mean = try bundle.require("mean", [.f64], ["[d]"])

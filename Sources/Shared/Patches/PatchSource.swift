@@ -2,10 +2,10 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// The patches of the samples of a `dataset` or `arrangements` bundle, read in blocks: whether they stand
-/// there (x), or are yet to be cut from its images.
+/// The patches of the samples of a `dataset` or `arrangements` bundle, read in blocks: from x, or cut from its images
+/// if they are deferred.
 ///
-/// Patches of a sample come region by region, so that those which are averaged lie together.
+/// The patches of a sample come region by region, so that those which are averaged lie together.
 package final class PatchSource: @unchecked Sendable {
   /// n.
   package let count: Int
@@ -15,7 +15,7 @@ package final class PatchSource: @unchecked Sendable {
   package let dimension: Int
   /// P_r, the patches of each of the R regions.
   package let regionSizes: [Int]
-  /// Where each region begins among the K patches as they are read; R + 1 numbers.
+  /// The place at which each region begins among the K patches as they are read; R + 1 numbers.
   package let regionStarts: [Int]
   /// The number in `x` and in patterns of each of the K patches as they are read.
   package let order: [Int]
@@ -37,13 +37,13 @@ package final class PatchSource: @unchecked Sendable {
     if case .deferred = features { true } else { false }
   }
 
-  /// F32 or F64 [n, K, d] or [n, d], where it is not deferred.
+  /// F32 or F64 [n, K, d] or [n, d], if it is not deferred.
   package var stored: Tensor? {
     if case .stored(let x) = features { x } else { nil }
   }
 
-  /// Reads a bundle of kind `dataset` or `arrangements`; throws `Failure.data` where its tensors and metadata
-  /// do not fit each other.
+  /// Reads a bundle of kind `dataset` or `arrangements`; throws `Failure.data` if its tensors and metadata do not fit
+  /// each other.
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.dataset, .arrangements)
     let patches: Int
@@ -69,6 +69,6 @@ package final class PatchSource: @unchecked Sendable {
     (regionSizes, regionStarts, order) = (regions.sizes, regions.starts, regions.order)
   }
 
-  /// Something that reads, with memory of its own: one a thread.
+  /// A reader with memory of its own; each thread needs one.
   package func reader(_ order: PatchOrder = .byRegion) -> PatchReader { PatchReader(self, order) }
 }

@@ -2,12 +2,12 @@ import LinearAlgebra
 
 /// Sums over all patches, for their mean and covariance.
 ///
-/// One a thread: partial sums are added when all is read.
+/// Each thread has one; the partial sums are added at the end.
 final class PatchStatistics {
   private let features: Int
   private var count = 0
   private let sum: Matrix
-  /// Σ x xᵀ, upper triangle; `nil` where only the mean is wanted.
+  /// Σ x xᵀ, upper triangle; `nil` if only the mean is wanted.
   private let second: Matrix?
   private let ones: Matrix
 
@@ -19,14 +19,14 @@ final class PatchStatistics {
     ones.fill(1)
   }
 
-  /// Takes in `rows` rows.
+  /// Adds `rows` rows.
   func add(_ x: UnsafePointer<Double>, rows: Int) {
     count += rows
     gemv(rows, features, x, .transposed, ones.base, beta: 1, sum.base)
     if let second { syrkUpper(features, rows, x, beta: 1, second.base) }
   }
 
-  /// Takes in what another has summed.
+  /// Adds the sums of another.
   func add(_ other: PatchStatistics) {
     count += other.count
     axpy(sum.count, 1, other.sum.base, sum.base)

@@ -1,7 +1,7 @@
 import Tensors
 
 extension PatchSteps {
-  /// The choices as a bundle's metadata, from which `init(metadata:)` makes them again.
+  /// The choices as a bundle's metadata, from which `init(metadata:)` restores them.
   package var metadata: [String: String] {
     var result = [
       "scale": scale.text, "pool": pooling.text, "center": "\(centers)", "bias": "\(bias)",
@@ -22,7 +22,7 @@ extension PatchSteps {
     return result
   }
 
-  /// The choices that went into `bundle`; throws `Failure.data` where it does not tell them.
+  /// The choices that went into `bundle`; throws `Failure.data` if it does not tell them.
   package init(metadata bundle: Bundle) throws {
     self.init()
     func truth(_ key: String) throws -> Bool {
@@ -55,7 +55,7 @@ extension PatchSteps {
       components = try integer("components", atLeast: 1)
     }
     bias = try truth("bias")
-    // Patches were not mirrored where a bundle does not tell.
+    // If a bundle does not tell, its patches were not mirrored.
     if bundle.metadata["mirror"] != nil { mirrors = try truth("mirror") }
   }
 }

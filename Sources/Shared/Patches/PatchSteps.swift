@@ -1,4 +1,4 @@
-/// Where patches are cut.
+/// The places at which patches are cut.
 package enum PatchWindow: Sendable, Equatable {
   /// Squares of `size` pixels, `stride` apart, on the image with a border of `padding` zeros.
   case square(size: Int, stride: Int, padding: Int)
@@ -6,11 +6,11 @@ package enum PatchWindow: Sendable, Equatable {
   case wholeImage
 }
 
-/// Over which patches a network averages.
+/// The patches over which a network averages.
 package enum Pooling: Sendable, Equatable {
   /// Over each region of a grid of G × G regions; 1 is global average pooling.
   case grid(Int)
-  /// Over none: each patch is a region of its own.
+  /// No average: each patch is a region of its own.
   case perPatch
 
   /// Reads a number of at least 1, or `none`.
@@ -32,14 +32,14 @@ package enum Pooling: Sendable, Equatable {
   }
 }
 
-/// All that is chosen about the way from images to features, in the order in which it is done: scale,
-/// cut, normalise the contrast, centre and whiten, append a constant.
+/// All choices about the way from images to features, in the order of the steps: scale, cut, normalise the contrast,
+/// centre and whiten, append a constant.
 package struct PatchSteps: Sendable, Equatable {
-  /// Features are pixels scaled to [−1, 1] unless told.
+  /// Features are pixels scaled to [−1, 1] by default.
   package var scale = PixelScale()
   package var window = PatchWindow.square(size: 4, stride: 4, padding: 0)
   package var pooling = Pooling.grid(1)
-  /// Cut patches of the mirror image too: a network then puts out the same for an image and its mirror image.
+  /// Cut patches of the mirror image too: a network then has the same output for an image and its mirror image.
   package var mirrors = false
   /// ε of x ← (x − mean x)/√(variance x + ε), of each patch by itself, in scaled pixels squared;
   /// `nil` leaves the contrast as it is.
@@ -55,6 +55,6 @@ package struct PatchSteps: Sendable, Equatable {
 
   package init() {}
 
-  /// Whether statistics of the data enter, so that the images are read twice.
+  /// Whether the steps need statistics of the data, so that the images are read twice.
   package var needsFit: Bool { centers || whitening != nil }
 }

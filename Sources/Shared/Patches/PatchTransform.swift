@@ -3,9 +3,9 @@ import LinearAlgebra
 /// Turns batches of images into rows of features: cuts, normalises, centres, whitens, appends the
 /// constant.
 ///
-/// One a thread: it holds the memory of a batch.
+/// Holds the memory of a batch: each thread needs one.
 final class PatchTransform {
-  /// Images a batch: enough for matrices of a few hundred rows, which BLAS works through well.
+  /// Images in a batch: enough for matrices of a few hundred rows, for which BLAS is efficient.
   static func batch(_ grid: PatchGrid) -> Int { max(1, 256 / grid.count) }
 
   /// Numbers in a row.
@@ -16,11 +16,11 @@ final class PatchTransform {
   private let mean: [Double]?
   private let whiten: Matrix?
   private let bias: Bool
-  /// Rows as they are cut, where whitening moves them on to `result`.
+  /// The rows as they are cut, if whitening writes them on to `result`.
   private let raw: Matrix?
   private let result: Matrix
 
-  /// Without `fit` patches are neither centred nor whitened.
+  /// Without `fit`, patches are neither centred nor whitened.
   init(grid: PatchGrid, steps: PatchSteps, fit: PatchFit?, bias: Bool, order: [Int]) {
     self.grid = grid
     self.bias = bias
@@ -37,8 +37,8 @@ final class PatchTransform {
     (fit?.whiten?.columns ?? grid.features) + (bias ? 1 : 0)
   }
 
-  /// The rows of `count` images that lie one after another at `pixels`: K rows an image, valid until the
-  /// next call. They are the images from `place` on of a batch, and no more than follow there.
+  /// The rows of `count` images that lie one after another at `pixels`: K rows for each, valid until the next call.
+  /// They are the images from `place` on of a batch, and no more than the batch has there.
   ///
   /// Products of matrices always have the size of a whole batch, so that the numbers of an image do not depend
   /// on how many others come with it.

@@ -1,11 +1,11 @@
 import LinearAlgebra
 
-/// Of each pooling region the average of x xᵀ, its upper triangle row-major with the off-diagonals
-/// times √2 (so that inner products are those of the whole matrices), then the average of x.
+/// For each pooling region the average of x xᵀ, as its upper triangle row-major with the off-diagonals times √2 (so
+/// that inner products are those of the whole matrices), then the average of x.
 ///
-/// One a thread.
+/// Each thread needs one.
 final class PooledMoments {
-  /// Numbers a region: d (d+1)/2 + d.
+  /// How many numbers a region has: d (d+1)/2 + d.
   static func length(_ d: Int) -> Int { d * (d + 1) / 2 + d }
 
   private let width: Int
@@ -14,7 +14,7 @@ final class PooledMoments {
   private let mean: Matrix
   private let ones: Matrix
 
-  /// `ranges` tells which of an image's rows are each region's.
+  /// `ranges` are the rows of an image that belong to each region.
   init(width: Int, ranges: [Range<Int>]) {
     self.width = width
     self.ranges = ranges

@@ -10,9 +10,9 @@ package enum Whitening {
 
   /// The matrix W (d × N), and the rank of the covariance.
   ///
-  /// `components` keeps N directions, those of the largest eigenvalues first, each signed so that its
-  /// entry of largest magnitude is positive. Only the upper triangle of `covariance` is read, and it
-  /// is overwritten. Throws `Failure.data` where the patches do not vary at all.
+  /// `components` keeps N directions, those of the largest eigenvalues first, each signed so that its entry of largest
+  /// magnitude is positive. Only the upper triangle of `covariance` is read, and it is overwritten. Throws
+  /// `Failure.data` if the patches do not vary at all.
   package static func matrix(
     covariance: Matrix, epsilon: Double, components: Int?
   ) throws -> (matrix: Matrix, rank: Int) {
@@ -50,7 +50,7 @@ package enum Whitening {
   private static func sign(_ vector: UnsafePointer<Double>, _ count: Int) -> Double {
     let entries = UnsafeBufferPointer(start: vector, count: count)
     let largest = entries.reduce(0) { max($0, abs($1)) }
-    // Of entries that are equal but for rounding the first decides.
+    // The first of the entries that are equal but for rounding decides.
     let decider = entries.first { abs($0) >= largest * (1 - 1e-6) }
     return decider.map { $0 < 0 ? -1 : 1 } ?? 1
   }

@@ -44,12 +44,12 @@ package enum Activation: Hashable, Sendable {
     if case .polynomial = self { false } else { true }
   }
 
-  /// What `--activation` can name: every activation but the circular one, which has an option of its own.
+  /// The activations that `--activation` can name: all but the circular one, which has an option of its own.
   package static func parse(option text: String) -> Activation? {
     parse(text).flatMap { $0 == .circular ? nil : $0 }
   }
 
-  /// What messages say of `parse(option:)`.
+  /// The texts that `parse(option:)` expects, as messages describe them.
   package static let expectedOption = "relu, gated-relu, linear or three numbers A,B,C"
 }
 

@@ -1,6 +1,6 @@
 import Tensors
 
-/// What stands beside the features of samples: what a network should say of them.
+/// The answers that a network should give for samples.
 package enum Answers: Sendable {
   /// The class of each sample.
   case labels([Int])
@@ -8,7 +8,7 @@ package enum Answers: Sendable {
   case targets(Tensor, columns: Int)
 
   /// Reads `labels` or `targets`, for n = `samples` samples. Throws `Failure.data` unless the bundle has one of them, a
-  /// row a sample. Whether labels are those of classes is for the caller to tell, who knows how many there are.
+  /// row a sample. The caller checks that labels are those of classes, because it knows how many there are.
   package init(_ bundle: Bundle, samples: Int) throws {
     let (labels, targets) = (try bundle.optional(.labels), try bundle.optional(.targets))
     guard let tensor = labels ?? targets else {

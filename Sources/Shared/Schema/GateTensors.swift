@@ -1,6 +1,6 @@
 import Tensors
 
-/// Gates as a bundle holds them: neuron or pattern i is active where x · g_i ≥ t_i.
+/// Gates as a bundle holds them: neuron or pattern i is active if x · g_i ≥ t_i.
 package struct GateTensors: Sendable {
   /// g, F64 [m, d].
   package let vectors: Tensor
@@ -62,15 +62,16 @@ extension Tensor {
 
 /// The activation patterns that a bundle of kind `arrangements` has for its data.
 package struct PatternTensors: Sendable {
-  /// What attains each of P patterns.
+  /// The gates that attain the P patterns.
   package let gates: GateTensors
-  /// U8 [P, ⌈nK/8⌉], a bit for each patch of each sample, the least significant bit first; nil if the gates tell.
+  /// U8 [P, ⌈nK/8⌉], a bit for each patch of each sample, least significant first; nil if the gates imply them.
   package let patterns: Tensor?
   /// Whether the bundle says that these are all patterns of its data.
   package let isExact: Bool
 
   /// Reads the patterns of `samples` samples of K = `patches` patches of d = `dimension` features. They may be missing
-  /// if the gates imply them. Throws `Failure.data` if the tensors do not fit each other or the data, or there are none.
+  /// if the gates imply them. Throws `Failure.data` if the tensors do not fit each other or the data, or there are
+  /// none.
   package init(
     _ bundle: Bundle, samples: Int, patches: Int, dimension: Int, gatesImplyPatterns: Bool
   ) throws {

@@ -1,6 +1,6 @@
 import Tensors
 
-/// What a bundle is for: the value of `kind` in its metadata.
+/// The purpose of a bundle: the value of `kind` in its metadata.
 package enum Kind: String, CaseIterable, Sendable {
   case images, dataset, moments, arrangements, solution, network
 }

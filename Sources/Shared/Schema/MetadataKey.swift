@@ -1,6 +1,6 @@
 import Tensors
 
-/// What a value of the metadata says, and the text that says it.
+/// A value that metadata can have, with its text.
 package protocol MetadataValue: Sendable {
   /// The texts that `parse` takes, as messages describe them.
   static var expected: String { get }

@@ -7,9 +7,9 @@ package struct NetworkNeuron: Sendable {
   /// Its weight for each of C outputs.
   package let output: [Double]
   package let region: Int
-  /// The number of the group of the norm that it shares, if groups are told.
+  /// The number of the group of the norm that it shares, if there are groups.
   package var group: Int
-  /// Which of the gates is its own.
+  /// The number of its gate.
   package let gate: Int
 
   package init(
@@ -29,15 +29,15 @@ package struct NetworkTensors: Sendable {
   package let outputs: Int
   package var hasRegions = false
   package var hasGroups = false
-  /// Of gated neurons.
+  /// The gates of gated neurons.
   package var gates: GateTensors?
 
   package init(_ neurons: [NetworkNeuron], features: Int, outputs: Int) {
     (self.neurons, self.features, self.outputs) = (neurons, features, outputs)
   }
 
-  /// The bundle. `program` is what the network was trained on: metadata `activation`, `loss`, `beta` and so on. `source`
-  /// hands on what was fitted to the data, and what tells how they were made.
+  /// The bundle. `program` is what the network was trained on: metadata `activation`, `loss`, `beta` and so on.
+  /// `source` hands on what was fitted to the data, and what tells how they were made.
   package func bundle(
     program: [String: String], from source: Bundle, metadata: [String: String]
   ) -> Bundle {
@@ -66,7 +66,7 @@ package struct NetworkTensors: Sendable {
     return bundle
   }
 
-  /// What a solution says of its program, for the network that is recovered from it.
+  /// The metadata of a solution's program, for the network that is recovered from it.
   package static func program(of solution: Bundle) -> [String: String] {
     solution.metadata.filter {
       ["activation", "loss", "norm", "group", "beta", "targets"].contains($0.key)

@@ -4,7 +4,7 @@ import Tensors
 package struct PoolingRegions: Sendable {
   /// P_r, the patches of each region.
   package let sizes: [Int]
-  /// Where each region begins if the patches come region by region; R + 1 numbers.
+  /// The place at which each region begins if the patches come region by region; R + 1 numbers.
   package let starts: [Int]
   /// The numbers of the K patches in that order, those of a region ascending.
   package let order: [Int]

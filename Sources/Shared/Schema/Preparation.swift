@@ -1,6 +1,6 @@
 import Tensors
 
-/// What was fitted to the training data, and goes with all that is made of them.
+/// The statistics that were fitted to the training data and go with all that is made from them.
 package struct FittedStatistics: Sendable {
   /// F32 or F64 [d].
   package let mean: Tensor?
@@ -26,21 +26,20 @@ package struct FittedStatistics: Sendable {
   }
 }
 
-/// The metadata by which data were made of images.
+/// The metadata that say how data were made from images.
 package enum Preparation {
-  /// The choices of the patches' step.
+  /// The choices of the step that cuts patches.
   package static let choices = [
     "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
     "whiten", "components", "mirror",
   ]
 
-  /// What a solution or a network of such data still needs.
+  /// The metadata that a solution or a network of such data still needs.
   package static let inherited = Set(choices + ["channels", "classes", "height", "width"])
 }
 
 extension Bundle {
-  /// Takes what a bundle that is made of `source` inherits: the fitted statistics, and the metadata that tell of the
-  /// data.
+  /// Takes what a bundle made from `source` inherits: the fitted statistics, and the metadata that describe the data.
   mutating func inherit(from source: Bundle) {
     copyStatistics(of: source)
     metadata.merge(source.metadata.filter { Preparation.inherited.contains($0.key) }) { $1 }

@@ -1,7 +1,7 @@
 import Tensors
 
 extension Kind {
-  /// The tensors that have a row a sample. All others, such as `mean`, `whiten` and `pool`, describe
+  /// The tensors that have a row for each sample. All others, such as `mean`, `whiten` and `pool`, describe
   /// the samples together.
   package var perSample: Set<String> {
     switch self {
@@ -15,7 +15,7 @@ extension Kind {
 }
 
 /// The number of samples of a bundle of `kind` with these tensors: the first dimension of those that
-/// have a row a sample, which must agree. `bundle` is what messages call it.
+/// have a row for each sample, which must agree. `bundle` is its name in messages.
 package func sampleCount(
   _ kind: Kind, _ tensors: [(name: String, shape: [Int])], in bundle: String
 ) throws -> Int {

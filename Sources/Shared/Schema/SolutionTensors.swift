@@ -60,7 +60,7 @@ extension Bundle {
 package struct PatternVariables: Sendable {
   /// Rows of the data's `patterns`; [0] for a linear network, which has one pattern of ones.
   package let index: [Int]
-  /// What attains these patterns; of a linear network there are none.
+  /// The gates that attain these patterns; none for a linear network.
   package let gates: GateTensors
   /// F64, C · A · R · d numbers in that order: w of a gated or linear network, v of a ReLU network.
   package let positive: Tensor
@@ -70,7 +70,8 @@ package struct PatternVariables: Sendable {
   package let regions: Int
   package let dimension: Int
 
-  /// The shape of `v` and `w`: [A, d], [C, A, d] if there are several outputs, [C, A, R, d] if there are several regions.
+  /// The shape of `v` and `w`: [A, d], [C, A, d] if there are several outputs, [C, A, R, d] if there are several
+  /// regions.
   package static func shape(outputs: Int, patterns: Int, regions: Int, dimension: Int) -> [Int] {
     let end = regions > 1 ? [regions, dimension] : [dimension]
     return (outputs == 1 && regions == 1 ? [] : [outputs]) + [patterns] + end

@@ -1,6 +1,6 @@
 import Tensors
 
-/// What β multiplies in the programs over patterns.
+/// The norms that β multiplies in the programs over patterns.
 package enum WeightNorm: String, CaseIterable, MetadataValue {
   /// A sum of the lengths of groups of weights.
   case group
@@ -9,15 +9,15 @@ package enum WeightNorm: String, CaseIterable, MetadataValue {
   case nuclear
 }
 
-/// Which weights of a pattern share a group of the norm.
+/// The weights of a pattern that share a group of the norm.
 package enum WeightGrouping: String, CaseIterable, MetadataValue {
-  /// Those of a class, of all regions: Σ ‖w_ic‖ over patterns and classes.
+  /// The weights of a class, of all regions: Σ ‖w_ic‖ over patterns and classes.
   case perClass = "class"
-  /// All of them: Σ ‖W_i‖_F over patterns.
+  /// All weights of a pattern: Σ ‖W_i‖_F over patterns.
   case perPattern = "pattern"
 }
 
-/// How a search ended.
+/// The end of a search.
 package enum Status: String, CaseIterable, MetadataValue {
   /// The gap that was asked for is certified.
   case optimal
@@ -59,7 +59,7 @@ package struct TargetValues: Equatable, MetadataValue {
     self.second = second
   }
 
-  /// Those of a program of this loss: -1 and 1 for one output and for losses of signs, otherwise 0 and 1.
+  /// The values for a program of this loss: -1 and 1 for one output and for losses of signs, otherwise 0 and 1.
   package init(outputs: Int, loss: LossName) {
     let isSigned = loss.hasSigns || (outputs == 1 && loss != .crossEntropy)
     self.init(isSigned ? -1 : 0, 1)

@@ -1,7 +1,7 @@
 extension Tensor {
-  /// Adds `other`, of the same type and shape, element by element, to this tensor in place: its
-  /// elements must not be shared yet. Fails where integers overflow and for BOOL; `name` is the
-  /// tensor's. BF16 adds in single precision and rounds to the nearest, ties to even.
+  /// Adds `other`, of the same type and shape, element by element, to this tensor in place: its elements must not be
+  /// shared yet. Throws if integers overflow and for BOOL; `name` is the tensor's. BF16 adds in single precision and
+  /// rounds to the nearest, ties to even.
   package func add(_ other: Tensor, name: String) throws {
     precondition(type == other.type && shape == other.shape, "tensors of two shapes or types")
     func integers<T: Element & FixedWidthInteger>(_: T.Type) throws {
@@ -49,12 +49,12 @@ extension Tensor {
 extension BFloat16 {
   package var asFloat: Float { Float(bitPattern: UInt32(bits) << 16) }
 
-  /// The nearest to `value`, ties to even.
+  /// The value nearest to `value`, ties to even.
   package init(rounding value: Float) {
     if value.isNaN {
       self.init(bits: 0x7FC0)
     } else {
-      // Half a unit in the last place less one bit, and that bit where the result would be odd.
+      // Half a unit in the last place less one bit, and that bit if the result would be odd.
       let pattern = value.bitPattern
       self.init(bits: UInt16((pattern + 0x7FFF + (pattern >> 16 & 1)) >> 16))
     }

@@ -1,8 +1,8 @@
-/// Named tensors and string metadata: what flows between the tools.
+/// Named tensors and string metadata: the data that flow between the tools.
 package struct Bundle: Sendable {
   package var tensors: [String: Tensor]
   package var metadata: [String: String]
-  /// What messages call it: the file it came from.
+  /// The name in messages: that of the file it came from.
   package var name: String
 
   package init(
@@ -13,7 +13,7 @@ package struct Bundle: Sendable {
     self.name = name
   }
 
-  /// Reads a whole bundle and makes sure that nothing follows it.
+  /// Reads a whole bundle and checks that nothing follows it.
   package init(reading input: Input) throws {
     let reader = try BundleReader(input)
     var tensors: [String: Tensor] = [:]
@@ -34,7 +34,7 @@ package struct Bundle: Sendable {
     try writer.finish()
   }
 
-  // MARK: What a tool expects to find
+  // MARK: Expectations
 
   /// The tensor `name`, of one of `types` and with as many dimensions as one of `shapes` names, such
   /// as "[n, d]"; the message shows them.
@@ -48,7 +48,7 @@ package struct Bundle: Sendable {
     return tensor
   }
 
-  /// `require`, where the tensor is there at all.
+  /// As `require`, but nil if the tensor is missing.
   package func optional(
     _ name: String, _ types: [ElementType], _ shapes: [String]
   ) throws -> Tensor? {
@@ -69,14 +69,14 @@ package struct Bundle: Sendable {
 }
 
 extension Tensor {
-  /// Fails unless the tensor, which messages call `name`, is of one of `types` and has as many
-  /// dimensions as one of `shapes`, such as "[n, d]".
+  /// Throws unless the tensor, which messages call `name`, is of one of `types` and has as many dimensions as one of
+  /// `shapes`, such as "[n, d]".
   package func expect(_ name: String, _ types: [ElementType], _ shapes: [String]) throws {
     try BundleEntry(name: name, type: type, shape: shape, range: 0..<bytes.count)
       .expect(types, shapes)
   }
 
-  /// Fails where an element is not a finite number; `name` is the tensor's.
+  /// Throws if an element is not a finite number; `name` is the tensor's.
   package func expectFinite(_ name: String) throws {
     if isFinite { return }
     let bad = nonFiniteCount
@@ -97,8 +97,8 @@ func describe(_ type: ElementType, _ shape: [Int]) -> String {
   return "\(type.rawValue) [\(shown.joined(separator: ", "))]"
 }
 
-/// Bytes of a tensor; `nil` where that number, or a product of some of its dimensions, overflows.
-/// A dimension of 0 does not excuse the others: the size of a row must be a number too.
+/// The number of bytes of a tensor; `nil` if it, or a product of some of the dimensions, overflows. A dimension of 0
+/// does not excuse the others: the size of a row must be a number too.
 func byteCount(_ type: ElementType, _ shape: [Int]) -> Int? {
   var size = type.size
   for dimension in shape {
@@ -109,8 +109,8 @@ func byteCount(_ type: ElementType, _ shape: [Int]) -> Int? {
   return shape.contains(0) ? 0 : size
 }
 
-/// The order of names in a bundle: that of their code points, as Python's `sorted` has it. (Swift's
-/// own `<` compares the normalised forms.)
+/// The order of names in a bundle: that of their code points, as in Python's `sorted`. (Swift's own `<` compares the
+/// normalised forms.)
 package func precedes(_ a: String, _ b: String) -> Bool {
   a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
 }

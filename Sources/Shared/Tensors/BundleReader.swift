@@ -8,7 +8,7 @@ package struct BundleEntry: Sendable {
   /// Its bytes, counted from the end of the header.
   package let range: Range<Int>
 
-  /// Fails unless the tensor is of one of `types` and has as many dimensions as one of `shapes`.
+  /// Throws unless the tensor is of one of `types` and has as many dimensions as one of `shapes`.
   package func expect(_ types: [ElementType], _ shapes: [String]) throws {
     let ranks = shapes.map { $0 == "[]" ? 0 : $0.split(separator: ",").count }
     guard types.contains(type), ranks.contains(shape.count) else {
@@ -62,7 +62,7 @@ package final class BundleReader {
     entries = try BundleReader.checked(parsed)
   }
 
-  /// Types that we read, sizes that fit shapes, and data without overlap or gap.
+  /// Checks that types are known, that sizes fit shapes, and that data have no overlap or gap.
   private static func checked(
     _ parsed: [(name: String, entry: HeaderParser.Entry)]
   ) throws -> [BundleEntry] {
@@ -112,7 +112,7 @@ package final class BundleReader {
     return Tensor(type: entry.type, shape: entry.shape, bytes: bytes)
   }
 
-  /// Passes over the next tensor, without reading it where the input is a regular file.
+  /// Passes over the next tensor, without reading it if the input is a regular file.
   package func skipTensor() throws {
     let entry = entries[index]
     let skipped = try input.skip(entry.range.count)
@@ -120,8 +120,8 @@ package final class BundleReader {
     index += 1
   }
 
-  /// Sets the next tensor aside, to be read by rows later and more than once: in memory up to
-  /// `limit` bytes, beyond that in a temporary file that has no name.
+  /// Sets the next tensor aside, to be read by rows later and more than once: in memory up to `limit` bytes, beyond
+  /// that in a temporary file without a name.
   package func readRows(limit: Int = 256 << 20) throws -> RowSource {
     let entry = entries[index]
     if entry.range.count <= limit {
@@ -168,7 +168,7 @@ package final class BundleReader {
         + "\(entry.range.count) bytes")
   }
 
-  /// Makes sure that the file ends with the last tensor.
+  /// Checks that the file ends with the last tensor.
   package func finish() throws {
     if try input.readBytes(1).count > 0 {
       throw Failure.data("\(input.name) goes on after the bundle's last tensor")
@@ -176,7 +176,7 @@ package final class BundleReader {
   }
 }
 
-/// A file without a name, which goes with its descriptor.
+/// A file without a name, which disappears with its descriptor.
 final class Spool {
   private let descriptor: Int32
   private var count = 0
@@ -218,7 +218,7 @@ final class Spool {
   }
 }
 
-/// A tensor read by rows (slices along its first dimension), as often as wanted.
+/// A tensor that is read by rows (slices along its first dimension), as often as wanted.
 package final class RowSource {
   package let type: ElementType
   package let shape: [Int]

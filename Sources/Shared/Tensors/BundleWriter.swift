@@ -1,8 +1,7 @@
 /// Writes a bundle front to back in its one canonical form: tensors and metadata sorted by name (code
 /// point by code point), the header padded with spaces to a multiple of 8.
 ///
-/// The data follow in the same order through `write`, in pieces of any size; `finish` makes sure that
-/// all of them came.
+/// The data follow in the same order through `write`, in pieces of any size; `finish` checks that all of them came.
 package final class BundleWriter {
   private let output: Output
   private var missing: Int

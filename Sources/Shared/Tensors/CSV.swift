@@ -1,6 +1,6 @@
-/// Reads comma-separated values (RFC 4180) record by record: fields may be quoted, a quoted field may
-/// hold commas, quotes (doubled) and line ends; lines end in LF or CR LF; empty lines are passed over.
-/// Blanks around a field that is not quoted are no part of it.
+/// Reads comma-separated values (RFC 4180) record by record: fields may be quoted, a quoted field may hold commas,
+/// quotes (doubled) and line ends; lines end in LF or CR LF; empty lines are passed over. Blanks around an unquoted
+/// field do not belong to it.
 package struct CSVReader {
   package struct Record {
     /// The line on which it starts, from 1.
@@ -13,7 +13,7 @@ package struct CSVReader {
   private var position = 0
   private var line = 1
 
-  /// `name` is what messages call the text.
+  /// `name` is the name of the text in messages.
   package init(_ bytes: Bytes, name: String) {
     self.bytes = bytes
     self.name = name

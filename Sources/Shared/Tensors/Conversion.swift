@@ -1,6 +1,6 @@
 extension Tensor {
-  /// The same values as I32, the type of labels and of other indices. Fails where a value is not a
-  /// whole number that fits; `name` is the tensor's.
+  /// The same values as I32, the type of labels and of other indices. Throws if a value is not a whole number that
+  /// fits; `name` is the tensor's.
   package func asInt32(_ name: String) throws -> Tensor {
     if type == .i32 { return self }
     let result = Tensor(type: .i32, shape: shape)
@@ -20,8 +20,8 @@ extension Tensor {
   /// The same values in double precision; 64-bit integers beyond 2⁵³ round.
   package var asDouble: Tensor { type == .f64 ? self : Tensor(doubles, shape: shape) }
 
-  /// The elements `range` as text, each handed to `body` in turn: numbers read back exactly, truth
-  /// values are 0 and 1.
+  /// Calls `body` with each of the elements `range` as text, in turn: numbers read back exactly, truth values are 0 and
+  /// 1.
   package func forEachText(_ range: Range<Int>, _ body: (String) throws -> Void) rethrows {
     func texts<T: Element & LosslessStringConvertible>(_: T.Type) throws {
       try withElements(of: T.self) { elements in

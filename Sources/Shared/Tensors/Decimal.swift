@@ -1,16 +1,16 @@
 import Glibc
 
 extension Double {
-  /// The number that the whole of `text` is, in decimal: a sign, digits with or without a point, an
-  /// exponent. Nil for everything else that C takes for a number: hexadecimal, names of infinity and
-  /// NaN, digits before a NUL. Numbers that are too large become infinity.
+  /// The number that the whole of `text` is, in decimal: a sign, digits with or without a point, an exponent. Nil for
+  /// other texts that C takes for numbers: hexadecimal, names of infinity and NaN, digits before a NUL. Numbers that
+  /// are too large become infinity.
   package init?(decimal text: some StringProtocol) {
     var text = String(text)
     guard text.withUTF8({ isDecimal($0) }) else { return nil }
     self = strtod(text, nil)
   }
 
-  /// Every number in text is read by `init(decimal:)`: with warnings as errors, this forbids the other way.
+  /// Every number in text is read by `init(decimal:)`: with warnings as errors, this forbids the standard initialiser.
   @available(*, deprecated, message: "use Double(decimal:), which takes no NUL and no hexadecimal")
   package init?(_ text: String) { self.init(decimal: text) }
 
@@ -18,8 +18,7 @@ extension Double {
   package init?(_ text: Substring) { self.init(decimal: text) }
 }
 
-/// Whether `text` is something that was meant to be a number, though perhaps not one that is accepted, such as
-/// `nan` or `0x10`.
+/// Whether `text` was meant to be a number, though perhaps not one that is accepted, such as `nan` or `0x10`.
 package func resemblesNumber(_ text: String) -> Bool {
   func value<T: LosslessStringConvertible>(_: T.Type) -> T? { T(text) }
   return Double(decimal: text) != nil || value(Double.self) != nil

@@ -1,4 +1,4 @@
-/// The element types that bundles hold, under their names in a safetensors header.
+/// The element types of bundles, under their names in a safetensors header.
 package enum ElementType: String, CaseIterable, Sendable {
   case bool = "BOOL"
   case u8 = "U8"
@@ -14,7 +14,7 @@ package enum ElementType: String, CaseIterable, Sendable {
   case f32 = "F32"
   case f64 = "F64"
 
-  /// Bytes an element takes.
+  /// The number of bytes of an element.
   package var size: Int {
     switch self {
     case .bool, .u8, .i8: 1

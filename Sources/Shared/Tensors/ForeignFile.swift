@@ -1,5 +1,5 @@
-/// What a file that was given for a bundle looks like, and what to do with it, to be put after a message;
-/// empty if its first bytes tell nothing. A bundle's own begin with a small number and zeros.
+/// A hint for messages about a file that is no bundle: what it looks like, and what to do with it; empty if its first
+/// bytes tell nothing. A bundle begins with a small number and zeros.
 func foreignFile(_ start: UnsafeRawBufferPointer) -> String {
   let formats: [(magic: [UInt8], text: String)] = [
     (

@@ -1,6 +1,5 @@
-/// A strict reader of the one form of JSON that a bundle's header takes: an object of objects, with
-/// strings, arrays of non-negative integers, and nothing else. Duplicate keys are errors, which
-/// general JSON libraries let pass.
+/// A strict reader of the one form of JSON that a bundle's header has: an object of objects, with strings, arrays of
+/// non-negative integers, and nothing else. Duplicate keys, which general JSON libraries accept, are errors.
 struct HeaderParser {
   struct Entry: Equatable {
     var dtype: String
@@ -10,12 +9,12 @@ struct HeaderParser {
   }
 
   private let bytes: UnsafeRawBufferPointer
-  /// What messages call the file.
+  /// The name of the file in messages.
   private let name: String
   private var position = 0
 
-  /// Parses the header's bytes into its entries, in file order, and its metadata. `name` is what messages call
-  /// the file.
+  /// Parses the header's bytes into its entries, in file order, and its metadata. `name` is the name of the file in
+  /// messages.
   static func parse(
     _ bytes: UnsafeRawBufferPointer, name: String
   ) throws -> (entries: [(name: String, entry: Entry)], metadata: [String: String]) {
@@ -206,7 +205,7 @@ package func quoted(_ text: String) -> String {
     switch scalar {
     case "\"": result += "\\\""
     case "\\": result += "\\\\"
-    // The control characters of Latin-1 too: a terminal would obey them.
+    // Control characters of Latin-1 too: a terminal would obey them.
     case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
       result += escaped(scalar)
     default: result.unicodeScalars.append(scalar)

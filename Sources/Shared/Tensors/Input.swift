@@ -1,21 +1,21 @@
 import Glibc
 
-/// The text of the system's last error, in lower case as our messages are.
+/// The text of the system's last error, in lower case like our messages.
 package func systemError(_ code: Int32 = errno) -> String {
   String(cString: strerror(code)).lowercased()
 }
 
 /// A source of bytes: a file, or standard input.
 package final class Input {
-  /// What messages call it: its path, or "standard input".
+  /// Its name in messages: its path, or "standard input".
   package let name: String
   private let descriptor: Int32
   private let closes: Bool
 
-  /// What is wrong if the end of a mapped file has gone.
+  /// The error if the end of a mapped file has disappeared.
   static let wasCut = "the file was cut, or cannot be read, while it was in use"
 
-  /// Opens `path`; `-` is standard input. With `regularOnly` pipes and devices are refused, which may never end.
+  /// Opens `path`; `-` is standard input. With `regularOnly` pipes and devices, which may never end, are refused.
   package init(path: String, regularOnly: Bool = false) throws {
     if path == "-" {
       name = "standard input"
@@ -54,7 +54,7 @@ package final class Input {
     }
   }
 
-  /// Reads until `count` bytes are there or the file ends; returns how many came.
+  /// Reads until `count` bytes are there or the file ends; returns how many there were.
   package func readFully(into target: UnsafeMutableRawPointer, count: Int) throws -> Int {
     var filled = 0
     while filled < count {
@@ -65,8 +65,8 @@ package final class Input {
     return filled
   }
 
-  /// Reads `count` bytes without trusting that number: memory grows as bytes arrive. Returns fewer
-  /// where the file ends early.
+  /// Reads `count` bytes without trusting that number: memory grows as bytes arrive. Returns fewer if the file ends
+  /// early.
   package func readBytes(_ count: Int) throws -> Bytes {
     let bytes = Bytes(uninitialized: min(count, 1 << 20))
     var filled = 0
@@ -83,8 +83,8 @@ package final class Input {
     return bytes
   }
 
-  /// The next `count` bytes by mapping them, where the input is a regular file that has them and they
-  /// are aligned for elements of `alignment` bytes; else `nil`, and nothing is read.
+  /// Maps the next `count` bytes, if the input is a regular file that has them and they are aligned for elements of
+  /// `alignment` bytes; otherwise `nil`, and nothing is read.
   func mapBytes(_ count: Int, alignment: Int) -> Bytes? {
     var status = stat()
     let position = Int(lseek(descriptor, 0, SEEK_CUR))
@@ -97,7 +97,7 @@ package final class Input {
     return bytes
   }
 
-  /// Passes over `count` bytes; returns how many there were. A regular file is not read for it.
+  /// Passes over `count` bytes; returns how many there were. A regular file is not read.
   package func skip(_ count: Int) throws -> Int {
     var status = stat()
     if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG {
@@ -124,6 +124,6 @@ package final class Input {
     return Int(status.st_size)
   }
 
-  /// Everything up to the end.
+  /// All bytes up to the end.
   package func readAll() throws -> Bytes { try readBytes(Int.max / 4) }
 }

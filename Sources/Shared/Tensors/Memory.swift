@@ -1,11 +1,11 @@
 import Glibc
 
-/// Bytes of this machine's memory.
+/// The bytes of this machine's memory.
 package let machineMemory =
   Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
 
-/// Bytes that this process may still have: no more than the machine's, and what `ulimit -v` leaves of its
-/// address space. What the machine's other processes hold does not count.
+/// How many bytes this process may still have: no more than the machine's, and no more than `ulimit -v` leaves of its
+/// address space. Memory that other processes hold does not count.
 package var memoryLimit: Double {
   var limit = rlimit()
   guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
@@ -14,7 +14,7 @@ package var memoryLimit: Double {
   return max(0, Double(limit.rlim_cur) - addressSpace)
 }
 
-/// Bytes of address space that this process has now; 0 if the system does not tell.
+/// How many bytes of address space this process has now; 0 if the system does not say.
 private var addressSpace: Double {
   let descriptor = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
   guard descriptor >= 0 else { return 0 }
@@ -26,11 +26,11 @@ private var addressSpace: Double {
   return Double(Int(digits) ?? 0) * Double(sysconf(Int32(_SC_PAGESIZE)))
 }
 
-/// Throws `Failure.data` if `bytes` are more than this process may have; `what` needs them.
+/// Throws `Failure.data` if `bytes`, which `what` needs, are more than this process may have.
 package func expectMemory(_ bytes: Double, for what: @autoclosure () -> String) throws {
   let limit = memoryLimit
   guard bytes <= limit else {
-    // GB for a machine's memory; a limit may be less than one.
+    // GB for a machine's memory; a limit may be less than one GB.
     let (unit, name) = limit < 2e9 ? (1e6, "MB") : (1e9, "GB")
     func text(_ bytes: Double) -> String {
       "\(Int(clamping: Int64(exactly: (bytes / unit).rounded(.up)) ?? .max))"

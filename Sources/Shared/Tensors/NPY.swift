@@ -11,7 +11,7 @@ package enum NPY {
     ("<i4", .i32), ("<u8", .u64), ("<i8", .i64), ("<f2", .f16), ("<f4", .f32), ("<f8", .f64),
   ]
 
-  /// Reads the one array of a file, in C or Fortran order, and makes sure that nothing follows it.
+  /// Reads the one array of a file, in C or Fortran order, and checks that nothing follows it.
   package static func read(_ input: Input) throws -> Tensor {
     func part(_ count: Int) throws -> Bytes {
       let bytes = try input.readBytes(count)
@@ -88,8 +88,8 @@ package enum NPY {
     return result
   }
 
-  /// Writes `tensor` as version 1.0, byte for byte as `numpy.save` does. BF16, which NPY lacks, is
-  /// written as F32, which holds all of its values.
+  /// Writes `tensor` as version 1.0, byte for byte as `numpy.save` does. BF16, which NPY lacks, is written as F32,
+  /// which holds all its values.
   package static func write(_ tensor: Tensor, to output: Output) throws {
     if tensor.type == .bf16 { return try write(widened(tensor), to: output) }
     let descriptor = types.first { $0.type == tensor.type }!.descriptor

@@ -1,7 +1,7 @@
 import CFaults
 import Glibc
 
-/// Where a tool writes: standard output, or a file that appears under its name only when it is whole.
+/// The output of a tool: standard output, or a file that appears under its name only when it is whole.
 ///
 /// Bytes go through a buffer and a looping `write(2)`. `finish()` flushes, closes and renames, each
 /// checked; an output dropped without it leaves nothing behind.
@@ -29,7 +29,7 @@ package final class Output {
       if status.st_mode & S_IFMT == S_IFDIR { throw Failure.data("\(path) is a directory") }
       descriptor = open(path, O_WRONLY | O_CLOEXEC)
     } else {
-      // Through a symbolic link, the file it names is made or replaced, not the link.
+      // If the path is a symbolic link, the file that it names is made or replaced, not the link.
       file = PendingFile(
         replacing: try followingLinks(path), mode: isThere ? status.st_mode & 0o777 : nil)
       descriptor = file?.descriptor ?? -1
@@ -60,11 +60,11 @@ package final class Output {
     buffer.removeAll(keepingCapacity: true)
   }
 
-  /// Flushes, closes, and puts the file in its place.
+  /// Flushes, closes, and gives the file its name.
   package func finish() throws {
     try flush()
     if let file {
-      // Closing a copy tells of errors that were put off, while the file can still be dropped.
+      // Closing a copy reports errors that were put off, while the file can still be dropped.
       let copy = dup(descriptor)
       if copy < 0 || close(copy) != 0 || !file.publish() { throw failure() }
     }
@@ -91,7 +91,7 @@ package final class Output {
       if written >= 0 {
         rest = rest.dropFirst(written)
       } else if errno == EFAULT, let input = faults_mapping_name(base) {
-        // What is written is mapped, and no longer there.
+        // The bytes to write are mapped, and no longer there.
         throw Failure.data("unexpected end of \(String(cString: input)): \(Input.wasCut)")
       } else if errno != EINTR {
         throw failure()

@@ -1,7 +1,7 @@
 import Glibc
 
-/// Asks for large pages behind a big allocation: filling it then costs a five-hundredth of the page
-/// faults. Where the system has none, nothing changes.
+/// Asks for large pages behind a big allocation: to fill it then costs a five-hundredth of the page faults. If the
+/// system has none, nothing changes.
 package func adviseLargePages(_ base: UnsafeMutableRawPointer, _ count: Int) {
   let page = 2 << 20
   guard count >= 2 * page else { return }

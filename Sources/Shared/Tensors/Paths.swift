@@ -1,7 +1,7 @@
 import Glibc
 
-/// The file that `path` leads to if it is a symbolic link, or a link to one, whether or not it is there.
-/// Fails if the links lead round, or to a name that is not UTF-8.
+/// The file that `path` leads to if it is a symbolic link, or a link to one, whether or not the file exists. Throws if
+/// the links form a loop, or lead to a name that is not UTF-8.
 package func followingLinks(_ path: String) throws -> String {
   var path = path
   for _ in 0..<40 {
@@ -21,14 +21,14 @@ package func followingLinks(_ path: String) throws -> String {
   throw Failure.data("cannot write \(path): \(systemError(ELOOP))")
 }
 
-/// What a path leads to, the same however it is written.
+/// The identity of the file that a path leads to, the same however the path is written.
 package struct FileIdentity: Hashable {
   private let device: dev_t
   private let number: ino_t
-  /// Of a file that is not there yet: its name in the directory that the numbers tell.
+  /// The name, in the directory that the numbers identify, of a file that does not exist yet.
   private let name: String?
 
-  /// Nil if there is no telling, and for devices such as /dev/null, which hold nothing.
+  /// Nil if the file cannot be identified, and for devices such as /dev/null, which hold nothing.
   package init?(of path: String) {
     var status = stat()
     if stat(path, &status) == 0 {
@@ -42,7 +42,7 @@ package struct FileIdentity: Hashable {
     self.init(status, name: String(target[cut...]))
   }
 
-  /// Of an open file.
+  /// The identity of an open file.
   package init?(of descriptor: Int32) {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { return nil }

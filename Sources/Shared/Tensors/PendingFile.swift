@@ -3,23 +3,22 @@ import Glibc
 /// `O_TMPFILE` of <fcntl.h>, which Swift does not see: a file in a directory, without a name.
 private let unnamed = 0o20_000_000 | O_DIRECTORY
 
-/// A file on its way to its name: it has none yet, so that nothing stays behind however the process ends,
-/// or a temporary one where the file system knows no files without names.
+/// A file on its way to its name. It has none yet, so that nothing stays behind however the process ends, or a
+/// temporary one if the file system knows no files without names.
 final class PendingFile {
   let descriptor: Int32
   private let path: String
   private let directory: String
   private var temporary: String?
 
-  /// Opens a file that is to have the name `path`. `mode` are the permissions of the file it replaces;
-  /// nil gives it those that `open` would. `named` gives it a temporary name everywhere. Fails with the
-  /// system's error in `errno`.
+  /// Opens a file that is to have the name `path`. `mode` are the permissions of the file it replaces; nil gives it
+  /// those that `open` would. `named` gives it a temporary name in any case. Fails with the system's error in `errno`.
   init?(replacing path: String, mode: mode_t?, named: Bool = false) {
     self.path = path
     directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     let place = directory.isEmpty ? "." : directory
     var opened = named ? -1 : open(place, unnamed | O_WRONLY | O_CLOEXEC, 0o666)
-    // Its way to a name.
+    // Without this link the file could never get a name.
     if opened >= 0, access(PendingFile.link(opened), F_OK) != 0 {
       close(opened)
       opened = -1

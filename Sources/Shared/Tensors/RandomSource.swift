@@ -1,7 +1,7 @@
 import Glibc
 
-/// Pseudo-random numbers that depend on the seed alone, not on the machine or the version of the
-/// standard library: whatever is drawn at random here comes from this generator and its methods.
+/// Pseudo-random numbers that depend on the seed alone, not on the machine or the version of the standard library: all
+/// random numbers of the tools come from this generator and its methods.
 ///
 /// xoshiro256** (Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021), its
 /// state filled by SplitMix64 as its authors advise.
@@ -10,8 +10,8 @@ package struct RandomSource: RandomNumberGenerator, Sendable {
   /// The second of a pair of normal numbers, until it is asked for.
   private var spare: Double?
 
-  /// The generator of `seed`. Streams of one seed are independent: work that is split into parts draws
-  /// each part from its own, and the parts may be done in any order.
+  /// The generator of `seed`. Streams of one seed are independent: each part of a divided work draws from its own
+  /// stream, and the parts may be done in any order.
   package init(seed: Int, stream: Int = 0) {
     // The stream goes through the mixing function before it meets the seed, so that the streams of
     // neighbouring seeds do not coincide.
@@ -84,8 +84,8 @@ package struct RandomSource: RandomNumberGenerator, Sendable {
     return Int(product.high)
   }
 
-  /// `size` different numbers of 0 ..< `count` in ascending order, every subset being equally likely
-  /// (Knuth, The Art of Computer Programming, algorithm 3.4.2 S).
+  /// `size` different numbers of 0 ..< `count` in ascending order, every subset being equally likely (Knuth, The Art of
+  /// Computer Programming, algorithm 3.4.2 S).
   package mutating func sample(_ size: Int, of count: Int) -> [Int] {
     precondition(size >= 0 && size <= count, "more than there are")
     var chosen: [Int] = []

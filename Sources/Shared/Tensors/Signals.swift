@@ -9,9 +9,9 @@ package enum Signals {
   private static let numbers = [SIGINT, SIGTERM]
   /// How many have come since `catchRequests`.
   private static let requests = Atomic<Int>(0)
-  /// The two ends of a pipe that wakes who waits; −1 while there is none.
+  /// The two ends of a pipe that wakes the waiting thread; −1 while there is none.
   nonisolated(unsafe) private static var pipeEnds: (reading: Int32, writing: Int32) = (-1, -1)
-  /// What the signals did before.
+  /// The actions that the signals had before.
   nonisolated(unsafe) private static var previous: [(number: Int32, action: sigaction)] = []
 
   /// Whether a request has come.
@@ -38,7 +38,7 @@ package enum Signals {
     }
   }
 
-  /// Gives the signals back what they did before.
+  /// Restores the signals' earlier actions.
   package static func release() {
     for (number, action) in previous {
       var action = action
@@ -75,7 +75,7 @@ package enum Signals {
       == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
-  /// What a handler may do: functions that POSIX calls safe there.
+  /// The handler: it calls only functions that POSIX calls safe in handlers.
   private static func handle(_ number: Int32) {
     let error = errno
     if requests.wrappingAdd(1, ordering: .relaxed).oldValue > 0 {

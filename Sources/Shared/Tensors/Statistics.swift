@@ -1,12 +1,11 @@
-/// What the elements of a tensor are like: what `tensor show` prints of it.
+/// Properties of a tensor's elements, which `tensor show` prints.
 package struct Statistics {
-  /// The smallest and the largest finite element as text that reads back exactly; `nil` where there
-  /// is none.
+  /// The smallest and the largest finite element as text that reads back exactly; `nil` if there is none.
   package private(set) var minimum: String?
   package private(set) var maximum: String?
-  /// The mean of the finite elements; `nil` where there is none.
+  /// The mean of the finite elements; `nil` if there is none.
   package private(set) var mean: Double?
-  /// Elements that are NaN or infinite.
+  /// How many elements are NaN or infinite.
   package private(set) var nonFinite = 0
 
   package init(of tensor: Tensor) {
@@ -15,7 +14,7 @@ package struct Statistics {
     var sum = 0.0
     Statistics.forEachBlock(of: tensor) { block in
       for value in block {
-        // NaN and both infinities are what is left of a difference with itself.
+        // Only NaN and the infinities differ from 0 after they are subtracted from themselves.
         if value - value != 0 {
           nonFinite += 1
         } else {
@@ -28,7 +27,7 @@ package struct Statistics {
     let finite = tensor.count - nonFinite
     guard finite > 0 else { return }
     if !sum.isFinite {
-      // The sum overflowed, which the mean cannot.
+      // The sum overflowed; the mean cannot.
       sum = 0
       Statistics.forEachBlock(of: tensor) { block in
         for value in block where value - value == 0 { sum += value / Double(finite) }
@@ -38,7 +37,7 @@ package struct Statistics {
       mean = Swift.min(Swift.max(sum / Double(finite), low), high)
     }
     switch tensor.type {
-    // Doubles do not hold all of their values.
+    // Doubles cannot hold all values of these types.
     case .i64: (minimum, maximum) = Statistics.range(of: tensor, Int64.self)
     case .u64: (minimum, maximum) = Statistics.range(of: tensor, UInt64.self)
     case let type where !type.isFloatingPoint:

@@ -1,16 +1,16 @@
 import CFaults
 import Glibc
 
-/// Bytes outside Swift's arrays: they are not zeroed before they are filled, and growing them moves
-/// pages instead of copying.
+/// Bytes outside Swift's arrays: they are not zeroed before they are filled, and growing them moves pages instead of
+/// copying.
 package final class Bytes: @unchecked Sendable {
   package private(set) var base: UnsafeMutableRawPointer
   package private(set) var count: Int
-  /// Where the bytes are those of a file: the pages that are mapped.
+  /// The mapped pages, if the bytes are those of a file.
   private let mapping: (base: UnsafeMutableRawPointer, count: Int)?
 
-  /// The bytes of a file at `offset`, copied only where they are written to; `nil` where the system
-  /// maps none. `name` is what a message calls the file if its end goes while they are in use.
+  /// The bytes of a file at `offset`, copied only if they are written to; `nil` if the system cannot map them. `name`
+  /// is the name of the file in the message if its end disappears while they are in use.
   init?(mapping descriptor: Int32, at offset: Int, count: Int, name: String) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let start = offset / page * page
@@ -37,7 +37,7 @@ package final class Bytes: @unchecked Sendable {
     adviseLargePages(base, count)
   }
 
-  /// `count` bytes of whatever stood there.
+  /// `count` bytes, not initialised.
   package init(uninitialized count: Int) {
     guard let memory = malloc(max(count, 1)) else { fatalError("no memory for \(count) bytes") }
     mapping = nil
@@ -63,7 +63,7 @@ package final class Bytes: @unchecked Sendable {
     adviseLargePages(base, count)
   }
 
-  /// `resize` that says whether there was the memory, where more depends on the user's data.
+  /// `resize` that returns whether there was enough memory, for sizes that depend on the user's data.
   func grow(to count: Int) -> Bool {
     precondition(mapping == nil, "mapped bytes do not change their size")
     guard Double(count) <= memoryLimit, let memory = faults_try_realloc(base, max(count, 1))
@@ -81,8 +81,7 @@ package final class Bytes: @unchecked Sendable {
   }
 }
 
-/// A dense row-major array of one element type. Its elements are shared by copies of the value; fill
-/// it before handing it on.
+/// A dense row-major array of one element type. Copies of the value share the elements: fill it before handing it on.
 package struct Tensor: Sendable {
   package let type: ElementType
   package let shape: [Int]
@@ -116,7 +115,7 @@ package struct Tensor: Sendable {
 
   package var count: Int { shape.reduce(1, *) }
 
-  /// The elements as they are stored; the type asked for must be the tensor's.
+  /// The elements as they are stored; `T` must be the tensor's type.
   package func withElements<T: Element, R>(
     of _: T.Type, _ body: (UnsafeBufferPointer<T>) throws -> R
   ) rethrows -> R {
@@ -125,7 +124,7 @@ package struct Tensor: Sendable {
       UnsafeBufferPointer(start: bytes.base.assumingMemoryBound(to: T.self), count: count))
   }
 
-  /// The elements, to be filled in by whoever made the tensor.
+  /// The elements, for the maker of the tensor to fill in.
   package func withMutableElements<T: Element, R>(
     of _: T.Type, _ body: (UnsafeMutableBufferPointer<T>) throws -> R
   ) rethrows -> R {
@@ -173,7 +172,7 @@ package struct Tensor: Sendable {
   package var isFinite: Bool {
     func holds<T: SIMDScalar & BinaryFloatingPoint>(_: T.Type) -> Bool {
       let base = UnsafeRawPointer(bytes.base)
-      // 0 times a number is 0, unless it is infinite or NaN.
+      // 0 times a number is 0, unless the number is infinite or NaN.
       var lanes = SIMD16<T>.zero
       let whole = count / 16 * 16
       for i in stride(from: 0, to: whole, by: 16) {
@@ -190,7 +189,7 @@ package struct Tensor: Sendable {
     }
   }
 
-  /// Elements that are not finite numbers; 0 for integers.
+  /// How many elements are not finite numbers; 0 for integers.
   package var nonFiniteCount: Int {
     func count<T: Element & BinaryFloatingPoint>(_: T.Type) -> Int {
       withElements(of: T.self) { $0.reduce(into: 0) { $0 += $1.isFinite ? 0 : 1 } }

@@ -1,6 +1,6 @@
-/// `text` as a terminal may see it: control characters, characters that turn the direction of writing,
-/// and separators of lines and paragraphs stand as `\u` and their number, so that a name can neither
-/// command the terminal nor look like something else. The rest stands as it is.
+/// `text` in a form that is safe for a terminal: control characters, characters that change the direction of writing,
+/// and separators of lines and paragraphs become `\u` and their number, so that a name can neither command the terminal
+/// nor look like something else. All other characters stay.
 package func terminalText(_ text: String) -> String {
   guard text.unicodeScalars.contains(where: deceives) else { return text }
   return text.unicodeScalars.reduce(into: "") { result, scalar in
@@ -39,7 +39,7 @@ func escaped(_ scalar: Unicode.Scalar) -> String {
 private func deceives(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
   case 0..<0x20, 0x7F...0x9F: true
-  // Lines and paragraphs end here.
+  // Separators of lines and paragraphs.
   case 0x2028, 0x2029: true
   // Marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode Annex 9).
   case 0x061C, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069: true

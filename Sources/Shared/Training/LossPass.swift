@@ -1,7 +1,7 @@
 import Convex
 import LinearAlgebra
 
-/// Outputs of some samples and the derivatives of the loss by them: the loss works in double precision, all
+/// Outputs of some samples and the derivatives of the loss by them: the loss works in double precision, everything
 /// around it in single.
 final class LossPass {
   private let loss: any Loss

@@ -5,7 +5,7 @@ import Schema
 import Tensors
 
 extension NetworkModel {
-  /// The bundle of kind `network`, of which `evaluate --beta` tells the same objective; `source` is the training
+  /// The bundle of kind `network`, for which `evaluate --beta` reports the same objective; `source` is the training
   /// data's bundle.
   package func bundle(
     _ targets: Targets, from source: Bundle, metadata: [String: String]
@@ -36,7 +36,7 @@ extension NetworkModel {
     return network.bundle(program: program, from: source, metadata: metadata)
   }
 
-  /// Neuron `j` as those it is written as: one for each region.
+  /// Neuron `j` as the neurons that are written for it: one for each region.
   private func neurons(_ j: Int) -> [NetworkNeuron] {
     var filter = UnsafeBufferPointer(start: parameters.hidden.row(j), count: shape.features)
       .map { Double($0) }
@@ -56,12 +56,12 @@ extension NetworkModel {
     case .decay: return weights.indices.map { neuron($0) }
     case .group:
       guard shape.regions > 1 else { return [neuron(0)] }
-      // Shares t_r = ‖a_r‖₁/‖a‖₁: √t_r u and a_r/√t_r bear together what u and a did.
+      // With shares t_r = ‖a_r‖₁/‖a‖₁, √t_r u and a_r/√t_r together bear what u and a did.
       return weights.indices.filter { sizes[$0] > 0 }.map {
         neuron($0, root: (sizes[$0] / whole).squareRoot())
       }
     case .l1:
-      // Of length 1 in double precision too.
+      // The length is 1 in double precision too.
       let length = filter.reduce(0) { $0 + $1 * $1 }.squareRoot()
       for k in filter.indices { filter[k] /= length }
       guard activation.isHomogeneous else { return weights.indices.map { neuron($0) } }

@@ -13,7 +13,7 @@ package final class NetworkModel: StochasticModel {
   package let penaltyName: WeightPenalty
   package let beta: Double
   package let parameters: NetworkParameters
-  /// Of gated neurons: m × d in double precision, and m thresholds.
+  /// The gates of gated neurons: m × d in double precision, and m thresholds.
   package let gates: Matrix?
   package let thresholds: [Double]
 
@@ -30,12 +30,12 @@ package final class NetworkModel: StochasticModel {
   private let batch: Int
   private let plan: StepPlan
   private let workspaces: [NetworkWorkspace]
-  /// Of the whole batch, where the plan keeps them.
+  /// Patches of the whole batch, if the plan keeps them.
   private let patches: SingleMatrix
   private let products: SingleMatrix
   private var stepCount = 0
 
-  /// What there is to choose of a network and its training.
+  /// The choices for a network and its training.
   package struct Settings: Sendable {
     package var activation = Activation.relu
     package var neurons = 100
@@ -46,7 +46,7 @@ package final class NetworkModel: StochasticModel {
     package init() {}
   }
 
-  /// Throws `Failure.data` where there is not the memory. `gates` belong to gated neurons.
+  /// Throws `Failure.data` if there is not enough memory. `gates` belong to gated neurons.
   package convenience init(
     _ source: PatchSource, _ targets: Targets, _ settings: Settings, gates: NeuronGates? = nil,
     validation: PatchSource? = nil
@@ -69,7 +69,7 @@ package final class NetworkModel: StochasticModel {
     self.targets = targets
     self.gates = gates?.vectors
     thresholds = gates?.thresholds ?? []
-    // Weights, their gradients and what optimisers keep of them.
+    // Weights, their gradients and the memory of optimisers.
     let copies = 5 + Double(Threads.count)
     try expectMemory(
       4 * copies * shape.count, for: "a network of \(shape.neurons) neurons")
@@ -144,8 +144,8 @@ package final class NetworkModel: StochasticModel {
     return workspaces[0].gradient
   }
 
-  /// Forward and back through the samples: afterwards each thread has its share of the gradient, but for what
-  /// `finishGradient` does.
+  /// Runs forward and back through the samples. Each thread then has its share of the gradient, except for the work of
+  /// `finishGradient`.
   private func differentiate(_ samples: UnsafePointer<Int32>, _ count: Int) {
     nonisolated(unsafe) let samples = samples
     let (m, d, outputs) = (shape.neurons, shape.features, shape.outputs)
@@ -154,7 +154,7 @@ package final class NetworkModel: StochasticModel {
     Threads.perform(plan.parts) { part in
       let own = self.workspaces[part]
       let share = self.plan.share(part, of: count)
-      // Where no sample is left for a thread its gradient is zero.
+      // If no sample is left for a thread, its gradient is zero.
       if share.isEmpty {
         if self.plan.sums { own.gradient.hidden.clear() }
         own.gradient.output.clear()
@@ -216,7 +216,7 @@ package final class NetworkModel: StochasticModel {
     penaltyName.addGradient(Float(beta / Double(samples)), shape, parameters, sum, range)
   }
 
-  /// From the patches x of `count` samples to their products t, to what is pooled, and to outputs.
+  /// Computes from the patches x of `count` samples their products t, the pooled activations, and the outputs.
   private func forward(
     _ own: NetworkWorkspace, _ x: UnsafePointer<Float>, _ t: UnsafeMutablePointer<Float>,
     _ count: Int
@@ -238,7 +238,7 @@ package final class NetworkModel: StochasticModel {
       parameters.output.base, .plain, own.outputs.base)
   }
 
-  // MARK: The network as it is
+  // MARK: The present network
 
   package func predictions() -> Matrix { predictions(of: data) }
 

@@ -17,13 +17,13 @@ package struct NetworkShape: Equatable, Sendable {
     self.outputs = outputs
   }
 
-  /// Numbers to be trained.
+  /// How many numbers are trained.
   var count: Double {
     Double(neurons) * (Double(features) + Double(regions) * Double(outputs))
   }
 }
 
-/// The weights of both layers, or their gradient, or what an optimiser keeps of it.
+/// The weights of both layers, or their gradient, or an optimiser's memory of it.
 package final class NetworkParameters: @unchecked Sendable {
   /// m × d.
   package let hidden: SingleMatrix
@@ -36,8 +36,8 @@ package final class NetworkParameters: @unchecked Sendable {
     output = SingleMatrix(shape.regions * shape.neurons, shape.outputs)
   }
 
-  /// Draws weights uniformly from ±1/√(numbers that enter), as layers of PyTorch begin; filters of length 1, in
-  /// a direction drawn uniformly, where `unit` asks for them.
+  /// Draws weights uniformly from ±1/√(number of inputs), as PyTorch does for layers; if `unit`, filters have length 1
+  /// and a direction drawn uniformly.
   func initialize(_ shape: NetworkShape, unit: Bool, _ random: inout RandomSource) {
     let inner = 1 / Double(shape.features).squareRoot()
     for k in 0..<hidden.count {
@@ -56,7 +56,7 @@ package final class NetworkParameters: @unchecked Sendable {
       var square: Float = 0
       for k in 0..<d { square += u[k] * u[k] }
       guard square > 0, square.isFinite else {
-        // Nowhere to go from 0: any direction will do. What is not finite shows in the objective.
+        // From 0 there is no direction: any will do. A number that is not finite shows in the objective.
         if square == 0 { u[0] = 1 }
         continue
       }

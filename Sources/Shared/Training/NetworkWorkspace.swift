@@ -1,17 +1,17 @@
 import Convex
 import LinearAlgebra
 
-/// How the work of a step is divided, so that what is read again is still in cache.
+/// The division of a step's work, such that numbers that are read again are still in cache.
 struct StepPlan {
-  /// Rows of products that are worked on at a time.
+  /// How many rows of products are worked on at a time.
   static let rows = 512
 
-  /// Threads that share a batch.
+  /// How many threads share a batch.
   let parts: Int
-  /// Samples that a thread takes at a time.
+  /// How many samples a thread takes at a time.
   let chunk: Int
-  /// Whether each thread sums up a gradient of its own while products are in cache. Otherwise they are kept, and
-  /// each thread takes the gradient of its own filters from those of the whole batch.
+  /// Whether each thread sums up a gradient of its own while products are in cache. Otherwise they are kept, and each
+  /// thread takes the gradient of its own filters from the products of the whole batch.
   let sums: Bool
 
   init(parts: Int, chunk: Int, sums: Bool) {
@@ -23,11 +23,11 @@ struct StepPlan {
   init(_ shape: NetworkShape, patches: Int, batch: Int) {
     let (m, d) = (Double(shape.neurons), Double(shape.features))
     let rows = Double(batch) * Double(patches)
-    // Two threads meet thrice a step, which takes them some microseconds.
+    // Two threads meet three times a step, which takes them some microseconds.
     parts = rows * m * d < 50_000 ? 1 : max(1, min(Threads.count, batch))
     sums = m * d <= 65_536 || parts == 1 || rows * (m + d) > 1.4e8
     let share = (batch + parts - 1) / parts
-    // 512 KB of products, and patches enough for an efficient product.
+    // 512 KB of products, and enough patches for an efficient product.
     let fit = max(StepPlan.rows / patches, (1 << 17) / max(1, shape.neurons * patches))
     chunk = max(1, min(share, fit))
   }
@@ -38,7 +38,7 @@ struct StepPlan {
   }
 }
 
-/// What one thread works with.
+/// The memory of one thread.
 final class NetworkWorkspace: @unchecked Sendable {
   /// Patches of a chunk, their products with filters, and with gates.
   let patches: SingleMatrix

@@ -10,7 +10,7 @@ package struct NeuronGates: Sendable {
   /// m.
   package let thresholds: [Double]
 
-  /// Drawn from a normal distribution, through the origin.
+  /// Gates drawn from a normal distribution, through the origin.
   package init(neurons: Int, features: Int, seed: Int) {
     var random = RandomSource(seed: seed)
     let vectors = Matrix(neurons, features)
@@ -19,7 +19,7 @@ package struct NeuronGates: Sendable {
     thresholds = Array(repeating: 0, count: neurons)
   }
 
-  /// Those of a bundle of kind `arrangements`, in turn, where there are more neurons than gates.
+  /// The gates of a bundle of kind `arrangements`, in turn if there are more neurons than gates.
   package init(_ bundle: Bundle, neurons: Int, features: Int) throws {
     let gates = try GateTensors(bundle, dimension: features)
     let count = gates.count

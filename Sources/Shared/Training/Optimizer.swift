@@ -10,7 +10,7 @@ package enum OptimizerName: String, CaseIterable, Sendable {
   /// Reddi, Kale and Kumar, "On the convergence of Adam and beyond", 2018: the largest second moment so far.
   case amsgrad
 
-  /// The learning rate where none is asked for.
+  /// The learning rate if none is asked for.
   package var usualRate: Double { self == .sgd ? 0.01 : 1e-3 }
 }
 
@@ -25,7 +25,7 @@ package struct OptimizerSettings: Sendable {
   package init() {}
 }
 
-/// What an optimiser remembers of one array of weights.
+/// An optimiser's memory of one array of weights.
 final class OptimizerState: @unchecked Sendable {
   private let settings: OptimizerSettings
   /// The momentum, or the first moment.
@@ -76,7 +76,7 @@ final class OptimizerState: @unchecked Sendable {
     let (take1, take2) = (Float(1 - beta1), Float(1 - beta2))
     let (m, v) = (first.base + range.lowerBound, second.base + range.lowerBound)
     let top = settings.name == .amsgrad ? largest.base + range.lowerBound : nil
-    // Eight at a time: squares of small gradients are subnormal, each of which takes long by itself.
+    // Eight at a time: squares of small gradients are subnormal, and each takes long by itself.
     for k in stride(from: 0, to: count, by: 8) {
       let lanes = min(8, count - k)
       let slope = load(g + k, lanes)

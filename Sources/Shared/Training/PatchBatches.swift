@@ -2,18 +2,18 @@ import LinearAlgebra
 import Patches
 import Tensors
 
-/// The patches of samples in single precision, gathered by the samples' numbers. Those of a sample come region
-/// by region.
+/// The patches of samples in single precision, gathered by the samples' numbers. Those of a sample come region by
+/// region.
 final class PatchBatches: @unchecked Sendable {
   let source: PatchSource
-  /// All of them, n × K × d, where they are held.
+  /// All patches, n × K × d, if they are held.
   private let held: UnsafePointer<Float>?
-  /// Whose memory that is.
+  /// The owner of that memory.
   private let owner: AnyObject?
-  /// One a thread, where they are read or cut anew each time.
+  /// One reader for each thread, if patches are read or cut anew each time.
   private let readers: [PatchReader]
 
-  /// Holds all patches where they need no more than a quarter of the memory: they are converted, or cut, once.
+  /// Holds all patches if they need at most a quarter of the memory: they are then converted, or cut, only once.
   init(_ source: PatchSource) {
     self.source = source
     let isOrdered = source.order.elementsEqual(0..<source.patchCount)

@@ -3,17 +3,17 @@ import Schema
 /// The hidden layer between the products of patches and filters: activation and average pooling, and its
 /// derivative.
 ///
-/// Products are patches × m, the K patches of a sample region by region; what is pooled is samples × Rm.
+/// Products are patches × m, the K patches of a sample region by region; pooled values are samples × Rm.
 struct PooledActivation: Sendable {
   let activation: Activation
   /// m.
   let neurons: Int
   /// P_r.
   let regionSizes: [Int]
-  /// Of gated neurons, m numbers.
+  /// The thresholds of gated neurons, m numbers.
   let thresholds: [Float]
 
-  /// h_r ← (1/P_r) Σ_{k in r} σ(t_k). `gates` are the products with gates, of gated neurons.
+  /// h_r ← (1/P_r) Σ_{k in r} σ(t_k). `gates` are the products with the gates of gated neurons.
   func pool(
     _ products: UnsafePointer<Float>, gates: UnsafePointer<Float>?, samples: Int,
     into pooled: UnsafeMutablePointer<Float>
@@ -25,7 +25,7 @@ struct PooledActivation: Sendable {
         for j in 0..<m { h[j] = 0 }
         for _ in 0..<size {
           switch activation {
-          // Both values are loaded first: a load that a condition guards keeps a loop from vector registers.
+          // Both values are loaded first: a load under a condition keeps a loop from vector registers.
           case .relu:
             for j in 0..<m {
               let value = t[j]
@@ -56,7 +56,7 @@ struct PooledActivation: Sendable {
     }
   }
 
-  /// t_k ← (1/P_r) g_r σ'(t_k) for the derivatives g by what was pooled.
+  /// t_k ← (1/P_r) g_r σ'(t_k) for the derivatives g by the pooled values.
   func differentiate(
     _ products: UnsafeMutablePointer<Float>, gates: UnsafePointer<Float>?, samples: Int,
     by pooled: UnsafeMutablePointer<Float>

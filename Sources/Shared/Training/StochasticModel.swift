@@ -1,12 +1,12 @@
 import LinearAlgebra
 import Tensors
 
-/// What stochastic gradients train: a network, or the matrices of the convex program.
+/// A model that stochastic gradients train: a network, or the matrices of the convex program.
 package protocol StochasticModel: AnyObject {
   /// n.
   var samples: Int { get }
 
-  /// Draws weights to begin with, and forgets all steps.
+  /// Draws the first weights, and forgets all steps.
   func initialize(_ random: inout RandomSource)
 
   /// One step of the optimiser against the mean loss of `count` of the samples and β/n times the penalty.
@@ -15,10 +15,10 @@ package protocol StochasticModel: AnyObject {
   /// ŷ, n × C, of the training data.
   func predictions() -> Matrix
 
-  /// ŷ of the validation data, where there are any.
+  /// ŷ of the validation data, if there are any.
   func validationPredictions() -> Matrix?
 
-  /// What β multiplies.
+  /// The penalty that β multiplies.
   var penalty: Double { get }
 
   /// Whether all weights are finite numbers.

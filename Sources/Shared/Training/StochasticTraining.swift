@@ -4,30 +4,30 @@ import Tensors
 
 /// How long, and by which steps, stochastic gradients train.
 package struct TrainingSchedule: Sendable {
-  /// Samples a step.
+  /// Samples in a step.
   package var batch = 128
-  /// Passes over the data a trial.
+  /// Passes over the data in a trial.
   package var epochs = 10
   package var trials = 1
   package var learningRate = 0.01
-  /// What the learning rate is multiplied by after each epoch.
+  /// The factor of the learning rate after each epoch.
   package var learningRateDecay = 1.0
-  /// Of a trial, without the time that its checks take.
+  /// Seconds for each trial, without the time of its checks.
   package var maximumSeconds = Double.infinity
-  /// Iterations from check to check; `nil` for an epoch's.
+  /// Iterations from check to check; `nil` for those of an epoch.
   package var checkEvery: Int?
   package var seed = 0
   package init() {}
 }
 
-/// What a check finds.
+/// The results of a check.
 package struct TrainingRow: Sendable {
   /// From 1.
   package var trial: Int
   /// Steps so far, and passes over the data.
   package var iteration: Int
   package var epoch: Double
-  /// Of training, without the time that checks take.
+  /// Seconds of training, without the time of checks.
   package var seconds: Double
   package var objective: Double
   package var loss: Double
@@ -36,8 +36,8 @@ package struct TrainingRow: Sendable {
   package var validationLoss: Double?
   package var validationAccuracy: Double?
 
-  /// By what the best of several trials is chosen, more being better: each number decides where those before
-  /// it are equal.
+  /// The numbers by which the best of several trials is chosen, more being better: each decides if those before it are
+  /// equal.
   var merits: [Double] {
     [validationAccuracy, validationLoss.map { -$0 }, -objective].compactMap { $0 }
   }
@@ -62,9 +62,9 @@ package struct StochasticTraining {
     self.schedule = schedule
   }
 
-  /// Runs all trials and leaves the model with the weights of the best. `observe` hears of every check; without
-  /// it there is one at the end of each trial. `tell` hears of the beginning of each epoch. Throws
-  /// `Failure.data` where every trial diverges.
+  /// Runs all trials and leaves the model with the weights of the best. `observe` receives every check; without it
+  /// there is one check at the end of each trial. `tell` is called at the beginning of each epoch. Throws
+  /// `Failure.data` if every trial diverges.
   package func run(
     tell: (_ trial: Int, _ epoch: Int) -> Void = { _, _ in },
     observe: ((TrainingRow) -> Void)? = nil
@@ -85,7 +85,7 @@ package struct StochasticTraining {
     return best.row
   }
 
-  /// Iterations from one look at the weights to the next; an epoch's end has one too.
+  /// Iterations from one check for finite weights to the next; the end of an epoch has one too.
   private static let finiteEvery = 64
 
   private func trial(
@@ -118,7 +118,7 @@ package struct StochasticTraining {
         }
         iteration += 1
         let elapsed = seconds + Budget.now() - start
-        // A diverged trial does not come back.
+        // A trial that diverged does not recover.
         let isDue = iteration % StochasticTraining.finiteEvery == 0 || first + batch >= n
         isOut = elapsed >= schedule.maximumSeconds || isDue && !model.isFinite
         if let observe, iteration % period == 0 {
@@ -158,7 +158,7 @@ package struct StochasticTraining {
 }
 
 extension RandomSource {
-  /// Puts `values` into one of their orders, all being equally likely (Fisher and Yates).
+  /// Puts `values` into a random order, all being equally likely (Fisher and Yates).
   mutating func shuffle(_ values: inout [Int32]) {
     for i in stride(from: values.count - 1, to: 0, by: -1) { values.swapAt(i, below(i + 1)) }
   }

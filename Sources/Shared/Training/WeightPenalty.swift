@@ -1,13 +1,13 @@
 import Schema
 
-/// What β multiplies in the training objective of a network with filters u_j (d numbers) and output weights a_j
-/// (an output weight for each output and pooling region).
+/// The penalty that β multiplies in the training objective of a network with filters u_j (d numbers) and output weights
+/// a_j (one for each output and pooling region).
 package enum WeightPenalty: String, CaseIterable, Sendable {
-  /// ½ Σ_j (‖u_j‖² + ‖a_j‖²): weight decay on both layers. Of several output weights its convex form is the
-  /// nuclear norm.
+  /// ½ Σ_j (‖u_j‖² + ‖a_j‖²): weight decay on both layers. With several output weights its convex form is the nuclear
+  /// norm.
   case decay
-  /// ½ Σ_j (‖u_j‖² + ‖a_j‖₁²): the convex form has one group a pattern and output. For one output weight it
-  /// is weight decay.
+  /// ½ Σ_j (‖u_j‖² + ‖a_j‖₁²): its convex form has a group for each pattern and output. With one output weight it is
+  /// weight decay.
   case group
   /// Σ_j ‖a_j‖₁ with ‖u_j‖ = 1.
   case l1
@@ -40,8 +40,8 @@ package enum WeightPenalty: String, CaseIterable, Sendable {
     return sum
   }
 
-  /// Adds `weight` times its gradient in the rows of the neurons `range`. For `l1` the gradient of the filters
-  /// keeps only what is tangent to the sphere they lie on.
+  /// Adds `weight` times its gradient in the rows of the neurons `range`. For `l1` the gradient of the filters keeps
+  /// only its part that is tangent to the sphere they lie on.
   func addGradient(
     _ weight: Float, _ shape: NetworkShape, _ parameters: NetworkParameters,
     _ gradient: NetworkParameters, _ range: Range<Int>

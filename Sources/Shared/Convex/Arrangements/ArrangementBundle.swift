@@ -3,8 +3,8 @@ import Schema
 import Tensors
 
 extension SampledGates {
-  /// The bundle of kind `arrangements` of a deferred dataset: all of `source`, and the gates, which imply the
-  /// patterns. `bound` is how many patterns there can be; it is left out where it is no finite number.
+  /// The bundle of kind `arrangements` of a deferred dataset: all of `source`, and the gates, which imply the patterns.
+  /// `bound` is how many patterns there can be; it is left out if it is not finite.
   package func bundle(
     source: Bundle, isExact: Bool, bound: Double, metadata: [String: String]
   ) -> Bundle {
@@ -33,10 +33,10 @@ extension GatedPatterns {
   }
 }
 
-/// How many patterns there can be.
+/// The number of patterns that there can be.
 package enum PatternCount {
-  /// 2 Σ_{k<r} C(m − 1, k): the cells into which m hyperplanes through the origin, of rank r, cut the
-  /// space, with equality in general position (Cover, 1965); 1 where there is no hyperplane.
+  /// 2 Σ_{k<r} C(m − 1, k): the cells into which m hyperplanes through the origin, of rank r, cut the space, with
+  /// equality in general position (Cover, 1965); 1 if there is no hyperplane.
   package static func bound(hyperplanes m: Int, rank: Int) -> Double {
     guard m > 0, rank > 0 else { return 1 }
     var (sum, term) = (0.0, 1.0)
@@ -49,7 +49,7 @@ package enum PatternCount {
     return 2 * sum
   }
 
-  /// A whole number without exponent where it is exact.
+  /// The number as text, without an exponent if it is exact as a whole number.
   package static func text(_ count: Double) -> String {
     count < 0x1p53 ? "\(Int(count))" : "\(count)"
   }

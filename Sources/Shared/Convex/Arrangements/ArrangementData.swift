@@ -14,7 +14,7 @@ package final class ArrangementData: PatternedData {
   package var dimension: Int { features.columns }
   package var regions: Int { 1 }
 
-  /// Reads a bundle of kind `arrangements` with one patch a sample.
+  /// Reads a bundle of kind `arrangements` with one patch per sample.
   package init(_ bundle: Bundle) throws {
     guard bundle.kind != .dataset else {
       throw Failure.data(
@@ -32,7 +32,7 @@ package final class ArrangementData: PatternedData {
       ?? ArrangementData.patterns(of: features, listed.gates)
   }
 
-  /// Those that the gates of deferred data imply.
+  /// The patterns that the gates of deferred data imply.
   private static func patterns(of features: Matrix, _ gates: GateTensors) throws -> Patterns {
     let (n, count) = (features.rows, gates.count)
     try expectMemory(
@@ -42,7 +42,7 @@ package final class ArrangementData: PatternedData {
       thresholds: gates.thresholds?.doubles)
   }
 
-  /// X of a `dataset` or `arrangements` bundle with one patch a sample, in double precision.
+  /// X of a `dataset` or `arrangements` bundle with one patch per sample, in double precision.
   package static func features(of bundle: Bundle) throws -> Matrix {
     try features(of: PatchSource(bundle))
   }

@@ -2,8 +2,8 @@ import LinearAlgebra
 import Schema
 
 extension ArrangementSolution {
-  /// ŷ (n × C) on the rows of `x`, any samples of the same features: of a gated network
-  /// Σ_i 1[x·g_i ≥ t_i] x·w_ic, of a ReLU network Σ_i (x·v_ic)₊ − (x·w_ic)₊.
+  /// ŷ (n × C) on the rows of `x`, any samples of the same features: Σ_i 1[x·g_i ≥ t_i] x·w_ic of a gated network, Σ_i
+  /// (x·v_ic)₊ − (x·w_ic)₊ of a ReLU network.
   package func predictions(
     on x: Matrix, of activation: Activation, gatesOf data: ArrangementData
   ) -> Matrix {
@@ -33,7 +33,7 @@ extension ArrangementSolution {
           let row = x.row(first + j)
           let length = norm(d, row)
           for k in 0..<width {
-            // 1 where the gate is open, as arrangements decides it.
+            // 1 if the gate is open, decided as `arrangements` decides it.
             let threshold = thresholds?[index[k]] ?? 0
             let product = comparableProduct(
               gates[j, k], to: threshold, scale: length * lengths[k] + abs(threshold), d, row,

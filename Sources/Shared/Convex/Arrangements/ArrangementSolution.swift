@@ -1,13 +1,13 @@
 import LinearAlgebra
 import Schema
 
-/// What a program over patterns found: a feasible primal and a feasible dual point with their values.
+/// The result of a program over patterns: a feasible primal and a feasible dual point with their values.
 package struct ArrangementSolution: CertifiedSolution {
   /// The A patterns that carry weight, in ascending order.
   package var index: [Int]
-  /// Of each output the weights of those patterns, A × d: w of a gated network, v of a ReLU network.
+  /// The weights of those patterns for each output, A × d: w of a gated network, v of a ReLU network.
   package var positive: [Matrix]
-  /// Of each output w of a ReLU network, A × d; empty for gated networks.
+  /// w of a ReLU network for each output, A × d; empty for gated networks.
   package var negative: [Matrix]
   /// ν and ŷ, n × C.
   package var dual: Matrix
@@ -32,7 +32,7 @@ package struct ArrangementSolution: CertifiedSolution {
     self.iterations = iterations
   }
 
-  /// The network that is zero, of `width` weights a pattern and output, and the dual point that is zero.
+  /// The zero network, with `width` weights for each pattern and output, and the zero dual point.
   package init(zero targets: Targets, width: Int, activation: Activation) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
     let none = (0..<targets.values.columns).map { _ in Matrix(0, width) }

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What is trained over patterns, whatever it is trained on.
+/// Data that networks over patterns are trained on.
 package protocol PatternedData: AnyObject {
   /// n, and d features of a patch.
   var samples: Int { get }
@@ -14,16 +14,16 @@ package protocol PatternedData: AnyObject {
 }
 
 extension PatternedData {
-  /// F64 [P, d], and F64 [P] where gates cut elsewhere than at 0.
+  /// The gates, F64 [P, d], and their thresholds, F64 [P], if some cut elsewhere than at 0.
   package var gates: Tensor { listed.gates.vectors }
   package var thresholds: Tensor? { listed.gates.thresholds }
 }
 
 /// Trains networks over the patterns of `ArrangementData` to a certified optimum, for any number of β.
 ///
-/// `point` returns feasible points whose values are those that a recomputation from the data finds. It
-/// stops when their relative gap is at most `rule.gap` or the budget is exhausted, and counts its
-/// iterations there. Without a start it begins where it likes.
+/// `point` returns feasible points whose values are those that a recomputation from the data finds. It stops when their
+/// relative gap is at most `rule.gap` or the budget is exhausted, and counts its iterations in the budget. Without a
+/// start it chooses its own.
 package protocol ArrangementSolver: RegularizedSolver
 where
   Start == ArrangementSolution?, Point == ArrangementSolution, Certified == ArrangementSolution,
@@ -52,14 +52,14 @@ package struct ArrangementProgram {
     self.loss = loss
   }
 
-  /// Whether data of one patch a sample have solvers of their own: for ReLU networks those of squared loss with a
-  /// group a class. Others are solved as data of several patches are.
+  /// Whether data of one patch per sample have solvers of their own. ReLU programs have them only for squared loss with
+  /// a group for each class; other programs are solved like those of several patches.
   package var hasOnePatchSolver: Bool {
     activation == .gatedReLU || (loss == .squared && grouping == .perClass)
   }
 
-  /// The solver of this program for one patch a sample, which it must have; `targets` is n × C. With one output the
-  /// nuclear norm is the group norm. What has to be done before the first β goes on while `budget` lasts.
+  /// The solver of this program for data of one patch per sample; `hasOnePatchSolver` must hold. `targets` is n × C.
+  /// With one output the nuclear norm is the group norm. `budget` limits the work before the first β.
   package func solver(
     _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
     progress: @escaping (String) -> Void = { _ in }
@@ -96,9 +96,10 @@ package struct ArrangementProgram {
     // The cells of a line are so alike that systems in η have few digits left: 200 cells, gap 1e-6, 0.1 against 4.8 s
     // at 2e-4 β_max. In the plane Newton's method is as fast or faster.
     if patterns > n, d <= 2 { return .infinity }
-    // Newton's method solves one output with its own groups after another and factors n³ in each step; ADMM factors
-    // once, and its many steps look at all n·P·d·C numbers. Ten classes, n = 3,000, d = 193, 0.005 β_max: 100
-    // patterns 3.8 against 13.7 s of CPU, 1,000 patterns 42 against 48; at 0.1 β_max 17 against 15, 61 against 22.
+    // Newton's method solves outputs with groups of their own one after another, and each of its steps factors a matrix
+    // at a cost of n³; ADMM factors once, and each of its many steps reads all n·P·d·C numbers. Ten classes, n = 3,000,
+    // d = 193, 0.005 β_max: 100 patterns 3.8 against 13.7 s of CPU, 1,000 patterns 42 against 48; at 0.1 β_max 17
+    // against 15, 61 against 22.
     if grouping == .perClass, outputs > 1, n > 600, 100 * patterns * d <= n * n {
       return ArrangementProgram.smallShare
     }

@@ -3,7 +3,7 @@ import Patches
 import Schema
 import Tensors
 
-/// The rows that patterns are taken of: the n·K patches of all samples, or the samples where K is 1.
+/// The rows whose signs make the patterns: the n·K patches of all samples, or the samples themselves if K is 1.
 package struct DataRows {
   private enum Storage {
     case matrix(Matrix)
@@ -24,7 +24,7 @@ package struct DataRows {
   /// K.
   package var rowsPerSample: Int { count / samples }
 
-  /// Whether rows are cut of images when they are read.
+  /// Whether rows are cut from images when they are read.
   package var isDeferred: Bool {
     if case .deferred = storage { true } else { false }
   }
@@ -56,13 +56,13 @@ package struct DataRows {
     }
   }
 
-  /// Something that reads whole samples, with memory of its own: one a thread.
+  /// A reader of whole samples with memory of its own; each thread needs one.
   package func reader() -> SampleReader {
     guard case .deferred(let patches) = storage else { return SampleReader(self, nil) }
     return SampleReader(self, patches.reader(.asCut))
   }
 
-  /// All rows. Throws where there is no memory for them.
+  /// All rows. Throws if there is no memory for them.
   package func matrix() throws -> Matrix {
     try expectMemory(
       8 * Double(count) * Double(dimension), for: "\(count) rows of \(dimension) features")
@@ -74,7 +74,7 @@ package struct DataRows {
   }
 }
 
-/// Reads the rows of samples, K a sample, in their order.
+/// Reads the rows of samples, K for each, in their order.
 package struct SampleReader {
   private let rows: DataRows
   private let patches: PatchReader?
@@ -84,7 +84,7 @@ package struct SampleReader {
     self.patches = patches
   }
 
-  /// K rows of d numbers a sample.
+  /// K rows of d numbers for each sample.
   package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
     guard let patches else {
       let k = rows.rowsPerSample

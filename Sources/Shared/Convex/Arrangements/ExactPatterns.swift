@@ -2,7 +2,8 @@ import Glibc
 import LinearAlgebra
 import Tensors
 
-/// All patterns {1[Xu ≥ 0]} of u whose products with the rows of X that are not zero are not zero.
+/// All patterns {1[Xu ≥ 0]} of vectors u that lie on no hyperplane: u has a nonzero product with every nonzero row of
+/// X.
 package struct ExactPatterns {
   /// X, n·K × d.
   private let rows: Matrix
@@ -10,12 +11,12 @@ package struct ExactPatterns {
   /// How many patterns there can be.
   package let bound: Double
 
-  /// Throws `Failure.data` where there can be more than `maximum`, or no memory for as many.
+  /// Throws `Failure.data` if there can be more patterns than `maximum`, or if there is no memory for so many.
   package init(_ rows: Matrix, maximum: Int) throws {
     self.rows = rows
     let n = rows.rows
     space = try RowSpace(rows) { rank, hyperplanes in
-      // Where the rank would take long to find, a rank that is too high ends it.
+      // If the rank would take long to find, the search for it ends as soon as the rank is too high.
       let work = Double(n) * Double(rows.columns) * Double(min(n, rows.columns))
       guard work > 1e9 else { return }
       try ExactPatterns.expect(
@@ -39,14 +40,14 @@ package struct ExactPatterns {
     )
   }
 
-  /// Lists them in the order of words of 0 and 1, with a gate each whose products with all rows have the
-  /// pattern's signs beyond doubt. Throws `Failure.data` where double precision cannot tell cells apart.
+  /// Lists the patterns in the order of words of 0 and 1, each with a gate whose products with all rows have the
+  /// pattern's signs beyond doubt. Throws `Failure.data` if double precision cannot tell cells apart.
   package func list(
     progress: (_ hyperplanes: Int, _ all: Int) -> Void = { _, _ in }
   ) throws -> GatedPatterns {
     let (m, r) = (space.normals.rows, space.rank)
     guard m > 0 else {
-      // Rows of zeros alone: every gate will do.
+      // All rows are zero: every gate will do.
       let gates = Matrix(1, rows.columns)
       gates[0, 0] = 1
       let patterns = Patterns.signs(of: DataRows(rows), gates: gates)
@@ -75,10 +76,10 @@ package struct ExactPatterns {
     "rows of \"x\" are so near to a common hyperplane that double precision cannot tell the patterns apart: "
       + "round the features")
 
-  /// Whether every product of a gate with a row that is not zero is far above its rounding error.
+  /// Whether the product of every gate with every nonzero row is far above its rounding error.
   private func areStrict(_ gates: Matrix) -> Bool {
     let (n, d) = (rows.rows, rows.columns)
-    // |x·g| against Σ_k |x_k g_k|, of which rounding is (d + 1) 2⁻⁵³ at most.
+    // |x·g| is compared with Σ_k |x_k g_k|, of which rounding is at most (d + 1) 2⁻⁵³.
     let factor = 8 * Double(d + 2) * 0x1p-53
     let absoluteRows = Matrix(copying: rows)
     for i in 0..<absoluteRows.count { absoluteRows.base[i] = abs(absoluteRows.base[i]) }
@@ -95,7 +96,7 @@ package struct ExactPatterns {
       gemm(height, n, d, absolute.base, .plain, absoluteRows.base, .transposed, sizes.base)
       var partIsStrict = true
       for i in 0..<height * n where abs(products.base[i]) <= factor * sizes.base[i] {
-        // Of a zero row both are zero.
+        // For a zero row both are zero.
         if sizes.base[i] > 0 { partIsStrict = false }
       }
       if !partIsStrict { lock.locked { strict = false } }

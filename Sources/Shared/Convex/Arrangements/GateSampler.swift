@@ -2,7 +2,7 @@ import Glibc
 import LinearAlgebra
 import Tensors
 
-/// Where sampled gates come from.
+/// The source of sampled gates.
 package enum GateSampler: String, CaseIterable, Sendable {
   /// Normal entries: the direction is uniform on the sphere.
   case gaussian
@@ -11,11 +11,11 @@ package enum GateSampler: String, CaseIterable, Sendable {
   /// Centroids of the directions of rows of the data.
   case kMeans = "k-means"
 
-  /// Gates that one stream of the random source draws: the same for any number of threads.
+  /// How many gates one stream of the random source draws, so that gates do not depend on the number of threads.
   private static let block = 256
 
-  /// `count` gates as rows; of centroids fewer, where the data have fewer directions. `progress` is told of
-  /// the iterations that were made.
+  /// `count` gates as rows, or fewer centroids if the data have fewer directions. `progress` is told how many
+  /// iterations were made.
   package func gates(
     _ count: Int, for rows: DataRows, seed: Int, progress: (_ iteration: Int) -> Void = { _ in }
   ) -> Matrix {
@@ -47,18 +47,19 @@ package enum GateSampler: String, CaseIterable, Sendable {
 
   // MARK: Centroids
 
-  /// Patches that are taken of a sample: many samples with a few patches each tell more than a few samples
-  /// with all of theirs, and cutting one patch costs as much as cutting all.
+  /// How many patches of a sample are used: many samples with a few patches each tell more than a few samples with all
+  /// of theirs, and cutting one patch costs as much as cutting all.
   private static let patchesOfSample = 25
 
-  /// Rows that `count` centroids of `rows` are found of: 100,000 or what fits 256 MB, and at least 20 a centroid.
+  /// How many rows the `count` centroids of `rows` are computed from: 100,000 or what fits 256 MB, and at least 20 for
+  /// each.
   static func rowsForCentroids(_ count: Int, of rows: DataRows) -> (samples: Int, each: Int) {
     let each = min(rows.rowsPerSample, patchesOfSample)
     let wanted = max(min(100_000, (1 << 25) / rows.dimension), count > 1 << 40 ? count : 20 * count)
     return (min(rows.samples, (wanted + each - 1) / each), each)
   }
 
-  /// Of the rows without the constant that was appended to them, for which gates have 0.
+  /// Centroids of the rows without the constant that was appended to them; gates have 0 in its place.
   private static func centroids(
     _ count: Int, of rows: DataRows, _ seed: Int, _ progress: (Int) -> Void
   ) -> Matrix {

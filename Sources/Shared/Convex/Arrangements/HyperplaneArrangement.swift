@@ -1,14 +1,13 @@
 import Glibc
 import LinearAlgebra
 
-/// The cells into which hyperplanes through the origin cut R^r, r ≥ 3, each with a point of it.
+/// The cells into which hyperplanes through the origin cut R^r, r ≥ 3, each with a point inside.
 ///
-/// Hyperplanes are added one by one. The cells that the next one, H, cuts are those of the arrangement that
-/// the earlier ones make within H, which is one of R^{r−1} and is found in the same way (deletion and
-/// restriction: Zaslavsky, "Facing up to arrangements", 1975) down to lines of the plane, which are sorted
-/// by angle. A tree of the cuts finds the cell to which a point within H belongs. The work is that of
-/// listing the cells r times. Degenerate arrangements need care in one place alone: hyperplanes that meet H in
-/// the same subspace are one there.
+/// Hyperplanes are added one by one. The cells that the next one, H, cuts are those of the arrangement that the earlier
+/// ones make within H, which is one of R^{r−1} and is found in the same way (deletion and restriction: Zaslavsky,
+/// "Facing up to arrangements", 1975) down to lines of the plane, which are sorted by angle. A tree of the cuts finds
+/// the cell to which a point within H belongs. The work is that of listing the cells r times. Degenerate arrangements
+/// need care only here: hyperplanes that meet H in the same subspace count as one hyperplane of H.
 struct HyperplaneArrangement {
   /// Rounding made the arrangement contradict itself.
   struct Inconsistent: Error {}
@@ -17,8 +16,8 @@ struct HyperplaneArrangement {
   /// A point of each cell, of unit length: rows of r numbers. No hyperplane comes nearer to it than its margin.
   private var points: [Double]
   private var margins: [Double]
-  /// The tree, a node a place: the hyperplane that cuts it, or −1; and its halves, negative side first, or the
-  /// number of the cell, twice.
+  /// The nodes of the tree: the hyperplane that cuts a node, and its two halves, negative side first; for a leaf −1,
+  /// and the number of its cell, twice.
   private var cuts: [Int32] = [-1]
   private var halves: [SIMD2<Int32>] = [SIMD2(0, 0)]
 
@@ -28,9 +27,9 @@ struct HyperplaneArrangement {
     margins = [0]
   }
 
-  /// A point of each cell, as rows of `r` numbers of unit length (or zero where there is no hyperplane), of the
-  /// hyperplanes with the unit normals `normals` (rows of `r`), which are known to `errors`. `probe` is told how
-  /// many hyperplanes there are already.
+  /// A point of each cell, as rows of `r` numbers of unit length (or zero if there is no hyperplane), for the
+  /// hyperplanes with the unit normals `normals` (rows of `r`), which are known to within `errors`. `probe` is told
+  /// after each hyperplane how many there are.
   static func cells(
     _ normals: UnsafePointer<Double>, _ errors: [Double], dimension r: Int,
     probe: (_ hyperplanes: Int) throws -> Void = { _ in }
@@ -92,10 +91,35 @@ struct HyperplaneArrangement {
     let r = r
     let normal = rows + k * r
     let node = point.withUnsafeBufferPointer { leaf(of: $0.baseAddress!, rows) }
-    // A node's cells are cut once by a hyperplane.
+    // A hyperplane cuts a cell only once.
     guard let node, node.cut != k else { throw Inconsistent() }
 
-    // Both ways along the normal, half as far as the next hyperplane.
+    let step = halfway(from: point, along: normal, k, rows)
+    let (old, new) = (Int(halves[node.place].x), margins.count)
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * r) { sides in
+      let (negative, positive) = (sides.baseAddress!, sides.baseAddress! + r)
+      let negativeMargin = side(-1, of: old, point, step, by: k, rows, into: negative)
+      let positiveMargin = side(1, of: old, point, step, by: k, rows, into: positive)
+      for i in 0..<r { points[old * r + i] = negative[i] }
+      points += sides[r..<2 * r]
+      margins[old] = negativeMargin
+      margins.append(positiveMargin)
+    }
+
+    cuts[node.place] = Int32(k)
+    halves[node.place] = SIMD2(Int32(cuts.count), Int32(cuts.count + 1))
+    for half in 0..<2 {
+      cuts.append(-1)
+      halves.append(SIMD2(repeating: Int32(half == 0 ? old : new)))
+    }
+  }
+
+  /// Half the distance from `point` along ± `normal` to the nearest of the hyperplanes before `k`, at most 1.
+  private func halfway(
+    from point: [Double], along normal: UnsafePointer<Double>, _ k: Int,
+    _ rows: UnsafePointer<Double>
+  ) -> Double {
+    let r = r
     var step = 1.0
     for j in 0..<k {
       let row = rows + j * r
@@ -106,48 +130,37 @@ struct HyperplaneArrangement {
       }
       step = min(step, 0.5 * abs(value) / max(abs(slope), 1e-300))
     }
-    let old = Int(halves[node.place].x)
-    let cells = SIMD2(Int32(old), Int32(margins.count))
-    var sideMargins = (0.0, 0.0)
-    withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * r) { sides in
-      var oldValue = 0.0
-      for i in 0..<r { oldValue += normal[i] * points[old * r + i] }
-      for half in 0..<2 {
-        let sign = half == 0 ? -1.0 : 1
-        let candidate = sides.baseAddress! + half * r
-        var length = 0.0
-        for i in 0..<r {
-          candidate[i] = point[i] + sign * step * normal[i]
-          length += candidate[i] * candidate[i]
-        }
-        length = length.squareRoot()
-        for i in 0..<r { candidate[i] /= length }
-        var margin = step / length
-        for j in 0..<k {
-          var value = 0.0
-          for i in 0..<r { value += rows[j * r + i] * candidate[i] }
-          margin = min(margin, abs(value))
-        }
-        // The point that the cell had may lie deeper in its half.
-        let kept = min(margins[old], sign * oldValue)
-        if kept > margin {
-          margin = kept
-          for i in 0..<r { candidate[i] = points[old * r + i] }
-        }
-        if half == 0 { sideMargins.0 = margin } else { sideMargins.1 = margin }
-      }
-      for i in 0..<r { points[old * r + i] = sides[i] }
-      points += sides[r..<2 * r]
-    }
-    margins[old] = sideMargins.0
-    margins.append(sideMargins.1)
+    return step
+  }
 
-    cuts[node.place] = Int32(k)
-    halves[node.place] = SIMD2(Int32(cuts.count), Int32(cuts.count + 1))
-    for half in 0..<2 {
-      cuts.append(-1)
-      halves.append(SIMD2(repeating: cells[half]))
+  /// Writes to `target` a point of the half of `cell` on the side `sign` of hyperplane `k`, which cuts the cell at
+  /// `point`, and returns its margin. The point lies a `step` from `point`, or is the cell's own if that is deeper.
+  private func side(
+    _ sign: Double, of cell: Int, _ point: [Double], _ step: Double, by k: Int,
+    _ rows: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>
+  ) -> Double {
+    let r = r
+    let normal = rows + k * r
+    var (length, ownValue) = (0.0, 0.0)
+    for i in 0..<r {
+      target[i] = point[i] + sign * step * normal[i]
+      length += target[i] * target[i]
+      ownValue += normal[i] * points[cell * r + i]
     }
+    length = length.squareRoot()
+    for i in 0..<r { target[i] /= length }
+    var margin = step / length
+    for j in 0..<k {
+      var value = 0.0
+      for i in 0..<r { value += rows[j * r + i] * target[i] }
+      margin = min(margin, abs(value))
+    }
+    let ownMargin = min(margins[cell], sign * ownValue)
+    if ownMargin > margin {
+      margin = ownMargin
+      for i in 0..<r { target[i] = points[cell * r + i] }
+    }
+    return margin
   }
 
   /// The node of the cell that holds `point`, and the last cut above it.

@@ -4,7 +4,7 @@ import LinearAlgebra
 struct Hyperplanes {
   /// Unit normals, m × r: each is that of its first row.
   let normals: Matrix
-  /// The rows on each, ascending.
+  /// The rows that lie on each, ascending.
   let rows: [[Int]]
 
   init(_ all: Matrix) {

@@ -3,11 +3,11 @@ import LinearAlgebra
 
 /// Finds unit vectors that span the same line, as far as rounding lets one tell.
 enum ParallelRows {
-  /// How many times the sum of two rows' errors the angle between them may be for them to be parallel.
+  /// Two rows count as parallel if the angle between them is at most this many times the sum of their errors.
   static let factor = 4.0
 
-  /// The numbers, ascending, of one row for each line: the first. `rows` are unit vectors (count × r), known
-  /// to `errors`.
+  /// The number of the first row of each line, ascending. `rows` are unit vectors (count × r), known to within
+  /// `errors`.
   static func representatives(
     _ rows: UnsafePointer<Double>, _ count: Int, _ r: Int, _ errors: [Double]
   ) -> [Int] {
@@ -26,7 +26,7 @@ enum ParallelRows {
     return members.filter { !$0.isEmpty }
   }
 
-  /// Of each row the first of its line.
+  /// For each row the first row of its line.
   private static func chains(
     _ rows: UnsafePointer<Double>, _ count: Int, _ r: Int, _ errors: [Double]
   ) -> [Int] {
@@ -58,7 +58,7 @@ enum ParallelRows {
           let (a, b) = (root(i), root(j))
           parent[max(a, b)] = min(a, b)
         }
-        // Equal keys of many equal rows: one neighbour is enough to be in their chain.
+        // Many equal rows have equal keys: one neighbour is enough to be in their chain.
         if root(j) == root(i), errors[j] >= errors[i], keys[j] == keys[i] { break }
       }
     }

@@ -26,7 +26,7 @@ struct PatternIndex {
     return found < 0 ? nil : Int(found)
   }
 
-  /// Where the pattern stands in the table, or would stand.
+  /// The place in the table at which the pattern stands, or would stand.
   private func place(of bits: UnsafePointer<UInt8>) -> Int {
     var place = Int(truncatingIfNeeded: hash(bits)) & (table.count - 1)
     while table[place] >= 0, !areEqual(patterns.bits(Int(table[place])), bits) {

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// Finds the places that gates of another bundle have among the patterns of `data`.
+/// Finds the places of another bundle's gates among the patterns of `data`.
 struct PatternLookup {
   private let data: any PatternedData
   private let count: Int
@@ -14,9 +14,8 @@ struct PatternLookup {
     ownThresholds = data.thresholds?.doubles
   }
 
-  /// For each of `gates` (A × d) its place: `hints` where the gate stands there, else that of an equal
-  /// gate, else, of fully-connected networks, that of the pattern which the gate makes of X. Throws where
-  /// there is none.
+  /// The place of each of `gates` (A × d): that in `hints` if the gate stands there, else that of an equal gate, else,
+  /// for fully-connected networks, that of the pattern which the gate makes of X. Throws if there is none.
   func places(of gates: GateTensors, near hints: [Int]) throws -> [Int] {
     let thresholds = gates.thresholds?.doubles
     let d = data.dimension

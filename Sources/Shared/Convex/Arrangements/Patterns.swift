@@ -1,8 +1,8 @@
 import LinearAlgebra
 import Tensors
 
-/// Activation patterns D_1 … D_P of n rows, bit-packed: bit j of a pattern, least significant first, is 1
-/// where row j is active.
+/// Activation patterns D_1 … D_P of n rows, bit-packed: bit j of a pattern, least significant first, is 1 if row j is
+/// active.
 package final class Patterns: @unchecked Sendable {
   /// P.
   package let count: Int
@@ -69,8 +69,7 @@ package final class Patterns: @unchecked Sendable {
     for j in 8 * whole..<rows { target[j] = Double(bits[j >> 3] >> UInt8(j & 7) & 1) * x[j] }
   }
 
-  /// The eight zeros and ones of every byte: a bit at a time would cost more than the products that
-  /// follow.
+  /// The eight zeros and ones of every byte: to expand one bit at a time would cost more than the products that follow.
   private static let bytes = (0..<256).map { byte in
     var values = SIMD8<Double>()
     for bit in 0..<8 { values[bit] = Double(byte >> bit & 1) }
@@ -82,7 +81,7 @@ package final class Patterns: @unchecked Sendable {
     UnsafeMutableRawPointer(target).storeBytes(of: values, as: SIMD8<Double>.self)
   }
 
-  /// The patterns `list` on the rows `rows` alone.
+  /// The patterns `list`, restricted to the rows `rows`.
   package func restricted(to rows: [Int], of list: [Int]) -> Patterns {
     let result = Patterns(
       Tensor(type: .u8, shape: [list.count, Patterns.stride(rows.count)]), rows: rows.count)

@@ -2,8 +2,8 @@ import Glibc
 
 /// The sectors into which lines through the origin cut the plane.
 enum PlaneArrangement {
-  /// The middle of each sector, as unit vectors; the zero vector where there is no line. The lines have the unit
-  /// normals `normals` (rows of 2), known to `errors`; parallel ones are one line.
+  /// The middle of each sector, as unit vectors; the zero vector if there is no line. The lines have the unit normals
+  /// `normals` (rows of 2), known to within `errors`; parallel ones are one line.
   static func cells(_ normals: UnsafePointer<Double>, _ errors: [Double]) -> [Double] {
     guard !errors.isEmpty else { return [0, 0] }
     // The direction of each line as an angle in [0, π).
@@ -16,7 +16,7 @@ enum PlaneArrangement {
       lines.append((angle, errors[j]))
     }
     lines.sort { $0 < $1 }
-    // Gaps between neighbours that are not one line, the last over to the first line turned by π.
+    // The gaps between neighbours that are different lines; the last gap ends at the first line turned by π.
     var cells: [Double] = []
     cells.reserveCapacity(4 * lines.count)
     for i in lines.indices {

@@ -11,20 +11,20 @@ package struct RowSpace {
   package let rank: Int
   /// Unit normals of the distinct hyperplanes, m × r.
   package let normals: Matrix
-  /// To which error each normal is known, as an angle.
+  /// The angle to within which each normal is known.
   package let errors: [Double]
   /// An orthonormal basis of the space of the rows as they are, r × d.
   package let basis: Matrix
   /// R⁻ᵀ B times the column scales, r × d: row z ↦ u.
   private let lift: Matrix
 
-  /// Angles up to which rows of doubles that should be parallel are not: some roundings of unit vectors.
+  /// The angle up to which rows of doubles that should be parallel may differ: some roundings of unit vectors.
   package static let rounding = 1.8e-15
-  /// A direction in which unit rows extend no further than this is none.
+  /// A direction in which no unit row extends further than this counts as none.
   private static let negligible = 1e-12
 
-  /// `rows` are n × d. `probe(rank, hyperplanes)` is asked after every direction that is found whether to go
-  /// on: a long factorisation can end as soon as it is clear that the rank is too high.
+  /// `rows` are n × d. `probe(rank, hyperplanes)` is called after every direction that is found and may throw, so that
+  /// a long factorisation can end as soon as it is clear that the rank is too high.
   package init(_ rows: Matrix, probe: (_ rank: Int, _ hyperplanes: Int) throws -> Void) rethrows {
     let scales = RowSpace.columnScales(rows)
     let unit = RowSpace.distinctUnitRows(rows, scales)
@@ -73,7 +73,7 @@ package struct RowSpace {
     }
   }
 
-  /// The scaled rows that are not zero, as unit vectors, one of each that are parallel.
+  /// The scaled nonzero rows as unit vectors, one for each set of parallel rows.
   private static func distinctUnitRows(_ rows: Matrix, _ scales: [Double]) -> Matrix {
     let d = rows.columns
     let scaled = Matrix(copying: rows)
@@ -86,7 +86,7 @@ package struct RowSpace {
         largest = max(largest, abs(row[k]))
       }
       guard largest > 0 else { continue }
-      // Twice, so that squares of tiny entries do not underflow.
+      // Divided first by the largest entry, so that squares of tiny entries do not underflow.
       for k in 0..<d { row[k] /= largest }
       let length = norm(d, row)
       for k in 0..<d { row[k] /= length }
@@ -97,8 +97,8 @@ package struct RowSpace {
     return unit.selecting(ParallelRows.representatives(unit.base, unit.rows, d, errors))
   }
 
-  /// An orthonormal basis of the rows' space: Gram and Schmidt's method on the row that extends
-  /// furthest, each twice.
+  /// An orthonormal basis of the rows' space by Gram and Schmidt's method, which takes the row that extends furthest
+  /// and orthogonalises each twice.
   private static func basis(of rows: Matrix, probe: (Int) throws -> Void) rethrows -> Matrix {
     let (m, d) = (rows.rows, rows.columns)
     let rest = Matrix(copying: rows)
@@ -135,7 +135,7 @@ package struct RowSpace {
     return Matrix(found, d, basis)
   }
 
-  /// Columns of `q` (m × r, of full rank) become orthonormal; returns R⁻¹, by which they were multiplied.
+  /// Makes the columns of `q` (m × r, of full rank) orthonormal; returns R⁻¹, by which they were multiplied.
   private static func orthonormalize(_ q: Matrix) -> Matrix {
     let (m, r) = (q.rows, q.columns)
     let columns = q.transposed

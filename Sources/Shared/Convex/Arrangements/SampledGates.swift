@@ -1,15 +1,14 @@
 import LinearAlgebra
 import Tensors
 
-/// Gates that were drawn, and where they cut.
+/// Gates that were drawn, and their thresholds.
 package struct SampledGates {
   /// P × d, all different.
   package let gates: Matrix
-  /// Where gates cut elsewhere than at 0.
+  /// The thresholds, if gates cut elsewhere than at 0.
   package let thresholds: [Double]?
 
-  /// Draws `count` gates and leaves out those that equal an earlier one. With `cut` T a row is active where
-  /// x·g ≥ T ‖g‖.
+  /// Draws `count` gates and leaves out those that equal an earlier one. With `cut` T a row is active if x·g ≥ T ‖g‖.
   package init(
     _ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int,
     progress: (_ iteration: Int) -> Void = { _ in }
@@ -51,7 +50,7 @@ package struct GatedPatterns {
   package let patterns: Patterns
   /// P × d.
   package let gates: Matrix
-  /// Where gates cut elsewhere than at 0.
+  /// The thresholds, if gates cut elsewhere than at 0.
   package let thresholds: [Double]?
 
   /// The distinct patterns among those of `drawn` gates, each with the first gate that has it, in the order in

@@ -2,14 +2,14 @@ import LinearAlgebra
 import Tensors
 
 extension Patterns {
-  /// Gates whose products are taken at once, and rows at once (a multiple of 8): 2 MB of products.
+  /// How many gates, and how many rows (a multiple of 8), are multiplied at once: 2 MB of products.
   private static let (gateBlock, rowBlock) = (128, 2048)
 
-  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d). Where a row lies on
-  /// the boundary up to rounding, the product is summed in twice the precision: whoever applies the gates
-  /// again has to find the same side.
+  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d). If a row lies on the boundary
+  /// up to rounding, its product is summed in twice the precision, because whoever applies the gates again has to find
+  /// the same side.
   ///
-  /// Which products are taken together does not depend on the number of threads, so neither do the bits.
+  /// The bits do not depend on the number of threads, because the products that are taken together do not.
   package static func signs(
     of rows: DataRows, gates: Matrix, thresholds: [Double]? = nil,
     progress: (_ done: Int) -> Void = { _ in }
@@ -44,8 +44,8 @@ extension Patterns {
     return Patterns(tensor, rows: rows.count)
   }
 
-  /// Sums anew the products of the rows of `block`, of the lengths given, with a gate that are the
-  /// threshold up to rounding.
+  /// Sums anew those products of the rows of `block` with a gate that equal the threshold up to rounding; `lengths` are
+  /// those of the rows.
   private static func settleTies(
     _ values: UnsafeMutablePointer<Double>, _ block: Matrix, _ lengths: [Double],
     _ gate: UnsafePointer<Double>, threshold: Double
@@ -53,7 +53,7 @@ extension Patterns {
     let (d, length, count) = (block.columns, norm(block.columns, gate), lengths.count)
     let cut = abs(threshold)
     lengths.withUnsafeBufferPointer { lengths in
-      // Mostly there are none: a pass that the compiler makes one of vectors.
+      // Mostly there are none: the compiler vectorises this count.
       var near = 0
       for j in 0..<count {
         let scale = length * lengths[j] + cut
@@ -103,8 +103,8 @@ extension Patterns {
     return Patterns(tensor, rows: rows)
   }
 
-  /// Whether pattern `a` comes before pattern `b` where patterns are ordered as words of 0 and 1 are:
-  /// by the first row in which they differ.
+  /// Whether pattern `a` comes before pattern `b` in the order of words of 0 and 1: by the first row in which they
+  /// differ.
   package func precedes(_ a: Int, _ b: Int) -> Bool {
     let (x, y) = (bits(a), bits(b))
     for byte in 0..<stride where x[byte] != y[byte] {

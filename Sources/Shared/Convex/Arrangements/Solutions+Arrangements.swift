@@ -3,8 +3,8 @@ import Schema
 import Tensors
 
 extension Solutions {
-  /// The bundle of a network over patterns; `source` is the training data's bundle. Weights are [A, d]
-  /// for one output, [C, A, d] for more, and [C, A, R, d] where there is more than one region.
+  /// The bundle of a network over patterns; `source` is the training data's bundle. Weights are [A, d] for one output,
+  /// [C, A, d] for more, and [C, A, R, d] if there is more than one region.
   package static func bundle(
     _ solution: ArrangementSolution, data: some PatternedData, targets: Targets,
     program: ArrangementProgram, beta: Double, betaMax: Double?, source: Bundle,
@@ -30,8 +30,8 @@ extension Solutions {
     return bundle
   }
 
-  /// The solution of `bundle` as a start for a program over the patterns of `data`: its gates must be
-  /// among theirs, or have a pattern that is. Weights of one pattern are added up.
+  /// The solution of `bundle` as a start for a program over the patterns of `data`. Its gates must be among those of
+  /// `data`, or have a pattern that is. Weights of the same pattern are added up.
   package static func start(
     _ bundle: Bundle, data: any PatternedData, outputs: Int, activation: Activation
   ) throws -> ArrangementSolution {

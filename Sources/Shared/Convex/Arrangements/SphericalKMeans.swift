@@ -8,9 +8,9 @@ import Tensors
 ///
 /// The result does not depend on the number of threads.
 struct SphericalKMeans {
-  /// Iterations at most; assignments of many rows never come to rest altogether.
+  /// The largest number of iterations; assignments of many rows never come to rest altogether.
   static let limit = 30
-  /// Rows that are assigned at once.
+  /// How many rows are assigned at once.
   private static let block = 4096
 
   /// Unit rows.
@@ -20,8 +20,8 @@ struct SphericalKMeans {
   private var assignment: [Int32]
   private var cosines: [Double]
 
-  /// `count` centroids of unit length at most, fewer where rows have fewer directions. `rows` are
-  /// overwritten; rows of zeros belong nowhere.
+  /// At most `count` centroids of unit length, fewer if the rows have fewer directions. `rows` are overwritten; rows of
+  /// zeros belong to no centroid.
   static func centroids(
     _ count: Int, of rows: Matrix, seed: Int, progress: (_ iteration: Int) -> Void = { _ in }
   ) -> Matrix {
@@ -39,7 +39,7 @@ struct SphericalKMeans {
     for iteration in 0..<limit {
       let changed = means.assign()
       progress(iteration + 1)
-      // The centroids stay those of which the assignment was made.
+      // The centroids stay those that the assignment was made for.
       if changed == 0 || iteration == limit - 1 { break }
       means.update()
     }
@@ -56,7 +56,7 @@ struct SphericalKMeans {
     cosines = Array(repeating: 0, count: rows.rows)
   }
 
-  /// Assigns every row, to the first centroid of equals; returns how many changed.
+  /// Assigns every row to its centroid, the first of equals; returns how many assignments changed.
   private mutating func assign() -> Int {
     let (m, d, count) = (rows.rows, rows.columns, self.count)
     let blocks = (m + SphericalKMeans.block - 1) / SphericalKMeans.block
@@ -92,7 +92,7 @@ struct SphericalKMeans {
   /// begins anew at a row that fits its own centroid badly.
   private func update() {
     let (m, d) = (rows.rows, rows.columns)
-    // Members of each centroid one after another, so that threads sum centroids of their own.
+    // The members of each centroid follow one another, so that each thread sums centroids of its own.
     var starts = [Int](repeating: 0, count: count + 1)
     for k in assignment { starts[Int(k) + 1] += 1 }
     for k in 0..<count { starts[k + 1] += starts[k] }

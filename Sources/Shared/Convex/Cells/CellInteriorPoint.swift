@@ -4,7 +4,8 @@ import LinearAlgebra
 /// A primal–dual interior-point method for a `CellProgram`, with Nesterov–Todd scaling and Mehrotra's predictor and
 /// corrector (Vandenberghe, "The CVXOPT linear and quadratic cone program solvers", 2010):
 ///
-///     ν = y − Σ Φ_j p_j,   Φ_jᵀ ν + R_j g_j + λ_j = 0,   (τ_j, R_jᵀ p_j) and (β, g_j) in the second-order cone,   p_j, λ_j ≥ 0.
+///     ν = y − Σ Φ_j p_j,   Φ_jᵀ ν + R_j g_j + λ_j = 0,   p_j, λ_j ≥ 0,
+///     (τ_j, R_jᵀ p_j) and (β, g_j) in the second-order cone.
 ///
 /// ν is a variable of its own, not computed from p. Sums of large p round; the dual equations, which decide how good
 /// the certificate is, would inherit that error.
@@ -18,7 +19,7 @@ final class CellInteriorPoint {
 
   /// ½ ‖y − Σ Φ_j p_j‖² + β Σ ‖v_j‖.
   private(set) var primal = 0.0
-  /// What separates the primal from the dual value once the equations hold.
+  /// The difference between the primal and the dual value once the equations hold.
   private(set) var complementarity = 0.0
   /// ‖y − Σ Φ_j p_j − ν‖ over ‖ν‖.
   private(set) var primalResidual = 0.0
@@ -30,7 +31,7 @@ final class CellInteriorPoint {
     scaling = CellScaling(program)
     system = CellSystem(program, scaling)
     (nu, error) = (Matrix(program.n, 1, program.y), Matrix(program.n, 1))
-    // A start far inside.
+    // The start lies far inside the cones.
     at.p.fill(33)
     at.lambda.fill(1 / 33)
     measure()
@@ -47,7 +48,7 @@ final class CellInteriorPoint {
   /// y − Σ Φ_j p_j.
   var residual: [Double] { Array(UnsafeBufferPointer(start: error.base, count: program.n)) }
 
-  /// What follows from the iterate.
+  /// Computes values and residuals of the iterate.
   private func measure() {
     let (n, r, columns) = (program.n, program.r, program.columns)
     program.combine(at.p, into: at.v)
@@ -75,7 +76,7 @@ final class CellInteriorPoint {
 
   private var degree: Double { Double(program.blocks * (program.r + 1)) }
 
-  /// One step. Returns `false` where rounding allows none.
+  /// One step. Returns `false` if rounding allows none.
   func iterate() -> Bool {
     let (blocks, columns) = (program.blocks, program.columns)
     let step = system.step
@@ -155,7 +156,7 @@ final class CellInteriorPoint {
     }
   }
 
-  /// The longest step, 1 at most, that stays in all cones.
+  /// The longest step, at most 1, that stays in all cones.
   private func longestStep() -> Double {
     let step = system.step
     var longest = 1.0

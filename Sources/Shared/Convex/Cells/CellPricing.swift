@@ -1,7 +1,7 @@
 import Glibc
 import LinearAlgebra
 
-/// A cell with the sign of its neurons' output weights: v is positive, w negative.
+/// A cell with the sign of its neurons' output weights: positive for v, negative for w.
 struct SignedCell: Hashable {
   var cell: Int
   var isNegative: Bool
@@ -11,13 +11,13 @@ struct SignedCell: Hashable {
 /// The dual constraints of a ReLU network over cells of small rank: the norms of the projections of ± XᵀD_iν onto
 /// the cones K_i, in closed form.
 ///
-/// The norm is max uᵀT over unit vectors u of the cone, which lies inside of a face of one of the cone's
-/// simplices, or at a ray: there it is the length of T's projection onto the face's span.
+/// The norm is max uᵀT over unit vectors u of the cone. The maximiser lies inside a face of one of the cone's
+/// simplices, or is a ray; the norm is the length of T's projection onto that face's span.
 struct CellPricing {
   let features: Matrix
   let patterns: Patterns
   let splitting: ConeSplitting
-  /// Of each cell those on the other sides of its walls, where they are in the list.
+  /// The cells on the other sides of each cell's walls, if they are in the list.
   let neighbours: [[Int32]]
 
   /// `rows` are the rows that lie on each hyperplane of `splitting`.
@@ -50,7 +50,7 @@ struct CellPricing {
       neighbours[candidate.cell.cell].allSatisfy { other in
         let cell = SignedCell(cell: Int(other), isNegative: candidate.cell.isNegative)
         guard let norm = norms[cell] else { return true }
-        // Of equals the first.
+        // The first of equals.
         return abs(norm - candidate.norm) <= 1e-9 * norm
           ? candidate.cell.cell < cell.cell : norm < candidate.norm
       }
@@ -76,7 +76,7 @@ struct CellPricing {
           for k in 0..<r { length += t[k] * t[k] }
           length = length.squareRoot()
           guard length > min(limit, answer.largest) else { continue }
-          var norms = (positive: 0.0, negative: 0.0)
+          var norms = Norms()
           for s in splitting.starts[cell]..<splitting.starts[cell + 1] {
             Self.project(t, length, rays.baseAddress! + s * r * r, r, &norms)
           }
@@ -96,8 +96,8 @@ struct CellPricing {
     }
   }
 
-  /// For every byte of a pattern and each value of it the sum of ν_j x_j over its rows: with it XᵀDν is one addition
-  /// for eight rows.
+  /// The sum of ν_j x_j over the rows of every byte of a pattern, for each value of the byte: with it XᵀDν takes one
+  /// addition for eight rows.
   private func byteTable(_ nu: UnsafePointer<Double>) -> Matrix {
     let r = splitting.r
     let table = Matrix(patterns.stride * 256, r)
@@ -123,24 +123,43 @@ struct CellPricing {
     }
   }
 
+  /// The norms of the projections of t and of −t.
+  private struct Norms {
+    var (positive, negative) = (0.0, 0.0)
+
+    mutating func raise(_ value: Double, _ isNegative: Bool) {
+      if isNegative { negative = max(negative, value) } else { positive = max(positive, value) }
+    }
+  }
+
   /// Raises `norms` to those of the projections of t and −t onto the cone of the rows of `rays` (r × r).
   private static func project(
     _ t: UnsafePointer<Double>, _ length: Double, _ rays: UnsafePointer<Double>, _ r: Int,
-    _ norms: inout (positive: Double, negative: Double)
+    _ norms: inout Norms
   ) {
-    func raise(_ value: Double, _ isNegative: Bool) {
-      if isNegative {
-        norms.negative = max(norms.negative, value)
-      } else {
-        norms.positive = max(norms.positive, value)
-      }
-    }
     var products = SIMD4<Double>.zero
     for i in 0..<r {
       for k in 0..<r { products[i] += rays[i * r + k] * t[k] }
-      raise(abs(products[i]), products[i] < 0)
+      norms.raise(abs(products[i]), products[i] < 0)
     }
-    // The plane of each pair of rays.
+    var inside = projectOntoPlanes(t, length, rays, r, products, &norms)
+    if r == 3 { inside = sides(t, rays) }
+    if r > 3 {
+      let (positive, negative) = projectOntoFaces(t, length, rays, r)
+      norms.raise(positive, false)
+      norms.raise(negative, true)
+      return
+    }
+    if inside.positive { norms.raise(length, false) }
+    if inside.negative { norms.raise(length, true) }
+  }
+
+  /// Raises `norms` to those of the projections onto the plane of each pair of rays that lie between the two.
+  /// `products` are the rays' with t. Returns whether t and −t lie in the cone, for r ≤ 2.
+  private static func projectOntoPlanes(
+    _ t: UnsafePointer<Double>, _ length: Double, _ rays: UnsafePointer<Double>, _ r: Int,
+    _ products: SIMD4<Double>, _ norms: inout Norms
+  ) -> (positive: Bool, negative: Bool) {
     var inside = (positive: r > 1, negative: r > 1)
     for i in 0..<r {
       for j in 0..<i {
@@ -158,37 +177,35 @@ struct CellPricing {
         guard half > 0, half < 2 else { continue }
         let square = (slope * slope + 2 * half * products[i] * products[j]) / (half * (2 - half))
         let value = min(length, max(0, square).squareRoot())
-        if first >= 0, second >= 0 { raise(value, false) }
-        if first <= 0, second <= 0 { raise(value, true) }
+        if first >= 0, second >= 0 { norms.raise(value, false) }
+        if first <= 0, second <= 0 { norms.raise(value, true) }
         if r == 2 {
           inside.positive = first >= 0 && second >= 0
           inside.negative = first <= 0 && second <= 0
         }
       }
     }
-    if r == 3 {
-      // t lies inside where it has the same side of each plane as the third ray.
-      for i in 0..<3 {
-        let (a, b, c) = (rays + i * 3, rays + (i + 1) % 3 * 3, rays + (i + 2) % 3 * 3)
-        let normal = (
-          a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
-        )
-        let orientation = normal.0 * c[0] + normal.1 * c[1] + normal.2 * c[2]
-        let side = (normal.0 * t[0] + normal.1 * t[1] + normal.2 * t[2]) * orientation
-        if side < 0 { inside.positive = false } else if side > 0 { inside.negative = false }
-      }
-    }
-    if r > 3 {
-      let (positive, negative) = projectOntoFaces(t, length, rays, r)
-      raise(positive, false)
-      raise(negative, true)
-      return
-    }
-    if inside.positive { raise(length, false) }
-    if inside.negative { raise(length, true) }
+    return inside
   }
 
-  /// The largest norm of a projection of t, and of −t, that lies inside of the span of three rays or more.
+  /// Whether t and −t lie in the cone of three rays: on the same side of each plane of two as the third ray.
+  private static func sides(
+    _ t: UnsafePointer<Double>, _ rays: UnsafePointer<Double>
+  ) -> (positive: Bool, negative: Bool) {
+    var inside = (positive: true, negative: true)
+    for i in 0..<3 {
+      let (a, b, c) = (rays + i * 3, rays + (i + 1) % 3 * 3, rays + (i + 2) % 3 * 3)
+      let normal = (
+        a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+      )
+      let orientation = normal.0 * c[0] + normal.1 * c[1] + normal.2 * c[2]
+      let side = (normal.0 * t[0] + normal.1 * t[1] + normal.2 * t[2]) * orientation
+      if side < 0 { inside.positive = false } else if side > 0 { inside.negative = false }
+    }
+    return inside
+  }
+
+  /// The largest norm of a projection of t, and of −t, that lies inside the span of three rays or more.
   private static func projectOntoFaces(
     _ t: UnsafePointer<Double>, _ length: Double, _ rays: UnsafePointer<Double>, _ r: Int
   ) -> (positive: Double, negative: Double) {

@@ -4,8 +4,8 @@ import LinearAlgebra
 ///
 ///     minimise ½ ‖y − Σ Φ_j p_j‖² + β Σ ‖R_jᵀ p_j‖   subject to   p_j ≥ 0,
 ///
-/// where the rows of R_j are the rays of cone j and Φ_j = ± D_j X R_jᵀ. In coordinates of rays the cone is an
-/// orthant, and what is found lies in it exactly.
+/// with the rays of cone j as the rows of R_j and Φ_j = ± D_j X R_jᵀ. In coordinates of rays the cone is an orthant,
+/// and the solution lies in it exactly.
 struct CellProgram {
   let n: Int
   let r: Int

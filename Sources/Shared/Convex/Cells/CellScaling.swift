@@ -56,7 +56,7 @@ final class CellScaling {
         }
         (vn, gn) = (vn.squareRoot(), gn.squareRoot())
         let tau = at.tau.base[b]
-        // Products, as differences of squares lose what is near the boundary.
+        // Products are used because differences of squares lose digits near the boundary.
         let sn = max((tau - vn) * (tau + vn), 1e-300).squareRoot()
         let zn = max((beta - gn) * (beta + gn), 1e-300).squareRoot()
         var product = tau / sn * (beta / zn)
@@ -94,8 +94,8 @@ final class CellScaling {
     }
   }
 
-  /// U of the QR factorisation of [√(λ/p) I; B^½ Rᵀ] by Gram and Schmidt's method, each of the r columns of 2r
-  /// entries twice, and its inverse.
+  /// U of the QR factorisation of [√(λ/p) I; B^½ Rᵀ], and its inverse, by Gram and Schmidt's method, which
+  /// orthogonalises each of the r columns of 2r entries twice.
   private func factorize(
     _ b: Int, _ p: UnsafePointer<Double>, _ lambda: UnsafePointer<Double>
   ) {

@@ -39,7 +39,7 @@ final class CellSystem {
     work2 = Matrix(j, r)
   }
 
-  /// Factors for the scaling. Returns `false` where rounding allows no factor.
+  /// Computes the factors for the scaling. Returns `false` if rounding allows none.
   func factorize() -> Bool {
     let (r, width, blocks) = (program.r, scaled.columns, program.blocks)
     Threads.split(program.n, grain: 16) { rows in
@@ -93,7 +93,7 @@ final class CellSystem {
     }
   }
 
-  /// `dnu` becomes dν of its right-hand side, and `p` dp, from `c`, which is overwritten.
+  /// Replaces `dnu`, a right-hand side, by dν, and writes dp to `p`, from `c`, which is overwritten.
   private func eliminate(_ c: Matrix, _ dnu: Matrix, into p: Matrix) {
     p.copy(from: c)
     scaling.solve(p)

@@ -1,8 +1,8 @@
 import Glibc
 import LinearAlgebra
 
-/// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial
-/// cones: those of r unit vectors, its extreme rays among them.
+/// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial cones,
+/// which are spanned by r unit vectors; the cone's extreme rays are among these.
 ///
 /// A sector of the plane has two extreme rays. A cone of R³ has a ring of them, found by walking from wall to
 /// wall, as a hull is wrapped, and is split like a fan. Those of R⁴ come from the double description method.
@@ -14,14 +14,14 @@ struct ConeSplitting {
   let starts: [Int]
   /// Unit vectors, simplices × r × r.
   let rays: [Double]
-  /// Of each cell the numbers of the hyperplanes that are its walls.
+  /// The numbers of the hyperplanes that are the walls of each cell.
   let walls: [[Int32]]
 
   var simplices: Int { starts.last! }
 
-  /// `normals` are unit normals of distinct hyperplanes (m × r), row j being that of row `rows[j]` of the
-  /// patterns, `points` (P × r) a unit vector well inside of each cell. Returns `nil` where a point is not
-  /// inside, or where a cone is none of full dimension without a line in it.
+  /// `normals` are unit normals of distinct hyperplanes (m × r), row j being that of row `rows[j]` of the patterns,
+  /// `points` (P × r) a unit vector well inside each cell. Returns `nil` if a point is not inside its cell, or if a
+  /// cone is not of full dimension or contains a line.
   init?(normals: Matrix, rows: [Int], patterns: Patterns, points: Matrix) {
     let (m, r) = (normals.rows, normals.columns)
     precondition(r >= 1 && r <= ConeSplitting.maximumRank && m == rows.count && m >= r)
@@ -71,7 +71,7 @@ struct ConeSplitting {
     return ([low[0], low[1], high[0], high[1]], [Int32(below), Int32(over)])
   }
 
-  /// Products with walls up to which a ray lies on them.
+  /// A ray lies on a wall if its product with the wall is at most this.
   private static let contact = 1e-11
 
   /// The rays of a cone in R³ in their order around it.
@@ -97,8 +97,7 @@ struct ConeSplitting {
       let rough = unit(cotangent * base + along)
       if inner(ray, rough) < 0 { ray = -ray }
       rays.append(ray)
-      // Of all walls at this ray, the next is the one that is met first when turning from the facet into
-      // the cone.
+      // The next of the walls at this ray is the one that is met first when turning from the facet into the cone.
       let back = unit(base - cotangent * along)
       var next = end
       var largest = -Double.infinity
@@ -119,8 +118,8 @@ struct ConeSplitting {
     return ([], [])
   }
 
-  /// The wall, among those other than `own` with c·base > `limit`, that is met first when turning from `base` towards `along`, and
-  /// the cotangent of the angle.
+  /// The wall that is met first when turning from `base` towards `along`, among those other than `own` with c·base >
+  /// `limit`, and the cotangent of the angle.
   private static func farthest(
     _ walls: [SIMD4<Double>], from base: SIMD4<Double>, along: SIMD4<Double>, above limit: Double,
     except own: Int = -1

@@ -7,15 +7,15 @@ import LinearAlgebra
 struct DoubleDescription {
   /// Unit vectors of r numbers.
   private(set) var rays: [[Double]] = []
-  /// Of each ray whether it lies on a wall, for all walls.
+  /// For each ray whether it lies on a wall, for all walls.
   private(set) var contacts: [[Bool]] = []
 
   private let r: Int
   private let walls: [[Double]]
-  /// Products of unit vectors up to which a ray lies on a wall.
+  /// A ray lies on a wall if the product of the two unit vectors is at most this.
   private static let contact = 1e-10
 
-  /// `walls` are unit vectors, `point` is one inside. Returns `nil` where the cone is not pointed.
+  /// `walls` are unit vectors, `point` lies inside the cone. Returns `nil` if the cone is not pointed.
   init?(walls: [[Double]], point: [Double]) {
     r = point.count
     self.walls = walls
@@ -28,7 +28,7 @@ struct DoubleDescription {
     for i in rays.indices { polish(i) }
   }
 
-  /// The first r walls of `order` that are far enough from dependent.
+  /// The first r walls of `order` that are far enough from linear dependence.
   private func independent(_ order: [Int]) -> [Int]? {
     for limit in [1e-2, 1e-5, 1e-9] {
       var chosen: [Int] = []
@@ -89,7 +89,7 @@ struct DoubleDescription {
     }
   }
 
-  /// Moves a ray onto its walls exactly: cuts of cuts have rounded.
+  /// Moves a ray onto its walls exactly: repeated cuts have rounded it.
   private mutating func polish(_ i: Int) {
     var basis: [[Double]] = []
     for j in walls.indices where contacts[i][j] && basis.count < r - 1 {
@@ -103,7 +103,7 @@ struct DoubleDescription {
   var facets: [Int] { facets(of: Array(rays.indices), dimension: r).map(\.wall) }
 
   /// Simplicial cones that make up the cone, as numbers of rays: those of the facets that do not hold the first ray,
-  /// each with that ray (a pulling triangulation).
+  /// each joined with that ray (a pulling triangulation).
   var simplices: [[Int]] { triangulation(of: Array(rays.indices), dimension: r) }
 
   private func triangulation(of face: [Int], dimension: Int) -> [[Int]] {
@@ -142,7 +142,7 @@ private func unit(_ a: [Double]) -> [Double] {
   return a.map { $0 / length }
 }
 
-/// What is left of `a` without its components along the orthonormal `basis`, twice.
+/// `a` without its components along the orthonormal `basis`, which are subtracted twice.
 private func orthogonal(_ a: [Double], to basis: [[Double]]) -> [Double] {
   var a = a
   for _ in 0..<2 {

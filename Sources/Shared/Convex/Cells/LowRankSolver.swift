@@ -20,8 +20,8 @@ package final class LowRankSolver: ArrangementSolver {
   /// The smallest β that makes the network zero.
   package let betaMax: Double
 
-  /// `targets` are n × C. Returns `nil` where this solver does not serve: where the rank is above 4, where gates
-  /// have thresholds, or where a gate does not attain its pattern strictly.
+  /// `targets` are n × C. Returns `nil` if this solver does not apply: if the rank is above 4, if gates have
+  /// thresholds, or if a gate does not attain its pattern strictly.
   package init?(data: ArrangementData, targets: Matrix) {
     guard data.thresholds == nil,
       let space = try? RowSpace(
@@ -35,7 +35,7 @@ package final class LowRankSolver: ArrangementSolver {
     basis = space.basis
     let r = space.rank
     features = product(data.features, .plain, basis, .transposed)
-    // Rows of length √r and targets of size 1 in the mean: what tolerances and the start are made for.
+    // Tolerances and the start are made for rows of length √r and targets of size 1 in the mean.
     unit = norm(features.count, features.base) / Double(features.count).squareRoot()
     scale(features.count, 1 / unit, features.base)
     let gates = Matrix(data.patterns.count, data.dimension, data.gates.doubles)
@@ -64,7 +64,7 @@ package final class LowRankSolver: ArrangementSolver {
       }
   }
 
-  /// Whether every point is on that side of every row that is not zero which its pattern says.
+  /// Whether every point lies on the side of every nonzero row that its pattern says.
   private static func agree(_ rows: Matrix, _ patterns: Patterns, _ points: Matrix) -> Bool {
     let (n, r) = (rows.rows, rows.columns)
     let lock = Lock()
@@ -101,7 +101,7 @@ package final class LowRankSolver: ArrangementSolver {
     point.predictions(on: data, of: .relu, gatesOf: self.data)
   }
 
-  /// Solves each output of its own for β > 0, from an `earlier` solution over the same patterns where there is one.
+  /// Solves each output by itself for β > 0, from an `earlier` solution over the same patterns if there is one.
   package func solve(
     beta: Double, from earlier: ArrangementSolution? = nil, rule: StoppingRule, budget: Budget,
     trace: @escaping (TraceRow) -> Void = { _ in }
@@ -141,7 +141,7 @@ package final class LowRankSolver: ArrangementSolver {
     return compose(outputs, beta: beta, status, iterations: budget.iterations)
   }
 
-  /// The solution of all outputs; those that are still to come are zero.
+  /// The solution of all outputs; outputs that are still to be solved are zero.
   private func compose(
     _ outputs: [OutputSolution], beta: Double, _ status: Status, iterations: Int
   ) -> ArrangementSolution {
@@ -198,7 +198,7 @@ package final class LowRankSolver: ArrangementSolver {
       loss += difference * difference
     }
     solution.primal = 0.5 * loss + beta * lengths
-    // A dual value above it is one by rounding, where both are the same.
+    // If both values are equal, rounding can put the dual value above the primal.
     if solution.dualValue > solution.primal,
       solution.dualValue - solution.primal < 1e-12 * solution.primal
     {

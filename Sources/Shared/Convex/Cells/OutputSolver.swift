@@ -2,7 +2,7 @@ import Glibc
 import LinearAlgebra
 import Schema
 
-/// What was found for one output, in the coordinates of the low-rank solver.
+/// The solution of one output, in the coordinates of the low-rank solver.
 struct OutputSolution {
   /// v of the cells with sign +, w of those with sign −.
   var weights: [SignedCell: [Double]]
@@ -15,22 +15,22 @@ struct OutputSolution {
 
 /// Column generation for one output of a ReLU network.
 ///
-/// A round solves the program over the working cells, as far as the cells that are not there allow. Then the cells
-/// enter where the dual constraint has its peaks over the sphere of all directions, and, once it is nearly satisfied,
-/// their neighbours; cells without weight leave. A cell that comes back stays, so that rounds do not repeat.
+/// A round solves the program over the working cells, to the accuracy that the missing cells allow. Then the cells
+/// enter at which the dual constraint has its peaks over the sphere of all directions, and, once it is nearly
+/// satisfied, their neighbours; cells without weight leave. A cell that comes back stays, so that rounds do not repeat.
 struct OutputSolver {
   private let pricing: CellPricing
   private let n: Int
-  /// Of targets of size 1 in the mean.
+  /// The targets, of size 1 in the mean.
   private let y: [Double]
   private let size: Double
   private let beta: Double
   private let gap: Double
   private let budget: Budget
 
-  /// Cells leave whose weights are shorter than this, relative to the longest.
+  /// Cells leave if their weights are shorter than this, relative to the longest.
   private static let light = 1e-3
-  /// Neighbours of peaks enter where the largest norm is at most this, relative to β.
+  /// Neighbours of peaks enter if the largest norm is at most this, relative to β.
   private static let near = 1.5
   /// A round ends when its own gap is at most this, relative to the gap over all cells.
   private static let enough = 0.3
@@ -48,7 +48,7 @@ struct OutputSolver {
     self.budget = budget
   }
 
-  /// What is known so far, in scaled units.
+  /// The best points so far, in scaled units.
   private struct Best {
     var weights: [SignedCell: [Double]] = [:]
     var residual: [Double]
@@ -58,8 +58,8 @@ struct OutputSolver {
     var gap: Double { relativeGap(primal: primal, dual: dual) }
   }
 
-  /// Solves, beginning with cells that may carry weight and a ν that may be near the solution's. `trace` is told
-  /// primal and dual value and how many cells have weight, and can ask for the point.
+  /// Solves, beginning with cells that may carry weight and a ν that may be near the solution's. `trace` receives the
+  /// primal and the dual value and the number of cells with weight, and can ask for the point.
   func solve(
     from start: Set<SignedCell> = [], dual: [Double]? = nil,
     trace: (_ primal: Double, _ dual: Double, _ neurons: Int, _ point: () -> OutputSolution) -> Void
@@ -96,7 +96,7 @@ struct OutputSolver {
           written(best, .stalled)
         }
         if best.gap <= gap { status = .optimal }
-        // What is left of the gap then is that of the cells that are not here.
+        // The gap that remains then comes from the cells that are missing.
         if point.primalResidual < 1e-6,
           point.complementarity < OutputSolver.enough * (best.primal - best.dual),
           answer.above.contains(where: { !working.contains($0.cell) })
@@ -121,8 +121,8 @@ struct OutputSolver {
       primal: size * size * best.primal, dualValue: size * size * best.dual, status: status)
   }
 
-  /// Prices all cells by `nu`, and keeps s ν as the dual point where it is the best so far: s is the best factor for
-  /// which the point is feasible.
+  /// Prices all cells by `nu`, and keeps s ν as the dual point if it is the best so far; s is the best factor for which
+  /// the point is feasible.
   private func price(_ nu: [Double], _ best: inout Best) -> CellPricing.Answer {
     let answer = pricing.answer(nu, limit: beta)
     let (product, square) = (dot(n, nu, y), dot(n, nu, nu))
@@ -137,8 +137,8 @@ struct OutputSolver {
     return answer
   }
 
-  /// The cells that enter: peaks, their neighbours near the end, and the same cells with the other sign, since a
-  /// start far inside is balanced then. Where no peak is new, whatever violates its constraint enters.
+  /// The cells that enter: peaks, near the end their neighbours, and the same cells with the other sign, which balance
+  /// a start far inside. If no peak is new, every cell that violates its constraint enters.
   private func entering(
     _ answer: CellPricing.Answer, _ working: Set<SignedCell>
   ) -> Set<SignedCell> {
@@ -155,8 +155,7 @@ struct OutputSolver {
     return cells.subtracting(working)
   }
 
-  /// Keeps the point where it is the best so far. The weights of a cell's simplices add up, which makes no norm
-  /// larger.
+  /// Keeps the point if it is the best so far. The weights of a cell's simplices add up, which makes no norm larger.
   private func keep(
     _ point: CellInteriorPoint, _ cells: WorkingCells, _ best: inout Best
   ) {
@@ -170,8 +169,8 @@ struct OutputSolver {
     }
   }
 
-  /// Drops the weights that the objective does not need: the shortest, as long as it grows by no more than a tenth
-  /// of the gap.
+  /// Drops weights that the objective does not need, the shortest first, as long as the objective grows by no more than
+  /// a tenth of the gap.
   private func prune(_ best: inout Best) {
     let r = pricing.splitting.r
     let limit = min(

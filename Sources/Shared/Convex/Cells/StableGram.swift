@@ -3,9 +3,9 @@ import LinearAlgebra
 
 /// The factor L of I + G Gᵀ = L Lᵀ.
 ///
-/// Where G is so large that Cholesky's method fails on the rounded product, a shifted factor preconditions [I G],
-/// whose product is nearer to the identity and is factored again (Fukaya, Kannan, Nakatsukasa, Yamamoto and
-/// Yanagisawa, "Shifted Cholesky QR for computing the QR factorization of ill-conditioned matrices", 2020).
+/// If G is so large that Cholesky's method fails on the rounded product, a shifted factor preconditions [I G], whose
+/// product is nearer to the identity and is factored again (Fukaya, Kannan, Nakatsukasa, Yamamoto and Yanagisawa,
+/// "Shifted Cholesky QR for computing the QR factorization of ill-conditioned matrices", 2020).
 final class StableGram {
   private let n: Int
   private let factor: Matrix
@@ -17,8 +17,8 @@ final class StableGram {
     (factor, gram, next) = (Matrix(n, n), Matrix(n, n), Matrix(n, n))
   }
 
-  /// Factors for G = the first `columns` columns of `g`, which has n more and is overwritten. Returns `false` where
-  /// an entry is not finite.
+  /// Computes the factors for G = the first `columns` columns of `g`, which has n more columns and is overwritten.
+  /// Returns `false` if an entry is not finite.
   func update(_ g: Matrix, columns: Int) -> Bool {
     let width = columns + n
     precondition(g.rows == n && g.columns == width)

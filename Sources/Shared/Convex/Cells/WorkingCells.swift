@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// The cells of a round of column generation, in a fixed order, and the blocks of each: one a simplex.
+/// The cells of a round of column generation, in a fixed order, and the blocks of each cell, one for each simplex.
 struct WorkingCells {
   private let pricing: CellPricing
   private let cells: [SignedCell]
@@ -43,7 +43,7 @@ struct WorkingCells {
     return CellProgram(rays: rays, features: features, targets: y, beta: beta)
   }
 
-  /// One step, with one thread where that is as fast.
+  /// One step, on one thread if that is as fast.
   func iterate(_ point: CellInteriorPoint) -> Bool {
     guard point.weights.count * pricing.features.rows < WorkingCells.small else {
       return point.iterate()

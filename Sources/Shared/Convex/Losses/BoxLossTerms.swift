@@ -19,7 +19,7 @@ package final class BoxLossTerms: LossTerms {
   private var slope: [Double]
   private var above: [Double]
   private var below: [Double]
-  /// Of the last step: dt, dp and dq.
+  /// dt, dp and dq of the last step.
   private var change: [(slope: Double, above: Double, below: Double)]
 
   /// Begins with ν = `start`, within the domain, and products of `mu`; `targets` is C × n.
@@ -79,7 +79,7 @@ package final class BoxLossTerms: LossTerms {
     }
   }
 
-  /// What the products are to be, less what the predictor finds of second order.
+  /// The values that the products are to have, less the predictor's terms of second order.
   private func products(_ k: Int, _ target: Double, _ isCorrector: Bool) -> (Double, Double) {
     guard isCorrector else { return (target, target) }
     let d = change[k]

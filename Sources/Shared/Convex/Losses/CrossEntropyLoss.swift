@@ -9,7 +9,7 @@ package struct CrossEntropyLoss: Loss {
   package init() {}
 
   package let name = LossName.crossEntropy
-  /// An output's gradient depends on all.
+  /// An output's gradient depends on all outputs.
   package var isSeparable: Bool { false }
 
   package func restrict(_ dual: Matrix, _ targets: Matrix) {
@@ -82,7 +82,7 @@ package struct CrossEntropyLoss: Loss {
     }
   }
 
-  /// Newton's method with the Hessian's inverse in closed form (Sherman–Morrison), a row at a time.
+  /// Newton's method, row by row, with the Hessian's inverse in closed form (Sherman–Morrison).
   package func prox(_ point: Matrix, _ targets: Matrix, penalty r: Double, into result: Matrix) {
     let classes = point.columns
     Threads.split(point.rows, grain: 200) { range in
@@ -160,7 +160,7 @@ package struct CrossEntropyLoss: Loss {
     }
   }
 
-  /// What rounding may make of the sum of a row of ν, which is 0.
+  /// How far rounding may move the sum of a row of ν from 0.
   private static let rounding = 1e-12
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {

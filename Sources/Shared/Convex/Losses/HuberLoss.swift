@@ -1,8 +1,8 @@
 import LinearAlgebra
 import Schema
 
-/// ℓ = Σ ½e² where |e| ≤ δ, δ(|e| − ½δ) beyond, e = ŷ − y; −ℓ*(−ν) = νᵀy − ½‖ν‖² for |ν_j| ≤ δ (Huber
-/// 1964). δ is 1.
+/// ℓ = Σ ½e² if |e| ≤ δ, otherwise δ(|e| − ½δ), for e = ŷ − y; −ℓ*(−ν) = νᵀy − ½‖ν‖² for |ν_j| ≤ δ (Huber 1964). δ is
+/// 1.
 package struct HuberLoss: ScalarLoss {
   package init() {}
 

@@ -75,7 +75,7 @@ private func binaryEntropy(_ a: Double) -> Double {
   (a > 0 ? -a * log(a) : 0) + (a < 1 ? -(1 - a) * log1p(-a) : 0)
 }
 
-/// The largest s ≤ `bound` for which 0 ≤ s y_j ν_j ≤ 1 for all j; `nil` where a product is negative.
+/// The largest s ≤ `bound` for which 0 ≤ s y_j ν_j ≤ 1 for all j; `nil` if a product is negative.
 func signedScaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double? {
   var largest = 0.0
   for k in 0..<targets.count {

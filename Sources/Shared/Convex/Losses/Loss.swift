@@ -3,32 +3,31 @@ import Schema
 
 /// A convex loss ℓ(ŷ) of predictions against targets, both n × C, summed over samples and outputs.
 ///
-/// What a solver and its certificate ask of one. The dual value of any ν in the domain of the conjugate
-/// bounds every objective from below where ν satisfies the norm's constraints: so a direction is scaled
-/// into them, as far as is best, by `scaling`.
+/// The requirements are those of a solver and its certificate. The dual value of any ν in the domain of the conjugate
+/// bounds every objective from below if ν satisfies the norm's constraints; `scaling` finds the best multiple of a
+/// direction that does.
 package protocol Loss: Sendable {
-  /// What metadata call it.
+  /// The name that metadata have for it.
   var name: LossName { get }
 
   /// Whether it is a sum over outputs, so that each has a program of its own if its weights have groups of their own.
   var isSeparable: Bool { get }
   /// Its pieces, if it is a sum of functions that are linear or quadratic piece by piece.
   var pieces: LinearPieces? { get }
-  /// A second derivative that is usual on the way to the optimum: where ADMM begins with its penalty.
+  /// A typical second derivative on the way to the optimum, from which ADMM's penalty begins.
   var typicalCurvature: Double { get }
 
   /// ℓ(ŷ).
   func value(_ predictions: Matrix, _ targets: Matrix) -> Double
 
-  /// `residual` ← −∇ℓ(ŷ): at the optimum, the dual point ν. (A subgradient where there is no gradient.)
+  /// `residual` ← −∇ℓ(ŷ): at the optimum, the dual point ν. (A subgradient if there is no gradient.)
   func residual(_ predictions: Matrix, _ targets: Matrix, into residual: Matrix)
 
   /// `curvature` ← the second derivatives ∂²ℓ/∂ŷ², for cross-entropy the diagonal.
   func curvature(_ predictions: Matrix, _ targets: Matrix, into curvature: Matrix)
 
-  /// `result` ← argmin over z of ℓ(z) + (penalty/2) ‖z − point‖². What stands in `result` is where an
-  /// iteration begins; the rows are independent of each other. penalty · (result − point), that is
-  /// −∇ℓ(result), is in the conjugate's domain.
+  /// `result` ← argmin over z of ℓ(z) + (penalty/2) ‖z − point‖². An iteration begins at what `result` holds; the rows
+  /// are independent of each other. penalty · (result − point), which is −∇ℓ(result), is in the conjugate's domain.
   func prox(_ point: Matrix, _ targets: Matrix, penalty: Double, into result: Matrix)
 
   /// Moves `dual` (n × C) into the conjugate's domain, which it left by rounding only.
@@ -37,11 +36,10 @@ package protocol Loss: Sendable {
   /// −ℓ*(−ν); −∞ outside the domain.
   func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double
 
-  /// The s with |s| ≤ `bound` for which the dual value of s·`direction` is largest; 0 where no multiple is
-  /// in the domain.
+  /// The s with |s| ≤ `bound` for which the dual value of s·`direction` is largest; 0 if no multiple is in the domain.
   func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double
 
-  /// Throws `Failure.data` where the loss is not defined for such targets; `name` is their bundle's.
+  /// Throws `Failure.data` if the loss is not defined for such targets; `name` is that of their bundle.
   func expect(_ targets: Matrix, name: String) throws
 }
 
@@ -85,7 +83,7 @@ func maximizer(upTo upper: Double, slope: (Double) -> Double) -> Double {
   var (low, high) = (0.0, upper)
   var (below, above) = (slope(0), last)
   guard below > 0 else { return 0 }
-  // Regula falsi, halved (Illinois), and a bisection where that is slow.
+  // Regula falsi, halved (Illinois), and bisection if that is slow.
   for iteration in 0..<80 {
     let width = high - low
     if width <= 1e-12 * high { break }

@@ -12,13 +12,13 @@ package protocol LossTerms: AnyObject {
   var nu: Matrix { get }
   /// W⁻¹.
   var inverse: Matrix { get }
-  /// Σ of the products that are to be μ, and how many there are.
+  /// The sum of the products that are to be μ, and how many there are.
   var complementarity: (sum: Double, count: Double) { get }
   /// Takes the predictions of the present weights; ν stays.
   func refresh(_ predictions: Matrix)
   /// r for products that become `target`; a corrector allows for the predictor's second order.
   func rightHandSide(target: Double, isCorrector: Bool, into r: Matrix)
-  /// What else changes with dν.
+  /// Moves the other variables that change with dν.
   func complete(_ dnu: Matrix, target: Double, isCorrector: Bool)
   func stepLength(_ dnu: Matrix) -> Double
   /// The sum of the products after a step.
@@ -26,14 +26,14 @@ package protocol LossTerms: AnyObject {
   func move(_ step: Double, _ dnu: Matrix)
 }
 
-/// A loss that is twice differentiable: W = ∇²ℓ at the ŷ at which −∇ℓ is ν; r is what this ŷ has more than the
+/// A loss that is twice differentiable: W = ∇²ℓ at the ŷ at which −∇ℓ is ν; r is the difference between this ŷ and the
 /// weights' predictions.
 ///
-/// ν moves by itself: were it −∇ℓ of the predictions, the step that a tiny slope needs to grow a little would
-/// change ŷ so much that the slope ends at its other bound. What shrinks does so by a factor, never to 0.
+/// ν is a variable of its own. If it were −∇ℓ of the predictions, the step that a tiny slope needs to grow a little
+/// would change ŷ so much that the slope ends at its other bound. Quantities that shrink do so by a factor, never to 0.
 ///
-/// Of cross-entropy W is only diag(q): with log Σ e^ŷ = min over b of Σ e^(ŷ−b) + b − 1 the classes are apart
-/// but for b, one number a sample, by which dŷ is less; it keeps the sum of the classes' dν at 0.
+/// For cross-entropy W is only diag(q): since log Σ e^ŷ = min over b of Σ e^(ŷ−b) + b − 1, the classes are separate
+/// except for b, one number for each sample, by which dŷ is less; b keeps the sum of the classes' dν at 0.
 package final class SmoothLossTerms: LossTerms {
   package let nu: Matrix
   package let inverse: Matrix
@@ -106,7 +106,7 @@ package final class SmoothLossTerms: LossTerms {
     if name == .crossEntropy { normalize() }
   }
 
-  /// a + da where that is far from 0 and 1, and between them anyway.
+  /// a + da if that is far from 0 and 1; in any case a number between them.
   private static func moved(_ a: Double, by change: Double) -> Double {
     change < 0 ? a * exp(change / a) : 1 - (1 - a) * exp(-change / (1 - a))
   }

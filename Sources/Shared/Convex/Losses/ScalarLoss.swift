@@ -4,7 +4,7 @@ import LinearAlgebra
 protocol ScalarLoss: Loss {
   /// ℓ of one prediction.
   func value(_ z: Double, _ y: Double) -> Double
-  /// ∂ℓ/∂z; a subgradient where there is no derivative.
+  /// ∂ℓ/∂z; a subgradient if there is no derivative.
   func slope(_ z: Double, _ y: Double) -> Double
   /// ∂²ℓ/∂z².
   func curvature(_ z: Double, _ y: Double) -> Double

@@ -8,8 +8,8 @@ package final class NuclearNorm: Regularizer {
   package let isSeparable: Bool
   private let rows: Int
   private let dimension: Int
-  /// The smaller Gram matrix with its eigenvectors, these times what their singular values shrink by, and the product
-  /// of both.
+  /// The smaller Gram matrix with its eigenvectors, the eigenvectors times the factors by which their singular values
+  /// shrink, and the product of both.
   private let gram: Matrix
   private let eigen: SymmetricEigensolver
   private let scaled: Matrix
@@ -34,7 +34,7 @@ package final class NuclearNorm: Regularizer {
     norm(size, w) == 0 ? 0 : singular(w).reduce(0, +)
   }
 
-  /// By the Gram matrix: the largest singular value loses no digits there.
+  /// Computed from the Gram matrix, in which the largest singular value loses no digits.
   package func dualNorm(_ t: UnsafePointer<Double>) -> Double {
     decompose(t, vectors: false) ? max(0, eigen.values[gram.rows - 1]).squareRoot() : .infinity
   }
@@ -64,7 +64,7 @@ package final class NuclearNorm: Regularizer {
   }
 
   /// Z = f(S Sᵀ) S or S f(SᵀS) with f(s²) = max(0, 1 − threshold/s): singular-value thresholding. Z is NaN if S is not
-  /// finite, so that the objective tells.
+  /// finite, so that the objective shows it.
   package func prox(
     _ s: UnsafePointer<Double>, threshold: Double, into z: UnsafeMutablePointer<Double>
   ) -> (value: Double, neurons: Int) {

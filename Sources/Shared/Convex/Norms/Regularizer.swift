@@ -1,9 +1,9 @@
 import LinearAlgebra
 import Schema
 
-/// What β multiplies in a program over groups of weights: the sum over groups of a norm of each.
+/// The term that β multiplies in a program over groups of weights: the sum over groups of a norm of each.
 ///
-/// A group is `size` numbers one after another: a row of Q numbers for each of its outputs. An instance has memory of
+/// A group is `size` consecutive numbers: a row of Q numbers for each of its outputs. An instance has memory of
 /// its own and serves one thread at a time.
 package protocol Regularizer: AnyObject {
   /// Numbers in a group.
@@ -15,7 +15,7 @@ package protocol Regularizer: AnyObject {
   func value(_ w: UnsafePointer<Double>) -> Double
   /// The largest inner product of `t` with weights of norm 1; not finite if `t` is not.
   func dualNorm(_ t: UnsafePointer<Double>) -> Double
-  /// `z` ← argmin ½‖z − s‖² + threshold ‖z‖, which has memory apart from `s`. Returns ‖z‖ and how many neurons z
+  /// `z`, which shares no memory with `s`, ← argmin ½‖z − s‖² + threshold ‖z‖. Returns ‖z‖ and how many neurons z
   /// stands for.
   func prox(_ s: UnsafePointer<Double>, threshold: Double, into z: UnsafeMutablePointer<Double>)
     -> (value: Double, neurons: Int)

@@ -8,8 +8,8 @@ import LinearAlgebra
 /// For neurons of unit norm a_j is their output on the data and Σ t_j the norm that β multiplies. At an
 /// optimum Σ z_j = 0, because νᵀa_j = β for every neuron that has weight.
 package enum CaratheodoryReduction {
-  /// The new weights, 0 for those that went; `nil` where rounding allows no reduction that keeps the sum
-  /// to ten digits.
+  /// The new weights, 0 for those that were removed; `nil` if rounding allows no reduction that keeps the sum to ten
+  /// digits.
   ///
   /// - Parameters:
   ///   - vectors: a_j as rows, m × n; overwritten.
@@ -18,7 +18,7 @@ package enum CaratheodoryReduction {
     let m = vectors.rows
     precondition(weights.count == m, "a weight a vector")
     guard m > 0, vectors.columns > 0 else { return [Double](repeating: 0, count: m) }
-    // Large weights first: they become the basis, small ones are what goes.
+    // Large weights first: they become the basis, and small ones are removed.
     let order = weights.indices.sorted {
       (weights[$1], $0) < (weights[$0], $1)
     }
@@ -73,13 +73,13 @@ package enum CaratheodoryReduction {
         let z = basis.coefficients
         let excess = 1 - z.reduce(0, +)
         let sign = excess >= 0 ? 1.0 : -1.0
-        // t ← t − s · sign · (1, −z), and whoever reaches 0 first goes.
+        // t ← t − s · sign · (1, −z), and the weight that reaches 0 first is removed.
         var (step, leaving) = sign > 0 ? (weights[j], -1) : (Double.infinity, -1)
         for (q, name) in basis.members.enumerated() where -sign * z[q] > 0 {
           let ratio = weights[name] / (-sign * z[q])
           if ratio < step { (step, leaving) = (ratio, q) }
         }
-        // Where the sum of z falls some entry is negative; a sum that is not a number ends it.
+        // If the sum of z falls, some entry is negative; a sum that is not a number ends the reduction.
         guard step.isFinite else { return nil }
         weights[j] -= sign * step
         for (q, name) in basis.members.enumerated() {
@@ -96,8 +96,8 @@ package enum CaratheodoryReduction {
     return polish(vectors, start, weights, basis)
   }
 
-  /// Takes what rounding moved the sum out again, as far as weights stay above 0 and the cost where it
-  /// was; `nil` where the sum is not kept to ten digits.
+  /// Undoes what rounding moved the sum by, as far as weights stay above 0 and the cost stays the same; `nil` if the
+  /// sum is not kept to ten digits.
   private static func polish(
     _ vectors: Matrix, _ start: [Double], _ weights: [Double], _ basis: OrthogonalBasis
   ) -> [Double]? {
@@ -135,7 +135,7 @@ final class OrthogonalBasis {
   /// R, upper triangular: column p belongs to member p.
   private let r: Matrix
   private(set) var members: [Int] = []
-  /// Of the vector that `append` refused: what it is in terms of the members.
+  /// The coefficients of the vector that `append` refused, in terms of the members.
   private(set) var coefficients: [Double] = []
 
   init(length: Int) {
@@ -143,8 +143,8 @@ final class OrthogonalBasis {
     (q, r) = (Matrix(length, length), Matrix(length, length))
   }
 
-  /// Takes in a vector, unless what is left of it outside the span of the members is at most
-  /// `tolerance`: then `coefficients` say how it depends on them.
+  /// Adds a vector, unless its part outside the span of the members is at most `tolerance`; `coefficients` then say how
+  /// it depends on them.
   func append(_ vector: UnsafePointer<Double>, name: Int, tolerance: Double) -> Bool {
     let k = members.count
     var rest = copied(vector)
@@ -168,7 +168,7 @@ final class OrthogonalBasis {
     return true
   }
 
-  /// Lets go of member `position`: R without its column becomes triangular again by rotations.
+  /// Removes member `position`: R without its column becomes triangular again by rotations.
   func remove(_ position: Int) {
     let k = members.count
     members.remove(at: position)

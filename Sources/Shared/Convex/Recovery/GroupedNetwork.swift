@@ -2,8 +2,8 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// The network that a solution stands for whose groups hold weights of several regions, or of all classes, or
-/// whose neurons have output weights for several regions. Neurons that share a group follow one another.
+/// The network of a solution whose groups hold weights of several regions or of all classes, or whose neurons have
+/// output weights for several regions. Neurons that share a group follow one another.
 ///
 /// A group of length N has u = w/√N for each of its weights w and ±√N as the one output weight, so that both
 /// layers bear half of it. A singular triplet (s, p, q) of the nuclear norm has u = √s p for each region, and √s
@@ -20,7 +20,7 @@ package struct GroupedNetwork {
 
   package var count: Int { groups.reduce(0) { $0 + $1.neurons.count } }
 
-  /// Groups below `tolerance` times the largest are dropped; by default only what is rounding, below 10⁻¹⁵ of
+  /// Groups below `tolerance` times the largest are dropped; by default only those that are rounding, below 10⁻¹⁵ of
   /// it.
   package init(_ solution: WrittenSolution, tolerance: Double?) throws {
     self.solution = solution
@@ -103,8 +103,8 @@ package struct GroupedNetwork {
     return result
   }
 
-  /// z_c = u ⊛ w_c: a filter for each class, or one for all. With unitary transforms ẑ = √d û ŵ, and both
-  /// layers bear the same share where |û| = |ŵ|: û = d^(−1/4) √|ẑ|, without a phase.
+  /// z_c = u ⊛ w_c: a filter for each class, or one for all. With unitary transforms ẑ = √d û ŵ, and both layers bear
+  /// the same share if |û| = |ŵ|: û = d^(−1/4) √|ẑ|, without a phase.
   private static func circularGroups(_ solution: WrittenSolution) throws -> [Group] {
     let weights = solution.weights.positive
     let (classes, d) = (weights.count, solution.features)

@@ -3,11 +3,11 @@ import Schema
 
 /// A neuron of a solution before its weight is shared between the layers.
 package struct HiddenNeuron {
-  /// Which of the solution's patterns it has: a row of `index`.
+  /// The solution's pattern that it has: a row of `index`.
   package var pattern: Int
   /// u with ‖u‖ = 1, d numbers.
   package var direction: [Double]
-  /// What each of the C outputs takes of it.
+  /// Its weight for each of the C outputs.
   package var output: [Double]
 
   package init(pattern: Int, direction: [Double], output: [Double]) {
@@ -16,7 +16,7 @@ package struct HiddenNeuron {
     self.output = output
   }
 
-  /// What β multiplies, per neuron: ‖output‖₁, or ‖output‖₂ for the nuclear norm.
+  /// The neuron's share of the norm: ‖output‖₁, or ‖output‖₂ for the nuclear norm.
   package func weight(_ norm: WeightNorm) -> Double {
     switch norm {
     case .group: output.reduce(0) { $0 + abs($1) }
@@ -34,9 +34,9 @@ extension ArrangementSolution {
   /// Whether the network is gated: ReLU networks have v and w, gated ones w alone.
   package var isGated: Bool { negative.isEmpty }
 
-  /// The neurons that the weights stand for, a class after the other: for the group norm one for each
-  /// pattern, class and sign that has weight, for the nuclear norm the singular vectors of each W_i.
-  /// Together they have the predictions and the norm of the solution.
+  /// The neurons that the weights stand for, class by class: for the group norm one for each pattern, class and sign
+  /// that has weight, for the nuclear norm the singular vectors of each W_i. Together they have the predictions and the
+  /// norm of the solution.
   package func neurons(_ norm: WeightNorm) -> [HiddenNeuron] {
     norm == .nuclear && positive.count > 1 ? singularNeurons : groupNeurons
   }

@@ -2,12 +2,12 @@ import LinearAlgebra
 import Schema
 
 extension ArrangementSolution {
-  /// The solution with fewest neurons in reach: what the neurons of a class put out on the data is
-  /// linearly independent afterwards, so that a class has at most n of them. Predictions stay as they are
-  /// to ten digits, the norm does not grow, and every weight keeps its direction and with it its cone.
+  /// The solution with the fewest neurons in reach: afterwards the outputs of a class's neurons on the data are
+  /// linearly independent, so that a class has at most n of them. Predictions stay as they are to ten digits, the norm
+  /// does not grow, and every weight keeps its direction and with it its cone.
   ///
-  /// `predictions` and `primal` are left as they were. Returns `nil` where rounding, or the size of a
-  /// nuclear-norm program, allows no reduction.
+  /// `predictions` and `primal` are left as they were. Returns `nil` if rounding, or the size of a nuclear-norm
+  /// program, allows no reduction.
   package func minimal(_ data: ArrangementData, norm: WeightNorm) -> ArrangementSolution? {
     let neurons = neurons(norm)
     let reduced: [HiddenNeuron]?
@@ -23,8 +23,8 @@ extension ArrangementSolution {
     return result
   }
 
-  /// `minimal` with the predictions and the objective of the weights that remain; `nil` also where that
-  /// would be more than it was.
+  /// `minimal` with the predictions and the objective of the weights that remain; `nil` also if that objective is
+  /// larger than it was.
   package func minimal(
     _ data: ArrangementData, of program: ArrangementProgram, targets: Matrix, beta: Double
   ) -> ArrangementSolution? {
@@ -81,13 +81,13 @@ extension ArrangementSolution {
     return result
   }
 
-  /// Neurons (u, g) put out the n × C matrix (D X u) gᵀ.
+  /// The output of neurons (u, g) is the n × C matrix (D X u) gᵀ.
   private func reduceTogether(
     _ neurons: [HiddenNeuron], _ data: ArrangementData
   ) -> [HiddenNeuron]? {
     let (m, n, classes) = (neurons.count, data.samples, positive.count)
     let hidden = outputs(of: neurons, data)
-    // Where the D X u alone are independent, the matrices are.
+    // If the D X u alone are independent, so are the matrices.
     if m <= n {
       guard triangularFactor(m, n, hidden.base) else { return nil }
       if CaratheodoryReduction.hasFullRank(hidden) { return neurons }

@@ -1,7 +1,7 @@
 import Tensors
 
 extension Solutions {
-  /// How many neurons the network has that `recover` makes of a bundle of kind `solution`.
+  /// The number of neurons of the network that `recover` makes from a bundle of kind `solution`.
   package static func neurons(_ bundle: Bundle) throws -> Int {
     guard WrittenSolution.isActivation(of: bundle) else {
       return RecoveredNetwork(try blocks(bundle), tolerance: nil).neurons

@@ -1,11 +1,11 @@
 import LinearAlgebra
 
 extension ArrangementSolution {
-  /// The solution with ReLU neurons of one direction and opposite signs made one: the network's function stays
-  /// as it is, and its norm shrinks. An optimum has no such neurons; a search that was cut short, or that
-  /// stalled, may. Returns `nil` if there are none.
+  /// The solution with ReLU neurons of one direction and opposite signs merged: the network's function stays as it is,
+  /// and its norm shrinks. An optimum has no such neurons, but a search that was cut short or that stalled may have
+  /// some. Returns `nil` if there are none.
   ///
-  /// For programs of one region, with a group a pattern and output. `predictions` are left as they were.
+  /// For programs of one region with a group for each pattern and output. `predictions` are left as they were.
   package func withoutOpposedNeurons(
     _ program: ArrangementProgram, beta: Double
   ) -> ArrangementSolution? {

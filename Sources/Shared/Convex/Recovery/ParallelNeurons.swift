@@ -1,16 +1,15 @@
 import LinearAlgebra
 import Tensors
 
-/// Neurons that are multiples of one another as one.
+/// Merges neurons that are multiples of one another.
 ///
-/// Two ReLU neurons of the same direction are the same function, whichever patterns they came from: that
-/// direction lies in both cones. Gated neurons are linear inside their gate: those of one pattern may also
-/// be opposite. What the outputs take of them adds up, so that the network's function stays and its norm
-/// does not grow. It shrinks where two of them work against each other in one output, which an optimal
-/// solution has no use for.
+/// Two ReLU neurons of the same direction are the same function, whichever patterns they came from: that direction lies
+/// in both cones. Gated neurons are linear inside their gate: those of one pattern may also be opposite. Their output
+/// weights add up, so that the network's function stays and its norm does not grow. It shrinks if two of them work
+/// against each other in one output, as no neurons of an optimal solution do.
 enum ParallelNeurons {
-  /// The largest angle between neurons that count as parallel: rounding. Weights and data may be large, and
-  /// what the outputs change by is the product of all three.
+  /// The largest angle between neurons that count as parallel, which is rounding: weights and data may be large, and
+  /// the outputs change by the product of all three.
   static let angle = 1e-14
 
   static func merged(_ neurons: [HiddenNeuron], gated: Bool) -> [HiddenNeuron] {
@@ -40,7 +39,7 @@ enum ParallelNeurons {
     }
   }
 
-  /// 1 where the directions agree, −1 where they are opposite and may be, otherwise `nil`.
+  /// 1 if the directions agree, −1 if they are opposite and may be, otherwise `nil`.
   private static func sign(_ a: HiddenNeuron, _ b: HiddenNeuron, gated: Bool) -> Double? {
     for sign in gated ? [1.0, -1.0] : [1.0] {
       var difference = a.direction
@@ -50,7 +49,7 @@ enum ParallelNeurons {
     return nil
   }
 
-  /// `nil` where nothing is left.
+  /// `nil` if nothing is left.
   private static func merge(_ group: [HiddenNeuron], gated: Bool) -> HiddenNeuron? {
     guard group.count > 1 else { return group[0] }
     var result = group[0]

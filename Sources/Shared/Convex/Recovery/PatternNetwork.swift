@@ -10,8 +10,8 @@ package struct PatternNetwork {
   private let solution: WrittenSolution
   package var count: Int { neurons.count }
 
-  /// Neurons below `tolerance` times the largest are dropped; by default only what is rounding, below
-  /// 10⁻¹⁵ of it.
+  /// Neurons below `tolerance` times the largest are dropped; by default only those that are rounding, below 10⁻¹⁵ of
+  /// it.
   package init(_ solution: WrittenSolution, tolerance: Double?) {
     self.solution = solution
     let weights = solution.weights

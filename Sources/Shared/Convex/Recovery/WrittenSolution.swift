@@ -5,14 +5,14 @@ import Tensors
 /// A solution of a program over patterns as its bundle holds it: its weights, and the gates of the
 /// patterns that carry them. A linear network has one pattern, and no gates.
 package struct WrittenSolution {
-  /// A × Rd of each class, region 0 first.
+  /// The weights of each class, A × Rd, region 0 first.
   package private(set) var weights: ArrangementSolution
   package let activation: Activation
   package let norm: WeightNorm
   package let grouping: WeightGrouping
   /// R.
   package let regions: Int
-  /// What attains these patterns; of a linear network there are none.
+  /// The gates that attain these patterns; a linear network has none.
   package private(set) var gates: GateTensors
   package let features: Int
   private let name: String
@@ -27,8 +27,8 @@ package struct WrittenSolution {
     activation.isLinear || regions > 1 || (grouping == .perPattern && norm == .group)
   }
 
-  /// Reads a bundle of kind `solution` and activation `relu`, `gated-relu`, `linear` or `circular`. Whether v and w lie in
-  /// their cones cannot be told without the data: `evaluate --certify` has them and does.
+  /// Reads a bundle of kind `solution` and activation `relu`, `gated-relu`, `linear` or `circular`. It does not check
+  /// that v and w lie in their cones, which takes the data: `evaluate --certify` does.
   package init(_ bundle: Bundle) throws {
     try bundle.expect(.solution)
     name = bundle.name
@@ -61,8 +61,8 @@ package struct WrittenSolution {
       iterations: try bundle.read(.iterations))
   }
 
-  /// Whether there are more neurons than predictions on the training data, of a class or, for the nuclear
-  /// norm, of all classes: more than are needed.
+  /// Whether a class or, for the nuclear norm, all classes together have more neurons than predictions on the training
+  /// data, which is more than they need.
   package var hasSpareNeurons: Bool {
     guard !hasGroups else { return false }
     let neurons = weights.neurons(norm)
@@ -71,8 +71,8 @@ package struct WrittenSolution {
     return (0..<classes).contains { c in neurons.count { $0.output[c] != 0 } > n }
   }
 
-  /// Takes the fewest neurons in reach that have the solution's predictions and norm; `false` where
-  /// rounding or size allow none but these. `bundle` are the arrangements that it was trained on.
+  /// Takes the fewest neurons in reach that have the solution's predictions and norm; `false` if rounding or size allow
+  /// no fewer. `bundle` are the arrangements that it was trained on.
   package mutating func minimize(on bundle: Bundle) throws -> Bool {
     precondition(!hasGroups, "neurons of groups do not go one by one")
     let data = try ArrangementData(bundle)

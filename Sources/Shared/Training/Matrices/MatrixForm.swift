@@ -1,8 +1,8 @@
 import LinearAlgebra
 
-/// How free parameters Z become the matrices Z* of the convex program of a polynomial activation, as Hegde,
-/// Karthik, Shubhangi and Bartan had it. Z* has two constraints in that program, Z* ⪰ 0 and tr Z*₁ = z*₄; of these
-/// the first holds for `psd` alone, and the second for none.
+/// How free parameters Z become the matrices Z* of the convex program of a polynomial activation, as in the work of
+/// Hegde, Karthik, Shubhangi and Bartan. Z* has two constraints in that program, Z* ⪰ 0 and tr Z*₁ = z*₄; only `psd`
+/// satisfies the first, and no form the second.
 package enum MatrixForm: String, CaseIterable, Sendable {
   /// Z* = Z.
   case free
@@ -35,7 +35,7 @@ struct MatrixBlock: Sendable {
     z[d * m + d] = p[d * d + d]
   }
 
-  /// Z*; `scratch` holds as many numbers.
+  /// Z*; `scratch` has the same size.
   func matrix(
     _ p: UnsafePointer<Float>, into z: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
@@ -54,7 +54,7 @@ struct MatrixBlock: Sendable {
     }
   }
 
-  /// The gradient by the parameters from the one by Z*, a symmetric matrix, which is overwritten.
+  /// The gradient by the parameters from the gradient by Z*, a symmetric matrix, which is overwritten.
   func differentiate(
     _ p: UnsafePointer<Float>, _ slope: UnsafeMutablePointer<Float>,
     into gradient: UnsafeMutablePointer<Float>, scratch: (Float32Pointer, Float32Pointer)

@@ -13,7 +13,7 @@ package final class MatrixModel: StochasticModel {
   package let regions: Int
   package let outputs: Int
   package var samples: Int { data.data.samples }
-  /// A row a matrix: of each output and region the positive one, then the negative one.
+  /// A row for each matrix: for each output and region the positive one, then the negative one.
   let parameters: SingleMatrix
 
   private let block: MatrixBlock
@@ -22,7 +22,7 @@ package final class MatrixModel: StochasticModel {
   private let state: OptimizerState
   private let gradient: SingleMatrix
   private let loss: LossPass
-  /// Of a batch: moments, and outputs or their derivatives.
+  /// For a batch: moments, and outputs or their derivatives.
   private let moments: SingleMatrix
   private let results: SingleMatrix
   /// Z* − Z*' as weights on moments, C × R·width, the derivative by them, and the constants of outputs.
@@ -33,7 +33,7 @@ package final class MatrixModel: StochasticModel {
   private let scratch: SingleMatrix
   private var stepCount = 0
 
-  /// Throws `Failure.data` where there is not the memory.
+  /// Throws `Failure.data` if there is not enough memory.
   package init(
     _ data: MomentData, _ targets: Targets, activation: PolynomialActivation, form: MatrixForm,
     beta: Double, optimizer: OptimizerSettings, batch: Int, validation: MomentData? = nil
@@ -85,7 +85,7 @@ package final class MatrixModel: StochasticModel {
       0..<parameters.count, parameters.base, gradient.base, rate: rate, step: stepCount)
   }
 
-  /// The gradient of the mean loss of the samples and of β/n times the penalty: a row a matrix.
+  /// The gradient of the mean loss of the samples and of β/n times the penalty: a row for each matrix.
   func gradient(_ samples: [Int]) -> SingleMatrix {
     precondition(samples.count <= moments.rows, "more samples than a batch has")
     samples.map { Int32($0) }.withUnsafeBufferPointer { buffer in
@@ -121,7 +121,7 @@ package final class MatrixModel: StochasticModel {
     }
   }
 
-  /// `sign` Φ-weighted derivatives as a symmetric matrix: the adjoint of `takeFunctional`.
+  /// `sign` times the Φ-weighted derivatives as a symmetric matrix: the adjoint of `takeFunctional`.
   private func unpack(
     _ packed: UnsafePointer<Float>, constant: Float, _ sign: Float,
     into z: UnsafeMutablePointer<Float>
@@ -148,7 +148,7 @@ package final class MatrixModel: StochasticModel {
 
   // MARK: From matrices to outputs
 
-  /// Calls `body` for every output and region, on all threads where that is worth it.
+  /// Calls `body` for every output and region, on all threads if that is worth it.
   private func forEachPair(_ body: (_ output: Int, _ region: Int, _ pair: Int) -> Void) {
     let pairs = regions * outputs
     let size = block.order * block.order * (form == .psd ? block.order : 1)
@@ -247,10 +247,10 @@ package final class MatrixModel: StochasticModel {
     for (k, value) in (weights.first ?? []).enumerated() { parameters.base[k] = value }
   }
 
-  // MARK: What is written
+  // MARK: The solution
 
-  /// The bundle of kind `solution` with the matrices as they are. Nothing bounds their objective from below but
-  /// ν = 0, whose value is 0 for every loss: the gap is 1.
+  /// The bundle of kind `solution` with the matrices as they are. Only ν = 0 bounds their objective from below, with
+  /// the value 0 for every loss: the gap is 1.
   package func bundle(
     _ targets: Targets, from source: Bundle, objective: Double, iterations: Int, isTimeUp: Bool,
     metadata: [String: String]
