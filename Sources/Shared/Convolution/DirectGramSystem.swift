@@ -103,6 +103,10 @@ final class DirectGramSystem: GramSystem {
         enters += 1
       }
     }
+    DirectGramSystem.symmetrize(h, count)
+  }
+
+  private static func symmetrize(_ h: UnsafeMutablePointer<Double>, _ count: Int) {
     for i in 0..<count {
       for j in 0..<i {
         let mean = 0.5 * (h[i * count + j] + h[j * count + i])

@@ -31,7 +31,7 @@ struct FeatureMoments {
   /// Samples whose features are added at once: a few threads' work, and enough for an update of G.
   private static let round = 1000
 
-  /// Reads all samples; `nil` where `proceed` ended it.
+  /// Reads all samples; nil if `proceed` ended it.
   init?(
     _ stream: FeatureStream, targets: Matrix, form: FeatureForm, proceed: () -> Bool,
     progress: (String) -> Void
@@ -46,76 +46,102 @@ struct FeatureMoments {
     }
     func tell(_ done: Int) { progress("features: \(100 * done / n) % of \(n) images") }
     tell(0)
+    let gram =
+      form == .dense
+      ? FeatureMoments.denseGram(
+        stream, samples: n, proceed: proceed, use: correlate, tell: tell)
+      : FeatureMoments.centredGram(
+        stream, samples: n, isWhole: form == .samples, proceed: proceed, use: correlate, tell: tell)
+    guard let gram else { return nil }
+    self.gram = gram
+    correlations = FeatureMoments.sum(parts)
+  }
 
-    if form == .dense {
-      let gram = Matrix(q, q)
-      let rows = Matrix(min(n, FeatureMoments.round), q)
-      guard
-        stream.run(
-          0..<n, round: rows.rows, proceed: proceed,
-          use: { worker, samples, f in
-            correlate(worker, samples, f)
-            rows.row(samples.lowerBound % rows.rows).update(from: f, count: samples.count * q)
-          },
-          next: { samples in
-            syrkUpper(q, samples.count, rows.base, beta: 1, gram.base)
-            tell(samples.upperBound)
-          })
-      else { return nil }
-      gram.mirrorUpper()
-      self.gram = DenseGram(gram)
-    } else {
-      // The mean of the first samples is near that of all: what is left of it is taken out in the end.
-      let sums = (0..<stream.workers).map { _ in Matrix(1, q) }
-      func add(_ worker: Int, _ samples: Range<Int>, _ f: UnsafePointer<Double>) {
-        for k in 0..<samples.count { axpy(q, 1, f + k * q, sums[worker].base) }
-      }
-      let few = min(n, 256)
-      guard stream.run(0..<few, round: few, proceed: proceed, use: add) else { return nil }
-      let centre = FeatureMoments.sum(sums)
-      scale(q, 1 / Double(few), centre.base)
-      for sum in sums { sum.fill(0) }
-      let isWhole = form == .samples
-      let rows = SingleMatrix(isWhole ? n : min(n, FeatureMoments.round), q)
-      let gram = SingleMatrix(isWhole ? 0 : q, isWhole ? 0 : q)
-      guard
-        stream.run(
-          0..<n, round: FeatureMoments.round, proceed: proceed,
-          use: { worker, samples, f in
-            correlate(worker, samples, f)
-            add(worker, samples, f)
-            for k in 0..<samples.count {
-              let i = samples.lowerBound + k
-              let (target, source) = (rows.row(isWhole ? i : i % rows.rows), f + k * q)
-              for j in 0..<q { target[j] = Float(source[j] - centre.base[j]) }
-            }
-          },
-          next: { samples in
-            if !isWhole { syrkUpper(q, samples.count, rows.base, beta: 1, gram.base) }
-            tell(samples.upperBound)
-          })
-      else { return nil }
-      let mean = FeatureMoments.sum(sums)
-      scale(q, 1 / Double(n), mean.base)
-      let rest = Matrix(1, q)
-      for j in 0..<q { rest.base[j] = mean.base[j] - centre.base[j] }
-      let weight = Double(n)
-      Threads.split(isWhole ? n : q) { part in
-        for i in part {
-          // C less what its mean still is; or Σ (c − r)(c − r)ᵀ = Σ c cᵀ − n r rᵀ.
-          let row = isWhole ? rows.row(i) : gram.row(i)
-          let factor = isWhole ? 1 : weight * rest.base[i]
-          for j in (isWhole ? 0 : i)..<q {
-            row[j] = Float(Double(row[j]) - factor * rest.base[j])
+  /// G in double precision. `use` is called with all features.
+  private static func denseGram(
+    _ stream: FeatureStream, samples n: Int, proceed: () -> Bool, use: Use, tell: (Int) -> Void
+  ) -> (any FeatureGram)? {
+    let q = stream.features.order
+    let gram = Matrix(q, q)
+    let rows = Matrix(min(n, FeatureMoments.round), q)
+    let isWhole = stream.run(
+      0..<n, round: rows.rows, proceed: proceed,
+      use: { worker, samples, f in
+        use(worker, samples, f)
+        rows.row(samples.lowerBound % rows.rows).update(from: f, count: samples.count * q)
+      },
+      next: { samples in
+        syrkUpper(q, samples.count, rows.base, beta: 1, gram.base)
+        tell(samples.upperBound)
+      })
+    guard isWhole else { return nil }
+    gram.mirrorUpper()
+    return DenseGram(gram)
+  }
+
+  /// Receives a thread's number, a range of samples and their features, a row of Q each.
+  private typealias Use = (Int, Range<Int>, UnsafePointer<Double>) -> Void
+
+  /// The features less their mean in single precision, or their Gram matrix. `use` is called with all features.
+  private static func centredGram(
+    _ stream: FeatureStream, samples n: Int, isWhole: Bool, proceed: () -> Bool, use: Use,
+    tell: (Int) -> Void
+  ) -> (any FeatureGram)? {
+    let q = stream.features.order
+    // The mean of the first samples is near that of all: what is left of it is taken out in the end.
+    let sums = (0..<stream.workers).map { _ in Matrix(1, q) }
+    func add(_ worker: Int, _ samples: Range<Int>, _ f: UnsafePointer<Double>) {
+      for k in 0..<samples.count { axpy(q, 1, f + k * q, sums[worker].base) }
+    }
+    let few = min(n, 256)
+    guard stream.run(0..<few, round: few, proceed: proceed, use: add) else { return nil }
+    let centre = FeatureMoments.sum(sums)
+    scale(q, 1 / Double(few), centre.base)
+    for sum in sums { sum.fill(0) }
+    let rows = SingleMatrix(isWhole ? n : min(n, FeatureMoments.round), q)
+    let gram = SingleMatrix(isWhole ? 0 : q, isWhole ? 0 : q)
+    guard
+      stream.run(
+        0..<n, round: FeatureMoments.round, proceed: proceed,
+        use: { worker, samples, f in
+          use(worker, samples, f)
+          add(worker, samples, f)
+          for k in 0..<samples.count {
+            let i = samples.lowerBound + k
+            let (target, source) = (rows.row(isWhole ? i : i % rows.rows), f + k * q)
+            for j in 0..<q { target[j] = Float(source[j] - centre.base[j]) }
           }
+        },
+        next: { samples in
+          if !isWhole { syrkUpper(q, samples.count, rows.base, beta: 1, gram.base) }
+          tell(samples.upperBound)
+        })
+    else { return nil }
+    let mean = FeatureMoments.sum(sums)
+    scale(q, 1 / Double(n), mean.base)
+    let rest = Matrix(copying: mean)
+    axpy(q, -1, centre.base, rest.base)
+    FeatureMoments.subtract(rest, from: isWhole ? rows : gram, isWhole: isWhole, samples: n)
+    scale(q, Double(n).squareRoot(), mean.base)
+    return CentredGram(isWhole ? rows : gram, form: isWhole ? .samples : .gram, mean: mean)
+  }
+
+  /// Takes the mean r that centred features c still have out of them, or of their Gram matrix:
+  /// Σ (c − r)(c − r)ᵀ = Σ c cᵀ − n r rᵀ, whose lower triangle becomes the upper one.
+  private static func subtract(
+    _ rest: Matrix, from matrix: SingleMatrix, isWhole: Bool, samples n: Int
+  ) {
+    let q = rest.columns
+    Threads.split(isWhole ? n : q) { part in
+      for i in part {
+        let row = matrix.row(i)
+        let factor = isWhole ? 1 : Double(n) * rest.base[i]
+        for j in (isWhole ? 0 : i)..<q {
+          row[j] = Float(Double(row[j]) - factor * rest.base[j])
         }
       }
-      if !isWhole { gram.mirrorUpper() }
-      scale(q, weight.squareRoot(), mean.base)
-      self.gram = CentredGram(
-        isWhole ? rows : gram, form: isWhole ? .samples : .gram, mean: mean)
     }
-    correlations = FeatureMoments.sum(parts)
+    if !isWhole { matrix.mirrorUpper() }
   }
 
   static func sum(_ parts: [Matrix]) -> Matrix {

@@ -180,44 +180,48 @@ final class GramNewton {
       let isDone = problems.indices.allSatisfy { p in
         problems[p].columns.reduce(0) { $0 + sizes[$1] } <= goals[p]
       }
-      if isDone { break }
-      if !isOpen() { break }
-      gram.multiply(direction, into: image, within: ranges)
-      var curvature = [Double](repeating: 0, count: outputs)
-      forEachActive { p, rows, inverse in
-        guard moving[p] else { return }
-        for j in rows {
-          let (x, y) = (direction.row(j), image.row(j))
-          for c in problems[p].columns {
-            y[c] += inverse * x[c]
-            curvature[c] += x[c] * y[c]
-          }
-        }
-      }
-      let lengths = (0..<outputs).map { c in
-        curvature[c] > 0 && sizes[c] > 0 ? sizes[c] / curvature[c] : 0
-      }
-      forEachActive { p, rows, _ in
-        guard moving[p] else { return }
-        for j in rows {
-          for c in problems[p].columns {
-            weights[j, c] += lengths[c] * direction[j, c]
-            residual[j, c] -= lengths[c] * image[j, c]
-          }
-        }
-      }
-      system.apply(residual, into: conditioned)
-      let next = columnDots(residual, conditioned)
-      let ratios = (0..<outputs).map { sizes[$0] > 0 ? next[$0] / sizes[$0] : 0 }
-      for j in 0..<order {
-        let (x, z) = (direction.row(j), conditioned.row(j))
-        for c in 0..<outputs { x[c] = z[c] + ratios[c] * x[c] }
-      }
-      sizes = next
-      steps += 1
+      if isDone || !isOpen() { break }
+      step(&sizes, moving: moving, within: ranges)
     }
     refresh()
     judge(beta: beta)
+  }
+
+  /// A step of conjugate gradients. `sizes` are the squares of the residuals in the norm of the preconditioner.
+  private func step(_ sizes: inout [Double], moving: [Bool], within ranges: [Range<Int>]) {
+    gram.multiply(direction, into: image, within: ranges)
+    var curvature = [Double](repeating: 0, count: outputs)
+    forEachActive { p, rows, inverse in
+      guard moving[p] else { return }
+      for j in rows {
+        let (x, y) = (direction.row(j), image.row(j))
+        for c in problems[p].columns {
+          y[c] += inverse * x[c]
+          curvature[c] += x[c] * y[c]
+        }
+      }
+    }
+    let lengths = (0..<outputs).map { c in
+      curvature[c] > 0 && sizes[c] > 0 ? sizes[c] / curvature[c] : 0
+    }
+    forEachActive { p, rows, _ in
+      guard moving[p] else { return }
+      for j in rows {
+        for c in problems[p].columns {
+          weights[j, c] += lengths[c] * direction[j, c]
+          residual[j, c] -= lengths[c] * image[j, c]
+        }
+      }
+    }
+    system.apply(residual, into: conditioned)
+    let next = columnDots(residual, conditioned)
+    let ratios = (0..<outputs).map { sizes[$0] > 0 ? next[$0] / sizes[$0] : 0 }
+    for j in 0..<order {
+      let (x, z) = (direction.row(j), conditioned.row(j))
+      for c in 0..<outputs { x[c] = z[c] + ratios[c] * x[c] }
+    }
+    sizes = next
+    steps += 1
   }
 
   /// Conjugate-gradient steps so far.

@@ -5,13 +5,12 @@ import LinearAlgebra
 /// Newton's method in the η of β‖W‖ = min over η > 0 of ½(‖W‖²/η + β²η), the multiple-kernel form of the
 /// group lasso.
 ///
-/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ Y and T_i = Xᵀ D_i ν the weights are W_i = η_i T_i, and
-/// f(η) = ½ ⟨Y, ν⟩ + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises
-/// ½ pᵀHp − rᵀp over η + p ≥ 0 with H = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. Far from
-/// the solution ‖T_i‖ is like a power of η. So where ‖T_i‖ > β the right-hand side is
-/// r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, and elsewhere r_i = ‖T_i‖² log(‖T_i‖/β), Newton's
-/// in the logarithms, with the step η_i exp(p_i/η_i). Where these gain nothing, Newton's own
-/// r_i = ½(‖T_i‖² − β²) is taken.
+/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ Y and T_i = Xᵀ D_i ν the weights are W_i = η_i T_i, and f(η) = ½ ⟨Y, ν⟩
+/// + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises ½ pᵀHp − rᵀp over η + p ≥ 0
+/// with H = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. Far from the solution ‖T_i‖ is like a power of
+/// η. So if ‖T_i‖ > β the right-hand side is r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, and elsewhere r_i
+/// = ‖T_i‖² log(‖T_i‖/β), Newton's in the logarithms, with the step η_i exp(p_i/η_i). Where these gain nothing,
+/// Newton's own r_i = ½(‖T_i‖² − β²) is taken.
 ///
 /// Y, ν and ŷ are C × n here, a row an output.
 final class EtaNewton {
@@ -60,9 +59,7 @@ final class EtaNewton {
   private var pricingSeconds = 0.0
 
   private var working: [Int] = []
-  private var hessian = Matrix(0, 0)
-  private var hessianPart = Matrix(0, 0)
-  private var step = Matrix(0, 0)
+  private var (hessian, hessianPart, step) = (Matrix(0, 0), Matrix(0, 0), Matrix(0, 0))
 
   init(
     _ products: PatternProducts, outputs: Int, system: any EtaSystem, pricing: PatternPricing,
@@ -86,9 +83,8 @@ final class EtaNewton {
     images = (0..<outputs).map { _ in Matrix(0, n) }
   }
 
-  /// Improves `point` until its gap is at most `tolerance`, from η = `start` and, where there is one, a ν
-  /// that is not far from its own; asks `proceed` before each iteration, and tells `report` of each with
-  /// the number of active members.
+  /// Improves `point` until its gap is at most `tolerance`, from η = `start` and, if `near` is given, a ν that is not far
+  /// from its own; asks `proceed` before each iteration, and tells `report` the number of active members.
   func solve(
     _ y: Matrix, beta: Double, from start: [Double], near: Matrix? = nil, tolerance: Double,
     point: PatternIncumbent, proceed: () -> Bool, report: (Int) -> Void
@@ -299,27 +295,10 @@ final class EtaNewton {
 
   // MARK: The step
 
-  /// Moves η by a step that lowers f; `false` where none was found, and η is as it was.
+  /// Moves η by a step that lowers f; false if none was found, and η is as it was.
   private func advance(_ entering: [(member: Int, norm: Double)], gap: Double) -> Bool {
-    // Few at a time: most that violate now will not once the first have entered.
-    let cap = max(10, active.count)
-    let chosen =
-      entering.count > cap
-      ? Array(entering.sorted { ($0.norm, $1.member) > ($1.norm, $0.member) }[..<cap]) : entering
-    let count = active.count + chosen.count
-    reserve(count)
-    working.removeAll(keepingCapacity: true)
-    working += active
-    for (k, violator) in chosen.enumerated() {
-      working.append(violator.member)
-      norms[active.count + k] = violator.norm
-    }
-    guard project(chosen.map(\.member), from: active.count, isAdding: false) else { return false }
-    system.hessian(
-      working, directions: directions, images: images, into: hessian.base,
-      scratch: hessianPart.base)
-    if interruption.isOutOfTime { return false }
-
+    guard gather(entering) else { return false }
+    let count = working.count
     let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
     let (bent, least, plain) = (step.row(3), step.row(4), step.row(5))
     for (k, i) in working.enumerated() {
@@ -331,7 +310,7 @@ final class EtaNewton {
       if square == 0 { bent[k] = 0 }
       plain[k] = 0.5 * (square - beta * beta)
     }
-    let (start, startSlack) = (value, slack)
+    let start = (value: value, slack: slack)
     // Where there are more patterns than H has rank, its minimiser may lie far beyond where f is like
     // the quadratic: a damped H keeps it near.
     for (right, bound, damping, attempts) in [
@@ -346,25 +325,57 @@ final class EtaNewton {
       }
       let decrease = dot(count, plain, p)
       guard decrease > 0, !interruption.isOutOfTime else { continue }
-      var t = 1.0
-      for _ in 0..<attempts {
-        for (k, i) in working.enumerated() {
-          let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
-          eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
-        }
-        // Out of time the point is offered, if it is one, and nothing follows.
-        let isLocated = locate(gap: gap)
-        if isLocated,
-          value <= start - 1e-4 * t * decrease || interruption.isOutOfTime
-            || abs(value - start) <= 1e-13 * abs(start) + slack + startSlack
-        {
-          return true
-        }
-        if interruption.isOutOfTime { break }
-        t *= attempts == 3 ? 0.3 : 0.5
-      }
+      if search(from: start, decrease, attempts: attempts, gap: gap) { return true }
     }
     for (k, i) in working.enumerated() { eta[i] = before[k] }
+    return false
+  }
+
+  /// Takes the active members and the worst of those that enter as `working`, with their norms, T, U and H. False if
+  /// there is no time for it.
+  private func gather(_ entering: [(member: Int, norm: Double)]) -> Bool {
+    // Few at a time: most that violate now will not once the first have entered.
+    let cap = max(10, active.count)
+    let chosen =
+      entering.count > cap
+      ? Array(entering.sorted { ($0.norm, $1.member) > ($1.norm, $0.member) }[..<cap]) : entering
+    reserve(active.count + chosen.count)
+    working.removeAll(keepingCapacity: true)
+    working += active
+    for (k, violator) in chosen.enumerated() {
+      working.append(violator.member)
+      norms[active.count + k] = violator.norm
+    }
+    guard project(chosen.map(\.member), from: active.count, isAdding: false) else { return false }
+    system.hessian(
+      working, directions: directions, images: images, into: hessian.base,
+      scratch: hessianPart.base)
+    return !interruption.isOutOfTime
+  }
+
+  /// Tries some lengths of the step p from η (rows 0 to 2 of `step` hold η, the bounds and p), the longest first, until f
+  /// is as much lower as `decrease` promises.
+  private func search(
+    from start: (value: Double, slack: Double), _ decrease: Double, attempts: Int, gap: Double
+  ) -> Bool {
+    let (before, lower, p) = (step.row(0), step.row(1), step.row(2))
+    var t = 1.0
+    for _ in 0..<attempts {
+      for (k, i) in working.enumerated() {
+        let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
+        eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
+      }
+      // Out of time the point is offered, if it is one, and nothing follows.
+      let isLocated = locate(gap: gap)
+      if isLocated,
+        value <= start.value - 1e-4 * t * decrease || interruption.isOutOfTime
+          || abs(value - start.value) <= 1e-13 * abs(start.value) + slack + start.slack
+      {
+        return true
+      }
+      if interruption.isOutOfTime { break }
+      t *= attempts == 3 ? 0.3 : 0.5
+    }
     return false
   }
 

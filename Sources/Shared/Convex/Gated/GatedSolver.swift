@@ -89,20 +89,9 @@ package final class GatedSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    let points = problems.map { problem in
-      let point = PatternIncumbent(
-        problem.y, dimension: data.dimension, loss: loss, beta: beta)
-      point.offer(dual: problem.y, largest: withRoom(problem.betaMax))
-      return point
-    }
     interruption.secondsLeft = { budget.secondsLeft }
     defer { interruption.secondsLeft = { .infinity } }
-    if let start {
-      for (problem, point) in zip(problems, points)
-      where problem.outputs.count > 1 || finest.prefersWeights(share: beta / problem.betaMax) {
-        offer(start, problem, beta: beta, to: point)
-      }
-    }
+    let points = problems.map { incumbent(of: $0, beta: beta, start) }
     var counts = points.map { _ in 0 }
     func report() {
       trace(
@@ -115,41 +104,66 @@ package final class GatedSolver: ArrangementSolver {
     report()
     var status = Status.optimal
     for (k, problem) in problems.enumerated() where beta < problem.betaMax {
-      let point = points[k]
-      guard point.gap > rule.gap else { continue }
+      guard points[k].gap > rule.gap else { continue }
       if let limit = budget.exhausted {
         status = limit
         break
       }
-      func proceed() -> Bool {
-        if budget.exhausted != nil { return false }
-        budget.count()
-        return true
-      }
-      func observe(_ active: Int) {
+      let end = improve(
+        points[k], of: problem, from: start, tolerance: 0.9 * rule.gap, budget
+      ) { active in
         counts[k] = active
         report()
       }
-      let begin = start.flatMap { self.begin($0, problem.outputs, beta: beta) }
-      let end = finest.solve(
-        problem.y, beta: beta, share: beta / problem.betaMax, from: begin?.eta,
-        near: problem.outputs.count > 1 ? begin?.nu : nil, tolerance: 0.9 * rule.gap,
-        point: point, proceed: proceed, report: observe)
-      switch end {
-      case .reached: break
-      case .interrupted: status = budget.exhausted ?? .timeLimit
-      case .stalled where problem.outputs.count > 1: status = budget.exhausted ?? .stalled
-      case .stalled:
-        let fallback = GatedInteriorPoint(
-          products: finest.products, patterns: data.patterns, loss: loss, gate: gate)
-        fallback.solve(
-          problem.y, beta: beta, tolerance: 0.9 * rule.gap, point: point, proceed: proceed,
-          report: observe)
-        if point.gap > rule.gap { status = budget.exhausted ?? .stalled }
-      }
+      if points[k].gap > rule.gap, let end { status = end }
     }
     let solution = compose(points, beta: beta, iterations: budget.iterations)
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
+  }
+
+  /// The points to begin with: the network that is zero, or `start` if the method goes on from weights.
+  private func incumbent(
+    of problem: Problem, beta: Double, _ start: ArrangementSolution?
+  ) -> PatternIncumbent {
+    let point = PatternIncumbent(problem.y, dimension: data.dimension, loss: loss, beta: beta)
+    point.offer(dual: problem.y, largest: withRoom(problem.betaMax))
+    if let start,
+      problem.outputs.count > 1 || finest.prefersWeights(share: beta / problem.betaMax)
+    {
+      offer(start, problem, beta: beta, to: point)
+    }
+    return point
+  }
+
+  /// Improves `point` until its gap is at most `tolerance`; otherwise returns the reason why not.
+  private func improve(
+    _ point: PatternIncumbent, of problem: Problem, from start: ArrangementSolution?,
+    tolerance: Double, _ budget: Budget, report: (Int) -> Void
+  ) -> Status? {
+    let beta = point.beta
+    func proceed() -> Bool {
+      if budget.exhausted != nil { return false }
+      budget.count()
+      return true
+    }
+    let begin = start.flatMap { self.begin($0, problem.outputs, beta: beta) }
+    let end = finest.solve(
+      problem.y, beta: beta, share: beta / problem.betaMax, from: begin?.eta,
+      near: problem.outputs.count > 1 ? begin?.nu : nil, tolerance: tolerance,
+      point: point, proceed: proceed, report: report)
+    switch end {
+    case .reached: return nil
+    case .interrupted: return budget.exhausted ?? .timeLimit
+    case .stalled:
+      if problem.outputs.count == 1 {
+        let fallback = GatedInteriorPoint(
+          products: finest.products, patterns: data.patterns, loss: loss, gate: gate)
+        fallback.solve(
+          problem.y, beta: beta, tolerance: tolerance, point: point, proceed: proceed,
+          report: report)
+      }
+      return budget.exhausted ?? .stalled
+    }
   }
 
   private func gate(_ pattern: Int, _ target: UnsafeMutablePointer<Double>) {

@@ -5,41 +5,41 @@ import LinearAlgebra
 /// multipliers x_g = (t_g, −w_g), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector
 /// (Vandenberghe 2010); one Cholesky factor of order Cn a step.
 final class LossInteriorPoint {
-  private let products: PatternProducts
-  private let term: DualTerm
-  private let beta: Double
-  private let (n, d): (Int, Int)
-  private let outputs: Int
+  let products: PatternProducts
+  let term: DualTerm
+  let beta: Double
+  let (n, d): (Int, Int)
+  let outputs: Int
   /// Whether all outputs of a member share a group.
-  private let isJoint: Bool
+  let isJoint: Bool
   /// The least share of μ that a step aims at.
-  private static let leastShare = 1e-4
+  static let leastShare = 1e-4
   /// The members at work.
-  private(set) var members: [Int]
+  var members: [Int]
   /// X Xᵀ.
-  private let kernel: Matrix
+  let kernel: Matrix
   /// Of order Cn, and of order n.
-  private let system: Matrix
-  private let block: Matrix
+  let system: Matrix
+  let block: Matrix
   /// Where outputs are coupled: M⁻¹E and the factor of EᵀM⁻¹E, E summing over outputs.
-  private let coupling: Matrix
-  private let coupled: Matrix
+  let coupling: Matrix
+  let coupled: Matrix
   /// a, and multipliers of its bounds, C × n.
-  private let a: Matrix
-  private let lower: Matrix
-  private let upper: Matrix
-  private var z: SecondOrderVectors
-  private var x: SecondOrderVectors
+  let a: Matrix
+  let lower: Matrix
+  let upper: Matrix
+  var z: SecondOrderVectors
+  var x: SecondOrderVectors
   /// Rows of n for each member: masks, and images.
-  private let images: Matrix
-  private let masks: Matrix
+  let images: Matrix
+  let masks: Matrix
   /// Rows of d, and of Cn, for each member.
-  private let part: Matrix
-  private let joint: Matrix
+  let part: Matrix
+  let joint: Matrix
   /// s∘Σ D_i X w_i of the weights as they are.
-  private let fit: Matrix
+  let fit: Matrix
   /// T(ν) less that of z: where φ keeps a within its bounds, a moves by factors, and z straight on.
-  private let rest: Matrix
+  let rest: Matrix
 
   /// `isJoint` has a group for each member, otherwise each of its outputs has one. It begins at a feasible multiple of
   /// `origin`, −∇ℓ(0), n × C; `height` is ℓ(0).
@@ -88,7 +88,7 @@ final class LossInteriorPoint {
   }
 
   /// x_i ← μ z_i⁻¹.
-  private func center(
+  func center(
     _ x: SecondOrderVectors, at z: SecondOrderVectors, _ i: Int, _ mu: Double
   ) {
     let share = mu / z.determinant(i)
@@ -96,7 +96,7 @@ final class LossInteriorPoint {
     for k in 0..<z.dimension { x.row(i)[k] = -share * z.row(i)[k] }
   }
 
-  private func signed(_ values: Matrix) -> Matrix {
+  func signed(_ values: Matrix) -> Matrix {
     let result = Matrix(outputs, n)
     for k in 0..<result.count { result.base[k] = term.signs[k] * values.base[k] }
     return result
@@ -123,7 +123,7 @@ final class LossInteriorPoint {
     }
   }
 
-  private func refit() {
+  func refit() {
     sum(x.tail, into: fit.base)
     scale(fit.count, -1, fit.base)
     guard term.isBarrier else { return }
@@ -132,7 +132,7 @@ final class LossInteriorPoint {
   }
 
   /// target ← s∘Σ D_i X t_i, C × n.
-  private func sum(_ t: Matrix, into target: UnsafeMutablePointer<Double>) {
+  func sum(_ t: Matrix, into target: UnsafeMutablePointer<Double>) {
     for c in 0..<outputs {
       let sum = target + c * n
       imagine(t, c)
@@ -143,7 +143,7 @@ final class LossInteriorPoint {
   }
 
   /// `images` ← D_i X t_ic of output `c`.
-  private func imagine(_ t: Matrix, _ c: Int) {
+  func imagine(_ t: Matrix, _ c: Int) {
     guard outputs > 1 else {
       products.images(t, members, into: images)
       return
@@ -155,7 +155,7 @@ final class LossInteriorPoint {
   }
 
   /// `t` ← Xᵀ D_i ν_c of all members and outputs, ν being C × n.
-  private func correlate(_ nu: Matrix, into t: Matrix) {
+  func correlate(_ nu: Matrix, into t: Matrix) {
     guard outputs > 1 else {
       products.correlations(nu.base, members, into: t)
       return
@@ -168,9 +168,9 @@ final class LossInteriorPoint {
     }
   }
 
-  private var bounds: Int { term.isBarrier ? 0 : 2 * a.count }
+  var bounds: Int { term.isBarrier ? 0 : 2 * a.count }
 
-  private var complementarity: Double {
+  var complementarity: Double {
     var sum = x.dot(z)
     if !term.isBarrier {
       for j in 0..<a.count {
@@ -182,7 +182,7 @@ final class LossInteriorPoint {
   }
 
   /// A direction of all variables.
-  private struct Direction {
+  struct Direction {
     var a: Matrix
     var z: SecondOrderVectors
     var x: SecondOrderVectors
@@ -190,80 +190,10 @@ final class LossInteriorPoint {
     var upper: Matrix
   }
 
-  /// One step; `false` where rounding prevents it.
-  func iterate() -> Bool {
-    let (count, d) = (z.count, z.dimension)
-    let scaling = ConeScalingPoint(z: z, x: x)
-    guard let roots = factor(scaling) else { return false }
-    let mu = complementarity
-    let size = count + bounds
-
-    // The predictor, from which Mehrotra's rule takes the centring.
-    let target = SecondOrderVectors(count, d)
-    func aim(at goal: Double) {
-      for i in 0..<count {
-        let (head, tail) = (scaling.lambda[i], scaling.lambda.row(i))
-        target[i] = goal - head * head - dot(d, tail, tail)
-        for k in 0..<d { target.row(i)[k] = -2 * head * tail[k] }
-      }
-    }
-    aim(at: 0)
-    let none = Matrix(outputs, n)
-    let predictor = direction(scaling, roots, target, lower: none, upper: none)
-    var (s, t) = steps(predictor)
-    (s, t) = (min(1, s), min(1, t))
-    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
-    var after = x.dot(t, predictor.x, z, s, predictor.z)
-    for j in 0..<a.count where !term.isBarrier {
-      let (aj, da) = (a.base[j], s * predictor.a.base[j])
-      after += (lower.base[j] + t * predictor.lower.base[j]) * (aj + da - term.low(j))
-      after += (upper.base[j] + t * predictor.upper.base[j]) * (term.high(j) - aj - da)
-    }
-    let share = max(0, after) / Double(size) / mu
-    var goal = max(LossInteriorPoint.leastShare, min(1, share * share * share)) * mu
-
-    let (lows, highs) = (Matrix(outputs, n), Matrix(outputs, n))
-    let (zs, xs) = (Matrix(1, d), Matrix(1, d))
-    for i in 0..<count {
-      let zHead = scaling.scale(i, predictor.z[i], predictor.z.row(i), into: zs.base)
-      let xHead = scaling.unscale(i, predictor.x[i], predictor.x.row(i), into: xs.base)
-      target[i] += goal - zHead * xHead - dot(d, zs.base, xs.base)
-      let ti = target.row(i)
-      for k in 0..<d { ti[k] -= xHead * zs.base[k] + zHead * xs.base[k] }
-    }
-    for j in 0..<a.count {
-      lows.base[j] = goal - predictor.lower.base[j] * predictor.a.base[j]
-      highs.base[j] = goal + predictor.upper.base[j] * predictor.a.base[j]
-    }
-    var step = direction(scaling, roots, target, lower: lows, upper: highs)
-    (s, t) = steps(step)
-    if min(s, t) < 0.1 {
-      // The correction led astray: a step towards the centre.
-      goal = 0.3 * mu
-      aim(at: goal)
-      lows.fill(goal)
-      highs.fill(goal)
-      step = direction(scaling, roots, target, lower: lows, upper: highs)
-      (s, t) = steps(step)
-    }
-    (s, t) = (min(1, 0.97 * s), min(1, 0.97 * t))
-    if !term.isLinear { (s, t) = (min(s, t), min(s, t)) }
-    guard s.isFinite, t.isFinite, max(s, t) > 1e-8 else { return false }
-    term.move(a, by: step.a, times: s)
-    z.add(s, step.z)
-    x.add(t, step.x)
-    if !term.isBarrier {
-      axpy(a.count, t, step.lower.base, lower.base)
-      axpy(a.count, t, step.upper.base, upper.base)
-    }
-    refit()
-    return true
-  }
-
   /// Factors I + h^−½ S M S h^−½ with the signs S and, for each output, M = K ∘ DΘDᵀ + Σ 2θ_i u_i u_iᵀ,
   /// u_i = D_i X w_i; joint groups have one u_i over all outputs. Returns h^−½, h being the second derivatives with those
   /// of the bounds' barriers; `nil` where rounding prevents it.
-  private func factor(_ scaling: ConeScalingPoint) -> [Double]? {
+  func factor(_ scaling: ConeScalingPoint) -> [Double]? {
     var roots = [Double](repeating: 0, count: a.count)
     for k in 0..<a.count {
       var h = term.curvature(a.base[k], k)
@@ -287,7 +217,7 @@ final class LossInteriorPoint {
   }
 
   /// The block of output `c`, without the terms of rank one of joint groups: these are rows of `joint`.
-  private func build(_ scaling: ConeScalingPoint, _ c: Int) {
+  func build(_ scaling: ConeScalingPoint, _ c: Int) {
     let count = members.count
     func theta(_ i: Int) -> Double { scaling.theta[isJoint ? i : i * outputs + c] }
     imagine(scaling.w.tail, c)
@@ -313,7 +243,7 @@ final class LossInteriorPoint {
   }
 
   /// M⁻¹E and the factor of EᵀM⁻¹E.
-  private func couple(_ roots: [Double]) -> Bool {
+  func couple(_ roots: [Double]) -> Bool {
     coupling.fill(0)
     for j in 0..<n { for c in 0..<outputs { coupling[j, c * n + j] = roots[c * n + j] } }
     choleskySolve(a.count, system.base, coupling.base, count: n)
@@ -328,7 +258,7 @@ final class LossInteriorPoint {
   }
 
   /// The Newton direction for complementarity `target` in scaled cones, and `lower`, `upper` for the bounds.
-  private func direction(
+  func direction(
     _ scaling: ConeScalingPoint, _ roots: [Double], _ target: SecondOrderVectors, lower l: Matrix,
     upper u: Matrix
   ) -> Direction {
@@ -385,7 +315,7 @@ final class LossInteriorPoint {
   }
 
   /// The largest steps in (a, z) and in the multipliers.
-  private func steps(_ step: Direction) -> (Double, Double) {
+  func steps(_ step: Direction) -> (Double, Double) {
     var s = z.largestStep(step.z)
     var t = x.largestStep(step.x)
     for j in 0..<a.count where !term.isBarrier {

@@ -48,13 +48,9 @@ final class InteriorPoint {
     _ cls: Int, beta: Double, tolerance: Double, result: inout ClassResult,
     report: (ClassResult, Int) -> Bool
   ) {
-    let gram = program.gram
-    let n = gram.order
+    let n = program.gram.order
     let gamma = Matrix(1, n)
-    let trial = Matrix(1, n)
     let eta = Matrix(1, n)
-    let solved = Matrix(1, n)
-    let packed = Matrix(1, program.map.count)
     let step = Matrix(1, n)
     var rho = [Double](repeating: 0, count: blocks)
     var stepRho = rho
@@ -63,54 +59,68 @@ final class InteriorPoint {
     updateSlacks(beta: beta, gamma: gamma.base, rho: rho)
     var stalled = 0
     for _ in 0..<InteriorPoint.maximumIterations {
-      // Judge the iterate: γ is dual feasible by S ⪰ 0, up to rounding that `dualValue` sees to.
       let before = result.gap
-      inverse.multiply(n, gamma.base, into: solved.base)
-      // η = G⁻¹(R − γ)
-      for i in 0..<n { eta.base[i] = gram.leastSquares[cls, i] - solved.base[i] }
-      trial.base.update(from: gamma.base, count: n)
-      let dual = judge.dualValue(cls, trial.base, solved: solved.base, beta: beta)
-      if dual > result.dual {
-        result.dual = dual
-        result.gamma.copy(from: trial)
-      }
-      for i in 0..<blocks {
-        program.map.unwhitenVariable.apply(full: parts.z.row(i), raw.row(i), scratch: a.base)
-      }
-      judge.makeFeasible(raw)
-      let primal = judge.objective(cls, raw, beta: beta)
-      if primal < result.primal {
-        result.primal = primal
-        result.blocks.copy(from: raw)
-      }
+      offer(cls, beta: beta, gamma, eta, to: &result)
       let go = report(result, judge.rank(result.blocks))
       if result.gap <= tolerance || !go { return }
       stalled = result.gap < 0.9 * before ? 0 : stalled + 1
       if stalled >= 8 { return }
 
-      let mu = parts.complementarity / Double(blocks * m)
-      guard mu > 0, mu.isFinite, parts.update() else { return }
-      guard system.factor(parts.w, parts.wjw, inverse) else { return }
-
-      // Predictor: Z S = 0.
-      parts.predict()
-      direction(eta.base, packed.base, step.base, &stepRho)
-      let affine = min(1, parts.stepLength())
-      let product = parts.complementarity(after: affine)
-      let ratio = product / Double(blocks * m) / mu
-      let sigma = affine > 0.1 ? min(1, max(1e-4, ratio * ratio * ratio)) : 0.5
-
-      // Corrector, in the scaled space where Z and S are both Λ:
-      // Λ∘R = σμI − Λ² − sym(ΔZ ΔS)
-      for i in 0..<blocks { parts.correct(i, target: sigma * mu) }
-      direction(eta.base, packed.base, step.base, &stepRho)
-      let length = min(1, 0.98 * parts.stepLength())
-      guard length > 1e-8, length.isFinite else { return }
+      guard let length = findStep(eta, into: step, &stepRho) else { return }
       axpy(n, length, step.base, gamma.base)
       for i in 0..<blocks { rho[i] += length * stepRho[i] }
       parts.move(length)
       updateSlacks(beta: beta, gamma: gamma.base, rho: rho)
     }
+  }
+
+  /// Offers the iterate: γ is dual feasible by S ⪰ 0, up to rounding that `dualValue` sees to. `eta` ← G⁻¹(R − γ).
+  private func offer(
+    _ cls: Int, beta: Double, _ gamma: Matrix, _ eta: Matrix, to result: inout ClassResult
+  ) {
+    let n = program.gram.order
+    let (trial, solved) = (Matrix(copying: gamma), Matrix(1, n))
+    inverse.multiply(n, gamma.base, into: solved.base)
+    for i in 0..<n { eta.base[i] = program.gram.leastSquares[cls, i] - solved.base[i] }
+    let dual = judge.dualValue(cls, trial.base, solved: solved.base, beta: beta)
+    if dual > result.dual {
+      result.dual = dual
+      result.gamma.copy(from: trial)
+    }
+    for i in 0..<blocks {
+      program.map.unwhitenVariable.apply(full: parts.z.row(i), raw.row(i), scratch: a.base)
+    }
+    judge.makeFeasible(raw)
+    let primal = judge.objective(cls, raw, beta: beta)
+    if primal < result.primal {
+      result.primal = primal
+      result.blocks.copy(from: raw)
+    }
+  }
+
+  /// The predictor–corrector step in γ and ρ, and how far it may go; nil if the numbers allow none.
+  private func findStep(
+    _ eta: Matrix, into step: Matrix, _ stepRho: inout [Double]
+  ) -> Double? {
+    let packed = Matrix(1, program.map.count)
+    let mu = parts.complementarity / Double(blocks * m)
+    guard mu > 0, mu.isFinite, parts.update() else { return nil }
+    guard system.factor(parts.w, parts.wjw, inverse) else { return nil }
+
+    // Predictor: Z S = 0.
+    parts.predict()
+    direction(eta.base, packed.base, step.base, &stepRho)
+    let affine = min(1, parts.stepLength())
+    let product = parts.complementarity(after: affine)
+    let ratio = product / Double(blocks * m) / mu
+    let sigma = affine > 0.1 ? min(1, max(1e-4, ratio * ratio * ratio)) : 0.5
+
+    // Corrector, in the scaled space where Z and S are both Λ:
+    // Λ∘R = σμI − Λ² − sym(ΔZ ΔS)
+    for i in 0..<blocks { parts.correct(i, target: sigma * mu) }
+    direction(eta.base, packed.base, step.base, &stepRho)
+    let length = min(1, 0.98 * parts.stepLength())
+    return length > 1e-8 && length.isFinite ? length : nil
   }
 
   /// Z = z₀ I in raw coordinates, z₀ half the nuclear norm of the least-squares solution over its size,

@@ -231,20 +231,8 @@ final class LossADMM {
       var goes = proceed()
       guard iteration % 10 == 0 || !goes else { continue }
 
-      for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
-      let value = judge.offer(blocks, to: best)
-      // Far from the end, and for small β, the network that is h is the better one.
-      for c in 0..<h.rows {
-        splitting.unpack(c, into: blocks[c])
-        program.setDifference(h.row(c), of: blocks[c])
-      }
-      judge.offer(blocks, to: best)
-
-      // (ρ/2)(h − V) is what Fᵀν would be: is it nearly feasible, and does the primal stand still?
-      let multiplier = Matrix(copying: h)
-      axpy(h.count, -1, v.base, multiplier.base)
-      scale(h.count, 0.5 * splitting.rho, multiplier.base)
-      let factor = min(1, beta / judge.constraint(multiplier))
+      let value = offerPrimal(blocks, judge, best)
+      let factor = feasibleShare(judge, beta: beta)
       // What a search for a dual point would end with, as far as the multipliers of the loss tell.
       let expected = relativeGap(primal: best.primal, dual: self.expectedDual(factor))
       let isReady =
@@ -270,6 +258,30 @@ final class LossADMM {
         previous = best.gap
       }
     }
+  }
+
+  /// Offers both networks that the iterate stands for, with room for them in `blocks`; returns the objective of the
+  /// first.
+  private func offerPrimal(
+    _ blocks: [ConeBlocks], _ judge: LossJudge, _ best: PolynomialIncumbent
+  ) -> Double {
+    for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
+    let value = judge.offer(blocks, to: best)
+    // Far from the end, and for small β, the network that is h is the better one.
+    for c in 0..<h.rows {
+      splitting.unpack(c, into: blocks[c])
+      program.setDifference(h.row(c), of: blocks[c])
+    }
+    judge.offer(blocks, to: best)
+    return value
+  }
+
+  /// The share of (ρ/2)(h − V), which Fᵀν would be, that is feasible.
+  private func feasibleShare(_ judge: LossJudge, beta: Double) -> Double {
+    let multiplier = Matrix(copying: h)
+    axpy(h.count, -1, v.base, multiplier.base)
+    scale(h.count, 0.5 * splitting.rho, multiplier.base)
+    return min(1, beta / judge.constraint(multiplier))
   }
 
   /// The dual value of the multiples `factor` of the loss's multipliers −rU, were Fᵀν what (ρ/2)(h − V) is.

@@ -31,40 +31,40 @@ final class ConeInteriorPoint {
   let cone: ConeRows
   let y: [Double]
   let beta: Double
-  private let n: Int
-  private let d: Int
-  private let c: Int
+  let n: Int
+  let d: Int
+  let c: Int
 
   /// The blocks that are left, and their state: row j belongs to blocks[j].
-  private(set) var blocks: [ConeBlock]
-  private(set) var v: Matrix
-  private var g: Matrix
-  private var s: Matrix
-  private var lambda: Matrix
-  private var tau: [Double]
+  var blocks: [ConeBlock]
+  var v: Matrix
+  var g: Matrix
+  var s: Matrix
+  var lambda: Matrix
+  var tau: [Double]
   /// The distinct patterns of the blocks, of each its blocks, and of each block its pattern's place.
-  private var patterns: [Int] = []
-  private var members: [[Int]] = []
-  private var slot: [Int] = []
-  private let source: Patterns
+  var patterns: [Int] = []
+  var members: [[Int]] = []
+  var slot: [Int] = []
+  let source: Patterns
 
-  private(set) var nu: [Double]
+  var nu: [Double]
   /// A_jᵀν + B_jᵀλ_j and its norm.
-  private(set) var bounded: Matrix
-  private(set) var bounds: [Double] = []
-  private(set) var primal = Double.infinity
+  var bounded: Matrix
+  var bounds: [Double] = []
+  var primal = Double.infinity
   /// Largest |s − B v|, rows of N being of unit norm.
-  private(set) var primalResidual = Double.infinity
-  private(set) var mu = 0.0
-  private(set) var iterations = 0
+  var primalResidual = Double.infinity
+  var mu = 0.0
+  var iterations = 0
 
   /// Whether there is time to go on.
-  private let proceed: () -> Bool
-  private var work: Workspace
-  private let sum: ActiveRowsSum
+  let proceed: () -> Bool
+  var work: Workspace
+  let sum: ActiveRowsSum
 
   /// Buffers for as many blocks and patterns as there are.
-  private struct Workspace {
+  struct Workspace {
     let masks: Matrix
     let signs: Matrix
     let factors: Matrix
@@ -99,7 +99,7 @@ final class ConeInteriorPoint {
   }
 
   /// A change of the iterate, or the right-hand side of its cones.
-  private final class Direction {
+  final class Direction {
     var tau: [Double]
     let v: Matrix
     let g: Matrix
@@ -113,11 +113,11 @@ final class ConeInteriorPoint {
       lambda = Matrix(blocks, c)
     }
   }
-  private var affine: Direction
-  private var step: Direction
-  private var scalings: [SecondOrderScaling] = []
+  var affine: Direction
+  var step: Direction
+  var scalings: [SecondOrderScaling] = []
   /// β of the dual point, scaled.
-  private var scaledFirst: [Double] = []
+  var scaledFirst: [Double] = []
 
   /// Starts at `radius` times the unit `gates` (a row a pattern), which lie in the cones' interiors.
   init(
@@ -164,7 +164,7 @@ final class ConeInteriorPoint {
   // MARK: Blocks
 
   /// Collects the patterns of `blocks` and makes the buffers fit.
-  private func reindex() {
+  func reindex() {
     patterns = []
     members = []
     slot = []
@@ -197,7 +197,7 @@ final class ConeInteriorPoint {
   }
 
   /// What a block carries from one iteration to the next.
-  private struct State {
+  struct State {
     var blocks: [ConeBlock]
     var tau: [Double]
     var v: Matrix
@@ -221,11 +221,11 @@ final class ConeInteriorPoint {
   }
 
   /// The iterate, not copied.
-  private var state: State {
+  var state: State {
     State(blocks: blocks, tau: tau, v: v, g: g, s: s, lambda: lambda)
   }
 
-  private func take(_ state: State) {
+  func take(_ state: State) {
     blocks = state.blocks
     tau = state.tau
     (v, g, s, lambda) = (state.v, state.g, state.s, state.lambda)
@@ -312,12 +312,12 @@ final class ConeInteriorPoint {
   // MARK: Products
 
   /// target_j ← diag(signs) N z_j, c numbers a block.
-  private func products(of z: Matrix, into target: Matrix) {
+  func products(of z: Matrix, into target: Matrix) {
     gemm(blocks.count, c, d, z.base, .plain, cone.rows.base, .transposed, target.base)
     applySigns(target)
   }
 
-  private func applySigns(_ target: Matrix) {
+  func applySigns(_ target: Matrix) {
     Threads.split(blocks.count, grain: max(1, 20_000 / max(1, c))) { range in
       for j in range {
         let (row, signs) = (target.row(j), self.work.signs.row(self.slot[j]))
@@ -327,13 +327,13 @@ final class ConeInteriorPoint {
   }
 
   /// target_j ← target_j + Bᵀ z_j; z is lost.
-  private func addAdjoint(of z: Matrix, to target: Matrix) {
+  func addAdjoint(of z: Matrix, to target: Matrix) {
     applySigns(z)
     gemm(blocks.count, d, c, z.base, .plain, cone.rows.base, .plain, beta: 1, target.base)
   }
 
   /// result ← Σ A_j z_j.
-  private func outputs(_ z: Matrix, into result: inout [Double]) {
+  func outputs(_ z: Matrix, into result: inout [Double]) {
     work.combined.fill(0)
     for j in blocks.indices { axpy(d, blocks[j].sign, z.row(j), work.combined.row(slot[j])) }
     gemm(
@@ -349,7 +349,7 @@ final class ConeInteriorPoint {
   }
 
   /// work.features_p ← Xᵀ D_p ν.
-  private func correlate(_ nu: [Double]) {
+  func correlate(_ nu: [Double]) {
     nu.withUnsafeBufferPointer { nu in
       let nu = nu.baseAddress!
       for p in patterns.indices {
@@ -363,7 +363,7 @@ final class ConeInteriorPoint {
   // MARK: State
 
   /// ν, the residuals, the bounds, the objective and μ of the iterate.
-  private func refresh() {
+  func refresh() {
     var outputs = [Double](repeating: 0, count: n)
     self.outputs(v, into: &outputs)
     for i in 0..<n { nu[i] = y[i] - outputs[i] }
@@ -392,256 +392,5 @@ final class ConeInteriorPoint {
     }
     primal = 0.5 * loss + beta * norms
     mu = complementarity / Double(max(1, blocks.count * (c + 1)))
-  }
-
-  // MARK: An iteration
-
-  /// One predictor–corrector step. False where the numbers allow none.
-  func iterate() -> Bool {
-    iterations += 1
-    for j in blocks.indices {
-      scalings[j].update(tau: tau[j], v.row(j), beta: beta, g.row(j))
-      let (ratio, s, lambda) = (work.ratio.row(j), s.row(j), lambda.row(j))
-      for k in 0..<c { ratio[k] = lambda[k] / s[k] }
-      // The scaled dual point.
-      var first = beta
-      let row = work.scaled.row(j)
-      row.update(from: g.row(j), count: d)
-      scalings[j].scale(&first, row)
-      scaledFirst[j] = first
-    }
-    guard factor() else { return false }
-
-    // Predictor: complementarity to 0.
-    var d0 = [Double](repeating: 0, count: blocks.count)
-    for j in blocks.indices {
-      d0[j] = -scaledFirst[j]
-      let (row, scaled) = (work.lower.row(j), work.scaled.row(j))
-      for k in 0..<d { row[k] = -scaled[k] }
-    }
-    for i in 0..<s.count { work.wide2.base[i] = -lambda.base[i] * s.base[i] }
-    solve(cones: d0, into: affine)
-    let length = stepLength(affine)
-    var after = 0.0
-    for j in blocks.indices {
-      var inner = 0.0
-      let (v, g, dv, dg) = (v.row(j), g.row(j), affine.v.row(j), affine.g.row(j))
-      for k in 0..<d { inner += (v[k] + length * dv[k]) * (g[k] + length * dg[k]) }
-      after += beta * (tau[j] + length * affine.tau[j]) + inner
-    }
-    for i in 0..<s.count {
-      after +=
-        (s.base[i] + length * affine.s.base[i]) * (lambda.base[i] + length * affine.lambda.base[i])
-    }
-    after /= Double(blocks.count * (c + 1))
-    let sigma = pow(min(1, max(0, after / mu)), 3)
-
-    // Corrector.
-    let target = sigma * mu
-    for j in blocks.indices {
-      var x0 = affine.tau[j]
-      var y0 = 0.0
-      let x1 = work.residual.row(j)
-      let y1 = work.lower.row(j)
-      x1.update(from: affine.v.row(j), count: d)
-      y1.update(from: affine.g.row(j), count: d)
-      scalings[j].unscale(&x0, x1)
-      scalings[j].scale(&y0, y1)
-      let l0 = scaledFirst[j]
-      let l1 = work.scaled.row(j)
-      let c0 = target - l0 * l0 - dot(d, l1, l1) - (x0 * y0 + dot(d, x1, y1))
-      for k in 0..<d { y1[k] = -2 * l0 * l1[k] - (x0 * y1[k] + y0 * x1[k]) }
-      let length = norm(d, l1)
-      let determinant = max((l0 - length) * (l0 + length), 1e-300)
-      d0[j] = (l0 * c0 - dot(d, l1, y1)) / determinant
-      for k in 0..<d { y1[k] = (y1[k] - l1[k] * d0[j]) / l0 }
-    }
-    for i in 0..<s.count {
-      work.wide2.base[i] =
-        target - affine.s.base[i] * affine.lambda.base[i] - lambda.base[i] * s.base[i]
-    }
-    solve(cones: d0, into: step)
-    let move = min(1, 0.99 * stepLength(step))
-    guard move.isFinite, move > 1e-7 else { return false }
-    for j in blocks.indices { tau[j] += move * step.tau[j] }
-    axpy(v.count, move, step.v.base, v.base)
-    axpy(g.count, move, step.g.base, g.base)
-    axpy(s.count, move, step.s.base, s.base)
-    axpy(lambda.count, move, step.lambda.base, lambda.base)
-    refresh()
-    return primal.isFinite && mu > 0
-  }
-
-  /// Factors every H_j and the matrix of ν.
-  private func factor() -> Bool {
-    sum.build(patterns.count) { p, worker, _ in self.proceed() && self.addTerm(p, worker) }
-  }
-
-  /// Factors the blocks of pattern `p` and adds Σ A_j H_j⁻¹ A_jᵀ.
-  private func addTerm(_ p: Int, _ worker: ActiveRowsSum.Worker) -> Bool {
-    let gathered = worker.gathered.base
-    for j in members[p] {
-      // Nᵀ diag(λ/s) N by the rows of √(λ/s) N.
-      let ratio = work.ratio.row(j)
-      for k in 0..<c {
-        let root = ratio[k].squareRoot()
-        let (from, to) = (cone.rows.row(k), gathered + k * d)
-        for i in 0..<d { to[i] = root * from[i] }
-      }
-      let h = work.factors.row(j)
-      syrkUpper(d, c, gathered, h)
-      let (diagonal, rankOne, w) = (
-        scalings[j].diagonal, scalings[j].rankOne, scalings[j].vector
-      )
-      for i in 0..<d {
-        for k in i..<d { h[i * d + k] -= rankOne * w[i] * w[k] }
-        h[i * d + i] += diagonal
-      }
-      for i in 0..<d { for k in 0..<i { h[i * d + k] = h[k * d + i] } }
-      guard choleskyLower(d, h) || factorByRows(j) else { return false }
-    }
-    // E = D X L⁻ᵀ of both signs side by side.
-    let width = members[p].count * d
-    worker.take(rows: source, patterns[p])
-    for (place, j) in members[p].enumerated() {
-      for (k, row) in worker.rows.enumerated() {
-        (gathered + k * width + place * d).update(from: x.row(row), count: d)
-      }
-      triangularSolveRows(
-        d, work.factors.row(j), gathered + place * d, ldb: width, count: worker.rows.count)
-    }
-    worker.multiply(columns: 0..<width, stride: width)
-    worker.spread()
-    return true
-  }
-
-  /// The factor of H_j as the triangle of the rows whose squares it is the sum of, the largest first: near
-  /// the optimum they differ so much that H_j itself keeps nothing of the smallest.
-  private func factorByRows(_ j: Int) -> Bool {
-    let ratio = work.ratio.row(j)
-    let (diagonal, w) = (scalings[j].diagonal.squareRoot(), scalings[j].vector)
-    let square = dot(d, w, w)
-    // √(reduced block) = η⁻¹ (I − (1 − 1/√(1 + 2‖w‖²)) wwᵀ/‖w‖²)
-    let shrink = square > 0 ? (1 - 1 / (1 + 2 * square).squareRoot()) / square : 0
-    let sizes = (0..<c).map { ratio[$0].squareRoot() } + [Double](repeating: diagonal, count: d)
-    let order = sizes.indices.sorted { sizes[$0] == sizes[$1] ? $0 < $1 : sizes[$0] > sizes[$1] }
-    let columns = Matrix(d, c + d)
-    for (place, row) in order.enumerated() {
-      for i in 0..<d {
-        columns[i, place] =
-          row < c
-          ? sizes[row] * cone.rows[row, i]
-          : diagonal * ((row - c == i ? 1 : 0) - shrink * w[row - c] * w[i])
-      }
-    }
-    guard triangularFactor(d, c + d, columns.base) else { return false }
-    let h = work.factors.row(j)
-    for i in 0..<d {
-      for k in 0...i { h[i * d + k] = columns[i, k] }
-      guard h[i * d + i].isFinite, h[i * d + i] != 0 else { return false }
-    }
-    return true
-  }
-
-  /// z_j ← H_j⁻¹ z_j.
-  private func applyInverse(_ z: Matrix) {
-    Threads.split(blocks.count, grain: max(1, 40_000 / (d * d))) { range in
-      for j in range { choleskySolve(self.d, self.work.factors.row(j), z.row(j), count: 1) }
-    }
-  }
-
-  /// The Newton step for the right-hand sides `cones` with work.lower (of the second-order cones, scaled)
-  /// and work.wide2 (of λ ∘ s). All three are lost.
-  private func solve(cones: [Double], into result: Direction) {
-    // cc = Bᵀ(rl/s + W r_p) + b_g − r_d, into work.lower.
-    var firsts = cones
-    for j in blocks.indices {
-      var b0 = cones[j]
-      let row = work.lower.row(j)
-      scalings[j].unscale(&b0, row)
-      firsts[j] = scalings[j].eliminate(b0, row)
-      // Kept: dg = b_g − (reduced block) dv.
-      result.g.row(j).update(from: row, count: d)
-      let (bounded, g) = (bounded.row(j), g.row(j))
-      for k in 0..<d { row[k] += bounded[k] + g[k] }
-    }
-    for i in 0..<s.count {
-      work.wide.base[i] =
-        work.wide2.base[i] / s.base[i] + work.ratio.base[i] * work.primalGap.base[i]
-    }
-    addAdjoint(of: work.wide, to: work.lower)
-
-    let dv = result.v
-    dv.copy(from: work.lower)
-    applyInverse(dv)
-    var change = [Double](repeating: 0, count: n)
-    outputs(dv, into: &change)
-    for i in 0..<n { change[i] = -change[i] }
-    sum.solve(&change)
-    correlate(change)
-    for j in blocks.indices {
-      let row = dv.row(j)
-      row.update(from: work.lower.row(j), count: d)
-      axpy(d, blocks[j].sign, work.features.row(slot[j]), row)
-    }
-    applyInverse(dv)
-
-    // Once more for what rounding left of both equations.
-    var missing = [Double](repeating: 0, count: n)
-    outputs(dv, into: &missing)
-    for i in 0..<n { missing[i] = -(change[i] + missing[i]) }
-    correlate(change)
-    products(of: dv, into: work.wide)
-    for i in 0..<s.count { work.wide.base[i] *= -work.ratio.base[i] }
-    let residual = work.residual
-    for j in blocks.indices {
-      let row = residual.row(j)
-      row.update(from: work.lower.row(j), count: d)
-      axpy(d, blocks[j].sign, work.features.row(slot[j]), row)
-      scalings[j].apply(-1, dv.row(j), addingTo: row)
-    }
-    addAdjoint(of: work.wide, to: residual)
-    work.lower.copy(from: residual)
-    applyInverse(residual)
-    var extra = [Double](repeating: 0, count: n)
-    outputs(residual, into: &extra)
-    for i in 0..<n { extra[i] = missing[i] - extra[i] }
-    sum.solve(&extra)
-    correlate(extra)
-    for j in blocks.indices {
-      let row = residual.row(j)
-      row.update(from: work.lower.row(j), count: d)
-      axpy(d, blocks[j].sign, work.features.row(slot[j]), row)
-    }
-    applyInverse(residual)
-    axpy(dv.count, 1, residual.base, dv.base)
-
-    products(of: dv, into: result.s)
-    for i in 0..<s.count {
-      result.s.base[i] -= work.primalGap.base[i]
-      result.lambda.base[i] =
-        (work.wide2.base[i] - lambda.base[i] * result.s.base[i]) / s.base[i]
-    }
-    for j in blocks.indices {
-      result.tau[j] = scalings[j].tau(firsts[j], dv.row(j))
-      scalings[j].apply(-1, dv.row(j), addingTo: result.g.row(j))
-    }
-  }
-
-  /// The longest step that keeps all cones.
-  private func stepLength(_ direction: Direction) -> Double {
-    var length = 1.0
-    for i in 0..<s.count {
-      if direction.s.base[i] < 0 { length = min(length, -s.base[i] / direction.s.base[i]) }
-      if direction.lambda.base[i] < 0 {
-        length = min(length, -lambda.base[i] / direction.lambda.base[i])
-      }
-    }
-    for j in blocks.indices {
-      length = SecondOrderScaling.step(
-        d, tau[j], v.row(j), direction.tau[j], direction.v.row(j), limit: length)
-      length = SecondOrderScaling.step(d, beta, g.row(j), 0, direction.g.row(j), limit: length)
-    }
-    return length
   }
 }

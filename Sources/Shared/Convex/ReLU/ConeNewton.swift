@@ -12,28 +12,28 @@ import LinearAlgebra
 /// that P_j lies in; v_j = η_j P_j is in its cone by construction. The outer step is that of the gated
 /// program: the bounded quadratic with H = ZᵀZ, Z = L⁻¹U, U_j = ± D_i X P_j.
 final class ConeNewton {
-  private let x: Matrix
-  private let y: [Double]
-  private let beta: Double
-  private let pricing: ConePricing
-  private let patterns: Patterns
-  private let n: Int
-  private let d: Int
-  private let sum: ActiveRowsSum
-  private let factors: [OrthogonalFactor]
+  let x: Matrix
+  let y: [Double]
+  let beta: Double
+  let pricing: ConePricing
+  let patterns: Patterns
+  let n: Int
+  let d: Int
+  let sum: ActiveRowsSum
+  let factors: [OrthogonalFactor]
   /// X Xᵀ, where there are few samples.
-  private let kernel: Matrix?
+  let kernel: Matrix?
   /// Whether there is time to go on.
-  private let proceed: () -> Bool
+  let proceed: () -> Bool
 
   /// Blocks that carry weight and their η.
-  private(set) var blocks: [ConeBlock]
-  private(set) var eta: [Double]
-  private var current: Evaluation
-  private(set) var iterations = 0
+  var blocks: [ConeBlock]
+  var eta: [Double]
+  var current: Evaluation
+  var iterations = 0
 
   /// The dual function at a ν: projections, their images, value and gradient.
-  private final class Evaluation {
+  final class Evaluation {
     var nu: [Double]
     var points: Matrix
     var images: Matrix
@@ -98,9 +98,11 @@ final class ConeNewton {
   /// Samples up to which products with K cost less than those with the features.
   private static let largestKernel = 1000
 
+  let quadratic = BoundedQuadratic()
+
   // MARK: The dual function
 
-  private func evaluate(_ blocks: [ConeBlock], _ eta: [Double], at nu: [Double]) -> Evaluation {
+  func evaluate(_ blocks: [ConeBlock], _ eta: [Double], at nu: [Double]) -> Evaluation {
     let result = Evaluation(n, d, blocks.count)
     result.nu = nu
     var seen = Set<Int>()
@@ -122,7 +124,7 @@ final class ConeNewton {
   }
 
   /// Factors I + Σ η D X Q Xᵀ D at an evaluation.
-  private func factor(_ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]) -> Bool {
+  func factor(_ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]) -> Bool {
     // Both signs of a pattern have the same active rows.
     var groups: [[Int]] = []
     var places: [Int: Int] = [:]
@@ -147,7 +149,7 @@ final class ConeNewton {
 
   /// D X Q Xᵀ D = D K D − E Eᵀ, E = D K_a L⁻ᵀ: K = X Xᵀ, its columns K_a of the rows a that the face makes
   /// zero, and L the factor of K_aa.
-  private func addByKernel(
+  func addByKernel(
     _ kernel: Matrix, _ group: [Int], _ at: Evaluation, _ eta: [Double],
     _ worker: ActiveRowsSum.Worker
   ) {
@@ -176,7 +178,7 @@ final class ConeNewton {
   }
 
   /// The same by an orthonormal basis of the face.
-  private func addByFeatures(
+  func addByFeatures(
     _ group: [Int], _ at: Evaluation, _ eta: [Double], _ worker: ActiveRowsSum.Worker,
     _ factor: OrthogonalFactor
   ) -> Bool {
@@ -199,7 +201,7 @@ final class ConeNewton {
   // MARK: A step in ν
 
   /// The faces of an evaluation: of each block an orthonormal basis of the span of the active rows.
-  private func faces(_ at: Evaluation, _ blocks: [ConeBlock]) -> [Matrix] {
+  func faces(_ at: Evaluation, _ blocks: [ConeBlock]) -> [Matrix] {
     var bases = blocks.indices.map { Matrix(at.supports[$0].count, d) }
     bases.withUnsafeMutableBufferPointer { bases in
       nonisolated(unsafe) let bases = bases
@@ -219,7 +221,7 @@ final class ConeNewton {
   }
 
   /// (I + Σ η D X Q Xᵀ D) z.
-  private func multiply(
+  func multiply(
     _ z: [Double], _ blocks: [ConeBlock], _ eta: [Double], _ bases: [Matrix]
   ) -> [Double] {
     var seen = Set<Int>()
@@ -249,7 +251,7 @@ final class ConeNewton {
 
   /// −M⁻¹ g for the matrix M of an evaluation: by conjugate gradients with the last factor of a matrix that
   /// was near, or, where that takes too many steps, by a new factor.
-  private func direction(
+  func direction(
     _ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]
   ) -> [Double]? {
     if sum.isFactored, n > ConeNewton.smallest {
@@ -288,7 +290,7 @@ final class ConeNewton {
 
   /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. `nil` where
   /// the numbers fail.
-  private func maximize(
+  func maximize(
     _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double
   ) -> Evaluation? {
     var at = evaluate(blocks, eta, at: nu)
@@ -320,147 +322,5 @@ final class ConeNewton {
       at = next
     }
     return at
-  }
-
-  // MARK: Outer steps
-
-  /// Finds the first ν. False where the numbers fail.
-  func begin() -> Bool {
-    guard
-      let first = maximize(
-        blocks, eta, from: current.nu, tolerance: 1e-3 * norm(n, current.nu))
-    else { return false }
-    current = first
-    return true
-  }
-
-  /// f(η).
-  private func objective(_ at: Evaluation, _ eta: [Double]) -> Double {
-    -at.value + 0.5 * beta * beta * eta.reduce(0, +)
-  }
-
-  private let quadratic = BoundedQuadratic()
-
-  /// One step in η; `violators` (rows of pricing with their norms, the largest first) may enter. False
-  /// where none lowers f.
-  func advance(
-    violators: [(row: Int, norm: Double)], gap: Double
-  ) -> Bool {
-    iterations += 1
-    mergeParallel()
-    var (all, norms, before) = (blocks, current.norms, eta)
-    let inside = Set(blocks)
-    let limit = max(10, blocks.count / 2)
-    var unit: [[Double]] = blocks.indices.map { self.unit(current.images.row($0)) }
-    let points = Matrix(1, d)
-    let image = Matrix(1, n)
-    var entering = Matrix(limit, n)
-    var count = 0
-    for violator in violators where count < limit {
-      let block = ConePricing.block(violator.row)
-      guard !inside.contains(block) else { continue }
-      let value = pricing.project([violator.row], into: points)[0]
-      pricing.images(of: points, [block], into: image)
-      let direction = self.unit(image.base)
-      // What would go the same way as a block that is in already brings nothing.
-      if unit.contains(where: { dot(n, $0, direction) > 1 - 1e-8 }) { continue }
-      unit.append(direction)
-      entering.row(count).update(from: image.base, count: n)
-      all.append(block)
-      norms.append(value)
-      before.append(0)
-      count += 1
-    }
-    let total = all.count
-    guard total > 0 else { return false }
-    let z = Matrix(total, n)
-    z.base.update(from: current.images.base, count: blocks.count * n)
-    if count > 0 { z.row(blocks.count).update(from: entering.base, count: count * n) }
-    entering = Matrix(0, 0)
-    guard factor(current, blocks, eta) else { return false }
-    triangularSolveRows(n, sum.factor, z.base, count: total)
-    let hessian = Matrix(total, total)
-    syrkRowsUpper(total, n, z.base, hessian.base)
-    hessian.mirrorUpper()
-
-    let value = objective(current, eta)
-    var step = [Double](repeating: 0, count: total)
-    let lower = before.map { -$0 }
-    for isSecular in [true, false] {
-      let right = norms.map {
-        isSecular ? $0 * $0 * ($0 / beta - 1) : 0.5 * ($0 * $0 - beta * beta)
-      }
-      quadratic.minimize(total, hessian.base, right, lower: lower, into: &step)
-      var decrease = 0.0
-      for j in 0..<total { decrease += 0.5 * (norms[j] * norms[j] - beta * beta) * step[j] }
-      guard decrease > 0 else { continue }
-      var t = 1.0
-      let largest = before.max() ?? 0
-      for _ in 0..<(isSecular ? 3 : 20) where proceed() {
-        var moved = (0..<total).map { max(0, before[$0] + t * step[$0]) }
-        for j in 0..<total {
-          if t == 1, step[j] <= lower[j] * (1 - 1e-12) { moved[j] = 0 }
-          moved[j] = min(moved[j], 20 * max(before[j], 0.1 * largest))
-        }
-        let kept = (0..<total).filter { moved[$0] > 0 }
-        let (blocks, eta) = (kept.map { all[$0] }, kept.map { moved[$0] })
-        let size = norm(n, current.nu)
-        let tolerance = max(1e-13 * norm(n, y), min(1e-3 * size, 1e-3 * gap * size))
-        if let next = maximize(
-          blocks, eta, from: current.nu, tolerance: tolerance)
-        {
-          let here = objective(next, eta)
-          if here <= value - 1e-4 * t * decrease || abs(here - value) < 1e-11 * abs(value) {
-            (self.blocks, self.eta, current) = (blocks, eta, next)
-            return true
-          }
-        }
-        t *= 0.3
-      }
-    }
-    return false
-  }
-
-  private func unit(_ image: UnsafePointer<Double>) -> [Double] {
-    let length = max(norm(n, image), 1e-300)
-    return (0..<n).map { image[$0] / length }
-  }
-
-  /// Neurons of neighbouring cones that lie on a common face are one: their η add up.
-  private func mergeParallel() {
-    guard blocks.count > 1 else { return }
-    let units = Matrix(blocks.count, n)
-    var lengths: [Double] = []
-    for j in blocks.indices {
-      let length = max(norm(n, current.images.row(j)), 1e-300)
-      lengths.append(length)
-      for i in 0..<n { units[j, i] = current.images[j, i] / length }
-    }
-    let cosines = Matrix(blocks.count, blocks.count)
-    syrkRowsUpper(blocks.count, n, units.base, cosines.base)
-    var gone = Set<Int>()
-    for a in blocks.indices where !gone.contains(a) {
-      for b in blocks.indices where b > a && !gone.contains(b) && cosines[a, b] > 1 - 1e-12 {
-        if abs(lengths[b] / lengths[a] - 1) < 1e-6 {
-          eta[a] += eta[b]
-          gone.insert(b)
-        }
-      }
-    }
-    guard !gone.isEmpty else { return }
-    let kept = blocks.indices.filter { !gone.contains($0) }
-    let cut = Evaluation(n, d, kept.count)
-    (cut.nu, cut.value, cut.gradient, cut.outputs) = (
-      current.nu, current.value, current.gradient, current.outputs
-    )
-    for (k, j) in kept.enumerated() {
-      cut.points.row(k).update(from: current.points.row(j), count: d)
-      cut.images.row(k).update(from: current.images.row(j), count: n)
-    }
-    cut.norms = kept.map { current.norms[$0] }
-    cut.supports = kept.map { current.supports[$0] }
-    blocks = kept.map { blocks[$0] }
-    eta = kept.map { eta[$0] }
-    current = cut
   }
 }

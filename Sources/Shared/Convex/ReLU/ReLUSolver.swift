@@ -13,23 +13,23 @@ import Tensors
 /// constraints of all others. Outputs share no variables: each is solved for itself.
 package final class ReLUSolver: ArrangementSolver {
   package let betaMax: Double
-  private let data: ArrangementData
-  private let targets: Matrix
-  private let loss: any Loss = SquaredLoss()
-  private let gated: GatedSolver
-  private let cone: ConeRows
-  private let pricing: ConePricing
+  let data: ArrangementData
+  let targets: Matrix
+  let loss: any Loss = SquaredLoss()
+  let gated: GatedSolver
+  let cone: ConeRows
+  let pricing: ConePricing
   /// The patterns that differ; blocks are numbered by their places here.
-  private let members: [Int]
-  private let patterns: Patterns
+  let members: [Int]
+  let patterns: Patterns
   /// By which methods it solves; `automatic` is the first, then the second where the gap is not reached.
   enum Method: CaseIterable { case automatic, newton, interiorPoint }
   var method = Method.automatic
   /// Of each output y and the largest norm of a projection of ± Xᵀ D_i y.
-  private var outputs: [(y: Matrix, betaMax: Double)] = []
+  var outputs: [(y: Matrix, betaMax: Double)] = []
   /// The samples that no neuron sees, their features being 0 or all patterns off: no constraint of the
   /// dual holds their ν.
-  private let unseen: [Int]
+  let unseen: [Int]
 
   /// `targets` is n × C. Where `budget` ends the work on the cones, `betaMax` is a bound only.
   package init(
@@ -96,7 +96,7 @@ package final class ReLUSolver: ArrangementSolver {
       } : best(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
   }
 
-  private func best(
+  func best(
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
@@ -147,7 +147,7 @@ package final class ReLUSolver: ArrangementSolver {
   }
 
   /// One output's program, and the best points found for it.
-  private struct Problem {
+  struct Problem {
     let y: Matrix
     let beta: Double
     let tolerance: Double
@@ -155,11 +155,11 @@ package final class ReLUSolver: ArrangementSolver {
     var targets: [Double] { y.values }
   }
 
-  private typealias Beginning = (blocks: [ConeBlock], eta: [Double], nu: [Double])
+  typealias Beginning = (blocks: [ConeBlock], eta: [Double], nu: [Double])
 
   /// The gated program's solution, whose weights split into v and w of the cones. It is no end in itself: of
   /// the time that is left it takes half.
-  private func gatedStart(
+  func gatedStart(
     beta: Double, startedAt budget: Budget, rule: StoppingRule
   ) -> ArrangementSolution {
     var loose = StoppingRule()
@@ -172,7 +172,7 @@ package final class ReLUSolver: ArrangementSolver {
   }
 
   /// The blocks that carry weight in `start`, η = ‖v‖/β and ν = y − ŷ.
-  private func blocks(of start: ArrangementSolution, output c: Int, beta: Double) -> Beginning {
+  func blocks(of start: ArrangementSolution, output c: Int, beta: Double) -> Beginning {
     var place: [Int: Int] = [:]
     for (k, i) in members.enumerated() { place[i] = k }
     var result: Beginning = ([], [], [])
@@ -189,7 +189,7 @@ package final class ReLUSolver: ArrangementSolver {
     return result
   }
 
-  private func newton(
+  func newton(
     _ problem: Problem, from start: Beginning?, _ budget: Budget, _ report: (Int) -> Void
   ) {
     guard let start, !start.blocks.isEmpty else { return }
@@ -224,121 +224,8 @@ package final class ReLUSolver: ArrangementSolver {
     }
   }
 
-  /// Blocks with which the interior-point method begins at once; of more, those that matter so far.
-  private static let mostBlocks = 400
-
-  /// Starts of the interior-point method, each over the blocks of the one before that matter and those
-  /// that were missing.
-  private static let mostStarts = 8
-
-  private func interiorPoint(_ problem: Problem, _ budget: Budget, _ report: (Int) -> Void) {
-    var first = Set(problem.point.active)
-    if pricing.count <= ReLUSolver.mostBlocks { first = Set(0..<pricing.count) }
-    if first.isEmpty {
-      pricing.correlate(problem.y.base)
-      let (_, found) = pricing.price(
-        above: 0, limit: ReLUSolver.mostBlocks, proceed: { budget.exhausted == nil })
-      first = Set(found.map(\.row))
-    }
-    var returned = Set<Int>()
-    for start in 0..<ReLUSolver.mostStarts {
-      let before = problem.point.gap
-      let carried = interiorPoint(problem, over: first, keeping: returned, budget, report)
-      if problem.point.gap <= problem.tolerance || budget.exhausted != nil { return }
-      // What the best network lacks, or had for too few iterations before rounding ended them.
-      let residual = Matrix(copying: problem.y)
-      axpy(residual.count, -1, problem.point.predictions.base, residual.base)
-      pricing.correlate(residual.base)
-      let (bound, violators) = pricing.price(
-        above: problem.beta * (1 + 0.1 * problem.tolerance), limit: ReLUSolver.mostBlocks,
-        proceed: { budget.exhausted == nil })
-      offerDual(residual, bound: bound, to: problem.point)
-      returned.formUnion(violators.map(\.row))
-      let next = carried.union(returned)
-      if next == first || problem.point.gap <= problem.tolerance { return }
-      if start > 0, problem.point.gap > 0.5 * before { return }
-      first = next
-    }
-  }
-
-  /// One start over the blocks `first`; those of `returned` are not left out again. Returns the blocks that
-  /// it ended with.
-  private func interiorPoint(
-    _ problem: Problem, over first: Set<Int>, keeping returned: Set<Int>, _ budget: Budget,
-    _ report: (Int) -> Void
-  ) -> Set<Int> {
-    let beta = problem.beta
-    let x = data.features
-    let method = ConeInteriorPoint(
-      x, cone: cone, y: problem.targets, beta: beta, patterns: patterns,
-      blocks: first.sorted().map(ConePricing.block), gates: gate,
-      radius: 10 * norm(problem.y.count, problem.y.base) / norm(x.count, x.base),
-      proceed: { !budget.isOutOfTime })
-    var carried: Set<Int> { Set(method.blocks.map(ConePricing.row)) }
-    var stalled = 0
-    // The iterate of the lowest gap over the blocks that are in: rounding ends what comes after.
-    var lowest = Double.infinity
-    var best: (blocks: [ConeBlock], weights: Matrix, nu: Matrix, kappa: Double)?
-    while budget.exhausted == nil {
-      let (gap, kappa) = method.gap(loss, problem.y)
-      let isFeasible = method.primalResidual <= 1e-9 * method.largestWeight
-      let isReached = isFeasible && gap <= 0.5 * problem.tolerance
-      let inside = carried
-      pricing.correlate(method.nu)
-      var bound = kappa
-      var violators: [(row: Int, norm: Double)] = []
-      if isReached {
-        let all = pricing.price(
-          above: max(beta, kappa), besides: inside, proceed: { !budget.isOutOfTime })
-        (bound, violators) = (all.bound, all.found)
-        offer(method.blocks, method.v, to: problem)
-      } else {
-        bound = max(kappa, pricing.looseBound(besides: inside))
-      }
-      offerDual(Matrix(targets.rows, 1, method.nu), bound: bound, to: problem.point)
-      report(method.blocks.count)
-      if problem.point.gap <= problem.tolerance { return inside }
-      if isReached {
-        stalled += 1
-        guard !violators.isEmpty, stalled < 20 else { return inside }
-        method.restart(
-          adding: violators.prefix(max(10, method.blocks.count / 2)).map {
-            ConePricing.block($0.row)
-          }, gates: gate)
-        (lowest, best) = (.infinity, nil)
-      } else if let kept = method.carrying(gap: gap, besides: returned) {
-        for j in method.blocks.indices where !kept.contains(j) {
-          let row = ConePricing.row(method.blocks[j])
-          method.withMultipliers(of: j) { pricing.remember(row, $0) }
-        }
-        method.keep(kept)
-        (lowest, best) = (.infinity, nil)
-      } else if isFeasible, gap < lowest {
-        lowest = gap
-        best = (
-          method.blocks, Matrix(copying: method.v), Matrix(targets.rows, 1, method.nu), kappa
-        )
-      } else if lowest < 1e-4, gap > 100 * lowest {
-        break
-      }
-      budget.count()
-      guard method.iterate() else { break }
-    }
-    if let best {
-      offer(best.blocks, best.weights, to: problem)
-      pricing.correlate(best.nu.base)
-      let bound = pricing.price(
-        above: max(beta, best.kappa), besides: Set(best.blocks.map(ConePricing.row)),
-        proceed: { !budget.isOutOfTime }
-      ).bound
-      offerDual(best.nu, bound: bound, to: problem.point)
-    }
-    offer(method.blocks, method.v, to: problem)
-    return carried
-  }
-
   /// Offers the weights `v` of an interior point, a row a block.
-  private func offer(_ blocks: [ConeBlock], _ v: Matrix, to problem: Problem) {
+  func offer(_ blocks: [ConeBlock], _ v: Matrix, to problem: Problem) {
     let d = data.dimension
     let largest = blocks.indices.reduce(0) { max($0, norm(d, v.row($1))) }
     let chosen = blocks.indices.filter { norm(d, v.row($0)) > 1e-7 * largest }
@@ -354,7 +241,7 @@ package final class ReLUSolver: ArrangementSolver {
 
   /// Offers the weights `vectors` of the blocks `all`, projected onto their cones, without those that cost
   /// more than they bring.
-  private func offer(_ vectors: Matrix, _ all: [Int], to problem: Problem) {
+  func offer(_ vectors: Matrix, _ all: [Int], to problem: Problem) {
     let (n, d) = (data.samples, data.dimension)
     let points = Matrix(all.count, d)
     pricing.projectVectors(vectors, all, into: points)
@@ -401,14 +288,14 @@ package final class ReLUSolver: ArrangementSolver {
   }
 
   /// Offers the best multiple of ν, of which all norms of projections are at most `bound`.
-  private func offerDual(_ nu: Matrix, bound: Double, to point: PatternIncumbent) {
+  func offerDual(_ nu: Matrix, bound: Double, to point: PatternIncumbent) {
     point.offer(dual: nu, largest: withRoom(bound)) { scaled in
       for j in unseen { scaled.base[j] = point.targets.base[j] }
     }
   }
 
   /// The gate of a pattern, which lies inside its cone.
-  private func gate(_ member: Int, _ target: UnsafeMutablePointer<Double>) {
+  func gate(_ member: Int, _ target: UnsafeMutablePointer<Double>) {
     let d = data.dimension
     data.gates.withElements(of: Double.self) {
       target.update(from: $0.baseAddress! + members[member] * d, count: d)
@@ -418,7 +305,7 @@ package final class ReLUSolver: ArrangementSolver {
   /// The weights of a point that lie in their cones to the last digits, and their predictions. A
   /// projection is in the cone to rounding of the vector that was projected: of weights that are small
   /// beside it, to be projected themselves, little may be left, or nothing but rounding.
-  private func feasible(
+  func feasible(
     _ point: PatternIncumbent
   ) -> (active: [Int], weights: Matrix, predictions: Matrix) {
     let (d, count) = (data.dimension, point.active.count)
@@ -443,7 +330,7 @@ package final class ReLUSolver: ArrangementSolver {
   }
 
   /// The solution of all outputs, its objectives from the data.
-  private func compose(
+  func compose(
     _ points: [PatternIncumbent], beta: Double, iterations: Int
   ) -> ArrangementSolution {
     let (n, d) = (data.samples, data.dimension)

@@ -61,6 +61,25 @@ package struct SecondOrderScaling {
     for k in 0..<d { a[k] = (a[k] + w1[k] * factor) * eta }
   }
 
+  /// Mehrotra's corrector: the right-hand side b of W-scaled complementarity, (λ ∘ b = `target` e − λ∘λ − dx∘ds), with
+  /// λ = (l₀, l) and the predictor's changes (dτ, dv) and (0, dg), which are lost: `dg` becomes b's vector part; returns
+  /// b₀.
+  package func corrector(
+    target: Double, _ l0: Double, _ l: UnsafePointer<Double>, tau: Double,
+    _ dv: UnsafeMutablePointer<Double>, _ dg: UnsafeMutablePointer<Double>
+  ) -> Double {
+    var (x0, y0) = (tau, 0.0)
+    unscale(&x0, dv)
+    scale(&y0, dg)
+    let c0 = target - l0 * l0 - dot(d, l, l) - (x0 * y0 + dot(d, dv, dg))
+    for k in 0..<d { dg[k] = -2 * l0 * l[k] - (x0 * dg[k] + y0 * dv[k]) }
+    let length = norm(d, l)
+    let determinant = max((l0 - length) * (l0 + length), 1e-300)
+    let first = (l0 * c0 - dot(d, l, dg)) / determinant
+    for k in 0..<d { dg[k] = (dg[k] - l[k] * first) / l0 }
+    return first
+  }
+
   /// From b = W⁻¹ of a right-hand side: b₁ − h₀₁ b₀/h₀₀ of the elimination of τ, in place; returns b₀/h₀₀.
   package func eliminate(_ b0: Double, _ b: UnsafeMutablePointer<Double>) -> Double {
     // h₀₀ = η⁻² (1 + 2‖w₁‖²), h₀₁ = −2 η⁻² w₀ w₁

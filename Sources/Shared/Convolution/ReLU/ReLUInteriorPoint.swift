@@ -19,55 +19,55 @@ final class ReLUInteriorPoint {
   let beta: Double
   let terms: any LossTerms
   /// Those at work, of cones that have an interior, and their numbers.
-  private(set) var numbers: [Int]
-  private(set) var groups: [ReLUGroup]
-  private let map: ReLUOperator
-  private let targets: Matrix
-  private let loss: any Loss
-  private let (n, d): (Int, Int)
+  var numbers: [Int]
+  var groups: [ReLUGroup]
+  let map: ReLUOperator
+  let targets: Matrix
+  let loss: any Loss
+  let (n, d): (Int, Int)
   /// C, C·R and C·R·d.
-  private let outputs: Int
-  private let slots: Int
-  private let length: Int
+  let outputs: Int
+  let slots: Int
+  let length: Int
 
   /// A row a group: v, and the dual point of its norm; s and λ of a group are slots × rows.
-  private(set) var v: Matrix
-  private var g: Matrix
-  private var s: [Matrix] = []
-  private var lambda: [Matrix] = []
-  private var tau: [Double]
+  var v: Matrix
+  var g: Matrix
+  var s: [Matrix] = []
+  var lambda: [Matrix] = []
+  var tau: [Double]
   /// ŷ, C × n.
   let predictions: Matrix
   /// ± F_iᵀν + B_iᵀλ and its norm.
-  private var bounded = Matrix(0, 0)
-  private(set) var bounds: [Double] = []
-  private(set) var primal = Double.infinity
-  private(set) var mu = 0.0
-  private(set) var iterations = 0
+  var bounded = Matrix(0, 0)
+  var bounds: [Double] = []
+  var primal = Double.infinity
+  var mu = 0.0
+  var iterations = 0
   /// What μ adds up to: the distance of the values of a feasible pair.
-  private(set) var complementarity = 0.0
+  var complementarity = 0.0
 
   /// The largest norm of a group's ± F_iᵀν + B_iᵀλ + g.
-  private var dualResidual = Double.infinity
+  var dualResidual = Double.infinity
 
-  private let correlations: Matrix
-  private var ratio: [Matrix] = []
-  private var primalGap: [Matrix] = []
-  private var cross: [Matrix] = []
-  private let factors: ReLUFactors
-  private var scalings: [SecondOrderScaling] = []
-  private var scalingStorage = Matrix(0, 0)
-  private var scaled = Matrix(0, 0)
-  private var scaledFirst: [Double] = []
+  let correlations: Matrix
+  var ratio: [Matrix] = []
+  var primalGap: [Matrix] = []
+  var cross: [Matrix] = []
+  let factors: ReLUFactors
+  var scalings: [SecondOrderScaling] = []
+  var scalingStorage = Matrix(0, 0)
+  var scaled = Matrix(0, 0)
+  var scaledFirst: [Double] = []
   /// The gap before the last iteration.
-  private var gapBefore = Double.infinity
-  private var lower = Matrix(0, 0)
-  private var residual = Matrix(0, 0)
-  private var affine = Direction(0, 0, 0, 0)
-  private var step = Direction(0, 0, 0, 0)
+  var gapBefore = Double.infinity
+  var lower = Matrix(0, 0)
+  var residual = Matrix(0, 0)
+  var affine = Direction(0, 0, 0, 0)
+  var step = Direction(0, 0, 0, 0)
 
   /// A change of the iterate.
-  private final class Direction {
+  final class Direction {
     var tau: [Double]
     let v: Matrix
     let g: Matrix
@@ -139,7 +139,7 @@ final class ReLUInteriorPoint {
   }
 
   /// The analytic centres of the working rows, by pattern.
-  private func exactCentres() -> [Int: [Double]] {
+  func exactCentres() -> [Int: [Double]] {
     let patterns = Set(groups.map(\.pattern)).sorted()
     let result = Matrix(patterns.count, d)
     Threads.perform(patterns.count) { k in
@@ -172,7 +172,7 @@ final class ReLUInteriorPoint {
   }
 
   /// Buffers for the groups as they are, a row a group; then those of slots × rows.
-  private func makeRoomForGroups() {
+  func makeRoomForGroups() {
     let count = groups.count
     bounded = Matrix(count, length)
     bounds = Array(repeating: .infinity, count: count)
@@ -188,17 +188,17 @@ final class ReLUInteriorPoint {
   }
 
   /// Buffers of slots × rows.
-  private func makeRoom() {
+  func makeRoom() {
     func fresh() -> [Matrix] { s.map { Matrix($0.rows, $0.columns) } }
     (ratio, primalGap, cross) = (fresh(), fresh(), fresh())
     (affine.s, affine.lambda) = (fresh(), fresh())
     (step.s, step.lambda) = (fresh(), fresh())
   }
 
-  private func matrix(_ j: Int) -> Matrix { cones.cones[groups[j].pattern].matrix }
+  func matrix(_ j: Int) -> Matrix { cones.cones[groups[j].pattern].matrix }
 
   /// Calls `body` with each group, on all threads.
-  private func forEachGroup(_ body: (Int) -> Void) {
+  func forEachGroup(_ body: (Int) -> Void) {
     Threads.perform(groups.count, body)
   }
 
@@ -292,14 +292,14 @@ final class ReLUInteriorPoint {
   // MARK: State
 
   /// Bᵀ of slots × rows, added to `target`.
-  private func addAdjoint(_ z: Matrix, _ j: Int, to target: UnsafeMutablePointer<Double>) {
+  func addAdjoint(_ z: Matrix, _ j: Int, to target: UnsafeMutablePointer<Double>) {
     let rows = matrix(j)
     for k in 0..<slots {
       gemv(rows.rows, d, rows.base, .transposed, z.row(k), beta: 1, target + k * d)
     }
   }
 
-  private func products(
+  func products(
     _ z: UnsafePointer<Double>, _ j: Int, into target: Matrix, beta: Double = 0, alpha: Double = 1
   ) {
     let rows = matrix(j)
@@ -309,7 +309,7 @@ final class ReLUInteriorPoint {
   }
 
   /// Predictions, ν, the residuals, the bounds, the objective and μ of the iterate.
-  private func refresh() {
+  func refresh() {
     map.outputs(groups, v, into: predictions)
     terms.refresh(predictions)
     map.correlate(terms.nu, into: correlations)
@@ -351,203 +351,5 @@ final class ReLUInteriorPoint {
   }
 
   /// Products that are to be μ, without those of the loss.
-  private var productCount: Int { s.reduce(groups.count) { $0 + $1.count } }
-
-  // MARK: An iteration
-
-  /// One predictor–corrector step. False where the numbers allow none.
-  func iterate() -> Bool {
-    iterations += 1
-    gapBefore = gap
-    let count = groups.count
-    scalings.withUnsafeMutableBufferPointer { scalings in
-      nonisolated(unsafe) let scalings = scalings
-      scaledFirst.withUnsafeMutableBufferPointer { first in
-        nonisolated(unsafe) let first = first
-        forEachGroup { j in
-          scalings[j].update(
-            tau: self.tau[j], self.v.row(j), beta: self.beta, self.g.row(j))
-          let (ratio, s, lambda) = (self.ratio[j], self.s[j], self.lambda[j])
-          for i in 0..<ratio.count { ratio.base[i] = lambda.base[i] / s.base[i] }
-          let row = self.scaled.row(j)
-          row.update(from: self.g.row(j), count: self.length)
-          first[j] = self.beta
-          scalings[j].scale(&first[j], row)
-        }
-      }
-    }
-    guard factors.factor(ratio: ratio, v: v, scalings: scalings, inverse: terms.inverse) else {
-      return false
-    }
-
-    // Predictor: complementarity to 0.
-    var d0 = scaledFirst.map { -$0 }
-    for i in 0..<lower.count { lower.base[i] = -scaled.base[i] }
-    forEachGroup { j in
-      let cross = self.cross[j]
-      for i in 0..<cross.count { cross.base[i] = -self.lambda[j].base[i] * self.s[j].base[i] }
-    }
-    terms.rightHandSide(target: 0, isCorrector: false, into: affine.nu)
-    solve(cones: d0, into: affine)
-    terms.complete(affine.nu, target: 0, isCorrector: false)
-    let reach = stepLength(affine)
-    var after = terms.complementarity(after: reach, affine.nu)
-    for j in 0..<count {
-      let (v, g, dv, dg) = (v.row(j), g.row(j), affine.v.row(j), affine.g.row(j))
-      after +=
-        beta * (tau[j] + reach * affine.tau[j]) + dot(length, v, g)
-        + reach * (dot(length, dv, g) + dot(length, v, dg)) + reach * reach * dot(length, dv, dg)
-      let (s, l, ds, dl) = (s[j], lambda[j], affine.s[j], affine.lambda[j])
-      for i in 0..<s.count {
-        after += (s.base[i] + reach * ds.base[i]) * (l.base[i] + reach * dl.base[i])
-      }
-    }
-    let ratio = min(1, max(0, after / complementarity))
-    let target = ratio * ratio * ratio * mu
-
-    // Corrector.
-    d0.withUnsafeMutableBufferPointer { d0 in
-      nonisolated(unsafe) let d0 = d0
-      forEachGroup { j in
-        let length = self.length
-        var x0 = self.affine.tau[j]
-        var y0 = 0.0
-        let (x1, y1) = (self.residual.row(j), self.lower.row(j))
-        x1.update(from: self.affine.v.row(j), count: length)
-        y1.update(from: self.affine.g.row(j), count: length)
-        self.scalings[j].unscale(&x0, x1)
-        self.scalings[j].scale(&y0, y1)
-        let (l0, l1) = (self.scaledFirst[j], self.scaled.row(j))
-        let c0 = target - l0 * l0 - dot(length, l1, l1) - (x0 * y0 + dot(length, x1, y1))
-        for k in 0..<length { y1[k] = -2 * l0 * l1[k] - (x0 * y1[k] + y0 * x1[k]) }
-        let size = norm(length, l1)
-        let determinant = max((l0 - size) * (l0 + size), 1e-300)
-        d0[j] = (l0 * c0 - dot(length, l1, y1)) / determinant
-        for k in 0..<length { y1[k] = (y1[k] - l1[k] * d0[j]) / l0 }
-        let cross = self.cross[j]
-        for i in 0..<cross.count {
-          cross.base[i] =
-            target - self.affine.s[j].base[i] * self.affine.lambda[j].base[i]
-            - self.lambda[j].base[i] * self.s[j].base[i]
-        }
-      }
-    }
-    terms.rightHandSide(target: target, isCorrector: true, into: step.nu)
-    solve(cones: d0, into: step)
-    terms.complete(step.nu, target: target, isCorrector: true)
-    let move = min(1, 0.99 * stepLength(step))
-    guard move.isFinite, move > 1e-7 else { return false }
-    for j in 0..<count {
-      tau[j] += move * step.tau[j]
-      axpy(s[j].count, move, step.s[j].base, s[j].base)
-      axpy(s[j].count, move, step.lambda[j].base, lambda[j].base)
-    }
-    axpy(v.count, move, step.v.base, v.base)
-    axpy(g.count, move, step.g.base, g.base)
-    terms.move(move, step.nu)
-    refresh()
-    return primal.isFinite && mu > 0
-  }
-
-  /// The Newton step for the right-hand sides `cones` with `lower` (of the second-order cones, scaled),
-  /// `cross` (of λ ∘ s) and result.nu (of the loss). All are lost.
-  private func solve(cones d0: [Double], into result: Direction) {
-    var firsts = d0
-    firsts.withUnsafeMutableBufferPointer { firsts in
-      nonisolated(unsafe) let firsts = firsts
-      forEachGroup { j in
-        var b0 = d0[j]
-        let row = self.lower.row(j)
-        self.scalings[j].unscale(&b0, row)
-        firsts[j] = self.scalings[j].eliminate(b0, row)
-        // Kept: dg = b_g − (reduced block) dv.
-        result.g.row(j).update(from: row, count: self.length)
-        axpy(self.length, 1, self.bounded.row(j), row)
-        axpy(self.length, 1, self.g.row(j), row)
-        let sum = result.s[j]
-        for i in 0..<sum.count {
-          sum.base[i] =
-            self.cross[j].base[i] / self.s[j].base[i]
-            + self.ratio[j].base[i] * self.primalGap[j].base[i]
-        }
-        self.addAdjoint(sum, j, to: row)
-      }
-    }
-    let right = Matrix(copying: result.nu)
-    let (change, features) = (result.nu, correlations)
-    /// v ← H⁻¹(low ± Fᵀν), ν the solution for r − F H⁻¹ low.
-    func eliminate(_ low: Matrix, _ r: Matrix, _ v: Matrix, _ nu: Matrix) {
-      v.copy(from: low)
-      factors.applyInverse(v)
-      map.outputs(groups, v, into: nu)
-      for i in 0..<nu.count { nu.base[i] = r.base[i] - nu.base[i] }
-      factors.solve(nu)
-      map.correlate(nu, into: features)
-      v.copy(from: low)
-      for (j, group) in groups.enumerated() {
-        axpy(length, group.sign, map.part(group, features), v.row(j))
-      }
-      factors.applyInverse(v)
-    }
-    let dv = result.v
-    eliminate(lower, right, dv, change)
-
-    // Once more for what rounding left of both equations.
-    let missing = Matrix(outputs, n)
-    map.outputs(groups, dv, into: missing)
-    for i in 0..<missing.count {
-      missing.base[i] = right.base[i] - missing.base[i] - terms.inverse.base[i] * change.base[i]
-    }
-    map.correlate(change, into: features)
-    forEachGroup { j in
-      let (row, group) = (self.residual.row(j), self.groups[j])
-      row.update(from: self.lower.row(j), count: self.length)
-      axpy(self.length, group.sign, self.map.part(group, features), row)
-      self.scalings[j].apply(-1, dv.row(j), addingTo: row)
-      let products = result.s[j]
-      self.products(dv.row(j), j, into: products)
-      for i in 0..<products.count { products.base[i] *= -self.ratio[j].base[i] }
-      self.addAdjoint(products, j, to: row)
-    }
-    let (extra, more) = (Matrix(outputs, n), lower)
-    let low = Matrix(copying: residual)
-    eliminate(low, missing, more, extra)
-    axpy(dv.count, 1, more.base, dv.base)
-    axpy(change.count, 1, extra.base, change.base)
-
-    result.tau.withUnsafeMutableBufferPointer { tau in
-      nonisolated(unsafe) let tau = tau
-      forEachGroup { j in
-        let ds = result.s[j]
-        self.products(dv.row(j), j, into: ds)
-        for i in 0..<ds.count {
-          ds.base[i] -= self.primalGap[j].base[i]
-          result.lambda[j].base[i] =
-            (self.cross[j].base[i] - self.lambda[j].base[i] * ds.base[i]) / self.s[j].base[i]
-        }
-        tau[j] = self.scalings[j].tau(firsts[j], dv.row(j))
-        self.scalings[j].apply(-1, dv.row(j), addingTo: result.g.row(j))
-      }
-    }
-  }
-
-  /// The longest step that keeps all cones.
-  private func stepLength(_ direction: Direction) -> Double {
-    var reach = [Double](repeating: 1, count: groups.count)
-    reach.withUnsafeMutableBufferPointer { reach in
-      nonisolated(unsafe) let reach = reach
-      forEachGroup { j in
-        var limit = 1.0
-        for (x, dx) in [(self.s[j], direction.s[j]), (self.lambda[j], direction.lambda[j])] {
-          for i in 0..<x.count where dx.base[i] < 0 { limit = min(limit, -x.base[i] / dx.base[i]) }
-        }
-        limit = SecondOrderScaling.step(
-          self.length, self.tau[j], self.v.row(j), direction.tau[j], direction.v.row(j),
-          limit: limit)
-        reach[j] = SecondOrderScaling.step(
-          self.length, self.beta, self.g.row(j), 0, direction.g.row(j), limit: limit)
-      }
-    }
-    return min(terms.stepLength(direction.nu), reach.min() ?? 1)
-  }
+  var productCount: Int { s.reduce(groups.count) { $0 + $1.count } }
 }

@@ -118,16 +118,7 @@ final class ReLUSolve {
       if isSolved, precision > tolerance || !missing(besides: numbers, above: level).isEmpty {
         return (numbers, false)
       }
-      let isCostly =
-        shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
-      if isCostly {
-        for (cone, rows) in shifts.rows { cones.cones[cone].add(rows, of: cones.features) }
-        scale(shifts.amounts.count, 1.5, shifts.amounts.base)
-      } else {
-        shifts.amounts.fill(0)
-      }
-      if method.isBehind || isCostly { method.extend(shifts: shifts.amounts) }
-
+      extend(method, shifts, tolerance)
       idle += 1
       let values = [gap, max(size, 0.1 * tolerance), max(method.bounds.max() ?? 0, level)]
       for (k, value) in values.enumerated() where value < 0.9 * smallest[k] {
@@ -146,6 +137,20 @@ final class ReLUSolve {
       report()
     }
     return (Set(method.numbers), true)
+  }
+
+  /// Lets the rows that the iterate's weights violate join the cones, if moving it inside costs too much or the method is
+  /// behind.
+  private func extend(_ method: ReLUInteriorPoint, _ shifts: Shifts, _ tolerance: Double) {
+    let isCostly =
+      shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
+    if isCostly {
+      for (cone, rows) in shifts.rows { cones.cones[cone].add(rows, of: cones.features) }
+      scale(shifts.amounts.count, 1.5, shifts.amounts.base)
+    } else {
+      shifts.amounts.fill(0)
+    }
+    if method.isBehind || isCostly { method.extend(shifts: shifts.amounts) }
   }
 
   /// The groups besides `inside` whose constraints the last ν violates by more than `level` says, the worst
