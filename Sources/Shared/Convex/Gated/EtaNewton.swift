@@ -16,7 +16,7 @@ final class EtaNewton {
   /// An η_i that is to shrink by more than e to this power becomes 0.
   private static let largestShrinkage = 3.0
 
-  /// How a solve ended.
+  /// The reasons for which a solve ends.
   enum End { case reached, interrupted, stalled }
 
   private let products: PatternProducts

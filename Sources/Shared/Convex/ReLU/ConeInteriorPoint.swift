@@ -23,9 +23,9 @@ package struct ConeBlock: Hashable {
 ///
 ///   H_j = (reduced block of the norm) + Nᵀ diag(λ/s) N   (d × d),
 ///
-/// and leaves (I + Σ A_j H_j⁻¹ A_jᵀ) dν = r (n × n), in which each pattern touches only its active rows. Multipliers
-/// λ_j ≥ 0 bound the norms of the dual constraint's projections, ‖P_{K_j}(A_jᵀν)‖ ≤ ‖A_jᵀν + B_jᵀλ_j‖, so a certificate
-/// needs no projection.
+/// and the system (I + Σ A_j H_j⁻¹ A_jᵀ) dν = r (n × n) remains for ν, in which each pattern touches only its active
+/// rows. Multipliers λ_j ≥ 0 bound the norms of the dual constraint's projections, ‖P_{K_j}(A_jᵀν)‖ ≤ ‖A_jᵀν +
+/// B_jᵀλ_j‖, so a certificate needs no projection.
 final class ConeInteriorPoint {
   let x: Matrix
   let cone: ConeRows
