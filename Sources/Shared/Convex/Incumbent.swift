@@ -3,7 +3,7 @@ import LinearAlgebra
 /// The best primal and the best dual point of a program that a solve has met so far; they need not come from the same
 /// iteration. Dual points are scaled into their constraints here and nowhere else.
 ///
-/// Targets, predictions and ν are n × C, or all of them C × n if the loss is a sum of equal functions of their numbers.
+/// Targets, predictions and ν are n × C; all may be C × n if the loss is a sum of equal functions of their entries.
 package final class Incumbent<Weights> {
   package let loss: any Loss
   package let targets: Matrix
@@ -12,7 +12,7 @@ package final class Incumbent<Weights> {
   package private(set) var weights: Weights
   package let predictions: Matrix
   package private(set) var primal: Double
-  /// ν, feasible.
+  /// The best ν, which is feasible.
   package let dual: Matrix
   private var parts: [Part]
 
@@ -27,8 +27,8 @@ package final class Incumbent<Weights> {
   package var dualValue: Double { parts.reduce(0) { $0 + $1.value } }
   package var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
-  /// Begins with the network that is zero, whose variables are `weights`, and with ν = 0. If `isSeparable`, the program
-  /// is a sum of one for each column of the targets, and the columns of ν are scaled by factors of their own.
+  /// Begins with the zero network, whose variables are `weights`, and with ν = 0. If `isSeparable`, the program is a
+  /// sum of one program for each column of the targets, and each column of ν is scaled by a factor of its own.
   package init(
     _ loss: any Loss, targets: Matrix, beta: Double, zero weights: Weights,
     isSeparable: Bool = false
@@ -49,7 +49,7 @@ package final class Incumbent<Weights> {
     }
   }
 
-  /// Takes a feasible primal point if it is better; `update` then makes its variables of those that were best.
+  /// Takes a feasible primal point if it is better; `update` then changes the variables to those of this point.
   package func offer(
     primal value: Double, predictions: Matrix, update: (inout Weights) -> Void
   ) {
@@ -59,9 +59,9 @@ package final class Incumbent<Weights> {
     update(&weights)
   }
 
-  /// Takes the best feasible multiple of `nu` for each part for which it is better. `largest` has for each part, or for
-  /// each column of one part, the largest of the norms that the constraints bound by β, with room for the rounding of a certificate
-  /// that adds up in another order. `adjust` may improve the multiple in places that no constraint holds.
+  /// Takes the best feasible multiple of `nu` for each part that it improves. `largest` is, for each part or for each
+  /// column of a single part, the largest norm that the constraints bound by β, with room for the rounding of a
+  /// certificate that sums in another order. `adjust` may improve entries that no constraint involves.
   package func offer(
     dual nu: Matrix, largest: [Double], adjust: (Matrix) -> Void = { _ in }
   ) {
@@ -94,8 +94,8 @@ package final class Incumbent<Weights> {
 }
 
 extension Loss {
-  /// Scales ν to the multiple whose dual value is largest among those that satisfy the constraints, if the largest of
-  /// the norms that these bound by `beta` is `largest`.
+  /// Scales ν to the feasible multiple with the largest dual value; `largest` is the largest of the norms that the
+  /// constraints bound by `beta`.
   package func scale(_ nu: Matrix, _ targets: Matrix, beta: Double, largest: Double) {
     let bound = largest > 0 ? beta / largest : .greatestFiniteMagnitude
     LinearAlgebra.scale(nu.count, scaling(nu, targets, bound: bound), nu.base)
@@ -111,6 +111,6 @@ extension Loss {
   }
 }
 
-/// A largest norm with room for the rounding of a certificate that computes it in another order, for callers that have no
-/// bound of their own.
+/// A largest norm with room for the rounding of a certificate that computes it in another order, for callers that have
+/// no bound of their own.
 package func withRoom(_ largest: Double) -> Double { largest * (1 + 1e-12) }

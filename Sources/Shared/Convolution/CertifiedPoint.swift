@@ -2,9 +2,9 @@ import Convex
 import LinearAlgebra
 import Schema
 
-/// The best points that the samples certified so far, of each problem that shares no variables with the others.
+/// The best points that the samples have certified so far, for each problem that shares no variables with the others.
 final class CertifiedPoint {
-  /// Of each problem its columns, and weights Q × as many columns.
+  /// The columns of each problem, and its weights, Q × as many columns.
   private let parts: [(columns: Range<Int>, best: Incumbent<Matrix>)]
   private let outputs: Int
   private let size: Int
@@ -13,8 +13,8 @@ final class CertifiedPoint {
   var dualValue: Double { parts.reduce(0) { $0 + $1.best.dualValue } }
   var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
-  /// Begins with the network that is zero, and with the multiple of Y that R = FᵀY allows. `targets` is n × C, `order` Q,
-  /// and `groupSize` how many of the Q features are a group's.
+  /// Begins with the zero network, and with the multiple of Y that R = FᵀY allows. `targets` is n × C, `order` is Q,
+  /// and `groupSize` is the number of features in a group.
   init(
     _ targets: Matrix, correlations: Matrix?, order: Int, problems: [GroupProblem],
     groupSize: Int, beta: Double
@@ -41,7 +41,7 @@ final class CertifiedPoint {
     return (0..<x.rows / size).map { norm(length, x.row($0 * size)) }
   }
 
-  /// Takes the points of W for which the pass was made, if they are better.
+  /// Takes the points of the W for which the pass was made, if they are better.
   func offer(_ pass: ResidualPass, weights: Matrix) {
     for (columns, best) in parts {
       let own = weights.columns(columns)

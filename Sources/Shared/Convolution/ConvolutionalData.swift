@@ -4,12 +4,12 @@ import Patches
 import Schema
 import Tensors
 
-/// The training data of a convolutional network with average pooling, and the patterns its filters may
-/// have on the patches of all samples.
+/// The training data of a convolutional network with average pooling, and the possible patterns of its filters on the
+/// patches of all samples.
 package final class ConvolutionalData: PatternedData {
   package let patches: PatchSource
   package let listed: PatternTensors
-  /// The patterns of all n·K patches; `nil` where gates and thresholds imply them (deferred data).
+  /// The patterns of all n·K patches; nil if gates and thresholds imply them (deferred data).
   package let patterns: Patterns?
 
   package var samples: Int { patches.count }
@@ -28,8 +28,8 @@ package final class ConvolutionalData: PatternedData {
   }
 }
 
-/// Trains convolutional networks over the patterns of `ConvolutionalData` to a certified optimum. Weights of
-/// a solution are A × Rd: those of region 0 first.
+/// Trains convolutional networks over the patterns of `ConvolutionalData` to a certified optimum. Weights of a solution
+/// are A × Rd, with those of region 0 first.
 package protocol ConvolutionalSolver: RegularizedSolver
 where
   Start == ArrangementSolution?, Point == ArrangementSolution, Certified == ArrangementSolution,

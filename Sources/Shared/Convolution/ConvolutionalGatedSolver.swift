@@ -4,11 +4,11 @@ import Patches
 import Schema
 import Tensors
 
-/// Trains convolutional gated-ReLU networks with squared loss: min ½‖F W − Y‖² + β Σ ‖W_i‖, a group for
-/// each pattern, or for each pattern and output.
+/// Trains convolutional gated-ReLU networks with squared loss: min ½‖F W − Y‖² + β Σ ‖W_i‖, with a group for each
+/// pattern, or for each pattern and output.
 ///
-/// The samples are read once for the Gram matrix of their features, and once more for each certificate:
-/// between, the cost does not depend on their number.
+/// The samples are read once for the Gram matrix of their features, and once more for each certificate; the other costs
+/// do not depend on the number of samples.
 package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   package let betaMax: Double
   private let data: ConvolutionalData
@@ -17,19 +17,19 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   private let members: [Int]
   private let stream: FeatureStream
   private let problems: [GroupProblem]
-  /// R, and the search; `nil` where the time was up before the features were read.
+  /// R, and the search; nil if time ran out before the features were read.
   private let correlations: Matrix?
   private let newton: GramNewton?
-  /// What was found for a β, in case it is asked for once more.
+  /// The solution found for each β, in case it is requested again.
   private var found: [Double: ArrangementSolution] = [:]
   /// Seconds that reading all samples takes.
   private let readingTime: Double
 
-  /// Directions of the features that the preconditioner knows, at most.
+  /// The most directions of the features in the preconditioner.
   private static let largestRank = 500
 
-  /// `targets` is n × C; `form` is that of G, by its size unless it is given. Reads the samples, unless
-  /// `budget` ends it. Throws where the machine has not the memory.
+  /// `targets` is n × C; `form` is that of G, chosen by its size unless it is given. Reads the samples, unless `budget`
+  /// ends it. Throws if the machine lacks the memory.
   package init(
     _ data: ConvolutionalData, targets: Matrix, grouping: WeightGrouping, budget: Budget,
     form: FeatureForm? = nil, progress: @escaping (String) -> Void = { _ in }
@@ -124,13 +124,13 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     }
   }
 
-  /// Searches by the Gram matrix, certifies by the samples, and where these tell of a larger gap searches on
-  /// from what they told.
+  /// Searches with the Gram matrix and certifies with the samples; if these show a larger gap, the search goes on from
+  /// what they show.
   private func search(
     _ newton: GramNewton, beta: Double, from start: ArrangementSolution?, _ rule: StoppingRule,
     _ budget: Budget, _ point: CertifiedPoint, _ report: (Double, Double, Int) -> Void
   ) -> Status {
-    // What is found in time must be certified in time.
+    // A point that is found in time must also be certified in time.
     func isOpen() -> Bool {
       budget.seconds + readingTime < rule.maximumSeconds
     }
@@ -167,7 +167,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     }
   }
 
-  /// Where the search begins: at the weights of `start`, or on a ladder of β from above.
+  /// Begins the search at the weights of `start`, or on a ladder of β from above.
   private func begin(
     _ newton: GramNewton, beta: Double, from start: ArrangementSolution?,
     isOpen: () -> Bool, proceed: () -> Bool

@@ -4,9 +4,9 @@ import Patches
 import Schema
 import Tensors
 
-/// Trains convolutional gated-ReLU networks with any loss and norm: min ℓ(F W) + β Σ ‖W_g‖, F the features of all
-/// samples pooled over regions, with a group for each pattern and output or for each pattern: by
-/// `TwoSplitADMM` over F, which is held in double precision.
+/// Trains convolutional gated-ReLU networks with any loss and norm: min ℓ(F W) + β Σ ‖W_g‖ with F the features of all
+/// samples pooled over regions, and a group for each pattern and output or for each pattern. It uses `TwoSplitADMM`
+/// over F, which is held in double precision.
 package final class ConvolutionalLossSolver: ConvolutionalSolver {
   package let betaMax: Double
   private let data: ConvolutionalData
@@ -17,17 +17,17 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   private let progress: (String) -> Void
   private let members: [Int]
   private let stream: FeatureStream
-  /// `nil` where the time was up before the features were read.
+  /// Nil if time ran out before the features were read.
   private let features: ExplicitFeatures?
   private let problem: SplitProgram?
   private lazy var system = features.map { SplitSystem($0) }
 
-  /// For squared loss where β is above `newtonAbove` · β_max.
+  /// Used for squared loss if β is above `newtonAbove` · β_max.
   private var newton: ConvolutionalGatedSolver?
   private let newtonAbove: Double
 
-  /// `targets` is n × C. Reads the samples, unless `budget` ends it. If the loss is squared, Newton's method solves for β
-  /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
+  /// `targets` is n × C. Reads the samples, unless `budget` ends it. If the loss is squared, Newton's method solves for
+  /// β above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
     _ data: ConvolutionalData, targets: Matrix, loss: LossName, norm: WeightNorm = .group,
     grouping: WeightGrouping, budget: Budget, newtonAbove: Double = .infinity,
@@ -65,7 +65,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
       + TwoSplitADMM.memory(samples: n, groups: gates, width: size, outputs: outputs)
   }
 
-  /// F, a row of Q numbers a sample; `nil` where `proceed` ended it.
+  /// F, a row of Q numbers per sample; nil if `proceed` ended it.
   private static func read(
     _ stream: FeatureStream, samples n: Int, groups: Int, proceed: () -> Bool,
     progress: (String) -> Void

@@ -3,8 +3,8 @@ import LinearAlgebra
 import Tensors
 
 extension ArrangementProgram {
-  /// The solver of this program on the patches of images; `targets` is n × C. It reads the samples as it is
-  /// made, while `budget` lasts.
+  /// The solver of this program on the patches of images; `targets` is n × C. Making it reads the samples, as long as
+  /// `budget` lasts.
   package func solver(
     _ data: ConvolutionalData, targets: Matrix, budget: Budget,
     progress: @escaping (String) -> Void = { _ in }
@@ -30,10 +30,10 @@ extension ArrangementProgram {
     }
   }
 
-  /// Whether ADMM over the kernel solves a program with squared loss sooner than Newton's method over FᵀF does if β is
-  /// small: where samples are fewer than features and F fits into memory. n = 1,000, Q = 10,000, 0.002 β_max: 1.8
-  /// against 36 s of CPU, 0.5 β_max: 7 against 6; n = 4,000, Q = 20,000: 21 against 58 at 0.005 β_max, 52 against 34 at
-  /// 0.05 β_max.
+  /// Whether ADMM over the kernel solves a program with squared loss and small β sooner than Newton's method over FᵀF:
+  /// if samples are fewer than features and F fits into memory. CPU seconds, ADMM against Newton's method: n = 1,000, Q
+  /// = 10,000: 1.8 against 36 at 0.002 β_max, 7 against 6 at 0.5 β_max; n = 4,000, Q = 20,000: 21 against 58 at 0.005
+  /// β_max, 52 against 34 at 0.05 β_max.
   private func suitsSplitting(_ data: ConvolutionalData, outputs: Int) -> Bool {
     let order = data.gates.shape[0] * data.regions * data.dimension
     return FeatureMoments.form(samples: data.samples, order: order) == .samples

@@ -5,11 +5,11 @@ protocol FeatureGram: AnyObject {
   /// Q.
   var order: Int { get }
 
-  /// Y ← G X, both Q × C. Where ranges are given, X is zero outside of them, and so much of Y is computed.
+  /// Y ← G X, both Q × C. If ranges are given, X is zero outside of them, and only those rows of Y are computed.
   func multiply(_ x: Matrix, into y: Matrix, within ranges: [Range<Int>]?)
 }
 
-/// G in double precision, where Q is small.
+/// G in double precision, for small Q.
 final class DenseGram: FeatureGram {
   let matrix: Matrix
   var order: Int { matrix.rows }
@@ -26,11 +26,11 @@ final class DenseGram: FeatureGram {
   }
 }
 
-/// G = CᵀC + u uᵀ in single precision, C being the features less their mean and u that mean times √n.
+/// G = CᵀC + u uᵀ in single precision, with C the features minus their mean and u that mean times √n.
 ///
-/// The mean is by far the largest direction of features that are mostly positive: apart, in double
-/// precision, it leaves the rest its digits. Held as CᵀC, or, where there are fewer samples than
-/// features, as C itself.
+/// The mean is by far the largest direction of features that are mostly positive: keeping it separate, in double
+/// precision, saves the digits of the rest. The rest is held as CᵀC or, if there are fewer samples than features, as C
+/// itself.
 final class CentredGram: FeatureGram {
   enum Form { case gram, samples }
 
@@ -75,7 +75,7 @@ final class CentredGram: FeatureGram {
     }
   }
 
-  /// Y ← CᵀC X; `middle` is n × columns where C is held.
+  /// Y ← CᵀC X; `middle` is n × columns if C is held.
   func multiplyCentred(
     _ x: SingleMatrix, into y: SingleMatrix, middle: SingleMatrix, within ranges: [Range<Int>]
   ) {
@@ -102,7 +102,7 @@ final class CentredGram: FeatureGram {
     }
   }
 
-  /// Y ← op(A) X + β Y for a part A (m × n) of the matrix; one column is left to `gemv`, which is faster.
+  /// Y ← op(A) X + β Y for a part A (m × n) of the matrix; `gemv` does a single column, since it is faster.
   private func multiply(
     _ m: Int, _ n: Int, _ a: UnsafePointer<Float>, _ op: Operation, _ x: UnsafePointer<Float>,
     columns: Int, beta: Float = 0, _ y: UnsafeMutablePointer<Float>

@@ -1,23 +1,23 @@
 import LinearAlgebra
 
-/// The forms in which the Gram matrix of features is held: in double precision, in single precision, or as
-/// the features themselves.
+/// The forms in which the Gram matrix of features is held: in double precision, in single precision, or as the features
+/// themselves.
 package enum FeatureForm: CaseIterable { case dense, gram, samples }
 
-/// What the features of all samples are to a program with squared loss: G = FᵀF and R = FᵀY.
+/// The moments of all samples' features that a program with squared loss needs: G = FᵀF and R = FᵀY.
 struct FeatureMoments {
   let gram: any FeatureGram
   /// R, Q × C, in double precision.
   let correlations: Matrix
 
-  /// G in double precision up to so many features; single precision beyond.
+  /// The most features for which G is in double precision; beyond, it is in single precision.
   static let largestDense = 4000
 
   static func form(samples n: Int, order q: Int) -> FeatureForm {
     q <= largestDense ? .dense : n < q ? .samples : .gram
   }
 
-  /// Bytes of G and of what computing it takes.
+  /// Bytes of G and of its computation.
   static func memory(_ form: FeatureForm, samples n: Int, order q: Int) -> Double {
     let (n, q) = (Double(n), Double(q))
     let block = Double(round) * q
@@ -28,7 +28,7 @@ struct FeatureMoments {
     }
   }
 
-  /// Samples whose features are added at once: a few threads' work, and enough for an update of G.
+  /// The number of samples whose features are added at once: work for a few threads, and enough for an update of G.
   private static let round = 1000
 
   /// Reads all samples; nil if `proceed` ended it.
@@ -82,13 +82,13 @@ struct FeatureMoments {
   /// Receives a thread's number, a range of samples and their features, a row of Q each.
   private typealias Use = (Int, Range<Int>, UnsafePointer<Double>) -> Void
 
-  /// The features less their mean in single precision, or their Gram matrix. `use` is called with all features.
+  /// The features minus their mean in single precision, or their Gram matrix. `use` is called with all features.
   private static func centredGram(
     _ stream: FeatureStream, samples n: Int, isWhole: Bool, proceed: () -> Bool, use: Use,
     tell: (Int) -> Void
   ) -> (any FeatureGram)? {
     let q = stream.features.order
-    // The mean of the first samples is near that of all: what is left of it is taken out in the end.
+    // The mean of the first samples is near that of all: the remainder is subtracted at the end.
     let sums = (0..<stream.workers).map { _ in Matrix(1, q) }
     func add(_ worker: Int, _ samples: Range<Int>, _ f: UnsafePointer<Double>) {
       for k in 0..<samples.count { axpy(q, 1, f + k * q, sums[worker].base) }
@@ -126,8 +126,8 @@ struct FeatureMoments {
     return CentredGram(isWhole ? rows : gram, form: isWhole ? .samples : .gram, mean: mean)
   }
 
-  /// Takes the mean r that centred features c still have out of them, or of their Gram matrix:
-  /// Σ (c − r)(c − r)ᵀ = Σ c cᵀ − n r rᵀ, whose lower triangle becomes the upper one.
+  /// Subtracts the remaining mean r of centred features c from them, or from their Gram matrix: Σ (c − r)(c − r)ᵀ = Σ c
+  /// cᵀ − n r rᵀ, whose lower triangle becomes the upper one.
   private static func subtract(
     _ rest: Matrix, from matrix: SingleMatrix, isWhole: Bool, samples n: Int
   ) {

@@ -1,12 +1,12 @@
 import Convex
 import LinearAlgebra
 
-/// Computes the features of all samples in blocks, on all threads, and holds no more than a few blocks.
+/// Computes the features of all samples in blocks, on all threads, and holds only a few blocks at a time.
 final class FeatureStream {
   let features: PooledFeatures
   private let readers: [PooledFeatureReader]
   private let buffers: [Matrix]
-  /// Samples whose features a thread computes at once.
+  /// The number of samples whose features a thread computes at once.
   private let step: Int
 
   var workers: Int { readers.count }
@@ -21,9 +21,9 @@ final class FeatureStream {
     buffers = readers.map { _ in Matrix(step, features.order) }
   }
 
-  /// Calls `use` with the features (a row of Q numbers a sample) of a few samples at a time, each worker
-  /// with its own; after every `round` samples `next` with those samples, on the thread that called. Ends
-  /// early, with `false`, where `proceed` says no.
+  /// Calls `use` with the features (a row of Q numbers per sample) of a few samples at a time, on each worker with its
+  /// own samples; after every `round` samples calls `next` with these, on the calling thread. Ends early and returns
+  /// false if `proceed` does.
   func run(
     _ samples: Range<Int>, round: Int, proceed: () -> Bool,
     use: (_ worker: Int, _ samples: Range<Int>, _ features: UnsafePointer<Double>) -> Void,

@@ -6,11 +6,11 @@ extension GramNewton {
   var primal: Double { values.reduce(0) { $0 + $1.primal } }
   var dual: Double { values.reduce(0) { $0 + $1.dual } }
   var gap: Double { relativeGap(primal: primal, dual: dual) }
-  /// Groups with weight.
+  /// The number of groups with weight.
   var active: Int { eta.reduce(0) { $0 + $1.reduce(0) { $0 + ($1 > 0 ? 1 : 0) } } }
 
-  /// Improves W for `beta` until the relative gap is at most `goal`, as far as G tells; asks `proceed` before
-  /// each step, and `isOpen` within, and tells `report` of each.
+  /// Improves W for `beta` until the relative gap, as far as G shows it, is at most `goal`. It asks `proceed` before
+  /// each step and `isOpen` during it, and calls `report` at each.
   func solve(
     beta: Double, goal: Double, isOpen: () -> Bool, proceed: () -> Bool, report: () -> Void
   ) -> End {
@@ -28,7 +28,7 @@ extension GramNewton {
     locate(
       moving: moving, beta: beta, tolerance: 0.1 * max(goal, min(0.2, last)), isOpen: isOpen)
     while true {
-      // Steps that did not lower f are taken back.
+      // Steps that did not lower f are undone.
       for p in problems.indices {
         guard let before = kept[p] else { continue }
         let slack = 0.01 * max(0, before.value.gap) + 1e-13 * abs(before.value.smooth)
@@ -65,7 +65,7 @@ extension GramNewton {
 
   private static let patience = 12
 
-  /// A problem as it was before a step.
+  /// The state of a problem before a step.
   private struct Kept {
     var eta: [Double]
     var value: Value
@@ -96,7 +96,7 @@ extension GramNewton {
     }
   }
 
-  /// Moves η of a problem and factors its system anew; each `attempt` after a failure is more careful.
+  /// Moves η of a problem and factors its system anew; each `attempt` after a failure is more cautious.
   private func step(_ p: Int, beta: Double, attempt: Int) -> Bool {
     let value = values[p]
     var working: [Int] = []
@@ -108,7 +108,7 @@ extension GramNewton {
         entering.append(i)
       }
     }
-    // Few at a time: most that violate now will not once the first have entered.
+    // Few at a time: most that violate now will no longer do so once the first have entered.
     let most = max(10, working.count)
     if entering.count > most {
       entering.sort { (value.norms[$0], $1) > (value.norms[$1], $0) }
@@ -143,7 +143,7 @@ extension GramNewton {
     return factor(p)
   }
 
-  /// Has the system of a problem take its η, where it has not.
+  /// Factors the system of a problem for its η, unless that is done already.
   private func factor(_ p: Int) -> Bool {
     if factored[p] == eta[p] { return true }
     factored[p] = eta[p]

@@ -2,16 +2,16 @@ import Convex
 import Glibc
 import LinearAlgebra
 
-/// Solves min ½‖F W − Y‖² + β Σ ‖W_i‖ by Newton's method in the η of β‖w‖ = min ½(‖w‖²/η + β²η), from
-/// the Gram matrix of the features alone.
+/// Solves min ½‖F W − Y‖² + β Σ ‖W_i‖ by Newton's method in the η of β‖w‖ = min ½(‖w‖²/η + β²η), using only the Gram
+/// matrix of the features.
 ///
-/// W = (G + diag(1/η))⁻¹ R by conjugate gradients; T = R − G W, which is W_i/η_i where η_i > 0. Of
-/// f(η) = min over W of ½‖F W − Y‖² + ½ Σ (‖W_i‖²/η_i + β²η_i) the derivative is −½(‖T_i‖² − β²). A step
-/// minimises ½ pᵀHp − rᵀp over η + p ≥ 0 with r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, or
-/// where it gains nothing r_i = ½(‖T_i‖² − β²).
+/// W = (G + diag(1/η))⁻¹ R by conjugate gradients; T = R − G W, which is W_i/η_i if η_i > 0. The derivative of f(η) =
+/// min over W of ½‖F W − Y‖² + ½ Σ (‖W_i‖²/η_i + β²η_i) is −½(‖T_i‖² − β²). A step minimises ½ pᵀHp − rᵀp over η + p ≥
+/// 0 with r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, or with r_i = ½(‖T_i‖² − β²) if the former gains
+/// nothing.
 ///
-/// All is relative to a reference point at which the residual is known from the data: where G is rounded,
-/// only what W differs from there feels it.
+/// All is relative to a reference point at which the residual is known from the data: if G is rounded, the rounding
+/// affects only the difference of W from that point.
 final class GramNewton {
   enum End { case reached, interrupted, stalled }
 
@@ -26,13 +26,13 @@ final class GramNewton {
   private let correlations: Matrix
   let quadratic = BoundedQuadratic()
 
-  // The reference point: its W, its T, and of each output ‖ν‖² and νᵀy.
+  // The reference point: its W, its T, and ‖ν‖² and νᵀy of each output.
   private let pastWeights: Matrix
   private let pastDirections: Matrix
   private var pastSquares: [Double]
   private var pastProducts: [Double]
 
-  // Where it stands.
+  // The current point.
   var eta: [[Double]]
   /// W and T, Q × C.
   let weights: Matrix
@@ -43,10 +43,10 @@ final class GramNewton {
   /// The η for which the systems are factored.
   var factored: [[Double]]
 
-  // Room for conjugate gradients.
+  // Memory for conjugate gradients.
   private let (residual, conditioned, direction, image): (Matrix, Matrix, Matrix, Matrix)
 
-  /// What one problem is worth at W.
+  /// The values of one problem at W.
   struct Value {
     var primal = Double.infinity
     var dual = -Double.infinity
@@ -86,14 +86,14 @@ final class GramNewton {
     factored = problems.map { _ in [] }
   }
 
-  /// Takes the residual at the present W for known: T, and of each output ‖ν‖² and νᵀy.
+  /// Makes the current W the reference point, at which T and each output's ‖ν‖² and νᵀy are known.
   func setReference(directions t: Matrix, squares: [Double], products: [Double]) {
     pastWeights.copy(from: weights)
     pastDirections.copy(from: t)
     (pastSquares, pastProducts) = (squares, products)
   }
 
-  /// Begins from the weights that stand in `weights`.
+  /// Begins with the current `weights`.
   func beginFromWeights(beta: Double) {
     refresh()
     judge(beta: beta)
@@ -106,7 +106,7 @@ final class GramNewton {
     }
   }
 
-  /// Begins from nothing.
+  /// Begins with zero weights.
   func beginCold() {
     weights.fill(0)
     for p in problems.indices { for i in 0..<gates { eta[p][i] = 0 } }
@@ -141,8 +141,8 @@ final class GramNewton {
     }
   }
 
-  /// W ← (G + diag(1/η))⁻¹ R, from where it stands, until what is left of it costs f less than
-  /// `tolerance`² times the primal value. Only the problems `moving` are solved.
+  /// W ← (G + diag(1/η))⁻¹ R, from the current W, until the residual costs f less than `tolerance`² times the primal
+  /// value. Solves only the problems that are `moving`.
   func locate(
     moving: [Bool], beta: Double, tolerance: Double, isOpen: () -> Bool
   ) {
@@ -237,7 +237,7 @@ final class GramNewton {
     return sums
   }
 
-  /// The features of the gates that are used, neighbours joined; `nil` stands for all of them.
+  /// The features of the gates in use, with neighbours joined; nil stands for all of them.
   private func ranges(_ isUsed: [Bool]) -> [Range<Int>] {
     var result: [Range<Int>] = []
     for i in 0..<gates where isUsed[i] {

@@ -2,20 +2,20 @@ import Glibc
 import LinearAlgebra
 import Tensors
 
-/// Takes G for B Bᵀ + a block for each gate: B are the leading directions of G, found by a randomised
-/// Nyström approximation, and the mean; the blocks are what B Bᵀ leaves of G there.
+/// Approximates G by B Bᵀ + a block for each gate: B holds the leading directions of G, found by a randomised Nyström
+/// approximation, and the mean; the blocks are the remainders G − B Bᵀ there.
 ///
-/// In the coordinates in which the blocks are diagonal, s, the inverse of B Bᵀ + diag(s + 1/η) takes one
-/// Cholesky factorisation of the order of B's columns (Woodbury). It preconditions conjugate gradients,
-/// and stands in for the inverse in the Hessian. (Halko, Martinsson and Tropp 2011 for the range; Frangella,
-/// Tropp and Udell 2023 for the use.)
+/// In the coordinates in which the blocks are diagonal, s, the inverse of B Bᵀ + diag(s + 1/η) takes one Cholesky
+/// factorisation of the order of B's columns (Woodbury). It preconditions conjugate gradients, and replaces the exact
+/// inverse in the Hessian. (Halko, Martinsson and Tropp 2011 for the range; Frangella, Tropp and Udell 2023 for the
+/// use.)
 final class LowRankGramSystem: GramSystem {
   private let size: Int
   private let gates: Int
   private let problems: [GroupProblem]
   /// k + 1 columns of B, in the coordinates of the blocks; Q × (k + 1).
   private let basis: Matrix
-  /// Eigenvectors of the blocks as rows, a size × size block a gate, and their eigenvalues s.
+  /// Eigenvectors of the blocks as rows, a size × size block per gate, and their eigenvalues s.
   private let rotations: Matrix
   private let rest: Matrix
   /// 1/(1 + η s) and η of each problem, and the factor of I + Bᵀ diag(1/(s + 1/η)) B.
@@ -29,7 +29,7 @@ final class LowRankGramSystem: GramSystem {
   private var order: Int { gates * size }
   private var rank: Int { basis.columns }
 
-  /// `nil` where `proceed` ended it.
+  /// Returns nil if `proceed` ended it.
   init?(
     _ gram: CentredGram, groupSize size: Int, rank k: Int, problems: [GroupProblem],
     proceed: () -> Bool, progress: (String) -> Void
@@ -46,7 +46,7 @@ final class LowRankGramSystem: GramSystem {
     let rest = Matrix(q, 1)
     let count = gates
     progress("preconditioner: blocks of \(count) gates")
-    // What the leading directions leave of each block, and the coordinates in which it is diagonal.
+    // The remainder of each block without the leading directions, and the coordinates in which it is diagonal.
     func decompose(_ i: Int, _ block: Matrix, _ solver: SymmetricEigensolver) {
       let rows = i * size..<(i + 1) * size
       gram.block(rows, into: block)
@@ -85,8 +85,8 @@ final class LowRankGramSystem: GramSystem {
     projected = Matrix(k + 1, k + 1)
   }
 
-  /// Columns B (Q × k) with B Bᵀ near CᵀC and nowhere above it: CᵀC Ω (ΩᵀCᵀC Ω)^−½ for an Ω that a
-  /// product with CᵀC has turned to the leading directions.
+  /// Columns B (Q × k) with B Bᵀ near CᵀC and nowhere above it: CᵀC Ω (ΩᵀCᵀC Ω)^−½, with an Ω that a product with CᵀC
+  /// has turned to the leading directions.
   private static func nystrom(
     _ gram: CentredGram, rank k: Int, proceed: () -> Bool, progress: (String) -> Void
   ) -> Matrix? {
@@ -107,7 +107,7 @@ final class LowRankGramSystem: GramSystem {
       gram.multiplyCentred(range, into: image, middle: middle, within: [0..<q])
       if step < steps { range.base.update(from: image.base, count: range.count) }
     }
-    // S = ΩᵀY = L Lᵀ, B = Y L⁻ᵀ; what rounding leaves below zero is lifted.
+    // S = ΩᵀY = L Lᵀ, B = Y L⁻ᵀ; eigenvalues that rounding makes negative are lifted.
     let s = Matrix(k, k)
     let (omega, result) = (Matrix(min(q, 2048), k), Matrix(q, k))
     for i in 0..<result.count { result.base[i] = Double(image.base[i]) }
@@ -164,7 +164,7 @@ final class LowRankGramSystem: GramSystem {
     etas[problem] = eta
     let (shrink, matrix) = (shrinkage[problem], inner[problem])
     for j in 0..<order { shrink.base[j] = 1 / (1 + eta[j / size] * rest.base[j]) }
-    // I + Bᵀ E⁻¹ B, E⁻¹ = η/(1 + η s), by blocks of rows that count.
+    // I + Bᵀ E⁻¹ B with E⁻¹ = η/(1 + η s), by blocks of the rows with η > 0.
     matrix.fill(0)
     var filled = 0
     func flush() {
@@ -205,7 +205,7 @@ final class LowRankGramSystem: GramSystem {
     rotate(rotated, .transposed, into: z)
   }
 
-  /// Columns of a problem ← E⁻¹ times them.
+  /// Multiplies the columns of a problem by E⁻¹.
   private func weigh(_ x: Matrix, _ p: Int, _ columns: Range<Int>) {
     let (eta, shrink) = (etas[p], shrinkage[p])
     for j in 0..<order {

@@ -3,31 +3,31 @@ import LinearAlgebra
 import Patches
 import Tensors
 
-/// What the networks over some gates see of samples: for gate i and region r the d numbers
-/// F_ir = (1/P_r) Σ over the patches k of the region of D_i^k x_k. The features of a sample are those of
-/// gate 0, region by region, then those of gate 1, and so on: Q = P·R·d numbers.
+/// The features of samples for networks over some gates: for gate i and region r the d numbers F_ir = (1/P_r) Σ over
+/// the patches k of the region of D_i^k x_k. The features of a sample are those of gate 0, region by region, then those
+/// of gate 1, and so on: Q = P·R·d numbers.
 ///
 /// Weights in the same order make the outputs ŷ = F W.
 package final class PooledFeatures: @unchecked Sendable {
   package let patches: PatchSource
-  /// The gates (P × d), their lengths, and where they cut.
+  /// The gates (P × d), their lengths, and their thresholds.
   fileprivate let gates: Matrix
   fileprivate let lengths: [Double]
   fileprivate let thresholds: [Double]
   /// The same in single precision.
   fileprivate let roundedGates: [Float]
   fileprivate let roundedThresholds: [Float]
-  /// The patterns that decide instead of gates, where there are any, and which of them.
+  /// The patterns that decide instead of the gates, if there are any, and their numbers.
   fileprivate let patterns: Patterns?
   fileprivate let members: [Int]
 
-  /// P gates, Rd features of each, and Q = P·R·d.
+  /// P gates, each with Rd features, and Q = P·R·d.
   package var gateCount: Int { members.count }
   package let groupSize: Int
   package var order: Int { gateCount * groupSize }
 
-  /// The features of the gates `members` on `patches`; `patterns`, those of all gates on these patches,
-  /// decide in their place.
+  /// The features of the gates `members` on `patches`; `patterns`, if given, are those of all gates on these patches
+  /// and decide instead of the gates.
   package init(
     _ patches: PatchSource, gates: Tensor, thresholds: Tensor?, patterns: Patterns?, members: [Int]
   ) {
@@ -54,7 +54,7 @@ package final class PooledFeatures: @unchecked Sendable {
       members: members)
   }
 
-  /// Something that reads, with memory of its own: one a thread.
+  /// A reader with memory of its own: one for each thread.
   package func reader() -> PooledFeatureReader { PooledFeatureReader(self) }
 }
 
@@ -62,13 +62,13 @@ package final class PooledFeatures: @unchecked Sendable {
 package final class PooledFeatureReader {
   private let source: PooledFeatures
   private let reader: PatchReader
-  /// Patches of some samples, K·d each, and of one sample in single precision.
+  /// Patches of some samples, K·d each, and those of one sample in single precision.
   private let patches: Matrix
   private let rounded: UnsafeMutablePointer<Float>
-  /// x·g of the patches of one sample in single precision, and the pattern as 0 and 1: K × P.
+  /// x·g for the patches of one sample in single precision, and the pattern as 0 and 1: K × P.
   private let products: UnsafeMutablePointer<Float>
   private let mask: Matrix
-  /// Samples whose patches are read at once.
+  /// The number of samples whose patches are read at once.
   private let batch: Int
 
   init(_ source: PooledFeatures) {
@@ -119,7 +119,7 @@ package final class PooledFeatureReader {
     }
   }
 
-  /// Copies the bits that the patterns have for a sample.
+  /// Copies the patterns' bits for a sample.
   private func spread(_ patterns: Patterns, sample: Int) {
     let first = sample * source.patches.patchCount
     for (k, patch) in source.patches.order.enumerated() {
@@ -130,7 +130,7 @@ package final class PooledFeatureReader {
     }
   }
 
-  /// Compares x·g with the thresholds: in single precision, and once more where rounding could decide.
+  /// Compares x·g with the thresholds in single precision, and again if rounding could decide.
   private func decide(_ x: UnsafePointer<Double>) {
     let (count, d, gates) = (
       source.patches.patchCount, source.patches.dimension, source.gateCount
@@ -154,7 +154,7 @@ package final class PooledFeatureReader {
     }
   }
 
-  /// row_p ← 1 where product_p is at least the threshold, else 0; returns how near any comes to it.
+  /// row_p ← 1 if product_p is at least the threshold, else 0; returns the smallest distance to a threshold.
   private func compare(
     _ count: Int, _ product: UnsafePointer<Float>, _ thresholds: UnsafePointer<Float>,
     into row: UnsafeMutablePointer<Double>
@@ -171,7 +171,7 @@ package final class PooledFeatureReader {
       UnsafeMutableRawPointer(row + p).storeBytes(
         of: SIMD16<Double>(bit), as: SIMD16<Double>.self)
       let size = distance.replacing(with: zero - distance, where: distance .< zero)
-      // What is not a number is as close as can be.
+      // A product that is not a number counts as closest.
       closest.replace(with: size, where: .!(size .>= closest))
     }
     var nearest = closest.min()
@@ -183,7 +183,7 @@ package final class PooledFeatureReader {
     return nearest
   }
 
-  /// Decides in double precision, or better, where single precision came too close to the threshold.
+  /// Decides in double precision, or better, if single precision came too close to the threshold.
   private func settle(
     _ x: UnsafePointer<Double>, length: Double, _ product: UnsafePointer<Float>, width: Float,
     _ row: UnsafeMutablePointer<Double>

@@ -1,14 +1,14 @@
 import LinearAlgebra
 
-/// What one reading of all samples tells of weights W, in double precision throughout: ŷ = F W, ν = Y − ŷ
-/// and T = Fᵀν.
+/// The result of one reading of all samples for weights W, in double precision throughout: ŷ = F W, ν = Y − ŷ and T =
+/// Fᵀν.
 struct ResidualPass {
   /// ŷ and ν, n × C.
   let predictions: Matrix
   let residual: Matrix
   /// T, Q × C.
   let directions: Matrix
-  /// Of each output ‖ν‖² and νᵀy.
+  /// ‖ν‖² and νᵀy of each output.
   let squares: [Double]
   let products: [Double]
 

@@ -1,14 +1,14 @@
 import LinearAlgebra
 
-/// The weights of those patterns, or blocks of a pattern and a sign, that carry some.
+/// The weights of the patterns, or of the blocks of a pattern and a sign, that carry some.
 struct PatternWeights {
-  /// Their numbers.
+  /// The numbers of these patterns or blocks.
   var active: [Int]
-  /// A row of d each: those of an output follow those of the output before. Later rows are not in use.
+  /// A row of d for each; the rows of one output follow those of the previous one. Later rows are unused.
   var rows: Matrix
 }
 
-/// The best points of one output or of several that share their groups, targets C × n or n × 1.
+/// The best points of one output, or of several that share their groups; targets are C × n or n × 1.
 typealias PatternIncumbent = Incumbent<PatternWeights>
 
 extension Incumbent where Weights == PatternWeights {
@@ -20,8 +20,8 @@ extension Incumbent where Weights == PatternWeights {
 
   var active: [Int] { weights.active }
 
-  /// Takes the weights η_k t_k of the members `active` if they are better, t_k being row k of the `directions` of each
-  /// output; η is 1 unless given.
+  /// Takes the weights η_k t_k of the members `active` if they are better; t_k is row k of each output's `directions`,
+  /// and η is 1 if not given.
   func offer(
     primal value: Double, active list: [Int], eta: [Double]? = nil, directions: [Matrix],
     predictions: Matrix

@@ -1,7 +1,7 @@
 import LinearAlgebra
 
-/// F = [D_i X …] over the active members, n × A·d, for C outputs at a time; F is never formed. A block of samples is read
-/// once, also by FᵀF, and stays in the cache from one product to the next.
+/// F = [D_i X …] over the active members, n × A·d, for C outputs at a time; F is never formed. Each block of samples is
+/// read once, also by FᵀF, and stays in the cache from one product to the next.
 ///
 /// Weights and correlations have a row of d numbers for each member and output: row k·C + c belongs to the k-th active
 /// member. ν and ŷ are C × n.
@@ -11,11 +11,11 @@ final class ActiveFeatures {
   let outputs: Int
   private(set) var active: [Int] = []
   private let workers = Threads.count
-  /// Of each thread: images of a block, with the sum over members behind them; and a sum of correlations.
+  /// Each thread's images of a block, followed by their sum over members; and its sum of correlations.
   private var scratch: [Storage<Double>] = []
   private var sums: [Storage<Double>] = []
 
-  /// Numbers that a block's images have at most: with its samples they fit into the cache of a core.
+  /// The most numbers in the images of a block: with its samples they fit into the cache of a core.
   private static let blockSize = 1 << 16
 
   var dimension: Int { products.dimension }
@@ -61,7 +61,7 @@ final class ActiveFeatures {
     weightedGram { self.products.isActive(member, $0) ? 1 : 0 }
   }
 
-  /// Xᵀ diag(m²) X, d × d, where m_j counts the active members that let sample j through: the Gram matrix of weights
+  /// Xᵀ diag(m²) X, d × d, with m_j the number of active members that let sample j through: the Gram matrix of weights
   /// that all members share.
   func sharedGram() -> Matrix {
     let (n, counts) = (products.samples, Matrix(2, products.samples))
@@ -95,7 +95,7 @@ final class ActiveFeatures {
 
   // MARK: A block of samples
 
-  /// D_i X w_ic of all members for a block, in the scratch of `worker`; returns where their sums over i stand, C × block.
+  /// D_i X w_ic of all members for a block, in the scratch of `worker`; returns their sums over i, C × block.
   private func images(
     _ w: UnsafePointer<Double>, _ range: Range<Int>, _ worker: Int
   ) -> UnsafeMutablePointer<Double> {
@@ -114,7 +114,7 @@ final class ActiveFeatures {
     return sum
   }
 
-  /// Adds the block's part of Fᵀν to the sum of `worker`; `nu` tells where ν_c of the block begins.
+  /// Adds the block's part of Fᵀν to the sum of `worker`; `nu(c)` points to the part of ν_c that belongs to the block.
   private func correlate(
     _ range: Range<Int>, _ worker: Int, _ nu: (Int) -> UnsafePointer<Double>
   ) {
@@ -129,7 +129,7 @@ final class ActiveFeatures {
       sums[worker].base)
   }
 
-  /// target ← what `body` adds to the threads' sums.
+  /// target ← the sum of what `body` adds to the threads' sums.
   private func sumUp(
     into target: UnsafeMutablePointer<Double>, _ body: (Range<Int>, Int) -> Void
   ) {
@@ -143,7 +143,7 @@ final class ActiveFeatures {
     for other in sums.dropFirst() { axpy(count, 1, other.base, target) }
   }
 
-  /// Calls `body` with blocks of samples that begin with a byte of a pattern, on all threads.
+  /// Calls `body` on all threads with blocks of samples, each of which begins with a byte of a pattern.
   private func forEachBlock(_ body: (Range<Int>, _ worker: Int) -> Void) {
     let (n, width) = (products.samples, rows + outputs)
     let size = max(64, min(512, ActiveFeatures.blockSize / max(1, width))) / 8 * 8

@@ -1,12 +1,11 @@
 import LinearAlgebra
 
-/// Anderson's acceleration of a fixed-point iteration s ← g(s) (type II; Anderson 1965, Zhang, O'Donoghue and
-/// Boyd 2020 for splittings): of the last steps that combination is taken whose residuals f = g(s) − s would
-/// cancel best were g linear. Where the residual grows after such a step, the plain one is taken instead, and
-/// what was remembered is forgotten.
+/// Anderson's acceleration of a fixed-point iteration s ← g(s) (type II; Anderson 1965, Zhang, O'Donoghue and Boyd 2020
+/// for splittings): it takes the combination of the last steps whose residuals f = g(s) − s would cancel best if g were
+/// linear. If the residual grows after such a step, the plain step replaces it, and the remembered steps are forgotten.
 ///
-/// The state lies in `MixingTrack`s. An iteration fills the residuals of all, asks each for its share of the
-/// inner products, then `decide`s, and has each `advance`.
+/// The state lies in `MixingTrack`s. An iteration fills the residuals of all tracks, asks each for its share of the
+/// inner products, calls `decide`, and lets each track `advance`.
 final class AndersonMixing {
   /// Steps that are remembered.
   static let depth = 6
@@ -19,14 +18,14 @@ final class AndersonMixing {
   private let gram = Matrix(depth, depth)
   private let system = Matrix(depth, depth)
   private let solution = Matrix(1, depth)
-  /// Where the next difference goes, and how many there are.
+  /// The slot of the next difference, and the number of differences.
   private(set) var slot = 0
   private var count = 0
   private(set) var hasPrevious = false
   private var isMixed = false
   private var size = Double.infinity
 
-  /// What becomes of the state.
+  /// How the state moves.
   enum Move {
     /// s ← g.
     case plain
@@ -36,8 +35,8 @@ final class AndersonMixing {
     case back
   }
 
-  /// Inner products that a step needs: ‖f‖², and of each remembered difference that with f and with the
-  /// newest one.
+  /// The inner products that a step needs: ‖f‖², and the products of each remembered difference with f and with the
+  /// newest difference.
   struct Products {
     var square = 0.0
     var withResidual = [Double](repeating: 0, count: depth)
@@ -90,7 +89,7 @@ final class AndersonMixing {
   }
 }
 
-/// A part of an iteration's state, and what is remembered of it.
+/// A part of an iteration's state, with its remembered steps.
 final class MixingTrack {
   let state: Matrix
   /// f = g(s) − s, which the iteration fills.
@@ -101,7 +100,7 @@ final class MixingTrack {
   private let residualChanges: Matrix
   private let valueChanges: Matrix
 
-  /// `isFollowing` tracks take part in no inner product.
+  /// A track that `isFollowing` takes part in no inner product.
   init(_ rows: Int, _ columns: Int, isFollowing: Bool = false) {
     state = Matrix(rows, columns)
     residual = Matrix(rows, columns)
@@ -111,12 +110,12 @@ final class MixingTrack {
     valueChanges = Matrix(AndersonMixing.depth, rows * columns)
   }
 
-  /// Bytes that tracks of so many numbers take.
+  /// Bytes that tracks of `count` numbers take.
   static func memory(_ count: Double) -> Double {
     8 * (4 + 2 * Double(AndersonMixing.depth)) * count
   }
 
-  /// The share of the inner products that `count` numbers from `first` have.
+  /// The share of the inner products that belongs to `count` numbers from `first`.
   func products(
     _ mixing: AndersonMixing, _ first: Int, _ count: Int, into sum: inout AndersonMixing.Products
   ) {
@@ -133,7 +132,7 @@ final class MixingTrack {
     }
   }
 
-  /// Moves `count` numbers from `first`; `slot` is where the newest difference goes, if there is one.
+  /// Moves `count` numbers from `first`; the newest difference, if there is one, goes to `slot`.
   func advance(_ move: AndersonMixing.Move, slot: Int?, _ first: Int, _ count: Int) {
     let (s, f, last) = (state.base + first, residual.base + first, lastValue.base + first)
     if case .back = move {

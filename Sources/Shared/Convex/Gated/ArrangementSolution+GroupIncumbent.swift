@@ -1,9 +1,9 @@
 import LinearAlgebra
 
 extension ArrangementSolution {
-  /// The solution of a gated program with its objectives from the numbers that are written: `points` have
-  /// one part of the outputs each, in order; there are `groups` patterns in all, of `d` weights an output.
-  /// `targets` is n × C.
+  /// The solution of a gated program; its objectives are those of the numbers that are written. Each of `points` has a
+  /// part of the outputs, in order; there are `groups` patterns in all, with `d` weights per output. `targets` is n ×
+  /// C.
   package init(
     _ points: [GroupIncumbent], targets: Matrix, loss: any Loss, regularizer: any Regularizer,
     beta: Double, groups: Int, width d: Int, iterations: Int

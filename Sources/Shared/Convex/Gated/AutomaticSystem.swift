@@ -1,9 +1,9 @@
 import LinearAlgebra
 import Tensors
 
-/// The forms that the linear systems of η have.
+/// The forms of the linear systems of η.
 package enum GatedForm: String, CaseIterable, Sendable {
-  /// By size.
+  /// Chosen by size.
   case automatic
   /// n × n, the kernel of the samples.
   case kernel
@@ -13,7 +13,7 @@ package enum GatedForm: String, CaseIterable, Sendable {
   case conjugateGradients = "conjugate-gradients"
 }
 
-/// Of all forms the one that suits n, d and the number of active members at each η.
+/// Chooses at each η the form that suits n, d and the number of active members.
 final class AutomaticSystem: EtaSystem {
   private let products: PatternProducts
   private let form: GatedForm
@@ -28,9 +28,9 @@ final class AutomaticSystem: EtaSystem {
   /// The largest orders whose factorisations take seconds.
   static let largestKernel = 15_000
   static let largestPrimal = 8_000
-  /// Members that a step may look at, however few are active.
+  /// The number of members that a step may involve, however few are active.
   private static let usualStep = 10
-  /// The largest that is factored where conjugate gradients do not get on.
+  /// The largest kernel that is factored if conjugate gradients make no progress.
   static let largestFallback = 30_000
 
   /// Beyond `kernelLimit` samples the kernel is not factored unless conjugate gradients have failed.
@@ -52,7 +52,7 @@ final class AutomaticSystem: EtaSystem {
     case .primal: return primal
     case .conjugateGradients: return iterative
     case .automatic:
-      // The Gram matrix of the weights has to be made, also that of members which a step adds; the kernel's is there.
+      // The Gram matrix of the weights has to be made, also for members that a step adds; the kernel's exists already.
       if order <= min(5 * n / 8, AutomaticSystem.largestPrimal) { return primal }
       let isKernel = n <= kernelLimit || hasGivenUpIterating
       return isKernel ? kernel : iterative
@@ -60,7 +60,7 @@ final class AutomaticSystem: EtaSystem {
   }
 
   func factor(_ active: [Int], _ eta: [Double]) -> Bool {
-    // To begin with some form takes time of its own.
+    // Some forms take time to set up.
     guard !interruption.isOutOfTime else { return false }
     let system = choice(active.count)
     current = system

@@ -1,9 +1,8 @@
 import Glibc
 import LinearAlgebra
 
-/// Minimises ½ pᵀHp − rᵀp over p ≥ ℓ for a positive semidefinite H, by block principal pivoting: all
-/// signs that are wrong change at once, and where that makes no fewer of them wrong, one at a time until
-/// there are fewer (Júdice and Pires 1994).
+/// Minimises ½ pᵀHp − rᵀp over p ≥ ℓ for a positive semidefinite H, by block principal pivoting: all wrong signs change
+/// at once; if this does not reduce their number, they change one at a time until it falls (Júdice and Pires 1994).
 package final class BoundedQuadratic {
   package init() {}
 
@@ -17,7 +16,7 @@ package final class BoundedQuadratic {
 
   /// Relative to the unit diagonal that H is scaled to: patterns that nearly coincide make it singular.
   private static let ridge = 1e-11
-  /// How often all signs may change without fewer being wrong.
+  /// How often all signs may change without a fall in the number of wrong ones.
   private static let patience = 5
 
   /// `h` (order × order, both triangles) and `lower` ≤ 0; `p` ← the minimiser. `damping` times its
@@ -48,7 +47,7 @@ package final class BoundedQuadratic {
     for _ in 0..<max(200, 5 * order) {
       for i in 0..<order { x[i] = bound[i] }
       solveFree(order, right, x)
-      // s x − right: the gradient, and where a variable stands at its bound, its multiplier.
+      // s x − right is the gradient, and for a variable at its bound the multiplier.
       gemv(order, order, s, .plain, x, gradient)
       wrong.removeAll(keepingCapacity: true)
       for i in 0..<order {

@@ -1,14 +1,14 @@
 import Glibc
 import LinearAlgebra
 
-/// The patterns that make different matrices D_i X other than 0: equal ones would make the Newton systems
-/// singular, and carry the same weights.
+/// The patterns whose matrices D_i X are distinct and not 0: equal ones would make the Newton systems singular, and
+/// carry the same weights.
 struct DistinctPatterns {
   /// The first pattern of each kind, ascending.
   let indices: [Int]
 
   init(_ patterns: Patterns, features x: Matrix) {
-    // Bits of samples that are zero say nothing.
+    // The bits of samples that are zero make no difference.
     let stride = patterns.stride
     var mask = [UInt8](repeating: 0, count: stride)
     for j in 0..<x.rows {

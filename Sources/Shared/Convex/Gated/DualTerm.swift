@@ -1,10 +1,10 @@
 import Glibc
 import LinearAlgebra
 
-/// What a loss is in the dual: with a = s∘ν (s the targets' signs, or 1) it is Σ φ(a_k) to be least over
-/// low_k ≤ a_k ≤ high_k, k being an output and a sample; for cross-entropy the outputs of a sample add up to 0 besides.
+/// A loss in the dual: with a = s∘ν (s the targets' signs, or 1), Σ φ(a_k) is minimised over low_k ≤ a_k ≤ high_k, and
+/// k runs over outputs and samples; for cross-entropy the outputs of a sample also add up to 0.
 struct DualTerm {
-  /// C × n, as what follows.
+  /// C × n, like all matrices here.
   let y: Matrix
   let signs: [Double]
   /// Whether each sample's a add up to 0.
@@ -21,7 +21,7 @@ struct DualTerm {
   /// Whether φ is linear between its bounds, so that steps of ν and of the multipliers need not be the same.
   var isLinear: Bool { if case .pieces(let pieces) = kind { pieces.curvature == 0 } else { false } }
 
-  /// `nil` for other losses than those of the library. `targets` is n × C.
+  /// Returns nil for a loss that is not one of the library's. `targets` is n × C.
   init?(_ loss: any Loss, _ targets: Matrix) {
     switch loss {
     case is SquaredLoss: kind = .squared
@@ -57,7 +57,7 @@ struct DualTerm {
     }
   }
 
-  /// φ'(a_k), but for what is the same for all outputs of a sample if they are coupled.
+  /// φ'(a_k), up to a term that is the same for all outputs of a sample if they are coupled.
   func slope(_ a: Double, _ k: Int) -> Double {
     switch kind {
     case .squared: a - y.base[k]
@@ -77,7 +77,7 @@ struct DualTerm {
     }
   }
 
-  /// a ← a + t·change, C × n; where φ is a barrier, what nears a bound does so by a factor, never to the bound itself.
+  /// a ← a + t·change, C × n. If φ is a barrier, each a_k nears its bounds by a factor and never reaches them.
   func move(_ a: Matrix, by change: Matrix, times t: Double) {
     switch kind {
     case .squared, .pieces: axpy(a.count, t, change.base, a.base)

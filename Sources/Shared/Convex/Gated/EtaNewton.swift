@@ -1,23 +1,22 @@
 import Glibc
 import LinearAlgebra
 
-/// Solves min ½‖Σ_i D_i X W_i − Y‖² + β Σ_i ‖W_i‖_F, of one output or of C that share their groups, by
-/// Newton's method in the η of β‖W‖ = min over η > 0 of ½(‖W‖²/η + β²η), the multiple-kernel form of the
-/// group lasso.
+/// Solves min ½‖Σ_i D_i X W_i − Y‖² + β Σ_i ‖W_i‖_F, for one output or for C that share their groups, by Newton's
+/// method in the η of β‖W‖ = min over η > 0 of ½(‖W‖²/η + β²η), the multiple-kernel form of the group lasso.
 ///
-/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ Y and T_i = Xᵀ D_i ν the weights are W_i = η_i T_i, and f(η) = ½ ⟨Y, ν⟩
-/// + ½ β² Σ η_i is to be least over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises ½ pᵀHp − rᵀp over η + p ≥ 0
-/// with H = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. Far from the solution ‖T_i‖ is like a power of
-/// η. So if ‖T_i‖ > β the right-hand side is r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, and elsewhere r_i
-/// = ‖T_i‖² log(‖T_i‖/β), Newton's in the logarithms, with the step η_i exp(p_i/η_i). Where these gain nothing,
-/// Newton's own r_i = ½(‖T_i‖² − β²) is taken.
+/// With M = Σ η_i D_i X Xᵀ D_i, ν = (I + M)⁻¹ Y and T_i = Xᵀ D_i ν, the weights are W_i = η_i T_i, and f(η) = ½ ⟨Y, ν⟩
+/// + ½ β² Σ η_i is minimised over η ≥ 0; ∂f/∂η_i = −½(‖T_i‖² − β²). A step minimises ½ pᵀHp − rᵀp over η + p ≥ 0 with H
+/// = Σ_c U_cᵀ(I + M)⁻¹U_c over the outputs, U_ic = D_i X T_ic. Far from the solution ‖T_i‖ is like a power of η. So the
+/// right-hand side is r_i = ‖T_i‖² (‖T_i‖/β − 1), Newton's for 1/‖T_i‖ = 1/β, if ‖T_i‖ > β, and otherwise r_i = ‖T_i‖²
+/// log(‖T_i‖/β), Newton's in the logarithms, with the step η_i exp(p_i/η_i). If these gain nothing, the step takes
+/// Newton's own r_i = ½(‖T_i‖² − β²).
 ///
-/// Y, ν and ŷ are C × n here, a row an output.
+/// Y, ν and ŷ are C × n here, with a row for each output.
 final class EtaNewton {
   /// An η_i that is to shrink by more than e to this power becomes 0.
   private static let largestShrinkage = 3.0
 
-  /// What ends a solve.
+  /// The reasons for which a solve ends.
   enum End { case reached, interrupted, stalled }
 
   private let products: PatternProducts
@@ -32,30 +31,30 @@ final class EtaNewton {
   /// ‖X‖_F.
   private let featureSize: Double
 
-  // The problem at hand.
+  // The current problem.
   private var y: Matrix
   private var beta = 1.0
   private var tolerance = 1e-4
 
-  // Where it stands: η, and what `locate` found there.
+  // The current point: η, and what `locate` found for it.
   /// η of all members.
   private(set) var eta: [Double]
   private var active: [Int] = []
-  /// That of an earlier η, of this problem, is where an iterative system begins.
+  /// An iterative system begins at the ν of an earlier η of this problem.
   let nu: Matrix
   /// ŷ.
   private let fitted: Matrix
   private let scratch: Matrix
-  /// Of each output T_i and U_i of the active members, then of those that enter; and ‖T_i‖ over all.
+  /// T_i and U_i of each output, first for the active members, then for those that enter; and ‖T_i‖ over all outputs.
   private var directions: [Matrix]
   private var images: [Matrix]
   private var norms: [Double] = []
   private var primal = 0.0
-  /// f(η), and how far off it may be.
+  /// f(η), and a bound of its error.
   private var value = 0.0
   private var slack = 0.0
 
-  /// The longest that computing the norms of all patterns took, where the time is limited.
+  /// The longest time that computing the norms of all patterns took, if the time is limited.
   private var pricingSeconds = 0.0
 
   private var working: [Int] = []
@@ -83,8 +82,8 @@ final class EtaNewton {
     images = (0..<outputs).map { _ in Matrix(0, n) }
   }
 
-  /// Improves `point` until its gap is at most `tolerance`, from η = `start` and, if `near` is given, a ν that is not far
-  /// from its own; asks `proceed` before each iteration, and tells `report` the number of active members.
+  /// Improves `point` until its gap is at most `tolerance`, from η = `start` and a ν `near` its own, if given; asks
+  /// `proceed` before each iteration, and tells `report` the number of active members.
   func solve(
     _ y: Matrix, beta: Double, from start: [Double], near: Matrix? = nil, tolerance: Double,
     point: PatternIncumbent, proceed: () -> Bool, report: (Int) -> Void
@@ -96,7 +95,7 @@ final class EtaNewton {
     eta = start
     if let near {
       nu.copy(from: near)
-      // It may do as it is.
+      // The given ν may be good enough.
       takeActive()
       measure()
       guard value.isFinite else { return .interrupted }
@@ -110,7 +109,7 @@ final class EtaNewton {
     var attempts = 0
     while !locate(gap: 1) {
       if interruption.isOutOfTime { return .interrupted }
-      // Too large for any precision.
+      // η is too large for any precision.
       attempts += 1
       if attempts > 20 { return .stalled }
       for i in eta.indices { eta[i] *= 0.1 }
@@ -121,7 +120,7 @@ final class EtaNewton {
       let entering = judge(point)
       report(active.count)
       if point.gap <= tolerance { return .reached }
-      // Rounding ends it where neither point gets better any more.
+      // Rounding has ended the progress if neither point improves any more.
       let isBetter =
         point.gap < 0.9 * best.gap
         || best.primal - point.primal > 0.01 * (point.primal - point.dualValue)
@@ -129,7 +128,7 @@ final class EtaNewton {
       if isBetter { best = (point.gap, point.primal) }
       if idle > 10 { return .stalled }
       if !proceed() { return .interrupted }
-      // What follows a step takes its time too.
+      // The pricing after a step takes time too.
       let (isMoved, isOver) = interruption.reserving(pricingSeconds) {
         (advance(entering, gap: point.gap), interruption.isOutOfTime)
       }
@@ -142,8 +141,8 @@ final class EtaNewton {
 
   // MARK: A point
 
-  /// Finds ν, T, U, ŷ and f at η; `false` where rounding or the end of the time prevents it. `gap` is what is
-  /// known of the gap.
+  /// Finds ν, T, U, ŷ and f at η; false if rounding or the end of the time prevents it. `gap` is the gap as far as it
+  /// is known.
   private func locate(gap: Double) -> Bool {
     takeActive()
     var isMeasured = false
@@ -151,9 +150,9 @@ final class EtaNewton {
     repeat {
       guard system.factor(active, eta) else { continue }
       system.improve(nu, toward: y, error: 0.2 * (goal * primal).squareRoot())
-      // ν solves its system to the factor's precision; the error δ shows in what the weights leave of y.
-      // f feels half its square, the norms ‖T_i‖ ‖X‖ times it at most, but mostly far less: that shows
-      // in how much a correction moves them.
+      // ν solves its system to the factor's precision; its error δ shows in y − ŷ − ν. f changes by half δ's square,
+      // and the norms by ‖X‖ ‖δ‖ at most, but mostly by far less: the change that a correction makes in them shows how
+      // much.
       var (last, moved) = (Double.infinity, Double.infinity)
       for attempt in 0..<6 {
         let (error, change) = measure()
@@ -166,8 +165,8 @@ final class EtaNewton {
         {
           return true
         }
-        // Out of time any point will do.
-        // T belongs to ν: nothing follows a correction but its measure.
+        // Once time is out, any point will do.
+        // Recompute T after every correction of ν, so end with a measurement.
         if contraction > 0.25 || attempt == 5 || interruption.isOutOfTime { break }
         last = error
         system.solve(rows: scratch)
@@ -177,15 +176,15 @@ final class EtaNewton {
     return value.isFinite && (isMeasured || !interruption.isOutOfTime)
   }
 
-  /// Takes for active the members whose η is not 0.
+  /// Makes the members with η_i > 0 the active ones.
   private func takeActive() {
     active.removeAll(keepingCapacity: true)
     for i in eta.indices where eta[i] > 0 { active.append(i) }
     reserve(active.count)
   }
 
-  /// Finds T, U, ŷ, f and the primal value of η and ν as they are; returns ‖y − ŷ − ν‖, which is left in
-  /// `scratch`, and how much a norm ‖T_i‖ has changed at most. f is not a number where the time ended first.
+  /// Computes T, U, ŷ, f and the primal value for the current η and ν; returns ‖y − ŷ − ν‖, whose vector stays in
+  /// `scratch`, and the largest change of a norm ‖T_i‖. f is not a number if the time ended first.
   @discardableResult
   private func measure() -> (error: Double, change: Double) {
     fitted.fill(0)
@@ -211,8 +210,8 @@ final class EtaNewton {
     return (error, change)
   }
 
-  /// T and U at ν of the members in `list`, from row `first` on; ŷ grows by their part, where `isAdding`.
-  /// `false` where there is no time for it.
+  /// Computes T and U at ν for the members in `list`, from row `first` on, and adds their part to ŷ if `isAdding`.
+  /// Returns false if there is no time for it.
   private func project(_ list: [Int], from first: Int = 0, isAdding: Bool) -> Bool {
     let rows = first..<first + list.count
     let (t, u) = (directions.map { $0.slice(rows) }, images.map { $0.slice(rows) })
@@ -229,7 +228,7 @@ final class EtaNewton {
     return true
   }
 
-  /// ‖T_i‖ over all outputs of the member in place `row`.
+  /// ‖T_i‖ over all outputs for the member in row `row`.
   private func directionNorm(_ row: Int) -> Double {
     if outputs == 1 { return norm(products.dimension, directions[0].row(row)) }
     var square = 0.0
@@ -247,8 +246,8 @@ final class EtaNewton {
     let open = pricing.open(nu, above: beta, besides: active)
     var entering: [(member: Int, norm: Double)] = []
     if open > 0 {
-      // All patterns, where that costs no more than a factorisation; otherwise once those in use, and
-      // the worst violators of the last time, have been brought further.
+      // All patterns are priced if this costs no more than a factorisation; otherwise they wait until the active ones
+      // and the worst violators of the last time have made progress.
       let (n, d) = (products.samples, products.dimension)
       let level = beta * (1 + 1e-9)
       let isCheap = outputs * open * d <= n * n + 4 * outputs * (active.count + 10) * d
@@ -274,7 +273,7 @@ final class EtaNewton {
     return entering
   }
 
-  /// About how long it takes to compute all norms at a ν, by a part of them.
+  /// Estimates the seconds for all norms at a ν from the time for a part of them.
   func secondsOfNorms() -> Double {
     let part = Array(0..<max(1, products.count / 10))
     let nu = Matrix(outputs, products.samples)
@@ -284,7 +283,7 @@ final class EtaNewton {
     return (start - interruption.secondsLeft()) * Double(products.count) / Double(part.count)
   }
 
-  /// Offers the best multiple of any ν, with all norms computed, to `point`.
+  /// Offers the best multiple of an arbitrary ν to `point`, after computing all norms.
   func offer(_ nu: Matrix, _ y: Matrix, beta: Double, to point: PatternIncumbent) {
     self.y = y
     self.beta = beta
@@ -295,7 +294,7 @@ final class EtaNewton {
 
   // MARK: The step
 
-  /// Moves η by a step that lowers f; false if none was found, and η is as it was.
+  /// Moves η by a step that lowers f; false if none was found, in which case η is unchanged.
   private func advance(_ entering: [(member: Int, norm: Double)], gap: Double) -> Bool {
     guard gather(entering) else { return false }
     let count = working.count
@@ -311,8 +310,8 @@ final class EtaNewton {
       plain[k] = 0.5 * (square - beta * beta)
     }
     let start = (value: value, slack: slack)
-    // Where there are more patterns than H has rank, its minimiser may lie far beyond where f is like
-    // the quadratic: a damped H keeps it near.
+    // If there are more patterns than H has rank, its minimiser may lie far outside the region in which f is like the
+    // quadratic: damping H keeps it near.
     for (right, bound, damping, attempts) in [
       (bent, least, 0, 3), (plain, lower, 0, 12), (plain, lower, 1e-6, 6), (plain, lower, 1e-2, 12),
     ] {
@@ -331,10 +330,10 @@ final class EtaNewton {
     return false
   }
 
-  /// Takes the active members and the worst of those that enter as `working`, with their norms, T, U and H. False if
+  /// Makes the active members and the worst of `entering` the `working` ones, with norms, T, U and H. Returns false if
   /// there is no time for it.
   private func gather(_ entering: [(member: Int, norm: Double)]) -> Bool {
-    // Few at a time: most that violate now will not once the first have entered.
+    // Few at a time: most that violate now will no longer do so once the first have entered.
     let cap = max(10, active.count)
     let chosen =
       entering.count > cap
@@ -353,8 +352,8 @@ final class EtaNewton {
     return !interruption.isOutOfTime
   }
 
-  /// Tries some lengths of the step p from η (rows 0 to 2 of `step` hold η, the bounds and p), the longest first, until f
-  /// is as much lower as `decrease` promises.
+  /// Tries some lengths of the step p from η (rows 0 to 2 of `step` hold η, the bounds and p), the longest first, until
+  /// f falls by as much as `decrease` promises.
   private func search(
     from start: (value: Double, slack: Double), _ decrease: Double, attempts: Int, gap: Double
   ) -> Bool {
@@ -365,7 +364,7 @@ final class EtaNewton {
         let reachesBound = t == 1 && p[k] <= lower[k] * (1 - 1e-12)
         eta[i] = reachesBound ? 0 : max(0, before[k] + t * p[k])
       }
-      // Out of time the point is offered, if it is one, and nothing follows.
+      // Once time is out, the point is offered, if it is one, and nothing follows.
       let isLocated = locate(gap: gap)
       if isLocated,
         value <= start.value - 1e-4 * t * decrease || interruption.isOutOfTime
@@ -379,7 +378,7 @@ final class EtaNewton {
     return false
   }
 
-  /// Makes room for `count` members; what stands there stays.
+  /// Makes room for `count` members and keeps the contents.
   private func reserve(_ count: Int) {
     guard norms.count < count else { return }
     let rows = min(products.count, max(count + 16, 2 * norms.count))

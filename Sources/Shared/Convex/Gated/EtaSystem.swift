@@ -2,11 +2,11 @@ import LinearAlgebra
 
 /// The linear systems of one η: I + M with M = Σ η_i D_i X Xᵀ D_i.
 ///
-/// Whatever form it takes, ν that it solves for may be inexact: the certificate does not rest on it, and
-/// `EtaNewton` corrects ν where it shows.
+/// The ν that a system finds may be inexact in any form: the certificate does not depend on it, and `EtaNewton`
+/// corrects ν if the error shows.
 protocol EtaSystem: AnyObject {
-  /// Takes the members `active` with their η_i > 0; `false` where rounding leaves I + M not positive
-  /// definite, or where there is no time left for it.
+  /// Takes the members `active` with their η_i > 0; false if rounding makes I + M not positive definite, or if there is
+  /// no time left for it.
   func factor(_ active: [Int], _ eta: [Double]) -> Bool
 
   /// ν ← (I + M)⁻¹ ν.
@@ -15,13 +15,12 @@ protocol EtaSystem: AnyObject {
   /// Each row ν of `nu` ← (I + M)⁻¹ ν.
   func solve(rows nu: Matrix)
 
-  /// Rows of `nu` ← (I + M)⁻¹ times the rows of `right`. An iterative system begins where `nu` is, and may
-  /// end where ‖right − (I + M) nu‖ is at most `error`.
+  /// Rows of `nu` ← (I + M)⁻¹ times the rows of `right`. An iterative system begins at `nu`, and may end once ‖right −
+  /// (I + M) nu‖ is at most `error`.
   func improve(_ nu: Matrix, toward right: Matrix, error: Double)
 
-  /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the members `working` with the directions `t`; their images
-  /// U_i = D_i X t_i are the rows of `u`, which may be overwritten. An iterative system approximates H,
-  /// and leaves U.
+  /// H ← Uᵀ (I + M)⁻¹ U, both triangles, for the members `working` with the directions `t`; the rows of `u` are their
+  /// images U_i = D_i X t_i, which may be overwritten. An iterative system approximates H and keeps U.
   func hessian(
     _ working: [Int], directions t: Matrix, images u: Matrix,
     into h: UnsafeMutablePointer<Double>)
@@ -31,10 +30,10 @@ protocol EtaSystem: AnyObject {
     _ working: [Int], directions: [Matrix], images: [Matrix],
     into h: UnsafeMutablePointer<Double>, scratch: UnsafeMutablePointer<Double>)
 
-  /// Changes to a form of higher precision, to be factored anew; `false` where there is none.
+  /// Changes to a form of higher precision, which has to be factored anew; false if there is none.
   func increasePrecision() -> Bool
 
-  /// Whether `solve` works its way, so that an earlier ν helps, and `hessian` is approximate.
+  /// Whether `solve` iterates, so that an earlier ν helps, and `hessian` is approximate.
   var isIterative: Bool { get }
 }
 

@@ -1,8 +1,8 @@
 import LinearAlgebra
 
-/// Features that are there as numbers, such as those of patches averaged over regions.
+/// Features that are stored as numbers, such as those of patches averaged over regions.
 package final class ExplicitFeatures: GroupedFeatures {
-  /// A, n × PQ, the columns of one group after those of another.
+  /// A, n × PQ; the columns of each group stand together.
   private let features: Matrix
   package let groups: Int
 

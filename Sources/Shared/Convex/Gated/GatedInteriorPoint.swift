@@ -1,10 +1,10 @@
 import LinearAlgebra
 
-/// The interior-point method for one output of the gated program: that of the ReLU program without cones.
+/// The interior-point method for one output of the gated program: the method of the ReLU program without cones.
 ///
-/// It takes over where Newton's method in η stalls: where patterns differ by a sample or two, as in
-/// complete lists, its systems are singular to working precision. Patterns that are not in the program are
-/// priced, and enter where they violate their constraint.
+/// It takes over when Newton's method in η stalls: if patterns differ in only a sample or two, as in complete lists,
+/// its systems are singular to working precision. Patterns outside the program are priced, and enter if they violate
+/// their constraint.
 struct GatedInteriorPoint {
   let products: PatternProducts
   let patterns: Patterns
@@ -12,7 +12,7 @@ struct GatedInteriorPoint {
   /// The gate of a pattern.
   let gate: (Int, UnsafeMutablePointer<Double>) -> Void
 
-  /// Patterns with which it begins at most, besides those that carry weight.
+  /// The most patterns that it begins with, besides those that carry weight.
   private static let mostPatterns = 400
 
   /// Improves `point` until its gap is at most `tolerance`; asks `proceed` before each iteration.
@@ -58,7 +58,7 @@ struct GatedInteriorPoint {
     }
   }
 
-  /// Offers the iterate's weights, those that are next to nothing left out.
+  /// Offers the iterate's weights without the negligible ones.
   private func offer(
     _ method: ConeInteriorPoint, beta: Double, y: Matrix, member: [Int: Int],
     to point: PatternIncumbent

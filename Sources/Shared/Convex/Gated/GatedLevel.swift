@@ -1,14 +1,14 @@
 import LinearAlgebra
 import Tensors
 
-/// The problem on some of the samples and patterns. A quarter of the samples, or less, makes a level below, whose
-/// solution is where this one starts: a factorisation there costs a sixty-fourth. Where many features are
-/// shared by many outputs, a level of fewer features comes first.
+/// The problem on some of the samples and patterns. A level below has a quarter of the samples, or less, and this one
+/// starts at its solution: a factorisation there costs a sixty-fourth. If many outputs share many features, a level of
+/// fewer features comes first.
 final class GatedLevel {
   let products: PatternProducts
   private let loss: any Loss
   private let form: GatedForm
-  /// C, the outputs that share their groups.
+  /// C, the number of outputs that share their groups.
   private let outputs: Int
   private(set) lazy var newton = EtaNewton(
     products, outputs: outputs,
@@ -23,7 +23,7 @@ final class GatedLevel {
   /// The level of fewer features.
   private lazy var reduced = makeReduced()
 
-  /// Newton's method in the weights, where that is cheaper.
+  /// Newton's method in the weights, used if it is cheaper.
   private lazy var weightNewton = WeightNewton(
     products, outputs: outputs, loss: loss, interruption: interruption)
 
@@ -33,11 +33,11 @@ final class GatedLevel {
     form == .automatic && WeightNewton.suits(products, share: share)
   }
 
-  /// Samples from which on a level below pays.
+  /// The number of samples from which on a level below pays.
   private static let smallest = 600
-  /// Samples that a level below has at most.
+  /// The most samples in a level below.
   private static let mostSamples = 5000
-  /// Patterns that a level below has at most.
+  /// The most patterns in a level below.
   private static let mostPatterns = 1000
 
   init(
@@ -54,8 +54,8 @@ final class GatedLevel {
     self.loss = loss
   }
 
-  /// Improves `point` for targets `y`, C × n, and one β, from η = `start` and a ν near it, or from where
-  /// this level begins by itself. β is `share` of its largest, if that is known.
+  /// Improves `point` for targets `y`, C × n, and one β, from η = `start` and a ν near it; if `start` is nil, this
+  /// level finds its own. β is `share` of its largest, if that is known.
   func solve(
     _ y: Matrix, beta: Double, share: Double = 0, from start: [Double]?, near: Matrix? = nil,
     tolerance: Double,
@@ -84,7 +84,7 @@ final class GatedLevel {
       let end = newton.solve(
         y, beta: beta, from: start, near: near, tolerance: tolerance, point: point,
         proceed: proceed, report: report)
-      // Where rounding ended it there is nothing to gain from another way.
+      // If rounding ended it, another start gains nothing.
       if end != .stalled || point.gap < 1e-3 { return end }
     }
     if interruption.isOutOfTime { return .interrupted }
@@ -109,19 +109,19 @@ final class GatedLevel {
     return eta
   }
 
-  /// η from the level below; `nil` where there is none or it found nothing. Where the time is limited its
-  /// weights are offered too, with what they leave of the targets as a dual point.
+  /// η from the level below; nil if there is none or it found nothing. If the time is limited, the weights of that
+  /// level are offered too, and the residual that they leave as a dual point.
   private func startBelow(
     _ y: Matrix, beta: Double, point: PatternIncumbent, proceed: () -> Bool, report: (Int) -> Void
   ) -> [Double]? {
     guard let (level, rows, members) = coarser else { return nil }
-    // A quarter of the loss asks for a quarter of β; T_i is a quarter then, and η four times as large.
+    // A quarter of the loss calls for a quarter of β; then T_i is a quarter as large, and η four times as large.
     let share = Double(rows.count) / Double(y.columns)
     let part = Matrix(outputs, rows.count)
     for c in 0..<outputs { for (k, j) in rows.enumerated() { part[c, k] = y[c, j] } }
     let below = PatternIncumbent(
       part, dimension: products.dimension, loss: loss, beta: share * beta)
-    // What is offered takes images and norms of all members at most.
+    // An offer computes at most the images and norms of all members.
     let isLimited = interruption.secondsLeft().isFinite
     interruption.reserving(isLimited ? 2 * newton.secondsOfNorms() : 0) {
       _ = level.solve(
@@ -143,7 +143,7 @@ final class GatedLevel {
     return eta.contains { $0 > 0 } ? eta : nil
   }
 
-  /// Offers weights, a row of each output's for each of the members `active`; returns what they predict.
+  /// Offers the weights of the members `active`, a matrix per output with a row per member; returns their predictions.
   func offer(
     _ weights: [Matrix], of active: [Int], _ y: Matrix, beta: Double, to point: PatternIncumbent
   ) -> Matrix {
@@ -165,8 +165,8 @@ final class GatedLevel {
     return fitted
   }
 
-  /// η from larger β, each a hundredth of the one before: Newton's method does not find its way to a tiny
-  /// β from afar. It begins with the same η for those patterns that y correlates with most.
+  /// η by way of larger β, each a hundredth of the one before: Newton's method does not find a tiny β's solution from
+  /// afar. It begins with equal η for the patterns with which y correlates most.
   private func startOnLadder(_ y: Matrix, beta: Double, proceed: () -> Bool) -> [Double] {
     var eta = [Double](repeating: 0, count: products.count)
     let norms = products.norms(y, Array(eta.indices))
@@ -185,7 +185,7 @@ final class GatedLevel {
         y, beta: rung, from: eta, tolerance: 1e-1, point: point, proceed: proceed,
         report: { _ in })
       let next = max(beta, 1e-2 * rung)
-      // The weights stay as they are: η_i = ‖w_i‖/β.
+      // The weights stay unchanged: η_i = ‖w_i‖/β.
       eta = newton.eta.map { $0 * rung / next }
       rung = next
     }
@@ -194,7 +194,7 @@ final class GatedLevel {
 
   private func makeCoarser() -> (level: GatedLevel, rows: [Int], members: [Int])? {
     guard products.samples >= GatedLevel.smallest else { return nil }
-    // Drawn at random: a fixed stride may meet an order of the samples.
+    // Drawn at random, since a fixed stride could coincide with an order of the samples.
     var random = RandomSource(seed: 0, stream: 1)
     let rows = random.sample(
       min(products.samples / 4, GatedLevel.mostSamples), of: products.samples)

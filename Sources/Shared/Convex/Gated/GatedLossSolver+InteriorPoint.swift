@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 
 extension GatedLossSolver {
-  /// A solve by the interior-point method, over the patterns that matter if there are many.
+  /// A solve by the interior-point method; if there are many patterns, over those that matter.
   struct InteriorRun {
     private let run: Run
     private let term: DualTerm
@@ -13,14 +13,14 @@ extension GatedLossSolver {
     /// X Xᵀ.
     private let kernel: Matrix
     private let features: PatternFeatures
-    /// All patterns that are distinct.
+    /// All distinct patterns.
     private let all: [Int]
     private var outputs: Int { problem.outputs.count }
 
-    /// The largest order of the systems, samples times outputs: with one output, and with several, whose coupling
-    /// takes as many right-hand sides as there are samples. A step is to end soon after its time is over.
+    /// The largest order of the systems, samples times outputs: with one output, and with several, whose coupling takes
+    /// as many right-hand sides as there are samples. A step must end soon after its time is over.
     private static let (largestOrder, largestShared) = (4000, 1500)
-    /// Patterns that are taken all at once.
+    /// The most patterns that are taken all at once.
     private static let fewPatterns = 2000
 
     /// Returns nil if the norm is not a length or if the systems would be too large.
@@ -40,7 +40,7 @@ extension GatedLossSolver {
     /// Whether its systems are too small for several threads.
     var isSmall: Bool { data.samples * outputs < 600 }
 
-    /// Of each pattern the largest norm of its groups at ν, n × C, and what the constraints bound.
+    /// The largest norm of each pattern's groups at ν, n × C, and the norms that the constraints bound.
     private func price(_ nu: Matrix) -> (norms: [Double], largest: [Double]) {
       if outputs == 1 {
         var norms = [Double](repeating: 0, count: all.count)
@@ -86,7 +86,7 @@ extension GatedLossSolver {
 
         let inside = method.members.reduce(0) { max($0, norms[$1]) }
         let restricted = gap(primal, nu, inside)
-        // Solved for those at work: begin again with those that they violate, and those that are near.
+        // Once the working problem is solved, it begins anew with the violated patterns and those near their bound.
         let missing = all.filter { !isInside[$0] && norms[$0] > run.beta }
         if restricted < max(0.5 * run.rule.gap, 1e-3), !missing.isEmpty {
           for i in all where norms[i] > 0.95 * run.beta { isInside[i] = true }
@@ -100,15 +100,15 @@ extension GatedLossSolver {
       }
     }
 
-    /// The relative gap over the patterns at work, whose largest norm at ν is `largest`.
+    /// The relative gap over the working patterns, whose largest norm at ν is `largest`.
     private func gap(_ primal: Double, _ nu: Matrix, _ largest: Double) -> Double {
       relativeGap(
         primal: primal,
         dual: loss.dualValue(of: nu, problem.targets, beta: run.beta, largest: largest))
     }
 
-    /// Offers the iterate's weights, without those of 10⁻⁵ of the largest length and less if the objective hardly
-    /// changes; returns the objective of all.
+    /// Offers the iterate's weights, without those shorter than 10⁻⁵ of the longest if the objective hardly changes;
+    /// returns the objective of all weights.
     private func offer(_ method: LossInteriorPoint) -> Double {
       let targets = problem.targets
       let lengths = method.lengths
@@ -143,7 +143,7 @@ extension GatedLossSolver {
       return primal
     }
 
-    /// ŷ (n × C) of weights of the patterns `members`, rows of d, a pattern's outputs one after another.
+    /// ŷ (n × C) of the weights of the patterns `members`: rows of d, with the outputs of a pattern one after another.
     private func predictions(_ weights: Matrix, _ members: [Int]) -> Matrix {
       let result = Matrix(data.samples, outputs)
       let (own, images) = (

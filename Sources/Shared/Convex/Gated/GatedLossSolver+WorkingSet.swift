@@ -2,21 +2,21 @@ import LinearAlgebra
 import Schema
 
 extension GatedLossSolver {
-  /// Patterns from which on a working set is worth its kernels, and with how many it begins.
+  /// The number of patterns from which on a working set is worth its kernels, and the number it begins with.
   private static let (manyPatterns, firstPatterns) = (512, 128)
   /// The share of β_max above which few patterns carry weight. CPU seconds with and without the working set, ten
   /// classes, nuclear norm, 1,000 patterns, gap 1e-4: 29 and 117 at 0.5 β_max, 97 and 84 at 0.2.
   private static let largeShare = 0.3
 
-  /// Whether few of many patterns are to be expected to carry weight.
+  /// Whether few of many patterns can be expected to carry weight.
   func suitsWorkingSet(beta: Double) -> Bool {
     problems.count == 1 && features.groups > GatedLossSolver.manyPatterns
       && beta > GatedLossSolver.largeShare * betaMax
   }
 
-  /// ADMM over the patterns at work, in turn with pricing: all norms at the dual point that it found, and the patterns
-  /// whose constraints are violated join. Where half of all are at work, or none is violated and the gap stays, all
-  /// are taken.
+  /// ADMM over the working patterns, in turn with pricing: all norms are computed at the dual point that it found, and
+  /// the patterns that violate their constraints join. If half of all have joined, or none is violated but the gap
+  /// remains, all are taken.
   func splitOverWorkingSet(_ run: Run, _ report: () -> Void) -> Status {
     let problem = problems[0]
     func price(_ nu: Matrix) -> [Double] {
@@ -34,7 +34,7 @@ extension GatedLossSolver {
     var working = Set(features.groupIndices.filter { known.contains(features.members[$0]) })
     working.formUnion(
       worst(price(problem.origin), features.groupIndices).prefix(GatedLossSolver.firstPatterns))
-    // A tenth of the gap over all patterns is accurate enough while others are still to join.
+    // A tenth of the gap over all patterns is accurate enough as long as others are still to join.
     let finest = 0.5 * run.rule.gap
     var rule = run.rule
     rule.gap = max(finest, 0.1)

@@ -3,8 +3,8 @@ import Schema
 import Tensors
 
 /// Trains gated-ReLU networks with any loss and norm: min ℓ(Σ_i D_i X W_i) + β Σ ‖W_g‖ with a group for each pattern
-/// and output or for each pattern: by ADMM, or, if samples are few and outputs are problems of their own, by an
-/// interior-point method. Where one of them stalls, the other goes on.
+/// and output or for each pattern, by ADMM or, if samples are few and each output is a problem of its own, by an
+/// interior-point method. If one of them stalls, the other goes on.
 package final class GatedLossSolver: ArrangementSolver {
   package let betaMax: Double
   let data: ArrangementData
@@ -20,7 +20,7 @@ package final class GatedLossSolver: ArrangementSolver {
   private(set) lazy var products = PatternProducts(
     data.features, data.patterns, members: features.members)
   private(set) lazy var kernel = product(data.features, .plain, data.features, .transposed)
-  /// Samples up to which the interior-point method comes first.
+  /// The most samples for which the interior-point method comes first.
   private static let fewSamples = 1000
 
   /// `targets` is n × C; `prefersInteriorPoint` is for tests. If the loss is squared, Newton's method in η solves for β
@@ -124,13 +124,13 @@ package final class GatedLossSolver: ArrangementSolver {
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 
-  /// For squared loss if β is large, or if ADMM stalls.
+  /// Used for squared loss if β is large, or if ADMM stalls.
   private lazy var newton =
     loss is SquaredLoss && norm == .group
     ? try? GatedSolver(data, targets: targets, grouping: grouping, progress: progress) : nil
   private let newtonAbove: Double
 
-  /// What a method is asked for.
+  /// A task for a method.
   struct Run {
     let problem: Int
     let point: GroupIncumbent
@@ -139,7 +139,7 @@ package final class GatedLossSolver: ArrangementSolver {
     let rule: StoppingRule
     let budget: Budget
 
-    /// A tenth is left for the rounding of whoever recomputes it.
+    /// A tenth is left for the rounding of anyone who recomputes the gap.
     var isReached: Bool { point.gap <= 0.9 * rule.gap }
   }
 

@@ -2,9 +2,8 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// Trains gated-ReLU networks with squared loss. With a group per pattern and output every output is a
-/// problem of its own, with the patterns and the kernel of all; with a group per pattern all outputs are
-/// one problem.
+/// Trains gated-ReLU networks with squared loss. If each pattern and output has a group, every output is a problem of
+/// its own; these problems share the patterns and the kernel. If each pattern has a group, all outputs are one problem.
 package final class GatedSolver: ArrangementSolver {
   package let betaMax: Double
   private let data: ArrangementData
@@ -15,17 +14,17 @@ package final class GatedSolver: ArrangementSolver {
   private let problems: [Problem]
   private let interruption = Interruption()
 
-  /// The outputs that share their groups.
+  /// The outputs that share their groups, or a single one.
   private struct Problem {
     let outputs: Range<Int>
-    /// Their targets, a row an output.
+    /// The targets of the outputs, a row for each.
     let y: Matrix
-    /// The largest ‖Xᵀ D_i y‖, or a bound of it: for a larger β the network is zero.
+    /// The largest ‖Xᵀ D_i y‖, or a bound of it: the network is zero for any larger β.
     let betaMax: Double
   }
 
-  /// `targets` is n × C. Where `budget` ends the work before all outputs' are found, `betaMax` is a bound
-  /// only. Throws where the machine has not the memory.
+  /// `targets` is n × C. If `budget` ends the work before the values of all outputs are found, `betaMax` is only a
+  /// bound. Throws if the machine lacks the memory.
   package convenience init(
     _ data: ArrangementData, targets: Matrix, grouping: WeightGrouping = .perClass,
     form: GatedForm = .automatic, budget: Budget? = nil, progress: (String) -> Void = { _ in }
@@ -65,9 +64,9 @@ package final class GatedSolver: ArrangementSolver {
     betaMax = problems.reduce(0) { max($0, $1.betaMax) }
   }
 
-  /// Refuses, before any work, what exceeds the machine's memory: X twice, the kernel and its factor or the
-  /// columns of it that precondition conjugate gradients, Gram matrices of members, the images of outputs that
-  /// share their groups, and ŷ, ν and some weights of each output.
+  /// Refuses, before any work, data that exceed the machine's memory: X twice, the kernel and its factor or the columns
+  /// of it that precondition conjugate gradients, Gram matrices of members, the images of outputs that share their
+  /// groups, and ŷ, ν and some weights of each output.
   private static func expectMemory(
     for data: ArrangementData, outputs: Int, grouping: WeightGrouping
   ) throws {
@@ -121,7 +120,7 @@ package final class GatedSolver: ArrangementSolver {
     return solution.with(solution.gap <= rule.gap ? .optimal : status)
   }
 
-  /// The points to begin with: the network that is zero, or `start` if the method goes on from weights.
+  /// The points to begin with: the zero network, or `start` if the method goes on from weights.
   private func incumbent(
     of problem: Problem, beta: Double, _ start: ArrangementSolution?
   ) -> PatternIncumbent {
@@ -135,7 +134,7 @@ package final class GatedSolver: ArrangementSolver {
     return point
   }
 
-  /// Improves `point` until its gap is at most `tolerance`; otherwise returns the reason why not.
+  /// Improves `point` until its gap is at most `tolerance`; otherwise returns the reason for stopping.
   private func improve(
     _ point: PatternIncumbent, of problem: Problem, from start: ArrangementSolution?,
     tolerance: Double, _ budget: Budget, report: (Int) -> Void
@@ -175,8 +174,8 @@ package final class GatedSolver: ArrangementSolver {
     point.predictions(on: data, of: .gatedReLU, gatesOf: self.data)
   }
 
-  /// η of the weights of some outputs, and their ν: W_i = η_i T_i, where ‖T_i‖ is β at an optimum. `nil`
-  /// where there is no weight.
+  /// η of the weights of some outputs, and their ν: W_i = η_i T_i, and ‖T_i‖ is β at an optimum. Returns nil if all
+  /// weights are zero.
   private func begin(
     _ start: ArrangementSolution, _ outputs: Range<Int>, beta: Double
   ) -> (eta: [Double], nu: Matrix)? {
@@ -200,8 +199,8 @@ package final class GatedSolver: ArrangementSolver {
     return (eta, dual)
   }
 
-  /// Offers the weights and the dual point of a start as they are: a solve that goes on from there does not
-  /// end with less.
+  /// Offers the weights and the dual point of a start unchanged: a solve that goes on from there does not end with
+  /// worse ones.
   private func offer(
     _ start: ArrangementSolution, _ problem: Problem, beta: Double, to point: PatternIncumbent
   ) {
@@ -213,7 +212,7 @@ package final class GatedSolver: ArrangementSolver {
     var member: [Int: Int] = [:]
     for (k, i) in products.members.enumerated() { member[i] = k }
     let active = start.index.compactMap { member[$0] }
-    // Members ascend as their patterns do.
+    // Members ascend in the order of their patterns.
     guard active.count == start.index.count else { return }
     _ = finest.offer(
       Array(start.positive[problem.outputs]), of: active, problem.y, beta: beta, to: point)
@@ -227,7 +226,7 @@ package final class GatedSolver: ArrangementSolver {
     return square.squareRoot()
   }
 
-  /// The solution of all outputs, its objectives from the data.
+  /// The solution for all outputs, with objectives computed from the data.
   private func compose(
     _ points: [PatternIncumbent], beta: Double, iterations: Int
   ) -> ArrangementSolution {

@@ -2,11 +2,11 @@ import LinearAlgebra
 
 /// Weights of a program over groups of features.
 package struct GroupWeights {
-  /// The numbers of the groups that `rows` has.
+  /// The numbers of the groups whose weights are in `rows`.
   package var members: [Int] = []
-  /// Row i·C + c has the Q weights of group i and output c.
+  /// Row i·C + c holds the Q weights of group i and output c.
   package var rows = Matrix(0, 0)
-  /// How many groups carry weight.
+  /// The number of groups with weight.
   package var active = 0
 
   /// Σ ‖W_g‖.
@@ -19,7 +19,7 @@ package struct GroupWeights {
   }
 }
 
-/// The best points of a program over groups of features, targets n × C.
+/// The best points of a program over groups of features with targets n × C.
 package typealias GroupIncumbent = Incumbent<GroupWeights>
 
 extension Incumbent where Weights == GroupWeights {

@@ -1,8 +1,8 @@
 import Glibc
 import LinearAlgebra
 
-/// The dual norms that a dual point's constraints bound: of F_iᵀ ν_c for every group and output, or of F_iᵀ N for
-/// every group.
+/// The dual norms that the constraints of a dual point bound: the norms of F_iᵀ ν_c for every group and output, or of
+/// F_iᵀ N for every group.
 final class GroupNorms {
   private let features: any GroupedFeatures
   private let outputs: Int
@@ -17,7 +17,7 @@ final class GroupNorms {
     let scratch: Matrix
   }
 
-  /// P × C, or P × 1 where all outputs share a group.
+  /// P × C, or P × 1 if all outputs share a group.
   let values: Matrix
 
   init(_ features: any GroupedFeatures, regularizer: any Regularizer, outputs: Int) {
@@ -51,8 +51,7 @@ final class GroupNorms {
     }
   }
 
-  /// The largest of each column of `values`, and what whoever recomputes them with other roundings may
-  /// find at most.
+  /// The largest of each column of `values`, with an allowance for the rounding of anyone who recomputes them.
   func largest(_ nu: Matrix) -> [Double] {
     let columns = values.columns
     return (0..<columns).map { c in
@@ -61,7 +60,7 @@ final class GroupNorms {
     }
   }
 
-  /// The largest of `norms`, which are those of the one output ν, with the same allowance.
+  /// The largest of `norms`, which are those of a single output ν, with the same allowance.
   func largest(_ nu: Matrix, of norms: [Double]) -> Double {
     norms.reduce(0, max) + rounding(nu, 0..<1)
   }

@@ -1,16 +1,16 @@
 import LinearAlgebra
 
-/// The second derivative of ½‖F w − y‖² + β Σ_i ‖w_i‖ where no w_i is zero, FᵀF + β diag((I − u_i u_iᵀ)/‖w_i‖) with
-/// u_i = w_i/‖w_i‖, approximately inverted: each member's own block exactly, and beside it the weights that all members
-/// share, d of each output, which F magnifies most (a two-level additive Schwarz method).
+/// The approximate inverse of FᵀF + β diag((I − u_i u_iᵀ)/‖w_i‖) with u_i = w_i/‖w_i‖, the second derivative of ½‖F w −
+/// y‖² + β Σ_i ‖w_i‖ if no w_i is zero: each member's own block exactly, and besides it the weights that all members
+/// share, d for each output, which F magnifies most (a two-level additive Schwarz method).
 final class GroupPreconditioner {
   private let features: ActiveFeatures
   private let d: Int
-  /// Xᵀ D_i X of members that have been active, by member.
+  /// Xᵀ D_i X of members that are or were active, by member.
   private var grams: [Int: Matrix] = [:]
   /// The factor of Xᵀ D_i X + β/‖w_i‖ I of each active member.
   private var factors: [Matrix] = []
-  /// Its inverse times u_i, A·C × d, and what the part −β/‖w_i‖ u_i u_iᵀ makes of the product with them.
+  /// The inverse of that block times u_i, A·C × d, and the factors by which −β/‖w_i‖ u_i u_iᵀ corrects a product.
   private var solved = Matrix(0, 0)
   private var corrections: [Double] = []
   /// The factor of the shared weights' block, and C vectors for them.
@@ -21,7 +21,7 @@ final class GroupPreconditioner {
 
   /// Bytes that the Gram matrices may take.
   static let memory = 1 << 30
-  /// Of the mean diagonal, where features are zero or nearly depend on each other.
+  /// Relative to the mean diagonal, for features that are zero or nearly dependent.
   private static let ridge = 1e-12
 
   init(_ features: ActiveFeatures) {
@@ -38,8 +38,8 @@ final class GroupPreconditioner {
     return gram
   }
 
-  /// Takes the active members with their directions `u`, A·C × d, and `curvatures` β/‖w_i‖; false if there are too
-  /// many of them, or if a block is not positive definite.
+  /// Takes the active members with their directions `u`, A·C × d, and `curvatures` β/‖w_i‖; false if there are too many
+  /// of them, if a block is not positive definite, or if `proceed` ends it.
   func take(_ u: Matrix, curvatures: [Double], proceed: () -> Bool) -> Bool {
     let (active, outputs) = (features.active, features.outputs)
     guard 16 * active.count * d * d <= GroupPreconditioner.memory else { return false }
@@ -73,7 +73,7 @@ final class GroupPreconditioner {
     return factor(shared, curvatures.reduce(0, +))
   }
 
-  /// The factor of A + `shift` I in place of A.
+  /// Replaces A by the factor of A + `shift` I.
   private func factor(_ a: Matrix, _ shift: Double) -> Bool {
     var trace = 0.0
     for k in 0..<d { trace += a[k, k] }
@@ -82,7 +82,7 @@ final class GroupPreconditioner {
     return choleskyLower(d, a.base)
   }
 
-  /// z ← the approximate inverse times r, A·C × d both; u as `take` had it.
+  /// z ← the approximate inverse times r, both A·C × d; `u` is the one that `take` was given.
   func apply(_ r: UnsafePointer<Double>, _ u: Matrix, into z: UnsafeMutablePointer<Double>) {
     let (count, outputs, width) = (factors.count, features.outputs, features.outputs * d)
     Threads.split(count, grain: max(1, 100_000 / (width * d))) { range in

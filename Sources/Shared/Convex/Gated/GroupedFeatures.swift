@@ -1,9 +1,9 @@
 import LinearAlgebra
 
-/// A = [F_1 … F_P], n × PQ: what P groups of weights multiply. The matrix itself need not exist.
+/// A = [F_1 … F_P], n × PQ, which multiplies P groups of weights. The matrix itself need not exist.
 ///
-/// Solvers that only need products with A, with Aᵀ and the kernel A Aᵀ take their data in this form. For
-/// several outputs the weights of a group are C rows of Q numbers, one after another.
+/// Solvers that only need products with A and Aᵀ and the kernel A Aᵀ take their data in this form. For several outputs
+/// the weights of a group are C rows of Q numbers, one after another.
 package protocol GroupedFeatures: AnyObject {
   /// n.
   var samples: Int { get }
@@ -12,10 +12,10 @@ package protocol GroupedFeatures: AnyObject {
   /// Q, the columns of each F_i.
   var width: Int { get }
 
-  /// Of each sample the largest ‖row of F_i‖² over i, for what rounding does to products.
+  /// The largest ‖row of F_i‖² over i for each sample, from which the rounding of products is bounded.
   var rowSquares: [Double] { get }
 
-  /// Products for `outputs` outputs with `groups` of the groups, with memory of its own for one thread.
+  /// Products for `outputs` outputs with up to `groups` groups, with memory of its own for one thread.
   func products(outputs: Int, groups: Int) -> any GroupedProducts
 
   /// Rows `rows` and columns `columns` of A Aᵀ, row-major; called from several threads at once.
@@ -23,9 +23,9 @@ package protocol GroupedFeatures: AnyObject {
     _ rows: Range<Int>, _ columns: Range<Int>, into tile: UnsafeMutablePointer<Double>)
 }
 
-/// Products with some groups of `GroupedFeatures` at once, of one thread.
+/// Products with some groups of `GroupedFeatures` at once, on one thread.
 package protocol GroupedProducts: AnyObject {
-  /// How many groups at most go into one product.
+  /// The most groups that go into one product.
   var block: Int { get }
 
   /// Rows k·C + c of `result` ← (F_iᵀ q_c)ᵀ for the k-th group i of `groups` and row c of `q`, C × n.
@@ -36,7 +36,7 @@ package protocol GroupedProducts: AnyObject {
 }
 
 extension GroupedProducts {
-  /// Calls `body` with ranges that cover `groups`, each of a size for one product.
+  /// Calls `body` with ranges that cover `groups`, each small enough for one product.
   func forEachBlock(_ groups: Range<Int>, _ body: (Range<Int>) -> Void) {
     for first in stride(from: groups.lowerBound, to: groups.upperBound, by: block) {
       body(first..<min(first + block, groups.upperBound))

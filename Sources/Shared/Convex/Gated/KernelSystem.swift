@@ -11,10 +11,10 @@ final class KernelFactor<Scalar: KernelScalar> {
   private let n: Int
   private var hasKernel = false
   private let storage: Storage<Scalar>
-  /// √η_i D_i, a row a member.
+  /// √η_i D_i, a row for each member.
   private var scaledPatterns = Storage<Scalar>(0)
   private var vectors = Storage<Scalar>(0)
-  /// A tile of D diag(η) Dᵀ, and a row of doubles, of each thread.
+  /// Each thread's tile of D diag(η) Dᵀ, and a row of doubles.
   private let tiles: [Storage<Scalar>]
   private let rows: [Matrix]
 
@@ -30,7 +30,7 @@ final class KernelFactor<Scalar: KernelScalar> {
     rows = (0..<Threads.count).map { _ in Matrix(1, n) }
   }
 
-  /// X Xᵀ, once; `false` where there is no time for it.
+  /// Computes X Xᵀ once; false if there is no time for it.
   private func makeKernel() -> Bool {
     if hasKernel { return true }
     let d = products.dimension
@@ -73,7 +73,7 @@ final class KernelFactor<Scalar: KernelScalar> {
         for j in 0..<self.n { target[j] = Scalar(row[j]) }
       }
     }
-    // Tile by tile, so that D diag(η) Dᵀ meets X Xᵀ while it is in cache.
+    // Works tile by tile, so that D diag(η) Dᵀ meets X Xᵀ while it is in cache.
     forEachTile { rows, columns, tile in
       let n = self.n
       Scalar.multiply(
@@ -93,7 +93,7 @@ final class KernelFactor<Scalar: KernelScalar> {
     return onUsefulThreads { Scalar.factor(n, storage.base, lda: lead) }
   }
 
-  /// Each of the `count` vectors of n numbers ν ← (I + M)⁻¹ ν.
+  /// ν ← (I + M)⁻¹ ν for each of the `count` vectors of n numbers.
   func solve(_ nu: UnsafeMutablePointer<Double>, count: Int) {
     let b = reserveVectors(count)
     for j in 0..<count * n { b[j] = Scalar(nu[j]) }
@@ -101,7 +101,7 @@ final class KernelFactor<Scalar: KernelScalar> {
     for j in 0..<count * n { nu[j] = Double(b[j]) }
   }
 
-  /// Each of the first `count` rows u of `u` ← L⁻¹ u.
+  /// u ← L⁻¹ u for each of the first `count` rows of `u`.
   func solveTriangle(_ u: Matrix, count: Int) {
     let b = reserveVectors(count)
     for k in 0..<count * n { b[k] = Scalar(u.base[k]) }
@@ -116,7 +116,7 @@ final class KernelFactor<Scalar: KernelScalar> {
     return vectors.base
   }
 
-  /// Calls `body` for the tiles that cover the lower triangle, on all threads, while there is time.
+  /// Calls `body` on all threads for the tiles that cover the lower triangle, as long as there is time.
   private func forEachTile(
     _ body: (_ rows: Range<Int>, _ columns: Range<Int>, UnsafeMutablePointer<Scalar>) -> Void
   ) {
@@ -134,7 +134,7 @@ final class KernelFactor<Scalar: KernelScalar> {
     }
   }
 
-  /// One thread for systems that are too small for two.
+  /// Uses one thread for systems that are too small for two.
   private func onUsefulThreads<R>(_ body: () -> R) -> R {
     guard n < parallelSize else { return body() }
     var result: R?
@@ -145,17 +145,17 @@ final class KernelFactor<Scalar: KernelScalar> {
 
 private let tileRows = 256
 private let tileColumns = 512
-/// Samples from which on a second thread gains more than it costs.
+/// The number of samples from which on a second thread gains more than it costs.
 private let parallelSize = 384
 
-/// The system in the samples, in single precision where that is worth while and as long as it will do.
+/// The system in the samples, in single precision if that is worth while and as long as it is accurate enough.
 final class KernelSystem: EtaSystem {
   private let products: PatternProducts
   private let interruption: Interruption
   private var single: KernelFactor<Float>?
   private var double: KernelFactor<Double>?
 
-  /// Samples from which on a factor in single precision saves more than corrections cost.
+  /// The number of samples from which on a factor in single precision saves more than its corrections cost.
   private static let singleSize = 768
 
   /// `isSingle` chooses the precision to begin with; by default the size does.
@@ -195,7 +195,7 @@ final class KernelSystem: EtaSystem {
     } else {
       double!.solveTriangle(u, count: count)
     }
-    // In double precision either way: a Gram matrix that rounding makes indefinite spoils the step.
+    // Double precision in either case: a Gram matrix that rounding makes indefinite would spoil the step.
     syrkRowsUpper(count, n, u.base, h)
     for i in 0..<count { for j in 0..<i { h[i * count + j] = h[j * count + i] } }
   }

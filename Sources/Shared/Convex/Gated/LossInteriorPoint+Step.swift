@@ -24,7 +24,7 @@ extension LossInteriorPoint {
     var step = direction(scaling, roots, target, lower: lows, upper: highs)
     (s, t) = steps(step)
     if min(s, t) < 0.1 {
-      // The correction led astray: a step towards the centre.
+      // The correction failed: take a step towards the centre.
       goal = 0.3 * mu
       aim(at: goal, scaling, target)
       lows.fill(goal)
@@ -67,8 +67,8 @@ extension LossInteriorPoint {
     return after / Double(z.count + bounds)
   }
 
-  /// Mehrotra's corrector: adds `goal` and the predictor's products to `target`, which is −λ∘λ, and makes those of the
-  /// bounds.
+  /// Mehrotra's corrector: adds `goal` and the predictor's products to `target`, which is −λ∘λ, and fills the
+  /// right-hand sides of the bounds.
   private func correct(
     _ target: SecondOrderVectors, _ goal: Double, _ scaling: ConeScalingPoint,
     _ predictor: Direction, _ lows: Matrix, _ highs: Matrix

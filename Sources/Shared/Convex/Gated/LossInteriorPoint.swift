@@ -1,9 +1,9 @@
 import LinearAlgebra
 
-/// The interior-point method for gated networks with any loss, if samples times outputs are few: min Σ φ(a_k) over
-/// the dual's second-order cones z_g = (β, T_g), T_g being Xᵀ D_i ν_c of an output or of all together, with
-/// multipliers x_g = (t_g, −w_g), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector
-/// (Vandenberghe 2010); one Cholesky factor of order Cn a step.
+/// The interior-point method for gated networks with any loss, if samples times outputs are few: min Σ φ(a_k) over the
+/// dual's second-order cones z_g = (β, T_g), with T_g = Xᵀ D_i ν_c of one output or of all together, and multipliers
+/// x_g = (t_g, −w_g), which are the weights. Nesterov–Todd scaling and Mehrotra's corrector (Vandenberghe 2010); each
+/// step takes one Cholesky factor of order Cn.
 final class LossInteriorPoint {
   let products: PatternProducts
   let term: DualTerm
@@ -12,16 +12,16 @@ final class LossInteriorPoint {
   let outputs: Int
   /// Whether all outputs of a member share a group.
   let isJoint: Bool
-  /// The least share of μ that a step aims at.
+  /// The smallest share of μ that a step aims at.
   static let leastShare = 1e-4
-  /// The members at work.
+  /// The working members.
   var members: [Int]
   /// X Xᵀ.
   let kernel: Matrix
-  /// Of order Cn, and of order n.
+  /// Matrices of order Cn and of order n.
   let system: Matrix
   let block: Matrix
-  /// Where outputs are coupled: M⁻¹E and the factor of EᵀM⁻¹E, E summing over outputs.
+  /// For coupled outputs: M⁻¹E and the factor of EᵀM⁻¹E; E sums over outputs.
   let coupling: Matrix
   let coupled: Matrix
   /// a, and multipliers of its bounds, C × n.
@@ -30,18 +30,18 @@ final class LossInteriorPoint {
   let upper: Matrix
   var z: SecondOrderVectors
   var x: SecondOrderVectors
-  /// Rows of n for each member: masks, and images.
+  /// Rows of n for each member: its image, and its mask.
   let images: Matrix
   let masks: Matrix
   /// Rows of d, and of Cn, for each member.
   let part: Matrix
   let joint: Matrix
-  /// s∘Σ D_i X w_i of the weights as they are.
+  /// s∘Σ D_i X w_i of the current weights.
   let fit: Matrix
-  /// T(ν) less that of z: where φ keeps a within its bounds, a moves by factors, and z straight on.
+  /// T(ν) minus the tail of z: if φ keeps a within its bounds, a moves by factors but z along a line.
   let rest: Matrix
 
-  /// `isJoint` has a group for each member, otherwise each of its outputs has one. It begins at a feasible multiple of
+  /// If `isJoint`, each member has a group, otherwise each of its outputs has one. It begins at a feasible multiple of
   /// `origin`, −∇ℓ(0), n × C; `height` is ℓ(0).
   init(
     _ products: PatternProducts, kernel: Matrix, term: DualTerm, isJoint: Bool, beta: Double,
@@ -74,7 +74,7 @@ final class LossInteriorPoint {
     scale(z.tail.count, share, z.tail.base)
     let slope = origin.transposed
     for k in 0..<size { a.base[k] = share * term.signs[k] * slope.base[k] }
-    // Complementarity as large as the distance of the values can be.
+    // Complementarity begins as large as the distance of the values can be.
     let mu = max(height, 1e-300) / Double(groups + bounds)
     for i in 0..<groups {
       z[i] = beta
@@ -105,7 +105,7 @@ final class LossInteriorPoint {
   /// ν = s∘a, n × C, strictly within the domain.
   var nu: Matrix { signed(a).transposed }
 
-  /// The weights: rows of d, those of a member's outputs one after another.
+  /// The weights: rows of d, with the outputs of a member one after another.
   var weights: Matrix {
     let result = Matrix(members.count * outputs, d)
     for k in 0..<result.count { result.base[k] = -x.tail.base[k] }
@@ -154,7 +154,7 @@ final class LossInteriorPoint {
     products.images(part, members, into: images)
   }
 
-  /// `t` ← Xᵀ D_i ν_c of all members and outputs, ν being C × n.
+  /// `t` ← Xᵀ D_i ν_c for all members and outputs; ν is C × n.
   func correlate(_ nu: Matrix, into t: Matrix) {
     guard outputs > 1 else {
       products.correlations(nu.base, members, into: t)
@@ -190,9 +190,9 @@ final class LossInteriorPoint {
     var upper: Matrix
   }
 
-  /// Factors I + h^−½ S M S h^−½ with the signs S and, for each output, M = K ∘ DΘDᵀ + Σ 2θ_i u_i u_iᵀ,
-  /// u_i = D_i X w_i; joint groups have one u_i over all outputs. Returns h^−½, h being the second derivatives with those
-  /// of the bounds' barriers; `nil` where rounding prevents it.
+  /// Factors I + h^−½ S M S h^−½ with the signs S and, for each output, M = K ∘ DΘDᵀ + Σ 2θ_i u_i u_iᵀ, u_i = D_i X
+  /// w_i; joint groups have one u_i over all outputs. Returns h^−½, with h the second derivatives of φ plus those of
+  /// the bounds' barriers; nil if rounding prevents it.
   func factor(_ scaling: ConeScalingPoint) -> [Double]? {
     var roots = [Double](repeating: 0, count: a.count)
     for k in 0..<a.count {
@@ -202,7 +202,7 @@ final class LossInteriorPoint {
       }
       roots[k] = 1 / h.squareRoot()
     }
-    // Upper triangles, which LAPACK's lower ones are the transposes of.
+    // Upper triangles, which LAPACK reads as transposed lower ones.
     if outputs > 1 { system.fill(0) }
     for c in 0..<outputs { build(scaling, c) }
     if joint.rows > 0 { syrkUpper(a.count, joint.rows, joint.base, beta: 1, system.base) }
@@ -216,7 +216,7 @@ final class LossInteriorPoint {
     return !term.isCoupled || couple(roots) ? roots : nil
   }
 
-  /// The block of output `c`, without the terms of rank one of joint groups: these are rows of `joint`.
+  /// Adds the block of output `c`, without the rank-one terms of joint groups, which become rows of `joint`.
   func build(_ scaling: ConeScalingPoint, _ c: Int) {
     let count = members.count
     func theta(_ i: Int) -> Double { scaling.theta[isJoint ? i : i * outputs + c] }
@@ -257,7 +257,7 @@ final class LossInteriorPoint {
     return choleskyLower(n, coupled.base)
   }
 
-  /// The Newton direction for complementarity `target` in scaled cones, and `lower`, `upper` for the bounds.
+  /// The Newton direction for complementarity `target` in the scaled cones, and `lower` and `upper` for the bounds.
   func direction(
     _ scaling: ConeScalingPoint, _ roots: [Double], _ target: SecondOrderVectors, lower l: Matrix,
     upper u: Matrix
@@ -269,7 +269,7 @@ final class LossInteriorPoint {
     for i in 0..<count {
       let head = scaling.divide(i, target[i], target.row(i), into: room.base)
       rc[i] = scaling.scale(i, head, room.base, into: rc.row(i))
-      // What the weights become were ν to stay: −x − rc + W² (β − z₀, rest).
+      // The weights that would result if ν stayed: −x − rc + W² (β − z₀, rest).
       _ = scaling.scaleTwice(i, beta - z[i], rest.row(i), into: room.base)
       let (ri, xi, mi) = (rc.row(i), x.row(i), moved.row(i))
       for k in 0..<d { mi[k] = room.base[k] - xi[k] - ri[k] }

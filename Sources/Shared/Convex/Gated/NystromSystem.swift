@@ -1,13 +1,13 @@
 import LinearAlgebra
 import Tensors
 
-/// The system in the samples if n × n numbers are too many, for several right-hand sides at once: conjugate gradients on
-/// products with M in single precision, preconditioned by the columns of some samples R.
+/// The system in the samples if n × n numbers are too many, for several right-hand sides at once: conjugate gradients
+/// with products by M in single precision, preconditioned by the columns of some samples R.
 ///
-/// With Y = M_R L⁻ᵀ, M_RR = L Lᵀ (Nyström), and what Y Yᵀ leaves of the diagonal, Λ = I + diag(M − Y Yᵀ), I + M is near
-/// Λ + Y Yᵀ, whose inverse Λ⁻¹ − Λ⁻¹Y (I + YᵀΛ⁻¹Y)⁻¹ YᵀΛ⁻¹ also stands in for (I + M)⁻¹ in the Hessian. (Snelson and
-/// Ghahramani 2006 for Λ; Frangella, Tropp and Udell 2023 for the use.) `EtaNewton` sees in double precision what single
-/// precision leaves of a residual, and asks for its correction.
+/// With Y = M_R L⁻ᵀ, M_RR = L Lᵀ (Nyström), and the remaining diagonal in Λ = I + diag(M − Y Yᵀ), I + M is near Λ + Y
+/// Yᵀ, whose inverse Λ⁻¹ − Λ⁻¹Y (I + YᵀΛ⁻¹Y)⁻¹ YᵀΛ⁻¹ also replaces (I + M)⁻¹ in the Hessian. (Snelson and Ghahramani
+/// 2006 for Λ; Frangella, Tropp and Udell 2023 for the use.) `EtaNewton` computes in double precision the residual that
+/// single precision leaves, and asks for its correction.
 final class NystromSystem: EtaSystem {
   private let products: PatternProducts
   private let single: SingleProducts
@@ -17,7 +17,7 @@ final class NystromSystem: EtaSystem {
   /// R, and X X_Rᵀ, n × |R|.
   private let landmarks: [Int]
   private let kernel: Storage<Float>
-  /// Λ^−½ Y, a row a sample; Λ^−½; the factor of I + YᵀΛ⁻¹Y.
+  /// Λ^−½ Y, a row for each sample; Λ^−½; the factor of I + YᵀΛ⁻¹Y.
   private let columns: Storage<Float>
   private let roots: Matrix
   private let inner: Matrix
@@ -27,9 +27,9 @@ final class NystromSystem: EtaSystem {
   private var buffers: [Storage<Float>] = []
 
   private static let maximumIterations = 200
-  /// How much smaller `solve` makes a residual.
+  /// The factor by which `solve` reduces a residual.
   private static let reduction = 1e-3
-  /// Landmarks at most: twice as many cost four times as much.
+  /// The most landmarks: twice as many cost four times as much.
   private static let mostLandmarks = 1536
 
   init(_ products: PatternProducts, interruption: Interruption = Interruption()) {
@@ -103,7 +103,7 @@ final class NystromSystem: EtaSystem {
       }
     }
     guard !interruption.isOutOfTime else { return false }
-    // In double precision: directions that all samples share are far longer than the others.
+    // In double precision, since directions that all samples share are far longer than the others.
     inner.fill(0)
     forEachDoubleBlock { block, range in
       syrkUpper(rank, range.count, block.base, beta: 1, inner.base)
@@ -113,8 +113,8 @@ final class NystromSystem: EtaSystem {
     return !interruption.isOutOfTime && choleskyLower(rank, inner.base)
   }
 
-  /// The factor of the landmarks' own part of the columns, with a ridge: at first what single precision
-  /// does not know of them, and more where its rounding has left them indefinite.
+  /// Factors the landmarks' own part of the columns, with a ridge: at first as large as the error of single precision,
+  /// then larger if rounding has left the matrix indefinite.
   private func factorCorner() -> Bool {
     var ridge = 1e-6
     while ridge < 1 {
@@ -124,7 +124,7 @@ final class NystromSystem: EtaSystem {
         trace += corner[r, r]
       }
       guard trace.isFinite else { return false }
-      // Where there are no weights the columns are zero, and any factor will do.
+      // If there are no weights, the columns are zero, and any factor will do.
       let size = trace > 0 ? ridge * trace / Double(rank) : 1
       for r in 0..<rank { corner[r, r] += size }
       if choleskyLower(rank, corner.base) { return true }
@@ -133,7 +133,7 @@ final class NystromSystem: EtaSystem {
     return false
   }
 
-  /// Calls `body` with blocks of rows of Λ^−½ Y in double precision, while there is time.
+  /// Calls `body` with blocks of rows of Λ^−½ Y in double precision, as long as there is time.
   private func forEachDoubleBlock(_ body: (Matrix, Range<Int>) -> Void) {
     let size = 1024
     let block = Matrix(min(n, size), rank)
@@ -197,7 +197,7 @@ final class NystromSystem: EtaSystem {
     improve(nu, toward: right, error: NystromSystem.reduction * norm(right.count, right.base))
   }
 
-  /// Conjugate gradients for each row by itself; they share the products.
+  /// Runs conjugate gradients for each row separately; the rows share the products.
   func improve(_ nu: Matrix, toward right: Matrix, error goal: Double) {
     let outputs = nu.rows
     if !nu.isFinite { nu.fill(0) }

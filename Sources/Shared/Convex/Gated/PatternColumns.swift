@@ -1,9 +1,9 @@
 import LinearAlgebra
 
-/// Products with A = [D_1 X … D_P X] for several classes at once, a block of patterns in one matrix
-/// product: of one thread, with memory of its own.
+/// Products with A = [D_1 X … D_P X] for several classes at once, with a block of patterns in each matrix product.
+/// Belongs to one thread and has memory of its own.
 final class PatternColumns {
-  /// How many patterns at most go into one product.
+  /// The most patterns that go into one product.
   let block: Int
   private let samples: Int
   private let classes: Int
@@ -14,7 +14,7 @@ final class PatternColumns {
   /// Blocks for `patterns` patterns.
   init(samples: Int, classes: Int, patterns: Int) {
     (self.samples, self.classes) = (samples, classes)
-    // A few MB: tall enough for BLAS, small enough for the cache of a core.
+    // A few MB: high enough for BLAS, small enough for the cache of a core.
     let rows = max(classes, min(400, 1_000_000 / max(1, samples)))
     block = max(1, min(patterns, rows / max(1, classes)))
     masked = Matrix(block * classes, samples)

@@ -1,7 +1,6 @@
 import LinearAlgebra
 
-/// F_i = D_i X of a fully-connected gated network: products mask X's rows, and the kernel is
-/// (X Xᵀ) ∘ (D Dᵀ).
+/// F_i = D_i X of a fully-connected gated network: products use masked rows of X, and the kernel is (X Xᵀ) ∘ (D Dᵀ).
 package final class PatternFeatures: GroupedFeatures {
   private let data: ArrangementData
   /// The pattern of each group.

@@ -1,10 +1,10 @@
 import LinearAlgebra
 
-/// The norms ‖Xᵀ D_i ν‖, over all outputs, of patterns without weight, computed as seldom as their bounds allow: from an
-/// earlier ν they have moved by ‖X‖ ‖ν − ν'‖ at most.
+/// The norms ‖Xᵀ D_i ν‖, over all outputs, of patterns without weight, computed as seldom as their bounds allow: since
+/// an earlier ν' they have moved by at most ‖X‖ ‖ν − ν'‖.
 final class PatternPricing {
   private let products: PatternProducts
-  /// Where the bounds were taken.
+  /// The ν for which the bounds were taken.
   private let reference: Matrix
   private var hasReference = false
   private var bounds: [Double]
@@ -15,10 +15,10 @@ final class PatternPricing {
   private var isSkipped: [Bool]
   private let poolSize: Int
 
-  /// The worst violators when all were priced last.
+  /// The worst violators when `price` was last called.
   private var pool: [Int] = []
 
-  /// The members whose norm the last call found above its level, with those norms.
+  /// The members whose norms the last call found above its level, with those norms.
   private(set) var violators: [(member: Int, norm: Double)] = []
 
   /// For ν of C `outputs`, C × n.
@@ -33,7 +33,7 @@ final class PatternPricing {
     values = Array(repeating: 0, count: products.count)
   }
 
-  /// How many patterns the bounds leave open at `level`, those of `known` apart.
+  /// The number of patterns, except those in `known`, whose bounds exceed `level`.
   func open(_ nu: Matrix, above level: Double, besides known: [Int]) -> Int {
     let shift = self.shift(nu)
     for i in known { isSkipped[i] = true }
@@ -51,11 +51,11 @@ final class PatternPricing {
     return list.reduce(0) { max($0, bounds[$1] + shift) }
   }
 
-  /// Patterns that are priced before `proceed` is asked again.
+  /// The number of patterns that are priced before `proceed` is asked again.
   private static let share = 512
 
-  /// Computes the norms that the last call of `open` found open; returns the largest. Where `proceed` ends it,
-  /// their bounds stand for those that are left.
+  /// Computes the norms that the last call of `open` found open; returns the largest. If `proceed` ends it, it returns
+  /// the largest bound instead.
   func price(_ nu: Matrix, above level: Double, proceed: () -> Bool = { true }) -> Double {
     violators.removeAll(keepingCapacity: true)
     if list.count <= PatternPricing.share {
@@ -75,7 +75,7 @@ final class PatternPricing {
     pool = violators.sorted { ($0.norm, $1.member) > ($1.norm, $0.member) }
       .prefix(poolSize).map(\.member)
     if 2 * list.count >= products.count {
-      // Nearly all are known now: bounds from here are tighter.
+      // At least half are known now: bounds from here are tighter.
       let shift = self.shift(nu)
       for i in bounds.indices { bounds[i] += shift }
       for (k, i) in list.enumerated() { bounds[i] = values[k] }
@@ -85,8 +85,8 @@ final class PatternPricing {
     return largest
   }
 
-  /// Computes the norms of the worst violators of the last call of `price`, those of `known` apart:
-  /// they go on to enter until all are priced again. Returns the largest.
+  /// Computes the norms of the worst violators of the last call of `price`, except those in `known`: they may enter
+  /// until all are priced again. Returns the largest norm.
   func pricePool(_ nu: Matrix, above level: Double, besides known: [Int]) -> Double {
     for i in known { isSkipped[i] = true }
     let members = pool.filter { !isSkipped[$0] }
@@ -108,7 +108,7 @@ final class PatternPricing {
       let difference = nu.base[j] - reference.base[j]
       sum += difference * difference
     }
-    // The factor: rounding of what the bounds come from.
+    // The factor allows for rounding in the norms that the bounds come from.
     return size * sum.squareRoot() * (1 + 1e-9)
   }
 }

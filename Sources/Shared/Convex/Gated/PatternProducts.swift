@@ -1,18 +1,18 @@
 import LinearAlgebra
 
-/// Products with the matrices D_1 X … D_P X, which are never formed: of bits, X and BLAS.
+/// Products with the matrices D_1 X … D_P X, which are never formed: they use the patterns' bits, X and BLAS.
 final class PatternProducts {
   /// X, n × d.
   let x: Matrix
   private let patterns: Patterns
   /// The pattern of each member.
   let members: [Int]
-  /// Masked rows and their products, of each thread.
+  /// Each thread's masked rows and their products.
   private let scratch: [Matrix]
-  /// A sum over members, of each thread.
+  /// Each thread's sum over members.
   private let sums: [Matrix]
   private let blockSize: Int
-  /// For several outputs at once.
+  /// Products for several outputs at once.
   private(set) lazy var stacked = StackedProducts(self)
 
   var samples: Int { x.rows }
@@ -32,8 +32,8 @@ final class PatternProducts {
     sums = (0..<Threads.count).map { _ in Matrix(x.rows, 1) }
   }
 
-  /// The rows `rows` of the samples, and of the members in `kept` those that differ there, with their
-  /// places here.
+  /// The products for the samples `rows`, with those members in `kept` that differ there, and the places of these
+  /// members here.
   func restricted(to rows: [Int], keeping kept: [Int]) -> (PatternProducts, members: [Int]) {
     let part = Matrix(rows.count, dimension)
     for (k, j) in rows.enumerated() { part.row(k).update(from: x.row(j), count: dimension) }
@@ -42,14 +42,14 @@ final class PatternProducts {
     return (PatternProducts(part, bits, members: distinct), distinct.map { kept[$0] })
   }
 
-  /// target ← D_i of a member, 0 or `value`.
+  /// target ← D_i of a member, as 0 or `value`.
   func expand(_ member: Int, times value: Double, into target: UnsafeMutablePointer<Double>) {
     patterns.expand(members[member], into: target)
     scale(samples, value, target)
   }
 
-  /// target_j ← D_jj x_j of a member for the samples `range`, which begins with a byte of the pattern; x and
-  /// target begin with the range.
+  /// target_j ← D_jj x_j of a member for the samples `range`, which begins with a byte of the pattern; `x` and `target`
+  /// point to the beginning of the range.
   func mask(
     _ member: Int, _ range: Range<Int>, _ x: UnsafePointer<Double>,
     into target: UnsafeMutablePointer<Double>
@@ -60,7 +60,7 @@ final class PatternProducts {
   /// The packed bits of a member's pattern.
   func bits(_ member: Int) -> UnsafePointer<UInt8> { patterns.bits(members[member]) }
 
-  /// The same members of the same samples with other features, n × r.
+  /// The same members and samples with other features, n × r.
   func with(features: Matrix) -> PatternProducts {
     PatternProducts(features, patterns, members: members)
   }
@@ -83,7 +83,7 @@ final class PatternProducts {
   ) {
     let d = dimension
     forEachBlock(list.count) { range, scratch, _ in
-      // The masked rows are not needed once their product stands behind them.
+      // The masked rows are no longer needed once their products follow them.
       self.correlations(nu, list, range, scratch, into: scratch.base + range.count * self.samples)
       for k in 0..<range.count {
         norms[range.lowerBound + k] = norm(d, scratch.base + range.count * self.samples + k * d)
@@ -152,7 +152,7 @@ final class PatternProducts {
     for sum in sums { axpy(n, 1, sum.base, target) }
   }
 
-  /// Splits `0 ..< total` into blocks and calls `body` with each and what its thread has to itself.
+  /// Splits `0 ..< total` into blocks and calls `body` with each block and the memory of its thread.
   private func forEachBlock(
     _ total: Int, _ body: (Range<Int>, _ scratch: Matrix, _ sum: Matrix) -> Void
   ) {

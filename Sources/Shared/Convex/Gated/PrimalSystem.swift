@@ -1,13 +1,13 @@
 import LinearAlgebra
 
-/// The system in the weights of the active members, A d × A d, where that is smaller than n × n: with
-/// F = [D_1 X … D_A X], S = diag(√η) and B = I + S FᵀF S,
-/// (I + M)⁻¹ = I − F S B⁻¹ S Fᵀ. The Gram matrix FᵀF is kept and grows by the members that are new.
+/// The system in the weights of the active members, A d × A d, for use if that is smaller than n × n: with F = [D_1 X …
+/// D_A X], S = diag(√η) and B = I + S FᵀF S, (I + M)⁻¹ = I − F S B⁻¹ S Fᵀ. The Gram matrix FᵀF is kept and grows by the
+/// new members.
 final class PrimalSystem: EtaSystem {
   private let products: PatternProducts
   private let interruption: Interruption
   private let d: Int
-  /// The place of a member's block in the Gram matrix, −1 where it has none, and the members in place.
+  /// The place of each member's block in the Gram matrix, −1 if it has none, and the members by place.
   private var place: [Int]
   private var known: [Int] = []
   /// FᵀF of the known members, leading dimension `gram.columns`.
@@ -19,7 +19,7 @@ final class PrimalSystem: EtaSystem {
   private var images = Matrix(0, 0)
   private var projections = Matrix(0, 0)
 
-  /// Rows of X that are worked on at a time.
+  /// The number of rows of X in a block of work.
   private static let blockRows = 512
 
   init(_ products: PatternProducts, interruption: Interruption = Interruption()) {
@@ -90,7 +90,7 @@ final class PrimalSystem: EtaSystem {
         }
       }
       triangularSolveRows(order, factor.base, lda: factor.columns, projections.base, count: count)
-      // The upper triangle of VᵀV is subtracted in whole: the lower is written below.
+      // All of VᵀV is subtracted from the upper triangle; the lower is written below.
       gemm(
         count, count, order, alpha: -1, projections.base, .plain, lda: order, projections.base,
         .transposed, ldb: order, beta: 1, h)
@@ -98,14 +98,13 @@ final class PrimalSystem: EtaSystem {
     for i in 0..<count { for j in 0..<i { h[i * count + j] = h[j * count + i] } }
   }
 
-  /// Extends the Gram matrix by those of `members` that it does not know; `false` where there is no time
-  /// for it.
+  /// Extends the Gram matrix by the new ones among `members`; false if there is no time for it.
   private func learn(_ members: [Int]) -> Bool {
     let new = members.filter { place[$0] < 0 }
     guard !new.isEmpty else { return true }
     let old = known.count
     let together = known + new
-    // FᵀF by blocks of rows, for the new columns only.
+    // Computes FᵀF by blocks of rows, for the new columns only.
     let n = products.samples
     let (all, fresh) = (together.count * d, new.count * d)
     let sum = Matrix(fresh, all)
@@ -125,7 +124,7 @@ final class PrimalSystem: EtaSystem {
           }
         }
       }
-      // Of the block of new columns with each other one triangle is enough.
+      // One triangle of the products of new columns with the others is enough.
       if old > 0 {
         gemm(
           fresh, old * d, count, rows.base + old * d, .transposed, lda: all, rows.base, .plain,

@@ -1,25 +1,25 @@
 import LinearAlgebra
 import Tensors
 
-/// The directions in which the rows of X are long: V, d × r with orthonormal columns, so that X V says of X
-/// what r features can.
+/// The directions in which the rows of X are long: V, d × r with orthonormal columns, so that X V says as much about X
+/// as r features can.
 ///
-/// By subspace iteration on the Gram matrix of some rows (Halko, Martinsson and Tropp 2011). Nothing rests
-/// on its precision: weights V w of d features predict with X what w predicts with X V, for any V.
+/// It is found by subspace iteration on the Gram matrix of some rows (Halko, Martinsson and Tropp 2011). Nothing
+/// depends on its precision: for any V, the weights V w of d features predict with X what w predicts with X V.
 struct PrincipalSubspace {
   /// Vᵀ, r × d.
   let basis: Matrix
   var rank: Int { basis.rows }
 
-  /// Rows that the Gram matrix is made of, at most.
+  /// The most rows that the Gram matrix is made of.
   private static let mostRows = 6000
   private static let iterations = 2
-  /// Directions that are iterated for each that may be kept.
+  /// The number of iterated directions for each that may be kept.
   private static let oversampling = 1.1
 
-  /// At most `limit` directions, fewer where the rest has less than the share `tail` of ‖X‖², the longest
-  /// direction left out of account: the mean of data that are not centred is no measure of anything.
-  /// `nil` where rounding prevents it, or `proceed` ends it.
+  /// Keeps at most `limit` directions, and fewer if the rest has less than the share `tail` of ‖X‖². That norm does not
+  /// count the longest direction: the mean of data that are not centred is no useful measure. Returns nil if rounding
+  /// prevents it, or if `proceed` ends it.
   init?(_ x: Matrix, limit: Int, tail: Double, proceed: () -> Bool = { true }) {
     let d = x.columns
     var random = RandomSource(seed: 0, stream: 3)
@@ -36,7 +36,7 @@ struct PrincipalSubspace {
     let total = (0..<d).reduce(0) { $0 + gram[$1, $1] }
     guard total > 0, total.isFinite else { return nil }
 
-    // Rows of X are a good beginning: they lie where X is long.
+    // Rows of X are a good start, since they lie in the directions in which X is long.
     var basis = Matrix(width, d)
     for (k, place) in random.sample(width, of: rows.count).enumerated() {
       basis.row(k).update(from: x.row(rows[place]), count: d)
@@ -48,7 +48,7 @@ struct PrincipalSubspace {
       basis = Matrix(orthonormal.rows, d)
       symmUpper(d, gram.base, orthonormal.base, count: orthonormal.rows, basis.base)
     }
-    // Twice: once leaves rows of very different lengths at some angle.
+    // Twice: one pass leaves rows of very different lengths at some angle to each other.
     guard proceed(), let orthonormal = PrincipalSubspace.orthonormalized(basis, times: 2) else {
       return nil
     }
@@ -60,7 +60,7 @@ struct PrincipalSubspace {
     let eigen = SymmetricEigensolver(order: small.rows)
     guard proceed(), eigen.decompose(small.base) else { return nil }
     let count = small.rows
-    // Ascending: the longest stand last.
+    // The eigenvalues ascend: the longest directions stand last.
     var left = max(0, total - eigen.values[count - 1])
     let goal = tail * left
     var kept = 1
@@ -107,7 +107,7 @@ struct PrincipalSubspace {
   /// X V, n × r.
   func coordinates(_ x: Matrix) -> Matrix { product(x, .plain, basis, .transposed) }
 
-  /// Of the first `count` rows w of `weights` the rows V w of d numbers.
+  /// The rows V w, of d numbers, for the first `count` rows w of `weights`.
   func lifted(_ weights: Matrix, count: Int) -> Matrix {
     let result = Matrix(count, basis.columns)
     gemm(count, basis.columns, rank, weights.base, .plain, basis.base, .plain, result.base)

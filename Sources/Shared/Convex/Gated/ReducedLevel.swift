@@ -1,28 +1,27 @@
 import LinearAlgebra
 
-/// The problem with the r features in which the rows of X are longest: a fraction of the cost, and weights
-/// for it are weights for X with the same objective. What its dual point lacks shows in the norms
-/// ‖Xᵀ D_i ν‖ of all features.
+/// The problem with the r features in which the rows of X are longest: it costs a fraction, and its weights are weights
+/// for X with the same objective. The norms ‖Xᵀ D_i ν‖ of all features show what its dual point lacks.
 final class ReducedLevel {
   private let subspace: PrincipalSubspace
   private let level: GatedLevel
   private let loss: any Loss
   private let interruption: Interruption
 
-  /// Where it pays, and how far it goes.
+  /// When this level pays, and how far it goes.
   struct Limits {
-    /// Samples and features from which on it pays.
+    /// The fewest samples and features for which it pays.
     var fewestSamples = 4000
     var fewestFeatures = 512
-    /// Of the features at most this share is kept, and so many that what is lost of ‖X‖² is less than the
-    /// tail.
+    /// At most this share of the features is kept, and no more than are needed to lose less than the share `tail` of
+    /// ‖X‖².
     var share = 0.25
     var tail = 3e-3
-    /// Samples up to which the kernel is factored.
+    /// The most samples for which the kernel is factored.
     var kernelLimit = 6000
   }
 
-  /// `nil` where it does not pay, or there is no time for it.
+  /// Returns nil if it does not pay, or if there is no time for it.
   init?(
     _ products: PatternProducts, outputs: Int, loss: any Loss, interruption: Interruption,
     limits: Limits
@@ -42,12 +41,12 @@ final class ReducedLevel {
       kernelLimit: limits.kernelLimit)
   }
 
-  /// η and ν where it stands.
+  /// η and ν of its current point.
   var eta: [Double] { level.newton.eta }
   var nu: Matrix { level.newton.nu }
 
-  /// Improves `point`, which is one of all features, as far as these go: `.stalled` where more are needed.
-  /// `full` knows all features.
+  /// Improves `point`, which is one of all features, as far as these features go; returns `.stalled` if more are
+  /// needed. `full` knows all features.
   func solve(
     _ y: Matrix, beta: Double, from start: [Double]?, near: Matrix?, tolerance: Double,
     point: PatternIncumbent, full: EtaNewton, proceed: () -> Bool, report: (Int) -> Void
@@ -55,7 +54,7 @@ final class ReducedLevel {
     let own = PatternIncumbent(y, dimension: subspace.rank, loss: loss, beta: beta)
     var (lastGap, lastPrimal) = (Double.infinity, Double.infinity)
     var isOver = false
-    // A pass over all features costs more than a step. At the end there is one, and time for it.
+    // A pass over all features costs more than a step. Time is reserved for the one at the end.
     func certify(_ nu: Matrix) {
       lastGap = own.gap
       let start = interruption.secondsLeft()
@@ -78,10 +77,10 @@ final class ReducedLevel {
           own.gap <= max(0.5 * lastGap, 0.5 * tolerance)
         {
           certify(nu)
-          // What is left may be due to the features that are not here.
+          // The rest of the gap may be due to the features that are missing here.
           isOver = point.gap <= tolerance || own.gap <= 0.2 * point.gap
         }
-        // A start may have weights already that none of these features reach.
+        // The starting weights may already be better than any that these features allow.
         isOver = isOver || own.dualValue > point.primal
         report(active)
       })

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// How much larger than here the norms ‖Xᵀ D_i ν‖ may come out for whoever adds up in another order.
+/// How much larger the norms ‖Xᵀ D_i ν‖ may come out for anyone who sums in another order.
 struct RoundingBound {
   /// ‖x_j‖².
   private let rowSquares: [Double]

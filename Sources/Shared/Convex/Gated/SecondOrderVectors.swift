@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// A vector of a product of second-order cones {(t, u) : ‖u‖ ≤ t}, all of d + 1 numbers.
+/// A vector in a product of second-order cones {(t, u) : ‖u‖ ≤ t}, each of d + 1 numbers.
 final class SecondOrderVectors {
   let count: Int
   let dimension: Int
@@ -37,7 +37,7 @@ final class SecondOrderVectors {
     axpy(tail.count, step, direction.tail.base, tail.base)
   }
 
-  /// (this + s·direction) · (other + t·its direction), summed over all blocks.
+  /// (this + s·direction) · (other + t·change), summed over all blocks.
   func dot(
     _ s: Double, _ direction: SecondOrderVectors, _ other: SecondOrderVectors, _ t: Double,
     _ change: SecondOrderVectors
@@ -95,7 +95,7 @@ struct ConeScalingPoint {
     for i in 0..<count { lambda[i] = scale(i, z[i], z.row(i), into: lambda.row(i)) }
   }
 
-  /// W v of block i: returns its head.
+  /// W v of block i; returns its head.
   func scale(
     _ i: Int, _ head: Double, _ tail: UnsafePointer<Double>, into t: UnsafeMutablePointer<Double>
   ) -> Double {
@@ -127,7 +127,7 @@ struct ConeScalingPoint {
     return theta[i] * (2 * w[i] * inner - head)
   }
 
-  /// λ \ v, the inverse of the cone's product with λ, of block i.
+  /// λ \ v of block i; \ inverts the cone's product with λ.
   func divide(
     _ i: Int, _ head: Double, _ tail: UnsafePointer<Double>, into t: UnsafeMutablePointer<Double>
   ) -> Double {

@@ -1,7 +1,7 @@
 import LinearAlgebra
 
-/// Products with M = Σ η_i D_i X Xᵀ D_i in single precision, for C vectors at a time: of bits, X and BLAS,
-/// block by block of samples, so that nothing of size n × n or n × P C is held.
+/// Products with M = Σ η_i D_i X Xᵀ D_i in single precision, for C vectors at a time. They use the patterns' bits, X
+/// and BLAS, and go block by block of samples, so that nothing of size n × n or n × P C is stored.
 final class SingleProducts {
   private let products: PatternProducts
   /// X, n × d.
@@ -9,7 +9,7 @@ final class SingleProducts {
   private let workers: Int
   private var active: [Int] = []
   private var eta: [Float] = []
-  /// Of each thread: masked rows of a block, and their correlations.
+  /// Each thread's masked rows of a block, and its sum of correlations.
   private var scratch: [Storage<Float>] = []
   private var sums: [Storage<Float>] = []
 
@@ -36,13 +36,13 @@ final class SingleProducts {
     self.eta = active.map { Float(eta[$0]) }
   }
 
-  /// Calls `body` for blocks of samples, on all threads, with the number of the thread.
+  /// Calls `body` on all threads with blocks of samples and the number of the thread.
   func forEachBlock(_ body: (Range<Int>, _ worker: Int) -> Void) {
     let (n, block) = (samples, SingleProducts.block)
     let blocks = (n + block - 1) / block
     let parts = min(workers, blocks)
     Threads.perform(parts) { worker in
-      // Neighbours go to one thread: X is read in order.
+      // Neighbouring blocks go to one thread, which reads X in order.
       for k in blocks * worker / parts..<blocks * (worker + 1) / parts {
         body(k * block..<min(n, (k + 1) * block), worker)
       }

@@ -2,22 +2,22 @@ import Glibc
 import LinearAlgebra
 import Schema
 
-/// A program over groups of features, min ℓ(A W) + β Σ ‖W_g‖, of outputs that are trained together, as
-/// `TwoSplitADMM` solves it for one β after another.
+/// A program over groups of features, min ℓ(A W) + β Σ ‖W_g‖, for outputs that are trained together. `TwoSplitADMM`
+/// solves it for one β after another.
 package final class SplitProgram {
-  /// Which outputs, of all that there are.
+  /// The outputs of this program among all outputs.
   let outputs: Range<Int>
-  /// y (n × C), −∇ℓ(0) and what the constraints bound there.
+  /// y (n × C), −∇ℓ(0), and the norms there that the constraints bound.
   let targets: Matrix
   let origin: Matrix
   let largest: [Double]
   let norms: GroupNorms
-  /// The smallest β for which the network that is zero is optimal.
+  /// The smallest β for which the zero network is optimal.
   package let betaMax: Double
   private let features: any GroupedFeatures
   private let loss: any Loss
   let regularizer: any Regularizer
-  /// Where the last ADMM had its penalties.
+  /// The penalties at the end of the last ADMM.
   private var penalties: (loss: Double, norm: Double)?
 
   /// `all` are the targets of all outputs.
@@ -38,21 +38,21 @@ package final class SplitProgram {
     betaMax = norms.values.values.max() ?? 0
   }
 
-  /// The network that is zero, and the best multiple of −∇ℓ(0).
+  /// The zero network, and the best multiple of −∇ℓ(0).
   package func point(beta: Double) -> GroupIncumbent {
     let point = GroupIncumbent(targets, loss: loss, regularizer: regularizer, beta: beta)
     point.offer(dual: origin, largest: largest)
     return point
   }
 
-  /// Iterations from one certificate to the next, at most and at least: a certificate costs about one.
+  /// The fewest and most iterations from one certificate to the next: a certificate costs about one iteration.
   private static let checkInterval = 2...10
-  /// Iterations that may pass without a gap a tenth smaller.
+  /// The number of iterations that may pass without a gap a tenth smaller.
   private static let patience = 500
 
-  /// Iterates until the point's gap is nine tenths of the rule's (the rest is for the rounding of whoever
-  /// recomputes it), or the budget or the numbers end it. Group i of the features has the number
-  /// `members[i]` in `start` and in the point.
+  /// Iterates until the point's gap is nine tenths of the rule's (the rest allows for the rounding of anyone who
+  /// recomputes it), or until the budget or the numbers end it. Group i of the features has the number `members[i]` in
+  /// `start` and in the point.
   package func solve(
     _ point: GroupIncumbent, members: [Int], system: SplitSystem, from start: ArrangementSolution?,
     rule: StoppingRule, budget: Budget, report: () -> Void
@@ -72,7 +72,7 @@ package final class SplitProgram {
       norms.compute(nu)
       point.offer(dual: nu, largest: norms.largest(nu))
     }
-    // The first guess is rough: it may change at the first check.
+    // The first penalties are rough guesses: they may change at the first check.
     var (iteration, lastChange) = (0, -10)
     var (nextCheck, gapBefore) = (SplitProgram.checkInterval.upperBound, Double.infinity)
     var (smallest, smallestAt) = (Double.infinity, 0)
@@ -104,7 +104,7 @@ package final class SplitProgram {
       if point.gap < 0.9 * smallest { (smallest, smallestAt) = (point.gap, iteration) }
       if iteration - smallestAt > SplitProgram.patience { return .stalled }
       admm.refresh()
-      // Penalties that never rest keep it from converging; where it does not converge, they are wrong.
+      // Penalties that never rest prevent convergence; but if it does not converge, the penalties are wrong.
       let pause = iteration < 1000 ? 20 : SplitProgram.patience / 2
       if iteration - lastChange >= pause, iteration < 1000 || iteration - smallestAt >= pause {
         let (hasChanged, isSound) = admm.adaptPenalties()
@@ -114,7 +114,7 @@ package final class SplitProgram {
     }
   }
 
-  /// How many iterations bring `gap` to `goal` at the rate that it has fallen since it was `before`, within bounds.
+  /// The number of iterations that bring `gap` to `goal` at the rate of its fall since `before`, within bounds.
   private static func interval(from before: Double, over gap: Double, to goal: Double) -> Int {
     let (least, most) = (checkInterval.lowerBound, checkInterval.upperBound)
     guard before.isFinite, gap < before, goal > 0 else { return most }

@@ -1,16 +1,16 @@
 import LinearAlgebra
 
-/// (A Aᵀ + k I) y = b by a Cholesky factor of order n, in single precision where that is worth while: whoever
-/// asks corrects the solution by its residual.
+/// Solves (A Aᵀ + k I) y = b by a Cholesky factor of order n, in single precision if that is worth while: the caller
+/// corrects the solution by its residual.
 package final class SplitSystem {
   private let single: SplitFactor<Float>?
   private let double: SplitFactor<Double>?
   private(set) var ridge = Double.nan
 
-  /// The mean of the kernel's diagonal: what k is measured by.
+  /// The mean of the kernel's diagonal, in units of which k is measured.
   let scale: Double
 
-  /// Samples from which on single precision saves more than corrections cost.
+  /// The number of samples from which on single precision saves more than corrections cost.
   private static let singleSize = 768
 
   /// Bytes that it takes.
@@ -32,7 +32,7 @@ package final class SplitSystem {
   /// Whether solutions have only a few digits.
   var isSingle: Bool { single != nil }
 
-  /// Factors for k = `ridge`. Returns `false` where rounding leaves the matrix indefinite.
+  /// Factors for k = `ridge`. Returns false if rounding leaves the matrix indefinite.
   func factor(ridge: Double) -> Bool {
     self.ridge = ridge
     return single?.factor(ridge: ridge) ?? double!.factor(ridge: ridge)
@@ -104,7 +104,7 @@ private final class SplitFactor<Scalar: KernelScalar> {
     for k in 0..<b.count { b.base[k] = Double(x[k]) }
   }
 
-  /// One thread for systems that are too small for two.
+  /// Uses one thread for systems that are too small for two.
   private func onUsefulThreads<R>(_ body: () -> R) -> R {
     n < 384 ? Threads.withSerialBLAS(body) : body()
   }

@@ -1,23 +1,23 @@
 import LinearAlgebra
 
-/// Products of several outputs at once with the matrices D_1 X … D_P X, in double precision. A block of
-/// samples meets the masks of all members and outputs before the next one is read: products of a thousand
-/// rows, where those of one output have as many as there are members.
+/// Products of several outputs at once with the matrices D_1 X … D_P X, in double precision. A block of samples meets
+/// the masks of all members and outputs before the next one is read: each product has about a thousand rows, while that
+/// of a single output has only a row for each member.
 final class StackedProducts {
   private unowned let products: PatternProducts
   private let workers = Threads.count
-  /// Of each thread: masked rows or images of a block, and a sum of T.
+  /// Each thread's masked rows or images of a block, and its sum of T.
   private var scratch: [Storage<Double>] = []
   private var sums: [Storage<Double>] = []
 
-  /// Samples of a block, or somewhat more, and rows of a product, where so many members make them.
+  /// The samples of a block, or slightly more, and the rows of a product if there are enough members.
   private static let block = 512
   private static let rows = 1024
 
   init(_ products: PatternProducts) { self.products = products }
 
-  /// T_ic = Xᵀ D_i ν_c of the members in `list` and the rows ν_c of `nu`: rows of t[c]. `false` where
-  /// `proceed` ended it.
+  /// T_ic = Xᵀ D_i ν_c of the members in `list` and the rows ν_c of `nu`, as rows of t[c]. Returns false if `proceed`
+  /// ended it.
   @discardableResult
   func correlations(
     _ nu: Matrix, _ list: [Int], into t: [Matrix], proceed: () -> Bool = { true }
@@ -43,8 +43,8 @@ final class StackedProducts {
     }
   }
 
-  /// U_ic = D_i X t_ic of the members in `list`: rows of u[c]. Row c of `sum` grows by Σ_i η_i U_ic. `false`
-  /// where `proceed` ended it.
+  /// U_ic = D_i X t_ic of the members in `list`, as rows of u[c]. Row c of `sum` grows by Σ_i η_i U_ic. Returns false
+  /// if `proceed` ended it.
   @discardableResult
   func images(
     _ t: [Matrix], _ list: [Int], into u: [Matrix], eta: [Double] = [], addingTo sum: Matrix? = nil,
@@ -104,9 +104,9 @@ final class StackedProducts {
     }
   }
 
-  // MARK: Where most targets are zero
+  // MARK: Targets that are mostly zero
 
-  /// One-hot targets are: what is zero need not be multiplied.
+  /// Whether most of `nu` is zero, as in one-hot targets: zeros need not be multiplied.
   private func isSparse(_ nu: Matrix) -> Bool {
     var zeros = 0
     for k in 0..<nu.count where nu.base[k] == 0 { zeros += 1 }
@@ -150,7 +150,7 @@ final class StackedProducts {
 
   // MARK: Parts
 
-  /// Calls `body` with places of `list` that make about a product's rows; `false` where `proceed` ended it.
+  /// Calls `body` with places of `list` that fill about one product; returns false if `proceed` ended it.
   @discardableResult
   private func forEachGroup(
     _ list: [Int], outputs: Int, proceed: () -> Bool = { true }, _ body: (Range<Int>) -> Void
@@ -163,8 +163,8 @@ final class StackedProducts {
     return true
   }
 
-  /// Calls `body` with blocks of samples that begin with a byte of a pattern, on all threads, with the
-  /// number of the thread, whose scratch has `rows` rows.
+  /// Calls `body` on all threads with blocks of samples that begin with a byte of a pattern, and with the number of the
+  /// thread, whose scratch has `rows` rows.
   private func forEachBlock(rows: Int, _ body: (Range<Int>, _ worker: Int) -> Void) {
     let n = products.samples
     // Small products are done before a second thread has woken up.

@@ -1,7 +1,7 @@
 import LinearAlgebra
 
-/// ADMM for min ℓ(A W) + β Σ ‖W_g‖ over groups g of any norm, split twice: Z₁ = A W and Z₂ = W, with penalties r₁, r₂ and
-/// scaled duals U₁, U₂ (Boyd et al. 2011), over-relaxed and accelerated.
+/// ADMM for min ℓ(A W) + β Σ ‖W_g‖ over groups g of any norm, split twice: Z₁ = A W and Z₂ = W, with penalties r₁, r₂
+/// and scaled duals U₁, U₂ (Boyd et al. 2011), over-relaxed and accelerated.
 ///
 /// The step in W is a least-squares problem that one factor of order n solves for all outputs: with
 /// V = Z₂ − U₂ and k = r₂/r₁,
@@ -11,9 +11,9 @@ import LinearAlgebra
 /// As a fixed-point iteration its state is S = Z + U: Z₂ is the norm's prox of S₂ with β/r₂, Z₁ is the loss's prox
 /// of S₁, and S grows by α (W − Z₂) and α (A W − Z₁). −r₁U₁ = −∇ℓ(Z₁) lies in the conjugate's domain, so that a
 /// multiple of it is a dual point. Weights are kept as rows: row i·C + c is the weights of group i and output c;
-/// what has n numbers an output is C × n.
+/// quantities of n numbers per output are C × n.
 package final class TwoSplitADMM {
-  /// How much of a step goes beyond: 1.6 of the usual range 1.5 to 1.8.
+  /// The over-relaxation α: 1.6 of the usual range 1.5 to 1.8.
   private let relaxation = 1.6
 
   private let features: any GroupedFeatures
@@ -41,36 +41,36 @@ package final class TwoSplitADMM {
   package let weights: Matrix
   private var fitted: Matrix
   private let split: Matrix
-  /// y and A Aᵀ y, C × n; what y leaves of its right-hand side, and what that adds to y.
+  /// y and A Aᵀ y, C × n; the residual that y leaves, and its correction of y.
   private let solution: Matrix
   private var solutionImage: Matrix
   private let rest: Matrix
   private let step: Matrix
-  /// What the loss is asked with, n × C.
+  /// The arguments of the loss, n × C.
   private let point: Matrix
   private let image: Matrix
   private let parts: [Part]
 
-  /// β's factor at Z₂: Σ ‖Z_g‖, and how many groups are not zero.
+  /// The factor of β at Z₂, Σ ‖Z_g‖, and the number of groups that are not zero.
   package private(set) var penalty = 0.0
   package private(set) var active = 0
   private var normResiduals = Residuals()
   private var lossResiduals = Residuals()
 
-  /// How far primal and dual residual are, relative to what they are residuals of.
+  /// The primal and the dual residual, each relative to the quantity it belongs to.
   private struct Residuals {
     private var primal = 0.0
     private var dual = 0.0
 
     init() {}
 
-    /// From squares: ‖W − Z‖², ‖Z‖², ‖Z' − Z‖² and ‖U‖².
+    /// Takes squares: ‖W − Z‖², ‖Z‖², ‖Z' − Z‖² and ‖U‖².
     init(split: Double, weight: Double, moved: Double, dual: Double) {
       primal = (split / max(weight, 1e-300)).squareRoot()
       self.dual = (moved / max(dual, 1e-300)).squareRoot()
     }
 
-    /// What brings them nearer to each other, as a factor of the penalty.
+    /// The factor of the penalty that brings them nearer to each other.
     var ratio: Double { min(5, max(0.2, (primal / max(dual, 1e-300)).squareRoot())) }
     var areUneven: Bool { ratio > 1.6 || ratio < 0.62 }
   }
@@ -118,7 +118,7 @@ package final class TwoSplitADMM {
     return MixingTrack.memory(weights + 2 * rows) + 8 * (weights + 12 * rows)
   }
 
-  /// Factors for the penalties as they are; `false` where rounding prevents it.
+  /// Factors for the current penalties; false if rounding prevents it.
   package func prepare() -> Bool { system.factor(ridge: normPenalty / lossPenalty) }
 
   /// Begins at the weights `start` (PC × Q) with the duals that belong to the dual point `dual` (n × C).
@@ -161,7 +161,7 @@ package final class TwoSplitADMM {
         - solutionImage.base[k] - ridge * solution.base[k]
       step.base[k] = rest.base[k]
     }
-    // y changes by what it leaves of the right-hand side, so that the factor's errors fade with the change.
+    // y changes by the residual's solution, so that the factor's errors fade as the changes do.
     system.solve(step)
     for k in 0..<count {
       solution.base[k] += step.base[k]
@@ -226,12 +226,12 @@ package final class TwoSplitADMM {
     lossResiduals = Residuals(split: distance, weight: weight, moved: moved, dual: dual)
   }
 
-  /// Brings the penalties to where the residuals fall alike. `hasChanged` tells whether they did not, and
-  /// `isSound` whether the system can be factored.
+  /// Adapts the penalties so that primal and dual residuals fall alike. `hasChanged` tells whether a penalty changed,
+  /// and `isSound` whether the system can be factored.
   package func adaptPenalties() -> (hasChanged: Bool, isSound: Bool) {
     let isLossUneven = !isQuadratic && lossResiduals.areUneven
     guard normResiduals.areUneven || isLossUneven else { return (false, true) }
-    // Z stays, and U = S − Z is in units of the penalty.
+    // Z stays unchanged, and U = S − Z is in units of the penalty.
     func rescale(_ state: Matrix, _ z: Matrix, _ factor: Double) {
       for k in 0..<z.count {
         state.base[k] = z.base[k] + (state.base[k] - z.base[k]) / factor
@@ -252,7 +252,7 @@ package final class TwoSplitADMM {
     return (true, prepare())
   }
 
-  /// Computes A S₂ and A Aᵀ y anew where a factor in single precision made them drift.
+  /// Computes A S₂ and A Aᵀ y anew if a factor in single precision made them drift.
   package func refresh() {
     guard system.isSingle else { return }
     run { part in
@@ -267,7 +267,7 @@ package final class TwoSplitADMM {
     images.state.copy(from: sum(\.fitted))
   }
 
-  /// `nu` (n × C) ← −r₁U₁, or of a quadratic loss r₂y, the residual at W.
+  /// `nu` (n × C) ← −r₁U₁; for a quadratic loss r₂y, the residual at W.
   package func dual(into nu: Matrix) {
     if isQuadratic {
       transpose(solution, into: nu)
@@ -333,7 +333,7 @@ package final class TwoSplitADMM {
     return result
   }
 
-  /// α (W − Z₂) = α (Aᵀ y − U₂) of a range.
+  /// Computes α (W − Z₂) = α (Aᵀ y − U₂) for a range.
   private func residuals(_ part: Part) {
     part.inner = AndersonMixing.Products()
     part.products.forEachBlock(part.groups) { groups in
@@ -347,7 +347,7 @@ package final class TwoSplitADMM {
     }
   }
 
-  /// S₂, Z₂ and A Z₂ of a range.
+  /// Moves S₂, Z₂ and A Z₂ of a range.
   private func advance(_ move: AndersonMixing.Move, slot: Int?, _ part: Part) {
     part.reset()
     let limit = beta / normPenalty
@@ -362,7 +362,7 @@ package final class TwoSplitADMM {
     }
   }
 
-  /// Z of a group.
+  /// Computes Z for a group.
   private func shrink(
     _ s: UnsafePointer<Double>, into z: UnsafeMutablePointer<Double>, _ limit: Double, _ part: Part
   ) {

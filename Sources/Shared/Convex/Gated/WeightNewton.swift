@@ -1,14 +1,14 @@
 import Glibc
 import LinearAlgebra
 
-/// Solves min ½‖Σ_i D_i X W_i − Y‖² + β Σ_i ‖W_i‖_F, of one output or of C that share their groups, by Newton's method
-/// in the weights of the members that carry some, where the objective is smooth: proximal Newton steps on the active
-/// manifold, each by preconditioned conjugate gradients that stop early (Lee, Sun and Saunders 2014).
+/// Solves min ½‖Σ_i D_i X W_i − Y‖² + β Σ_i ‖W_i‖_F, for one output or for C that share their groups, by Newton's
+/// method in the weights of the members that carry some. The objective is smooth there: these are proximal Newton steps
+/// on the active manifold, each by preconditioned conjugate gradients that stop early (Lee, Sun and Saunders 2014).
 ///
-/// No matrix of n × n or A·d × A·d is made: a step costs some twenty products with FᵀF. So it suits many samples of few
-/// features; `EtaNewton`, which factors, suits the others.
+/// No matrix of n × n or A·d × A·d is made: a step costs some twenty products with FᵀF. So it suits many samples with
+/// few features; `EtaNewton`, which factors, suits the other cases.
 ///
-/// Y, ν and ŷ are C × n here, a row an output; weights A·C × d, row k·C + c of the k-th active member.
+/// Y, ν and ŷ are C × n here, with a row for each output; weights are A·C × d, row k·C + c for the k-th active member.
 final class WeightNewton {
   private let products: PatternProducts
   private let features: ActiveFeatures
@@ -19,7 +19,7 @@ final class WeightNewton {
   private let outputs: Int
   private let interruption: Interruption
 
-  // Where it stands.
+  // The current point.
   private var weights = Matrix(0, 0)
   /// T_ic = Xᵀ D_i ν_c of the active members.
   private var correlations = Matrix(0, 0)
@@ -31,8 +31,8 @@ final class WeightNewton {
   private let nu: Matrix
   private var primal = 0.0
 
-  /// Products with FᵀF that a step takes at most; and how many may do while the gap is above 10⁻²: if a step takes more
-  /// so early, conjugate gradients converge too slowly for this method.
+  /// The most products with FᵀF that a step takes, and the most that it may take while the gap is above 10⁻²: if a step
+  /// takes more so early, conjugate gradients converge too slowly for this method.
   private static let (mostProducts, usualProducts) = (100, 60)
   /// A member whose weight along its direction shrinks to this share leaves.
   private static let leastShare = 1e-3
@@ -52,23 +52,23 @@ final class WeightNewton {
     nu = Matrix(outputs, products.samples)
   }
 
-  /// Whether it is to be tried first, β being `share` of its largest: its step has to cost less than one factorisation,
-  /// and few members may carry weight, as they do if β is large. At n = 8,000, d = 100, β = 0.05 β_max it takes a tenth
-  /// of the time of `EtaNewton` with 50 or 200 patterns; at 0.001 β_max with 200 it does not converge in twice that time.
+  /// Whether to try it first, if β is `share` of its largest: its step has to cost less than one factorisation, and few
+  /// members may carry weight, as is the case for large β. At n = 8,000, d = 100, β = 0.05 β_max it takes a tenth of
+  /// the time of `EtaNewton` with 50 or 200 patterns; at 0.001 β_max with 200 it does not converge in twice that time.
   static func suits(_ products: PatternProducts, share: Double) -> Bool {
     let (n, d) = (Double(products.samples), Double(products.dimension))
-    // Of each of some sixty members twenty products with FᵀF and a factor.
+    // Some sixty members, each with twenty products with FᵀF and a factor.
     let isCheap = 60 * (80 * n * d + d * d * d) < n * n * n / 6
-    // One Gram matrix has to be made within a part of a second, sixty of them with their factors to fit into memory.
+    // One Gram matrix has to be made in a fraction of a second, and sixty of them with factors have to fit into memory.
     let isSmall = n * d * d < 5e9 && 60 * 16 * d * d < Double(GroupPreconditioner.memory)
     return isCheap && isSmall && (share >= 0.01 || Double(products.count) * d <= mostWeights * n)
   }
 
-  /// Weights for a sample, beyond which conjugate gradients become slow.
+  /// The weights per sample beyond which conjugate gradients become slow.
   private static let mostWeights = 2.0
 
   /// Improves `point`, from its own weights, until its gap is at most `tolerance`; asks `proceed` before each step, and
-  /// tells `report` of each with the number of active members.
+  /// tells `report` the number of active members at each.
   func solve(
     _ y: Matrix, beta: Double, tolerance: Double, point: PatternIncumbent, proceed: () -> Bool,
     report: (Int) -> Void
@@ -76,7 +76,7 @@ final class WeightNewton {
     begin(point)
     locate(y, beta)
     let (n, d) = (Double(products.samples), Double(products.dimension))
-    // Multiplications; those of a few factorisations.
+    // `work` is the number of multiplications left, at first those of a few factorisations.
     var (best, idle, work) = (Double.infinity, 0, n * n * n)
     while true {
       let entering = judge(y, beta, point)
@@ -112,7 +112,7 @@ final class WeightNewton {
     leaveOut { _ in false }
   }
 
-  /// Leaves out the members without weight, and those that `isLeaving` tells by their place.
+  /// Leaves out the members without weight, and those for whose places `isLeaving` is true.
   private func leaveOut(_ isLeaving: (Int) -> Bool) {
     let (width, d) = (outputs * products.dimension, products.dimension)
     let sizes = features.active.indices.map { norm(width, weights.row($0 * outputs)) }
@@ -128,7 +128,7 @@ final class WeightNewton {
     lengths = kept.map { sizes[$0] }
   }
 
-  /// Finds ŷ, ν, T and the objective of the weights.
+  /// Computes ŷ, ν, T and the objective of the weights.
   private func locate(_ y: Matrix, _ beta: Double) {
     features.apply(weights.base, into: fitted)
     for j in 0..<y.count { nu.base[j] = y.base[j] - fitted.base[j] }
@@ -170,12 +170,12 @@ final class WeightNewton {
     return entering
   }
 
-  /// Gives the worst violators the weights s_i T_i that are best for each alone, all by one factor that is best for
-  /// all together.
+  /// Gives the worst violators the weights s_i T_i that are best for each alone, scaled by one factor that is best for
+  /// all of them together.
   private func enter(
     _ violators: [(member: Int, norm: Double)], _ y: Matrix, _ beta: Double
   ) {
-    // Few at a time: most that violate now will not once the first have entered.
+    // Few at a time: most that violate now will no longer do so once the first have entered.
     let chosen = violators.sorted { ($0.norm, $1.member) > ($1.norm, $0.member) }
       .prefix(max(10, features.active.count))
     let (before, d, width) = (features.active, products.dimension, outputs * products.dimension)
@@ -186,7 +186,7 @@ final class WeightNewton {
     var penalty = 0.0
     for (k, violator) in chosen.enumerated() {
       let t = added.row(k * outputs)
-      // Out of time it enters without weight, which leaves it out.
+      // Once time is out, it enters without weight and is then left out.
       guard !interruption.isOutOfTime else {
         scale(width, 0, t)
         continue
@@ -209,7 +209,7 @@ final class WeightNewton {
     (all.base + weights.count).update(from: added.base, count: added.count)
     weights = all
     features.take(before + features.active)
-    // Members ascend, as those do that `point` has.
+    // Members ascend, like those of `point`.
     sortMembers()
     leaveOut { _ in false }
     locate(y, beta)
@@ -273,7 +273,7 @@ final class WeightNewton {
     return nil
   }
 
-  /// step ← about the solution of (FᵀF + diag(κ_i (I − u_i u_iᵀ))) step = right; returns the number of products.
+  /// step ← an approximate solution of (FᵀF + diag(κ_i (I − u_i u_iᵀ))) step = right; returns the number of products.
   private func conjugateGradients(
     _ right: Matrix, _ curvatures: [Double], accuracy: Double, into step: Matrix
   ) -> Int {

@@ -39,7 +39,7 @@ final class ADMM {
     h = Matrix(classes, width)
   }
 
-  /// Goes on from where the last β was left; else starts from blocks that another method or run found,
+  /// Goes on from the iterate of the last β if there is one; else starts from blocks that another method or run found,
   /// or from the least-squares solution split by sign.
   func start(from results: [ClassResult], beta: Double) {
     defer { previousBeta = beta }
@@ -53,11 +53,11 @@ final class ADMM {
     guard results.map(\.blocks).areZero else { return splitting.start(from: results.map(\.blocks)) }
     for c in 0..<classes { gram.basis.expand(gram.leastSquares.row(c), into: h.row(c)) }
     program.map.unwhitenVariable.applyInParallel(classes * regions, h.base)
-    // The norm costs at most what the loss of the zero network is: a large β needs a smaller start.
+    // The norm costs at most the loss of the zero network: a large β needs a smaller start.
     splitting.start(splitting: h, limits: gram.squares.map { 0.1 * $0 / beta })
   }
 
-  /// Sets ρ, and factors; ρ Λ stays what it is.
+  /// Sets ρ, and factors; ρ Λ stays unchanged.
   private func adapt(beta: Double) -> Bool {
     let rho = splitting.rho
     let wanted = splitting.wantedPenalty(beta: beta) ?? (rho > 0 ? rho : beta)
@@ -67,8 +67,8 @@ final class ADMM {
     return isFactored
   }
 
-  /// Runs until the gap of `results` is at most `tolerance`, or progress ends. `proceed` is asked after
-  /// every iteration, `report` told after every check, with the neurons that the points stand for.
+  /// Runs until the gap of `results` is at most `tolerance`, or progress ends. It asks `proceed` after every iteration,
+  /// and tells `report` the number of the points' neurons after every check.
   func solve(
     beta: Double, tolerance: Double, limit: Int, judges: [Judge],
     results: inout [ClassResult], proceed: () -> Bool, report: ([ClassResult], Int) -> Void
@@ -90,7 +90,7 @@ final class ADMM {
       check(beta: beta, judges: judges, gamma: gamma, blocks: blocks, results: &results)
       report(results, judges[0].rankSum(results))
       if results.gap <= tolerance || !go { return }
-      // Leave where the gap does not move any more.
+      // Leave if the gap does not move any more.
       if iteration % 100 == 0 {
         slow = results.gap > 0.9 * previous ? slow + 1 : 0
         if slow >= 3 { return }
@@ -119,7 +119,7 @@ final class ADMM {
     let eta = Matrix(classes, n)
     for c in 0..<classes { gram.basis.project(white.row(c), into: eta.row(c)) }
     gram.multiply(eta.base, count: classes, into: gamma.base)
-    // γ = R − Gη, so G⁻¹γ is the least-squares solution less η.
+    // γ = R − Gη, so G⁻¹γ is the least-squares solution minus η.
     for i in 0..<classes * n {
       gamma.base[i] = gram.correlations.base[i] - gamma.base[i]
       eta.base[i] = gram.leastSquares.base[i] - eta.base[i]
@@ -154,7 +154,7 @@ final class ADMM {
 }
 
 extension [ConeBlocks] {
-  /// Whether they are those of the zero network.
+  /// Whether the blocks are those of the zero network.
   var areZero: Bool {
     allSatisfy { blocks in (0..<blocks.count).allSatisfy { blocks.base[$0] == 0 } }
   }

@@ -3,13 +3,13 @@ import LinearAlgebra
 
 /// The cones' half of the alternating direction method, in raw coordinates, all classes at once.
 ///
-/// X± satisfies the linear constraints, Z± the cones, Λ± are the scaled multipliers. With V± = Z± − Λ±, P
-/// the projection off J, ρ the penalty, and h = X₊ − X₋ from the losses' half,
+/// X± satisfies the linear constraints, Z± the cones, and Λ± are the scaled multipliers. With V± = Z± − Λ±, P the
+/// projection off J, ρ the penalty, and h = X₊ − X₋ from the losses' half,
 ///
 ///     s = P(V₊ + V₋) − (β/ρ) P svec I,  X± = (s ± h)/2,
 ///     H± = α X± + (1 − α) Z± + Λ±,  Z± = H± made positive semidefinite,  Λ± = H± − Z±.
 final class BlockSplitting {
-  /// ρ; 0 before there is one.
+  /// ρ, or 0 before it is set.
   private(set) var rho = 0.0
 
   private let packing: SymmetricVectors
@@ -18,12 +18,12 @@ final class BlockSplitting {
   private let regions: Int
   private let classes: Int
   private let width: Int
-  /// svec J / ‖J‖ of one region, and svec I less its part along J.
+  /// svec J / ‖J‖ of one region, and svec I minus its part along J.
   private let j: [Double]
   private let identity: [Double]
-  /// One for each thread that decompositions of this size are worth waking.
+  /// One for each thread, as far as decompositions of this size are worth waking threads for.
   private let projections: [SemidefiniteProjection]
-  /// Per class: the two signs of all regions, one after the other (C × 2Q).
+  /// For each class: the two signs of all regions, one after the other (C × 2Q).
   private let z, multiplier: Matrix
   private let v, x: Matrix
 
@@ -56,9 +56,9 @@ final class BlockSplitting {
     x = Matrix(classes, 2 * width)
   }
 
-  // MARK: Where it starts
+  // MARK: The start
 
-  /// Z from blocks that another method or run found.
+  /// Takes Z from blocks that another method or run found.
   func start(from blocks: [ConeBlocks]) {
     multiplier.fill(0)
     for c in 0..<classes {
@@ -68,7 +68,7 @@ final class BlockSplitting {
     }
   }
 
-  /// Z± from h (C × Q) split by sign; of class c no more than `limits[c]` of the norm.
+  /// Z± ← h (C × Q) split by sign, with at most `limits[c]` of the norm for class c.
   func start(splitting h: Matrix, limits: [Double]) {
     multiplier.fill(0)
     for c in 0..<classes {
@@ -95,9 +95,9 @@ final class BlockSplitting {
     return sum
   }
 
-  /// κ β / geometric mean of the classes' z₄; `nil` where all are zero.
+  /// κ β / geometric mean of the classes' z₄; nil if all are zero.
   func wantedPenalty(beta: Double) -> Double? {
-    // A class that has next to nothing must not set the scale of the others.
+    // A class with almost zero weight must not set the scale of the others.
     let corners = (0..<classes).map(corner)
     let floor = 1e-2 * corners.max()!
     guard floor > 0 else { return nil }
@@ -106,13 +106,13 @@ final class BlockSplitting {
     return kappa * beta / exp(logarithm)
   }
 
-  /// Sets ρ; the multipliers ρΛ stay what they are.
+  /// Sets ρ; the multipliers ρΛ stay unchanged.
   func set(penalty: Double) {
     if rho > 0 { scale(multiplier.count, rho / penalty, multiplier.base) }
     rho = penalty
   }
 
-  /// Sets ρ for a β that is `ratio` times the one before: the slacks ρΛ shrink with β, and Λ stays.
+  /// Sets ρ for a β that is `ratio` times the one before: the slacks ρΛ shrink with β, and Λ stays unchanged.
   func scalePenalty(_ ratio: Double) { rho *= ratio }
 
   // MARK: A step
@@ -126,7 +126,7 @@ final class BlockSplitting {
     }
   }
 
-  /// Z± and Λ± for h (C × Q), from the V± that were prepared.
+  /// Z± and Λ± for h (C × Q), from the prepared V±.
   func step(_ h: Matrix, beta: Double) {
     Threads.split(classes) { part in
       for c in part { self.relax(c, h.row(c), beta: beta) }
@@ -153,7 +153,7 @@ final class BlockSplitting {
     }
   }
 
-  /// Positive semidefinite parts of all blocks of `source` into `target`; what is cut off becomes Λ.
+  /// Writes the positive semidefinite parts of all blocks of `source` into `target`; the remainder becomes Λ.
   private func project(_ source: Matrix, into target: Matrix, keepingMultipliers: Bool) {
     let total = classes * 2 * regions
     let workers = projections.count

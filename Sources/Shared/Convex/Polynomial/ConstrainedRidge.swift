@@ -1,7 +1,7 @@
 import LinearAlgebra
 
-/// Solves with G + κI over the packed matrices h_r of the regions with ⟨J, h_r⟩ = 0, G = FᵀF the Gram
-/// matrix in raw coordinates.
+/// Solves with G + κI over the packed matrices h_r of the regions with ⟨J, h_r⟩ = 0; G = FᵀF is the Gram matrix in raw
+/// coordinates.
 ///
 /// One Cholesky factorisation for each κ; the constraints are a Schur complement of order R.
 final class ConstrainedRidge {
@@ -10,7 +10,7 @@ final class ConstrainedRidge {
   private let q: Int
   private let regions: Int
   private let width: Int
-  /// Upper triangle: G; lower: the factor of G + κI; the diagonal of G apart.
+  /// Upper triangle: G; lower: the factor of G + κI; the diagonal of G is separate.
   private let matrix: Matrix
   private let diagonal: [Double]
   /// (G + κI)⁻¹J for the R regions (R × Q), and the inverse of Jᵀ(G + κI)⁻¹J (R × R).
@@ -24,7 +24,7 @@ final class ConstrainedRidge {
     self.init(program, gram: matrix)
   }
 
-  /// For any Gram matrix in raw coordinates, of which the upper triangle is read, and which it takes over.
+  /// For any Gram matrix in raw coordinates, whose memory it takes over; it reads the upper triangle.
   init(_ program: PolynomialProgram, gram: Matrix) {
     q = program.map.packing.count
     regions = program.regions
@@ -46,7 +46,7 @@ final class ConstrainedRidge {
     return j
   }
 
-  /// G in raw coordinates from G in whitened ones: the congruence on its rows, then on its columns.
+  /// Turns G from whitened into raw coordinates: the congruence on its rows, then on its columns.
   private static func unwhitenGram(_ gram: Matrix, _ map: FeatureMap) {
     map.unwhiten.applyInParallel(gram.rows * map.regions, gram.base)
     gram.transpose()
@@ -54,7 +54,7 @@ final class ConstrainedRidge {
     gram.symmetrize()
   }
 
-  /// Factors G + κI; `false` where that is singular in double precision.
+  /// Factors G + κI; false if it is singular in double precision.
   func factor(_ shift: Double) -> Bool {
     matrix.mirrorUpper()
     for i in 0..<width { matrix[i, i] = diagonal[i] + shift }
@@ -72,7 +72,7 @@ final class ConstrainedRidge {
     return true
   }
 
-  /// Each row b (Q numbers) ← argmin ½ hᵀ(G + κI)h − bᵀh over ⟨J, h_r⟩ = 0.
+  /// Replaces each row b (Q numbers) by argmin ½ hᵀ(G + κI)h − bᵀh over ⟨J, h_r⟩ = 0.
   func solve(_ rows: Matrix) {
     guard rows.rows > 0 else { return }
     choleskySolve(width, matrix.base, rows.base, count: rows.rows)
@@ -90,7 +90,7 @@ final class ConstrainedRidge {
     }
   }
 
-  /// Each row less its parts along J.
+  /// Subtracts from each row its parts along J.
   func project(_ rows: Matrix) {
     for c in 0..<rows.rows {
       for r in 0..<regions {

@@ -2,19 +2,19 @@ import LinearAlgebra
 
 /// An orthonormal basis B (Q × r) of the space that the samples' whitened features span.
 ///
-/// Mostly it is a selection of coordinates (those that are not zero for every sample) followed by a
-/// few Householder reflections that turn known null vectors into the last coordinates; where the
-/// features span much less than that, the basis is explicit.
+/// Usually it is a selection of coordinates (those that are not zero for every sample) followed by a few Householder
+/// reflections that turn known null vectors into the last coordinates; if the features span a much smaller space, the
+/// basis is explicit.
 final class FeatureBasis {
   /// Q.
   let width: Int
   /// r.
   let order: Int
-  /// The selected coordinates, ascending. Everything, for an explicit basis.
+  /// The selected coordinates, ascending; all of them for an explicit basis.
   let selected: [Int]
-  /// Unit vectors v of reflections I − 2 v vᵀ on the selected coordinates, applied first to last.
+  /// Unit vectors v of reflections I − 2 v vᵀ on the selected coordinates, applied from first to last.
   let reflectors: [[Double]]
-  /// Bᵀ (r × Q), where it is explicit.
+  /// Bᵀ (r × Q), if it is explicit.
   let explicit: Matrix?
 
   /// Selection and reflections. `nullVectors` are orthonormal vectors on the selected coordinates.
@@ -27,7 +27,7 @@ final class FeatureBasis {
     for (k, vector) in nullVectors.enumerated() {
       var v = vector
       for reflector in reflectors { FeatureBasis.reflect(reflector, &v) }
-      // Reflect v onto the axis `last`; the axes beyond it belong to the vectors before.
+      // Reflect v onto the axis `last`; the axes beyond it belong to the previous vectors.
       let last = selected.count - 1 - k
       for i in last + 1..<max(last + 1, selected.count) { v[i] = 0 }
       let length = v.reduce(0) { $0 + $1 * $1 }.squareRoot()
@@ -38,7 +38,7 @@ final class FeatureBasis {
     self.reflectors = reflectors
   }
 
-  /// Explicit, `rows` = Bᵀ.
+  /// An explicit basis, `rows` = Bᵀ.
   init(explicit rows: Matrix) {
     width = rows.columns
     order = rows.rows
@@ -90,11 +90,11 @@ final class FeatureBasis {
     gamma.update(from: x.base, count: order)
   }
 
-  /// H A H in place for the lower triangle of a symmetric A on the selected coordinates, H the product
-  /// of the reflections: rank-two updates A − v wᵀ − w vᵀ.
+  /// Computes H A H in place for the lower triangle of a symmetric A on the selected coordinates, with H the product of
+  /// the reflections: rank-two updates A − v wᵀ − w vᵀ.
   func reflect(_ a: Matrix) { apply(reflectors, to: a) }
 
-  /// The inverse of `reflect`: the same reflections, last to first.
+  /// The inverse of `reflect`: the same reflections, from last to first.
   func reflectBack(_ a: Matrix) { apply(reflectors.reversed(), to: a) }
 
   private func apply(_ reflectors: [[Double]], to a: Matrix) {

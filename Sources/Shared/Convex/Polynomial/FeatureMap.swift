@@ -1,12 +1,12 @@
 import LinearAlgebra
 import Schema
 
-/// From a row of moments to the matrices Φ_r = [[a M, (b/2) μ], [(b/2) μᵀ, c]] of its regions, and to
-/// their whitened form Tᵀ Φ_r T.
+/// Maps a row of moments to the matrices Φ_r = [[a M, (b/2) μ], [(b/2) μᵀ, c]] of its regions, and to their whitened
+/// form Tᵀ Φ_r T.
 ///
-/// The raw Gram matrix of the features svec(Φ) has a condition near 10¹³ on natural images. The
-/// congruence by T = S^{-1/2}, S the mean of h hᵀ with h = [√|a| x; ± b/(2√|a|)], brings it to about
-/// 10⁵ and keeps the form of the program: a congruence of Z by T⁻¹.
+/// The raw Gram matrix of the features svec(Φ) has a condition near 10¹³ on natural images. The congruence by T =
+/// S^{-1/2}, with S the mean of h hᵀ and h = [√|a| x; ± b/(2√|a|)], reduces it to about 10⁵ and keeps the form of the
+/// program: Z undergoes a congruence by T⁻¹.
 package final class FeatureMap {
   package let activation: PolynomialActivation
   /// m = d + 1.
@@ -23,7 +23,7 @@ package final class FeatureMap {
   package let whitenVariable: Congruence
   package let unwhitenVariable: Congruence
 
-  /// The mean of ‖svec(Φ_r)‖², of one region, over some of the samples.
+  /// The mean of ‖svec(Φ_r)‖² for one region, over some of the samples.
   package private(set) var meanSquare = 0.0
 
   /// Fits T on about 2,000 of the samples.
@@ -51,7 +51,7 @@ package final class FeatureMap {
   /// Q = R · m (m + 1) / 2.
   package var count: Int { regions * packing.count }
 
-  /// Mean M and μ over runs of samples spread over the whole set, and the last of the runs.
+  /// Mean M and μ over runs of samples spread over the whole set, and the rows of the last run.
   private static func sample(_ data: MomentData) -> (mean: Matrix, rows: Matrix) {
     let mean = Matrix(1, data.width)
     let runs = min(16, data.samples)
@@ -94,13 +94,13 @@ package final class FeatureMap {
       }
     }
     if a != 0, b != 0 { s[d, d] = b * b / (4 * abs(a)) }
-    // With a = 0 or b = 0 the last coordinate stays apart: blocks of Φ that are zero stay zero.
+    // If a = 0 or b = 0, the last coordinate stays apart: blocks of Φ that are zero stay zero.
     let eigen = SymmetricEigensolver(order: m)
     let vectors = Matrix(copying: s)
     guard s.isFinite, eigen.decompose(vectors.base), eigen.values[m - 1] > 0 else {
       return (Matrix.identity(m), Matrix.identity(m))
     }
-    // Directions that no patch has are scaled as the largest one is; their features are zero.
+    // Directions in which no patch extends are scaled like the largest one; their features are zero.
     let largest = eigen.values[m - 1]
     let transform = Matrix(m, m)
     let inverse = Matrix(m, m)
@@ -139,7 +139,7 @@ package final class FeatureMap {
     }
   }
 
-  /// Whitened features of a block of rows (rows × Q), on the calling thread; `scratch` is of `whiten`.
+  /// Whitened features of a block of rows (rows × Q), computed on the calling thread; `scratch` is that of `whiten`.
   package func whitenedFeatures(
     _ count: Int, _ rows: UnsafePointer<Double>, rowLength: Int,
     into target: UnsafeMutablePointer<Double>, scratch: Matrix
@@ -151,7 +151,7 @@ package final class FeatureMap {
     whiten.apply(count * regions, target, target, scratch: scratch)
   }
 
-  /// The adjoint of `features`: for packed H_r (Q numbers), the weights on a row of moments, and the
+  /// The adjoint of `features`: for packed H_r (Q numbers), the weights that multiply a row of moments and the
   /// constant, so that ⟨Φ, H⟩ = weightsᵀ row + constant.
   package func momentWeights(
     _ packed: UnsafePointer<Double>, into weights: UnsafeMutablePointer<Double>

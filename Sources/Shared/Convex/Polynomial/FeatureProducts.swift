@@ -1,27 +1,27 @@
 import LinearAlgebra
 
-/// Products with the features svec(Φ) of all samples in raw coordinates: F h, Fᵀν, and both in one reading
-/// of the data, with whatever is done to a block of samples in between.
+/// Products with the features svec(Φ) of all samples in raw coordinates: F h, Fᵀν, and both in one reading of the data,
+/// with any work on a block of samples in between.
 final class FeatureProducts {
   let map: FeatureMap
   /// C.
   let classes: Int
   /// n.
   var samples: Int { data.samples }
-  /// Threads that read at once, each its own part of the samples.
+  /// The threads that read at once, each its own part of the samples.
   let workers: Int
-  /// Samples in a block, at most: few enough that they stay in the cache from one product to the other.
+  /// The most samples in a block: few enough to stay in the cache from one product to the other.
   static let blockRows = 128
 
   private let data: MomentData
-  /// h as weights of a row of moments, C × row.
+  /// h as weights for a row of moments, C × row.
   private let weights: Matrix
-  /// Of each worker: Σ ν (row), C × row; Σ ν; and the outputs of a block.
+  /// For each worker: Σ ν (row), C × row; Σ ν; and the outputs of a block.
   private let sums: [Matrix]
   private let totals: Matrix
   private let outputs: [Matrix]
 
-  /// `data` should be `resident`: they are read in every product.
+  /// `data` should be `resident`, since every product reads them.
   init(_ data: MomentData, map: FeatureMap, classes: Int) {
     self.data = data
     self.map = map
@@ -33,9 +33,9 @@ final class FeatureProducts {
     outputs = (0..<workers).map { _ in Matrix(FeatureProducts.blockRows, classes) }
   }
 
-  /// For each block of samples calls `body(worker, rows, outputs)` with outputs = F h (rows × C), or what
-  /// stands there where `h` (C × Q) is `nil`; what `body` leaves in them is ν. `adjoint` (C × Q) ← Fᵀν.
-  /// Workers call at once, each for its own rows in ascending order.
+  /// Calls `body(worker, rows, outputs)` for each block of samples with outputs = F h (rows × C), or with arbitrary
+  /// contents if `h` (C × Q) is nil; `body` leaves ν in them. `adjoint` (C × Q) ← Fᵀν. Workers call at once, each for
+  /// its own rows in ascending order.
   func pass(
     _ h: Matrix?, adjoint: Matrix? = nil, _ body: (_ worker: Int, Range<Int>, Matrix) -> Void
   ) {
@@ -100,7 +100,7 @@ final class FeatureProducts {
     }
   }
 
-  /// The Gram matrix (its upper triangle) of the samples that `includes` says.
+  /// The Gram matrix (its upper triangle) of the samples for which `includes` is true.
   func gram(_ includes: (Int) -> Bool) -> Matrix {
     let result = Matrix(map.count, map.count)
     let gathered = Matrix(256, map.count)

@@ -1,9 +1,9 @@
 import LinearAlgebra
 import Tensors
 
-/// The least-squares part of the program in coordinates of the features' span: with G = Bᵀ FᵀF B and
-/// R = Bᵀ FᵀY the loss of a parameter η (r numbers a class) is ½ yᵀy − Rᵀη + ½ ηᵀGη. The number of
-/// samples is gone from everything that follows.
+/// The least-squares part of the program in coordinates of the features' span: with G = Bᵀ FᵀF B and R = Bᵀ FᵀY, the
+/// loss of a parameter η (r numbers per class) is ½ yᵀy − Rᵀη + ½ ηᵀGη. Nothing that follows depends on the number of
+/// samples.
 final class GramSystem {
   let basis: FeatureBasis
   /// r.
@@ -16,15 +16,15 @@ final class GramSystem {
   let squares: [Double]
 
   private enum Form {
-    /// `matrix` (Q' × Q', leading r × r used) holds G in its strict upper triangle and its Cholesky
-    /// factor L in the lower; the diagonal of G stands apart.
+    /// `matrix` (Q' × Q', leading r × r used) holds G in its strict upper triangle and its Cholesky factor L in the
+    /// lower; the diagonal of G is separate.
     case dense(Matrix, diagonal: [Double])
     /// G is diagonal in an explicit basis of eigenvectors.
     case diagonal([Double])
   }
   private let form: Form
 
-  /// Streams the data once. `targets` is n × C. Throws where the features are not finite.
+  /// Streams the data once. `targets` is n × C. Throws if the features are not finite.
   init(
     _ data: MomentData, map: FeatureMap, targets: Matrix, progress: (String) -> Void
   ) throws {
@@ -51,7 +51,7 @@ final class GramSystem {
 
   private typealias Parts = (basis: FeatureBasis, form: Form, correlations: Matrix)
 
-  /// Eigenvalues below this share of the largest are the rounding errors of zeros.
+  /// Eigenvalues below this share of the largest are zeros with rounding errors.
   private static let rankTolerance = 1e-12
 
   private static func notFinite(_ data: MomentData) -> any Error {
@@ -83,7 +83,7 @@ final class GramSystem {
     guard eigen.decompose(kernel.base) else { throw noConvergence }
     let first = firstAbove(rankTolerance, eigen)
     let rank = n - first
-    // B = FᵀV Λ^{-1/2}: rows of `kernel` are eigenvectors.
+    // B = FᵀV Λ^{-1/2}; the rows of `kernel` are eigenvectors.
     let basis = Matrix(rank, map.count)
     gemm(
       rank, map.count, n, kernel.row(first), .plain, features.base, .plain, basis.base)
@@ -114,8 +114,8 @@ final class GramSystem {
   ) throws -> Parts {
     let width = map.count
     let classes = targets.columns
-    // Each worker sums its own part of the samples: no waiting for one another. As the sums take
-    // memory, there are few; with many threads these work inside BLAS.
+    // Each worker sums its own part of the samples, without waiting for the others. As the sums take memory, there are
+    // few workers; if there are many threads, they work inside BLAS instead.
     let workers = Threads.count <= 3 ? Threads.count : 1
     let grams = (0..<workers).map { _ in Matrix(width, width) }
     let rights = (0..<workers).map { _ in Matrix(classes, width) }
@@ -157,8 +157,8 @@ final class GramSystem {
     let reduced = selected.count == width ? gram : select(gram, selected)
     let nulls = structuralNullVectors(map, selected, reduced)
     let basis = FeatureBasis(width: width, selected: selected, nullVectors: nulls)
-    // Well conditioned as a rule; where not (a bias column repeats the constant, say), the
-    // eigenvectors say what the features span.
+    // The matrix is usually well conditioned; if not (say because a bias column repeats the constant), the eigenvectors
+    // show what the features span.
     let dense = nulls.isEmpty ? reduced : Matrix(copying: reduced)
     basis.reflect(dense)
     if let diagonal = factor(dense, basis.order) {
@@ -182,9 +182,8 @@ final class GramSystem {
     return result
   }
 
-  /// The constants of the regions are one feature: differences of their directions svec(T⁻¹E₄₄T⁻ᵀ)
-  /// are null vectors of G (the directions themselves, where c = 0). Orthonormal, on the selected
-  /// coordinates.
+  /// The constants of the regions are a single feature: the differences of their directions svec(T⁻¹E₄₄T⁻ᵀ) are null
+  /// vectors of G (if c = 0, the directions themselves). They are made orthonormal on the selected coordinates.
   private static func structuralNullVectors(
     _ map: FeatureMap, _ selected: [Int], _ gram: Matrix
   ) -> [[Double]] {
@@ -221,21 +220,21 @@ final class GramSystem {
     return found
   }
 
-  /// Cholesky of the leading `order` × `order` block into the lower triangle; returns the diagonal of G,
-  /// or `nil` where the matrix is singular to working precision: then the upper triangle is as before.
+  /// Cholesky of the leading `order` × `order` block into the lower triangle; returns the diagonal of G, or nil if the
+  /// matrix is singular to working precision: then the upper triangle is unchanged.
   private static func factor(_ matrix: Matrix, _ order: Int) -> [Double]? {
     let n = matrix.rows
-    // The reflections worked on the lower triangle: copy it to the upper, which stays.
+    // The reflections changed the lower triangle: copy it to the upper one, which remains.
     matrix.mirrorLower()
     let diagonal = (0..<order).map { matrix[$0, $0] }
     if choleskyLower(order, matrix.base, lda: n) {
-      // Of a singular matrix rounding may leave pivots of any size: the condition tells. The trace is at
-      // least the largest eigenvalue.
+      // In a singular matrix rounding may leave pivots of any size, so the condition decides. The trace is at least the
+      // largest eigenvalue.
       let condition = choleskyReciprocalCondition(
         order, matrix.base, lda: n, norm: diagonal.reduce(0, +))
       if condition > rankTolerance { return diagonal }
     }
-    // The matrix may be the Gram matrix itself, which is needed once more.
+    // The matrix may be the Gram matrix itself, which is still needed.
     for i in 0..<order { matrix[i, i] = diagonal[i] }
     return nil
   }
@@ -266,7 +265,7 @@ final class GramSystem {
       } else {
         symmUpper(order, matrix.base, lda: matrix.columns, x, count: count, y)
       }
-      // The diagonal in place is that of L.
+      // The diagonal in the matrix is that of L.
       for c in 0..<count {
         for i in 0..<order {
           y[c * order + i] += (diagonal[i] - matrix[i, i]) * x[c * order + i]
@@ -296,7 +295,7 @@ final class GramSystem {
     }
   }
 
-  /// G⁻¹: its lower triangle, or its diagonal.
+  /// G⁻¹, as its lower triangle or its diagonal.
   enum Inverse {
     case lower(Matrix)
     case diagonal([Double])

@@ -7,8 +7,8 @@ import LinearAlgebra
 ///
 ///     (G⁻¹ + Bᵀ(W₊ ⊗ W₊ + W₋ ⊗ W₋)B) Δγ + C Δρ = …
 ///
-/// of the order of the Gram matrix: one Cholesky factorisation an iteration, whatever the number of
-/// samples. All matrices are in whitened coordinates. 7 to 14 iterations reach 10⁻⁶ for every β.
+/// of the order of the Gram matrix: one Cholesky factorisation per iteration, whatever the number of samples. All
+/// matrices are in whitened coordinates. 7 to 14 iterations reach 10⁻⁶ for every β.
 final class InteriorPoint {
   private let program: PolynomialProgram
   private let judge: Judge
@@ -42,8 +42,8 @@ final class InteriorPoint {
     g = Matrix(1, program.map.count)
   }
 
-  /// Improves `result` until its gap is at most `tolerance` or nothing more is to be had. `report` is
-  /// called after each iteration with the neurons it stands for; it returns `false` to stop.
+  /// Improves `result` until its gap is at most `tolerance` or no progress is possible. It calls `report` after each
+  /// iteration with the number of neurons; `report` returns false to stop.
   func solve(
     _ cls: Int, beta: Double, tolerance: Double, result: inout ClassResult,
     report: (ClassResult, Int) -> Bool
@@ -74,7 +74,7 @@ final class InteriorPoint {
     }
   }
 
-  /// Offers the iterate: γ is dual feasible by S ⪰ 0, up to rounding that `dualValue` sees to. `eta` ← G⁻¹(R − γ).
+  /// Offers the iterate: γ is dual feasible by S ⪰ 0, up to rounding that `dualValue` corrects. `eta` ← G⁻¹(R − γ).
   private func offer(
     _ cls: Int, beta: Double, _ gamma: Matrix, _ eta: Matrix, to result: inout ClassResult
   ) {
@@ -98,7 +98,7 @@ final class InteriorPoint {
     }
   }
 
-  /// The predictor–corrector step in γ and ρ, and how far it may go; nil if the numbers allow none.
+  /// The predictor–corrector step in γ and ρ, and its possible length; nil if the numbers allow none.
   private func findStep(
     _ eta: Matrix, into step: Matrix, _ stepRho: inout [Double]
   ) -> Double? {
@@ -115,7 +115,7 @@ final class InteriorPoint {
     let ratio = product / Double(blocks * m) / mu
     let sigma = affine > 0.1 ? min(1, max(1e-4, ratio * ratio * ratio)) : 0.5
 
-    // Corrector, in the scaled space where Z and S are both Λ:
+    // Corrector, in the scaled space in which Z and S are both Λ:
     // Λ∘R = σμI − Λ² − sym(ΔZ ΔS)
     for i in 0..<blocks { parts.correct(i, target: sigma * mu) }
     direction(eta.base, packed.base, step.base, &stepRho)
@@ -123,8 +123,8 @@ final class InteriorPoint {
     return length > 1e-8 && length.isFinite ? length : nil
   }
 
-  /// Z = z₀ I in raw coordinates, z₀ half the nuclear norm of the least-squares solution over its size,
-  /// or less where β is so large that the norm must be smaller.
+  /// Z = z₀ I in raw coordinates, with z₀ half the nuclear norm of the least-squares solution divided by its size, or
+  /// less if β is so large that the norm must be smaller.
   private func start(_ cls: Int, beta: Double) {
     program.gram.basis.expand(program.gram.leastSquares.row(cls), into: g.base)
     var nuclear = 0.0

@@ -2,16 +2,16 @@ import LinearAlgebra
 
 /// The alternating direction method of multipliers for any loss, all classes at once.
 ///
-/// The cones are split off as `BlockSplitting` says, the loss by z = ŷ with the scaled multipliers U and the
-/// penalty r. The losses' half of a step is
+/// `BlockSplitting` splits off the cones; the loss is split off by z = ŷ with the scaled multipliers U and the penalty
+/// r. The losses' half of a step is
 ///
 ///     h = argmin (r/2) ‖Fh − z + U‖² + (ρ/4) ‖h − V‖² over ⟨J, h_r⟩ = 0,   V = P(V₊ − V₋),
 ///     A = α Fh + (1 − α) z + U,  z = prox of ℓ at A,  U = A − z:
 ///
-/// one factor of G + ρ/2r for all classes, and one reading of the data, in which the loss's prox is taken
-/// between F h and Fᵀ(z − U). Cross-entropy does not see what the outputs of a sample have in common: there
-/// only their differences from the mean are split off, else that part would move by ρ/(rλ) a step.
-/// `LossNewton` makes dual points of the iterates.
+/// one factor of G + ρ/2r for all classes, and one reading of the data, which applies the loss's prox between F h and
+/// Fᵀ(z − U). Cross-entropy does not depend on the common part of a sample's outputs: only their differences from the
+/// mean are split off there, since that part would otherwise move by ρ/(rλ) a step. `LossNewton` makes dual points of
+/// the iterates.
 final class LossADMM {
   private let program: PolynomialProgram
   private let products: FeatureProducts
@@ -30,7 +30,7 @@ final class LossADMM {
   private let z, multipliers: Matrix
   private let right, h, v: Matrix
   private let mean: Matrix
-  /// Of each worker: A and z before, of a block; ‖Fh − z‖², ‖z‖², ‖z − z before‖², ‖U‖².
+  /// For each worker: A and the previous z of a block; ‖Fh − z‖², ‖z‖², ‖z − previous z‖², ‖U‖².
   private let points, before: [Matrix]
   private let squares: Matrix
 
@@ -57,9 +57,9 @@ final class LossADMM {
     squares = Matrix(products.workers, 4)
   }
 
-  // MARK: Where it starts
+  // MARK: The start
 
-  /// Goes on from where the last β was left; else starts from blocks that another run found, or from a
+  /// Goes on from the iterate of the last β if there is one; else starts from blocks that another run found, or from a
   /// Newton step at ŷ = 0 split by sign.
   func start(from blocks: [ConeBlocks], beta: Double) {
     defer { previousBeta = beta }
@@ -107,7 +107,7 @@ final class LossADMM {
     for (c, block) in blocks.enumerated() { program.packDifference(block, into: result.row(c)) }
   }
 
-  /// Fᵀ(z − U) for z and U that were set.
+  /// Fᵀ(z − U) for the z and U that were set.
   private func refresh() {
     products.pass(nil, adjoint: right) { _, range, block in
       let (z, u) = (self.z.row(range.lowerBound), self.multipliers.row(range.lowerBound))
@@ -117,7 +117,7 @@ final class LossADMM {
 
   // MARK: A step
 
-  /// Sets ρ by the size of Z and r by the residuals, and factors where one changed.
+  /// Sets ρ by the size of Z and r by the residuals, and factors if one of them changed.
   private func adapt(beta: Double) -> Bool {
     let rho = splitting.rho
     let wanted = splitting.wantedPenalty(beta: beta) ?? (rho > 0 ? rho : beta)
@@ -161,7 +161,7 @@ final class LossADMM {
     splitting.step(h, beta: beta)
   }
 
-  /// z and U of the samples `range` for ŷ in `block`, which becomes z − U.
+  /// Computes z and U of the samples `range` for ŷ in `block`, which becomes z − U.
   private func splitLoss(_ worker: Int, _ range: Range<Int>, _ block: Matrix) {
     if isCentered { centerOutputs(block) }
     let (own, y) = (z.slice(range), targets.slice(range))
@@ -200,12 +200,12 @@ final class LossADMM {
 
   // MARK: The search
 
-  /// Variables times samples up to which iterations take some microseconds. With kinks the gap stands still for
+  /// The most variables times samples for which iterations take a few microseconds. With kinks the gap stands still for
   /// thousands of them before it falls.
   private static let smallSize = 1 << 15
 
-  /// Runs until the gap of `best` is at most `tolerance`, or progress ends. `proceed` is asked after every
-  /// iteration, `report` told after every check.
+  /// Runs until the gap of `best` is at most `tolerance`, or progress ends. It asks `proceed` after every iteration,
+  /// and calls `report` after every check.
   func solve(
     beta: Double, tolerance: Double, judge: LossJudge, best: PolynomialIncumbent,
     proceed: () -> Bool, report: () -> Void
@@ -233,7 +233,7 @@ final class LossADMM {
 
       let value = offerPrimal(blocks, judge, best)
       let factor = feasibleShare(judge, beta: beta)
-      // What a search for a dual point would end with, as far as the multipliers of the loss tell.
+      // The gap that a search for a dual point would end with, estimated from the multipliers of the loss.
       let expected = relativeGap(primal: best.primal, dual: self.expectedDual(factor))
       let isReady =
         factor >= 0.9 && expected <= 0.8 * tolerance && iteration >= earliest
@@ -241,7 +241,7 @@ final class LossADMM {
       last = value
       let isAffordable = factor >= 0.9 && iteration >= 200 && 3 * spent <= iteration
       if isReady || isAffordable || (!goes && spent == 0) {
-        // Where the budget is spent, one reading of the data, which counts as no iteration.
+        // If the budget is spent, one reading of the data, which does not count as an iteration.
         let limit = !goes ? 1 : isReady ? 200 : 50
         let polished = polish(
           beta: beta, tolerance: tolerance, limit: limit, judge, best, proceed)
@@ -251,7 +251,7 @@ final class LossADMM {
       }
       report()
       if best.gap <= tolerance || !goes { return }
-      // Leave where the gap does not move any more.
+      // Leave if the gap does not move any more.
       if iteration % 200 == 0 {
         slow = spent > 0 && best.gap > 0.9 * previous ? slow + 1 : 0
         if slow >= patience { return }
@@ -260,14 +260,14 @@ final class LossADMM {
     }
   }
 
-  /// Offers both networks that the iterate stands for, with room for them in `blocks`; returns the objective of the
-  /// first.
+  /// Offers both networks of the iterate, those of Z and of h, using the memory of `blocks`; returns the objective of
+  /// the first.
   private func offerPrimal(
     _ blocks: [ConeBlocks], _ judge: LossJudge, _ best: PolynomialIncumbent
   ) -> Double {
     for c in 0..<h.rows { splitting.unpack(c, into: blocks[c]) }
     let value = judge.offer(blocks, to: best)
-    // Far from the end, and for small β, the network that is h is the better one.
+    // Far from the end, and for small β, the network of h is the better one.
     for c in 0..<h.rows {
       splitting.unpack(c, into: blocks[c])
       program.setDifference(h.row(c), of: blocks[c])
@@ -276,7 +276,7 @@ final class LossADMM {
     return value
   }
 
-  /// The share of (ρ/2)(h − V), which Fᵀν would be, that is feasible.
+  /// The feasible share of (ρ/2)(h − V), which an exact half of a step makes equal to Fᵀν.
   private func feasibleShare(_ judge: LossJudge, beta: Double) -> Double {
     let multiplier = Matrix(copying: h)
     axpy(h.count, -1, v.base, multiplier.base)
@@ -284,7 +284,7 @@ final class LossADMM {
     return min(1, beta / judge.constraint(multiplier))
   }
 
-  /// The dual value of the multiples `factor` of the loss's multipliers −rU, were Fᵀν what (ρ/2)(h − V) is.
+  /// The dual value of the multiple `factor` of the loss's multipliers −rU, if Fᵀν were equal to (ρ/2)(h − V).
   private func expectedDual(_ factor: Double) -> Double {
     let nu = Matrix(copying: multipliers)
     scale(nu.count, -penalty, nu.base)
@@ -293,14 +293,14 @@ final class LossADMM {
     return loss.dualValue(nu, targets)
   }
 
-  /// A dual point from the iterate, which stays what it is: z and U taken from the point disturb it. Returns
-  /// the readings of the data it took, and whether `proceed` lets it go on.
+  /// Makes a dual point from the iterate, which stays unchanged: z and U taken from the point would disturb it. Returns
+  /// the number of readings of the data, and whether `proceed` lets it go on.
   private func polish(
     beta: Double, tolerance: Double, limit: Int, _ judge: LossJudge, _ best: PolynomialIncumbent,
     _ proceed: () -> Bool
   ) -> (products: Int, goes: Bool) {
     let smooth = SmoothLoss(loss, targets, penalty: penalty, multipliers: multipliers)
-    // What a residual of that size costs the dual value is a fifth of the tolerance.
+    // A residual of that size costs a fifth of the tolerance in the dual value.
     let norm = beta * best.weights.regularizer
     let share = norm > 0 ? max(1e-8, min(0.01, 0.2 * tolerance * abs(best.primal) / norm)) : 0.01
     let goal = LossNewton.Goal(

@@ -1,15 +1,15 @@
 import LinearAlgebra
 
-/// Blocks of all classes that are feasible, and Σ (z₄ + z₄').
+/// Feasible blocks of all classes, and Σ (z₄ + z₄').
 struct FeasibleBlocks {
   var blocks: [ConeBlocks]
   var regularizer = 0.0
 }
 
-/// The best points of a polynomial program with any loss, whose classes may touch; targets n × C.
+/// The best points of a polynomial program with any loss, which may couple the classes; targets n × C.
 typealias PolynomialIncumbent = Incumbent<FeasibleBlocks>
 
-/// Says what points of a program with any loss are worth.
+/// Evaluates the points of a program with any loss.
 final class LossJudge {
   private let program: PolynomialProgram
   private let products: FeatureProducts
@@ -71,7 +71,7 @@ final class LossJudge {
     return (loss.value(predictions, targets) + beta * regularizer, regularizer)
   }
 
-  /// The neurons that blocks stand for.
+  /// The number of neurons in the blocks.
   func rank(_ blocks: [ConeBlocks]) -> Int { blocks.reduce(0) { $0 + judges[0].rank($1) } }
 
   /// The largest eigenvalue of a block.

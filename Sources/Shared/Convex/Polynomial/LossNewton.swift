@@ -3,21 +3,21 @@ import LinearAlgebra
 /// The losses' half of a step to high accuracy: min ℓ(Fh) + (ρ/4) ‖h − V‖² over ⟨J, h_r⟩ = 0, by Newton's method
 /// with conjugate gradients.
 ///
-/// Its stationarity makes Fᵀν = (ρ/2)(h − V) up to the residual, ν = −∇ℓ(Fh): as feasible as the multipliers
-/// of the cones are. So it turns an iterate into a dual point, which needs a residual of β, whatever the
-/// size of the features' sums (about 10⁻⁶ of them for n = 50,000).
+/// At its stationary point ν = −∇ℓ(Fh) satisfies Fᵀν = (ρ/2)(h − V) up to the residual, so it is as feasible as the
+/// multipliers of the cones. So the method turns an iterate into a dual point, for which the residual must be small
+/// relative to β, whatever the size of the features' sums (about 10⁻⁶ of them for n = 50,000).
 ///
-/// The preconditioner is the factor that the alternating direction method has, of r G + ρ/2. For
-/// cross-entropy diag(p) − ppᵀ vanishes along what all classes have in common, so there it is 2/ρ. The few
-/// samples at the kinks of a loss, different ones for each class, have factors of their own.
+/// The preconditioner is the alternating direction method's factor of r G + ρ/2. For cross-entropy diag(p) − ppᵀ
+/// vanishes along the common part of all classes, where it is 2/ρ instead. The few samples at the kinks of a loss,
+/// different ones for each class, have factors of their own.
 final class LossNewton {
   private let program: PolynomialProgram
   private let products: FeatureProducts
   private let ridge: ConstrainedRidge
-  /// Of each class, where the loss has kinks.
+  /// One for each class, if the loss has kinks.
   private var kinkRidges: [ConstrainedRidge] = []
   private let isCentered: Bool
-  // All C × Q but ν, n × C.
+  // All are C × Q, except ν, which is n × C.
   private let gradient, residual, direction, search, image, preconditioned, trial: Matrix
   /// −∇ℓ(Fh) at the last h.
   let dual: Matrix
@@ -37,20 +37,20 @@ final class LossNewton {
     dual = Matrix(products.samples, classes)
   }
 
-  /// What the half step is to reach.
+  /// The accuracy that the half step is to reach.
   struct Goal {
     var rho: Double
     /// r of the factor of r G + ρ/2.
     var penalty: Double
     /// The largest constraint that the residual may have.
     var tolerance: Double
-    /// Products with the Hessian at most.
+    /// The most products with the Hessian.
     var limit: Int
   }
 
-  /// Improves `h` (C × Q). `constraint` is the largest of packed dual matrices C × Q; `visit` is shown each
-  /// dual point, Fᵀν and the latter's constraint; `proceed` is asked after every product of conjugate
-  /// gradients. Returns the products it took, and the last answer of `proceed`.
+  /// Improves `h` (C × Q). `constraint` returns the largest constraint of packed dual matrices C × Q; `visit` is given
+  /// each dual point and the constraint of its Fᵀν; `proceed` is asked after every product of conjugate gradients.
+  /// Returns the number of products, and the last answer of `proceed`.
   func solve(
     _ h: Matrix, near v: Matrix, _ smooth: SmoothLoss, _ goal: Goal,
     constraint: (Matrix) -> Double, visit: (Matrix, Double) -> Void, proceed: () -> Bool
@@ -59,7 +59,7 @@ final class LossNewton {
     var products = 1
     var goes = true
     var value = evaluate(h, near: v, smooth, goal.rho)
-    // Newton's method needs two or three steps; what it has not reached in twenty it will not.
+    // Newton's method needs two or three steps; if twenty are not enough, it will not converge.
     for step in 0..<20 {
       visit(dual, constraint(gradient))
       // r = P(Fᵀν − (ρ/2)(h − V))
@@ -84,7 +84,7 @@ final class LossNewton {
         for i in 0..<h.count { trial.base[i] = h.base[i] + t * direction.base[i] }
         products += 1
         let candidate = evaluate(trial, near: v, smooth, goal.rho)
-        // Near the end a decrease is below what the values' rounding shows.
+        // Near the end the decrease is smaller than the rounding of the values.
         if candidate <= value - 1e-4 * t * slope + 1e-12 * abs(value) {
           isLower = true
           value = candidate
@@ -107,7 +107,7 @@ final class LossNewton {
     return (products, goes)
   }
 
-  /// Factors of the samples at kinks; `false` where one is singular in double precision.
+  /// Factors the systems of the samples at kinks; false if one is singular in double precision.
   private func prepareKinks(_ smooth: SmoothLoss, _ goal: Goal) -> Bool {
     guard smooth.hasKinks else { return true }
     kinkRidges = (0..<products.classes).map { c in
@@ -116,7 +116,7 @@ final class LossNewton {
     return kinkRidges.allSatisfy { $0.factor(0.5 * goal.rho / goal.penalty) }
   }
 
-  /// ℓ(Fh) + (ρ/4) ‖h − V‖²; Fᵀν into `gradient`, ν into `dual`.
+  /// Returns ℓ(Fh) + (ρ/4) ‖h − V‖²; writes Fᵀν into `gradient`, ν into `dual`.
   private func evaluate(_ h: Matrix, near v: Matrix, _ smooth: SmoothLoss, _ rho: Double) -> Double
   {
     products.pass(h, adjoint: gradient) { _, range, block in
@@ -164,8 +164,8 @@ final class LossNewton {
     return (taken, true)
   }
 
-  /// `preconditioned` ← (r G + ρ/2)⁻¹ r; along what the classes have in common (2/ρ) r, where the loss does
-  /// not see that.
+  /// `preconditioned` ← (r G + ρ/2)⁻¹ r; along the common part of the classes (2/ρ) r, if the loss does not depend on
+  /// that part.
   private func applyPreconditioner(_ goal: Goal) {
     let (classes, width) = (residual.rows, residual.columns)
     preconditioned.copy(from: residual)
@@ -182,7 +182,7 @@ final class LossNewton {
   }
 }
 
-/// Takes from each row the mean of all, which goes to `mean`.
+/// Subtracts from each row the mean of all rows, and writes it to `mean`.
 func centerClasses(_ rows: Matrix, mean: UnsafeMutablePointer<Double>) {
   let (classes, width) = (rows.rows, rows.columns)
   mean.update(repeating: 0, count: width)

@@ -1,8 +1,8 @@
 import LinearAlgebra
 import Schema
 
-/// The search for a loss that is no square: every iteration reads the data. Of few samples the interior-point method
-/// is the faster and the surer one; ADMM serves all others, and goes on where that ends.
+/// The search for a loss other than the squared one: every iteration reads the data. For few samples the interior-point
+/// method is faster and more reliable; ADMM serves all other cases, and goes on if that method ends early.
 final class LossSearch: PolynomialSearch {
   private let program: PolynomialProgram
   private let model: PolynomialModel
@@ -15,7 +15,7 @@ final class LossSearch: PolynomialSearch {
   let betaMax: Double
   var method = PolynomialMethod.auto
 
-  /// ν = −∇ℓ(0) and its largest constraint: the multiple of it that is feasible is where duals start.
+  /// ν = −∇ℓ(0) and its largest constraint: dual points start at its feasible multiple.
   private let steepest: Matrix
 
   init(_ program: PolynomialProgram, model: PolynomialModel, loss: any Loss, targets: Matrix) {
@@ -44,7 +44,7 @@ final class LossSearch: PolynomialSearch {
     case .blocks(let all): blocks = all
     case .point(let point):
       blocks = point.blocks
-      // It satisfies the constraints of its own β.
+      // That point satisfies the constraints of its own β.
       if case .any(let previous) = point.best {
         best.offer(dual: previous.dual, largest: previous.beta)
       }
@@ -99,7 +99,7 @@ final class LossSearch: PolynomialSearch {
     guard case .any(let best) = point.best else { return (Matrix(copying: targets), 0) }
     let dual = Matrix(copying: best.dual)
     var largest = judge.constraint(model.dualVectors(dual))
-    // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
+    // Another program may compute Σ ν Φ in another order: leave room for the rounding of such a sum.
     let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
     var square = 0.0
     for c in 0..<dual.columns {

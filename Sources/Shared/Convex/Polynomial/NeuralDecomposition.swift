@@ -10,8 +10,8 @@ package enum NeuralDecomposition {
     package var weight: Double
   }
 
-  /// Decomposes Z (order × order, row-major). Eigenvalues of at most `cutoff` are dropped, and the
-  /// trace is then restored by scaling the last coordinate.
+  /// Decomposes Z (order × order, row-major). Eigenvalues of at most `cutoff` are dropped; scaling the last coordinate
+  /// then restores the trace.
   package static func neurons(
     _ z: UnsafePointer<Double>, order m: Int, cutoff: Double
   ) -> [Neuron] {
@@ -28,7 +28,7 @@ package enum NeuralDecomposition {
     return decompose(terms).compactMap(neuron)
   }
 
-  /// Scales the last coordinates so that Σ pᵀJp = 0. `false` where there is nothing to scale.
+  /// Scales the last coordinates so that Σ pᵀJp = 0; false if there is nothing to scale.
   private static func restoreTrace(_ terms: inout [[Double]]) -> Bool {
     var first = 0.0
     var last = 0.0
@@ -59,8 +59,7 @@ package enum NeuralDecomposition {
       let k = values.indices.min { values[$0] < values[$1] }!
       // The forms add up to zero: if none is positive or none is negative, all are.
       guard values[i] > 0, values[k] < 0 else { break }
-      // (p + t r)ᵀJ(p + t r) = f_pp + 2 t f_pr + t² f_rr = 0, f_pp > 0 > f_rr: the root that does not
-      // cancel.
+      // (p + t r)ᵀJ(p + t r) = f_pp + 2 t f_pr + t² f_rr = 0, f_pp > 0 > f_rr: take the root without cancellation.
       let (p, r) = (open[i], open[k])
       let cross = form(p, r)
       let root = (cross * cross - values[i] * values[k]).squareRoot()
@@ -95,7 +94,7 @@ package enum NeuralDecomposition {
     let length = square.squareRoot()
     let s = p.last!
     guard length > 0, s != 0 else { return nil }
-    // s q = s² u with ‖u‖ = 1: rounding in ‖q‖ = |s| goes evenly into both.
+    // s q = s² u with ‖u‖ = 1: the rounding in ‖q‖ = |s| is spread evenly over both.
     let sign = s < 0 ? -1.0 : 1.0
     return Neuron(filter: p.dropLast().map { sign * $0 / length }, weight: abs(s) * length)
   }
@@ -116,7 +115,7 @@ package enum NeuralDecomposition {
     target.update(from: full.base, count: m * m)
   }
 
-  /// Shares of the largest eigenvalue below which eigenvalues may be dropped, the boldest first.
+  /// Shares of the largest eigenvalue below which eigenvalues may be dropped, the largest share first.
   static let cutoffs = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-14]
 
   /// The blocks as sums of their neurons, without eigenvalues of at most `cutoff`.

@@ -1,6 +1,6 @@
 import LinearAlgebra
 
-/// The training data and their features: predictions, and the dual matrices of what stands against them.
+/// The training data and their features: computes predictions, and the dual matrices of a dual point.
 struct PolynomialModel {
   let data: MomentData
   let map: FeatureMap

@@ -5,8 +5,8 @@ import LinearAlgebra
 ///     min ℓ(ŷ) + β Σ (z₄ + z₄'),   ŷ_it = Σ_r ⟨Φ_ir, Z_rt − Z'_rt⟩,
 ///     Z, Z' ⪰ 0,  tr Z₁ = z₄ (the same for Z'),
 ///
-/// per class t and pooling region r, with Z = [[Z₁, z₂], [z₂ᵀ, z₄]] of order m = d + 1. For
-/// squared loss the classes do not touch, and the samples enter through a `GramSystem` alone.
+/// per class t and pooling region r, with Z = [[Z₁, z₂], [z₂ᵀ, z₄]] of order m = d + 1. For squared loss the classes
+/// are independent, and the samples enter only through a `GramSystem`.
 package final class PolynomialProgram {
   let map: FeatureMap
   let gram: GramSystem
@@ -14,7 +14,7 @@ package final class PolynomialProgram {
   let order: Int
   let regions: Int
   package let classes: Int
-  /// J = diag(I, −1), TᵀJT and TᵀT: what ⟨J, Z⟩ and tr Z are in whitened coordinates.
+  /// J = diag(I, −1); TᵀJT and TᵀT, which give ⟨J, Z⟩ and tr Z in whitened coordinates.
   let traceForm: Matrix
   let identityForm: Matrix
 
@@ -33,7 +33,7 @@ package final class PolynomialProgram {
     identityForm = product(map.whitening, .transposed, map.whitening, .plain)
   }
 
-  /// ½ yᵀy − Rᵀη + ½ ηᵀGη of class `c`; `scratch` takes r numbers.
+  /// ½ yᵀy − Rᵀη + ½ ηᵀGη of class `c`; `scratch` has room for r numbers.
   func loss(
     _ c: Int, _ eta: UnsafePointer<Double>, scratch: UnsafeMutablePointer<Double>
   ) -> Double {
@@ -42,7 +42,7 @@ package final class PolynomialProgram {
       - dot(gram.order, gram.correlations.row(c), eta)
   }
 
-  /// Changes Z_r − Z'_r of every region of a class to what is packed in `h`, and keeps the sums.
+  /// Changes Z_r − Z'_r of every region of a class to the packed matrices in `h`, and keeps the sums.
   func setDifference(_ h: UnsafePointer<Double>, of blocks: ConeBlocks) {
     let difference = Matrix(order, order)
     for r in 0..<regions {
@@ -71,8 +71,8 @@ package final class PolynomialProgram {
 /// region, then Z' of every region.
 typealias ConeBlocks = Matrix
 
-/// Makes points feasible and says what they are worth, for one class at a time; it holds the
-/// workspaces, so each thread has its own.
+/// Makes points feasible and evaluates them, for one class at a time; it holds the workspaces, so each thread has its
+/// own.
 final class Judge {
   let program: PolynomialProgram
   private let bound: SphereBound
@@ -97,9 +97,9 @@ final class Judge {
     image = Matrix(1, program.gram.order)
   }
 
-  /// Projects the blocks onto the feasible set: Z − Z' onto ⟨J, ·⟩ = 0, then both shifted by a multiple
-  /// of I until they are positive semidefinite, then the trace repaired at the corner or on the
-  /// diagonal. Each step adds the same to Z and Z' but the first.
+  /// Projects the blocks onto the feasible set: first Z − Z' onto ⟨J, ·⟩ = 0; then both are shifted by a multiple of I
+  /// until they are positive semidefinite; then the trace is repaired at the corner or on the diagonal. Each step but
+  /// the first adds the same to Z and Z'.
   func makeFeasible(_ blocks: ConeBlocks) {
     let m = program.order
     for r in 0..<program.regions {
@@ -190,13 +190,12 @@ final class Judge {
     return largest
   }
 
-  /// Scales γ of class `c`, and with it `solved` = G⁻¹γ, into the dual feasible set and returns its
-  /// value
+  /// Scales γ of class `c`, and with it `solved` = G⁻¹γ, into the dual feasible set and returns its value
   ///
   ///     D = ½ yᵀy − ½ (R − γ)ᵀ G⁻¹ (R − γ),
   ///
-  /// which is ν_LS + F G⁻¹ γ as the dual point: only γ is scaled, not the residual, so that a tiny β
-  /// does not throw the value away.
+  /// with the dual point ν_LS + F G⁻¹ γ: only γ is scaled, not the residual, so that a tiny β does not destroy the
+  /// value.
   func dualValue(
     _ c: Int, _ gamma: UnsafeMutablePointer<Double>, solved: UnsafeMutablePointer<Double>,
     beta: Double
@@ -214,7 +213,7 @@ final class Judge {
       - 0.5 * dot(n, gamma, solved)
   }
 
-  /// Eigenvalues of the blocks above `tolerance` times the largest: as many neurons they stand for.
+  /// The number of the blocks' eigenvalues above `tolerance` times the largest, which is the number of neurons.
   func rank(_ blocks: ConeBlocks, tolerance: Double = 1e-6) -> Int {
     let values = eigenvalues(blocks)
     let largest = values.max() ?? 0
@@ -237,7 +236,7 @@ extension Judge {
   /// The largest eigenvalue of any block.
   func largestEigenvalue(_ blocks: ConeBlocks) -> Double { eigenvalues(blocks).max() ?? 0 }
 
-  /// The neurons that the classes' best points stand for.
+  /// The number of neurons in the classes' best points.
   func rankSum(_ results: [ClassResult]) -> Int { results.reduce(0) { $0 + rank($1.blocks) } }
 }
 
@@ -249,13 +248,13 @@ struct ClassResult {
   var gamma: Matrix
   var dual: Double
 
-  /// Z = 0, and y scaled until it is feasible.
+  /// Z = 0, and y scaled to be feasible.
   init(trivial c: Int, of program: PolynomialProgram, beta: Double, judge: Judge) {
     let n = program.gram.order
     blocks = ConeBlocks(2 * program.regions, program.order * program.order)
     primal = 0.5 * program.gram.squares[c]
-    // ν = s y has γ = s R and the value s yᵀy − ½ s² yᵀy; the part of y that the features do not
-    // span may stay whole, which `dualValue` sees to.
+    // ν = s y has γ = s R and the value s yᵀy − ½ s² yᵀy; the part of y outside the span of the features need not be
+    // scaled, and `dualValue` does not scale it.
     gamma = Matrix(1, n)
     gamma.base.update(from: program.gram.correlations.row(c), count: n)
     let solved = Matrix(1, n)

@@ -8,7 +8,7 @@ package enum PolynomialMethod: String, CaseIterable, Sendable {
   case interiorPoint = "interior-point"
 }
 
-/// What `PolynomialSolver.solve` found: points in the program's own terms.
+/// The result of `PolynomialSolver.solve`: points in the program's own variables.
 package struct PolynomialSolution: CertifiedSolution {
   /// Z of every class: 2R rows (Z of each region, then Z' of each) of m × m.
   package let blocks: [Matrix]
@@ -21,13 +21,13 @@ package struct PolynomialSolution: CertifiedSolution {
   package let iterations: Int
 }
 
-/// A search for the optimum of one program: what depends on the loss.
+/// A search for the optimum of one program: the part of the solver that depends on the loss.
 protocol PolynomialSearch: AnyObject {
-  /// The smallest β for which the network that is zero is optimal.
+  /// The smallest β for which the zero network is optimal.
   var betaMax: Double { get }
   var method: PolynomialMethod { get set }
 
-  /// Brings the gap to `tolerance`, or says what prevented it. `tell` hears of each check, and can ask for the
+  /// Brings the gap to `tolerance`, or reports what prevented it. `tell` is called at each check, and can ask for the
   /// best points so far.
   func improve(
     _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
@@ -55,8 +55,8 @@ enum CertificateEffort {
   /// Corrections of ν.
   var corrections: Int { if case .once = self { 0 } else { 3 } }
 
-  /// The shares of the largest eigenvalue to try to drop, the boldest first, and the growth of the objective that is
-  /// allowed, relative to it; the last share is taken whatever it costs.
+  /// The shares of the largest eigenvalue to try to drop, the largest share first, and the relative growth of the
+  /// objective that is allowed; the last share is taken whatever it costs.
   var cutoffs: (shares: [Double], slack: Double) {
     switch self {
     case .once: ([NeuralDecomposition.cutoffs.last!], 0)
@@ -65,28 +65,28 @@ enum CertificateEffort {
   }
 }
 
-/// Trains polynomial-activation networks to a certified optimum: it reads the data into a Gram matrix,
-/// solves for any number of β, and reads them again for the final certificate. For squared loss nothing
-/// else reads them; for other losses every iteration does.
+/// Trains polynomial-activation networks to a certified optimum: it reads the data into a Gram matrix, solves for any
+/// number of β, and reads the data again for the final certificate. For squared loss these are the only readings; for
+/// other losses every iteration reads the data.
 package final class PolynomialSolver {
   private let model: PolynomialModel
   private let targets: Matrix
   private let loss: any Loss
   private let search: any PolynomialSearch
-  /// What the activation is divided by inside, a power of two: the program of σ/u with β/u has the optimum u Z. So
-  /// the search sees features of about one, and no rounding is added.
+  /// The power of two by which the activation is divided inside: the program of σ/u with β/u has the optimum u Z. So
+  /// the features in the search are of size about one, and no rounding is added.
   private let unit: Double
 
-  /// The smallest β for which the network that is zero is optimal.
+  /// The smallest β for which the zero network is optimal.
   package var betaMax: Double { unit * search.betaMax }
-  /// The algorithm for the solves that follow; for squared loss there is a choice.
+  /// The algorithm for the following solves; only for squared loss is there a choice.
   package var method: PolynomialMethod {
     get { search.method }
     set { search.method = newValue }
   }
 
-  /// `targets` is n × C. Throws where the data hold a value that is not finite. `splitsLoss` takes the
-  /// algorithm for all losses for squared loss too.
+  /// `targets` is n × C. Throws if the data hold a value that is not finite. With `splitsLoss`, squared loss is also
+  /// solved by the algorithm for all losses.
   package init(
     _ data: MomentData, targets: Matrix, activation: PolynomialActivation,
     loss name: LossName = .squared, splitsLoss: Bool = false,
@@ -121,10 +121,9 @@ package final class PolynomialSolver {
     return Double(sign: .plus, exponent: length.exponent, significand: 1)
   }
 
-  /// Refuses, before any work, a program whose matrices exceed the machine's memory: the Gram matrix or
-  /// kernel, its factor or inverse, and what an algorithm makes of them; of each class z, which is
-  /// held at least three times, and the columns of y, ŷ and ν. Where the loss is split off: the moments in
-  /// double precision, and more columns.
+  /// Refuses, before any work, a program whose matrices exceed the machine's memory: the Gram matrix or kernel, its
+  /// factor or inverse, and an algorithm's copies of them; for each class z, which is held at least three times, and
+  /// the columns of y, ŷ and ν. If the loss is split off, also the moments in double precision, and more columns.
   private static func expectMemory(
     for data: MomentData, classes: Int, splitting loss: LossName?
   ) throws {
@@ -134,7 +133,7 @@ package final class PolynomialSolver {
     var system = n < q ? 3 * n * q + 2 * n * n : 3 * q * q
     var variables = Double(classes) * (3 * 2 * Double(data.regions) * m * m + 3 * n)
     if let loss {
-      // The Gram matrix in raw coordinates with its factor; of a loss with kinks each class has its own.
+      // The Gram matrix in raw coordinates with its factor; for a loss with kinks each class has its own.
       system += (n < q ? 3 : 1) * q * q + data.residentSize / 8
       if !loss.loss.isDifferentiable { system += Double(classes) * q * q }
       variables *= 4
@@ -149,7 +148,7 @@ package final class PolynomialSolver {
 
   // MARK: Solving
 
-  /// The best primal and dual points for one β, before the data have certified them.
+  /// The best primal and dual points for one β, not yet certified on the data.
   package struct Point: Bounded {
     enum Best {
       case squared([ClassResult])
@@ -179,12 +178,12 @@ package final class PolynomialSolver {
     package var dualBound: Double { dual }
   }
 
-  /// Where a solve begins.
+  /// The start of a solve.
   package enum Start {
     case cold
     /// Z of every class, 2R rows of m × m.
     case blocks([Matrix])
-    /// What was found before, for this β or another.
+    /// An earlier result, for this β or another.
     case point(Point)
   }
 
@@ -203,14 +202,14 @@ package final class PolynomialSolver {
       if point.status != .optimal || tolerance < 1e-3 * rule.gap {
         return solution.with(point.status == .optimal ? .stalled : point.status)
       }
-      // The data say a little less than their Gram matrix promised: go on.
+      // On the data the gap is slightly larger than the Gram matrix promised: go on.
       tolerance *= 0.1
       point = improve(.point(point))
     }
   }
 
-  /// The best points for one β without the passes over the data that certify them: for the β of a path,
-  /// most of which are not chosen.
+  /// The best points for one β without the passes over the data that certify them: for the β of a path, most of which
+  /// are not chosen.
   package func point(
     beta: Double, from start: Start, rule: StoppingRule, budget: Budget, trace: (TraceRow) -> Void
   ) -> Point {
@@ -237,7 +236,7 @@ package final class PolynomialSolver {
     judged(point, beta: beta, .thoroughly(slack: 0.1 * rule.gap), budget)
   }
 
-  /// Turns the best points into the program's own variables and judges them on the data.
+  /// Converts the best points to the program's own variables and evaluates them on the data.
   private func judged(
     _ point: Point, beta: Double, _ effort: CertificateEffort, _ budget: Budget
   ) -> PolynomialSolution {
@@ -280,7 +279,7 @@ extension PolynomialSolver: RegularizedSolver {
 }
 
 extension PolynomialSolution {
-  /// The network that is zero, and the dual point that is zero.
+  /// The zero network, and the zero dual point.
   package init(zero targets: Targets, like data: MomentData) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
     let order = data.features + 1

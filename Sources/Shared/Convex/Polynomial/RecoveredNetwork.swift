@@ -2,9 +2,9 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// The network that a solution of the polynomial program stands for.
+/// The network that corresponds to a solution of the polynomial program.
 package struct RecoveredNetwork {
-  /// Neurons with the class they speak for, the region they look at, and their signed output weight.
+  /// A neuron with the class it contributes to, the region it looks at, and its signed output weight.
   private struct Unit {
     let filter: [Double]
     let region: Int
@@ -17,9 +17,9 @@ package struct RecoveredNetwork {
 
   package var neurons: Int { units.count }
 
-  /// Decomposes the blocks of every class (2R rows of m × m); the largest first within each block.
-  /// Neurons below `tolerance` times the largest weight are dropped. By default that only drops what
-  /// is rounding: eigenvalues of a block below 5·10⁻¹⁵ m of its largest.
+  /// Decomposes the blocks of every class (2R rows of m × m), with the largest neurons first in each block. Neurons
+  /// below `tolerance` times the largest weight are dropped; the default drops only rounding errors, eigenvalues of a
+  /// block below 5·10⁻¹⁵ m of its largest.
   package init(_ blocks: [Matrix], tolerance: Double?) {
     var units: [Unit] = []
     let order = RecoveredNetwork.order(blocks)
@@ -50,11 +50,10 @@ package struct RecoveredNetwork {
     features = order - 1
   }
 
-  /// Makes the weights of one class and region add up to z₄ − z₄' = `positive` − `negative`, as exactly as
-  /// numbers allow, by changing the smallest weight that
-  /// can take it. The constant term c of the activation multiplies
-  /// this sum. With small features the two halves are large and nearly cancel, so that the rounding of
-  /// each large weight shows in every output.
+  /// Makes the weights of one class and region add up to z₄ − z₄' = `positive` − `negative`, as exactly as numbers
+  /// allow, by changing the smallest weight that can take the change. The constant term c of the activation multiplies
+  /// this sum. With small features the two halves are large and nearly cancel, so that the rounding of each large
+  /// weight shows in every output.
   private static func restoreConstant(
     _ units: inout ArraySlice<Unit>, from positive: Double, minus negative: Double
   ) {
@@ -62,7 +61,7 @@ package struct RecoveredNetwork {
     missing.add(positive)
     missing.add(-negative)
     for unit in units { missing.add(-unit.weight) }
-    // A change of more than a millionth would not be one of rounding.
+    // A change of more than a millionth could not be due to rounding.
     let smallest = units.indices.filter { abs(missing.value) <= 1e-6 * abs(units[$0].weight) }
       .min { abs(units[$0].weight) < abs(units[$1].weight) }
     guard let smallest else { return }
@@ -76,7 +75,7 @@ package struct RecoveredNetwork {
     return order
   }
 
-  /// The bundle of kind `network`; `solution` hands on its metadata and its whitening.
+  /// The bundle of kind `network`; it passes on the metadata and the whitening of `solution`.
   package func bundle(from solution: Bundle, metadata: [String: String]) -> Bundle {
     let neurons = units.map { unit in
       NetworkNeuron(

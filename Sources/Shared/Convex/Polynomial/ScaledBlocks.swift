@@ -1,14 +1,14 @@
 import LinearAlgebra
 
-/// The blocks Z and slacks S of a class in an interior-point method, 2R of each of order m, with their
-/// Nesterov–Todd scaling and steps. All matrices are in whitened coordinates.
+/// The 2R blocks Z and 2R slacks S of a class in an interior-point method, each of order m, with their Nesterov–Todd
+/// scaling and steps. All matrices are in whitened coordinates.
 final class ScaledBlocks {
   private let program: PolynomialProgram
   private let m: Int
   let count: Int
   /// The iterate, W and WJW, the steps, and the right-hand sides ΔZ + W ΔS W.
   let z, s, w, wjw, dz, ds, right: Matrix
-  /// What the slacks lack of what ν and ρ say: it joins ΔS.
+  /// The difference between the slacks of ν and ρ and the stored ones; it is added to ΔS.
   private let missing: Matrix
   private let p, pInverse: Matrix
   private let lambda: Matrix
@@ -40,12 +40,12 @@ final class ScaledBlocks {
     for i in 0..<count { for j in 0..<m * m { z.row(i)[j] = size * a.base[j] } }
   }
 
-  /// S± = (β/2) TᵀT + ρ± TᵀJT ∓ mat(g), g the packed matrices of all regions.
+  /// S± = (β/2) TᵀT + ρ± TᵀJT ∓ mat(g) for the packed matrices g of all regions.
   func updateSlacks(beta: Double, _ g: UnsafePointer<Double>, rho: [Double]) {
     setSlacks(s, beta, g, rho)
   }
 
-  /// Leaves S as it is, and notes what it lacks of that.
+  /// Leaves S unchanged, and stores its difference from these slacks.
   func compareSlacks(beta: Double, _ g: UnsafePointer<Double>, rho: [Double]) {
     setSlacks(missing, beta, g, rho)
     axpy(s.count, -1, s.base, missing.base)
@@ -66,7 +66,7 @@ final class ScaledBlocks {
     }
   }
 
-  /// Takes from the right-hand sides what ΔZ is because of the slacks that are missing.
+  /// Subtracts from the right-hand sides the part of ΔZ that is due to the missing slacks.
   func absorbMissing() {
     for i in 0..<count {
       gemm(m, m, m, w.row(i), .plain, missing.row(i), .plain, b.base)
@@ -75,10 +75,10 @@ final class ScaledBlocks {
     }
   }
 
-  /// Right-hand sides of the predictor: Z S = 0.
+  /// The right-hand sides of the predictor, Z S = 0.
   func predict() { for i in 0..<right.count { right.base[i] = -z.base[i] } }
 
-  /// What `right` adds to the equations: ⟨J, Z + right⟩ of each block, and Σ ± (Z + right) packed.
+  /// The blocks' part of the equations: ⟨J, Z + right⟩ of each block, and Σ ± (Z + right) packed.
   func reduce(into packed: UnsafeMutablePointer<Double>, _ second: inout [Double]) {
     let q = program.map.packing.count
     packed.update(repeating: 0, count: program.map.count)
@@ -90,7 +90,7 @@ final class ScaledBlocks {
     }
   }
 
-  /// ΔS of the packed change of the dual matrices and Δρ, and ΔZ = right − W ΔS W.
+  /// ΔS for the packed change of the dual matrices and Δρ, and ΔZ = right − W ΔS W.
   func complete(_ packed: UnsafePointer<Double>, _ stepRho: [Double]) {
     let q = program.map.packing.count
     for i in 0..<count {
@@ -153,7 +153,7 @@ final class ScaledBlocks {
         return false
       }
       let tiny = 1e-16 * small.values[m - 1]
-      // Rows of c are the eigenvectors: P = L Vᵀ(rows) scaled by columns.
+      // The rows of c are the eigenvectors: P = L Vᵀ(rows), with scaled columns.
       gemm(m, m, m, l, .plain, c.base, .transposed, p.row(i))
       for k in 0..<m {
         let e = max(small.values[k], tiny)
@@ -177,7 +177,7 @@ final class ScaledBlocks {
     var longest = Double.infinity
     for i in 0..<count {
       for dual in [false, true] {
-        // Λ^{-1/2} (P⁻¹ ΔZ P⁻ᵀ) Λ^{-1/2}, and PᵀΔSP in its place.
+        // Λ^{-1/2} (P⁻¹ ΔZ P⁻ᵀ) Λ^{-1/2}; for the dual, PᵀΔSP instead of P⁻¹ ΔZ P⁻ᵀ.
         scaled(i, dual: dual, into: b.base)
         for r in 0..<m {
           for k in 0..<m { b.base[r * m + k] /= (lambda[i, r] * lambda[i, k]).squareRoot() }

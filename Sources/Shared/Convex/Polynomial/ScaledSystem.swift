@@ -39,7 +39,7 @@ final class ScaledSystem {
       ? Coordinates(basis.selected, packing: program.map.packing) : nil
   }
 
-  /// `w` and `wjw` are W and WJW of the 2R blocks. Returns `false` where M is not positive definite.
+  /// `w` and `wjw` are W and WJW of the 2R blocks. Returns false if M is not positive definite.
   func factor(_ w: Matrix, _ wjw: Matrix, _ inverse: GramSystem.Inverse) -> Bool {
     let q = program.map.packing.count
     let n = basis.order
@@ -155,7 +155,7 @@ private struct Coordinates {
     for (region, (first, runs)) in regions.enumerated() {
       let plus = w.row(region)
       let minus = w.row(total + region)
-      // The rows of a triangle cost more the later they come: deal the runs out in turn.
+      // The rows of a triangle cost more the later they come, so the threads take runs in turn.
       Threads.perform(runs.count) { index in
         let run = runs[runs.count - 1 - index]
         for offset in 0..<run.count {

@@ -1,23 +1,23 @@
 import LinearAlgebra
 
-/// A loss as Newton's method needs it, with two derivatives: itself where it has them, else its Moreau
+/// A loss with two derivatives, as Newton's method needs it: the loss itself if it has them, otherwise its Moreau
 /// envelope
 ///
 ///     M(ŷ) = min over z of ℓ(z) + (r/2) ‖z − (ŷ + U)‖²,   −∇M(ŷ) = r (z − ŷ − U),
 ///
-/// which is the augmented Lagrangian for the multipliers U. Either way the negative gradient is in the
-/// domain of ℓ's conjugate.
+/// which is the augmented Lagrangian for the multipliers U. In both cases the negative gradient is in the domain of ℓ's
+/// conjugate.
 final class SmoothLoss {
   let loss: any Loss
   let targets: Matrix
   private let envelope: (penalty: Double, multipliers: Matrix)?
-  /// ŷ where derivatives are taken; for the envelope z, and ŷ + U apart.
+  /// ŷ at which derivatives are taken; for the envelope z, with ŷ + U stored separately.
   private(set) var predictions: Matrix
   private let shifted: Matrix?
   /// Second derivatives of a loss that is a sum over entries.
   private let curvature: Matrix?
 
-  /// `penalty` and `multipliers` (n × C) are of use where the loss has kinks.
+  /// `penalty` and `multipliers` (n × C) are used only if the loss has kinks.
   init(_ loss: any Loss, _ targets: Matrix, penalty: Double, multipliers: Matrix) {
     self.loss = loss
     self.targets = targets
@@ -29,7 +29,7 @@ final class SmoothLoss {
     curvature = !loss.isSeparable ? nil : Matrix(n, classes)
   }
 
-  /// Takes ŷ of the samples `range` from `block` and leaves −∇ there.
+  /// Takes ŷ of the samples `range` from `block` and replaces it by −∇.
   func move(_ range: Range<Int>, _ block: Matrix) {
     let (own, y) = (predictions.slice(range), targets.slice(range))
     guard let envelope, let shifted = shifted?.slice(range) else {
@@ -46,7 +46,7 @@ final class SmoothLoss {
     }
   }
 
-  /// The value where it was moved to.
+  /// The value at the current predictions.
   var value: Double {
     var sum = loss.value(predictions, targets)
     if let envelope, let shifted {
@@ -58,7 +58,7 @@ final class SmoothLoss {
     return sum
   }
 
-  /// Second derivatives where it was moved to, for `hessianProduct`.
+  /// Prepares the second derivatives at the current predictions for `hessianProduct`.
   func prepareCurvature() {
     guard let curvature else { return }
     guard let envelope, let shifted else {
@@ -75,7 +75,7 @@ final class SmoothLoss {
   /// Whether second derivatives are the penalty for some samples and 0 for all others.
   var hasKinks: Bool { envelope != nil }
 
-  /// Whether it has a second derivative there.
+  /// Whether the loss has a positive second derivative at this entry.
   func isCurved(_ sample: Int, _ output: Int) -> Bool {
     curvature.map { $0[sample, output] > 0 } ?? true
   }

@@ -2,10 +2,10 @@ import LinearAlgebra
 
 /// The dual constraint of a polynomial-activation neuron: max over ‖u‖ = 1 of ± [u; 1]ᵀ S [u; 1].
 ///
-/// With S = [[Q, q], [qᵀ, s]] the maximum of uᵀQu + 2 qᵀu + s over the sphere is, by S-lemma duality,
-/// min over μ > λ_max(Q) of μ + Σ (v_iᵀq)²/(μ − λ_i) + s, λ and v the eigenpairs of Q (Bartan & Pilanci
-/// 2021, the trust-region problem). Every μ in range gives an upper bound, so what is returned is one
-/// even where the scalar search stops early. One decomposition serves both signs.
+/// With S = [[Q, q], [qᵀ, s]] the maximum of uᵀQu + 2 qᵀu + s over the sphere is, by S-lemma duality, min over μ >
+/// λ_max(Q) of μ + Σ (v_iᵀq)²/(μ − λ_i) + s, with λ and v the eigenpairs of Q (Bartan & Pilanci 2021, the trust-region
+/// problem). Every μ in that range gives an upper bound, so the result is one even if the scalar search stops early.
+/// One decomposition serves both signs.
 final class SphereBound {
   private let order: Int
   private let eigen: SymmetricEigensolver
@@ -20,7 +20,7 @@ final class SphereBound {
     rotated = Matrix(1, order - 1)
   }
 
-  /// The larger of the two maxima for a full symmetric S; infinity where S is not finite.
+  /// The larger of the two maxima for a full symmetric S; infinity if S is not finite.
   func largest(_ s: UnsafePointer<Double>) -> Double {
     let d = order - 1
     for i in 0..<d { block.row(i).update(from: s + i * order, count: d) }
@@ -37,7 +37,7 @@ final class SphereBound {
   private func maximum(of value: (Int) -> Double, reversed: Bool = false) -> Double {
     let d = order - 1
     let top = value(d - 1)
-    // In t = μ − λ_max and δ_i = λ_max − λ_i: φ(t) = Σ q_i²/(t + δ_i)² falls; φ(t*) = 1.
+    // With t = μ − λ_max and δ_i = λ_max − λ_i, φ(t) = Σ q_i²/(t + δ_i)² falls; φ(t*) = 1.
     func q(_ i: Int) -> Double { rotated.base[reversed ? d - 1 - i : i] }
     var low = 0.0
     var length = 0.0
@@ -48,8 +48,8 @@ final class SphereBound {
     let scale = max(abs(top), abs(value(0)), length.squareRoot())
     guard scale > 0 else { return 0 }
     guard scale < .infinity else { return .infinity }
-    // Where φ stays below 1 the maximiser has a part in the top eigenspace ("hard case"): the infimum
-    // is at t = 0, and the smallest t that the terms below stand is as good.
+    // If φ stays below 1, the maximiser has a part in the top eigenspace ("hard case"): the infimum is at t = 0, and
+    // the smallest t for which the terms below stay finite is as good.
     let floor = 1e-15 * scale
     var high = max(length.squareRoot(), floor)
     low = max(low, floor)

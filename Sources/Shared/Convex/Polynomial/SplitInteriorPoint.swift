@@ -1,15 +1,15 @@
 import LinearAlgebra
 
-/// The primal–dual interior-point method for any loss, all classes at once, of programs of few samples.
+/// The primal–dual interior-point method for any loss, all classes at once, for programs of few samples.
 ///
-/// Variables: ν (n a class) and ρ± per region, slacks S± = (β/2) I + ρ± J ∓ mat(Fᵀν), and Z±, all matrices in
+/// Variables: ν (n per class) and ρ± per region, slacks S± = (β/2) I + ρ± J ∓ mat(Fᵀν), and Z±, all matrices in
 /// whitened coordinates. Eliminating Z and S leaves for each class
 ///
 ///     (W⁻¹ + F(W₊ ⊗ W₊ + W₋ ⊗ W₋)Fᵀ) Δν + C Δρ = …,
 ///
-/// of order n, W⁻¹ the loss's part (`LossTerms`). S is what ν and ρ make it but for what `LossTerms` rounds off a
-/// step of ν; predictions are what ν says only at the end. Cross-entropy has one more variable a sample, what the
-/// classes have in common: (Σ over the classes of these matrices' inverses) of order n is one more system.
+/// of order n, with W⁻¹ the loss's part (`LossTerms`). S follows from ν and ρ, except for what `LossTerms` rounds off a
+/// step of ν; predictions follow from ν only at the end. Cross-entropy has one more variable per sample, the common
+/// part of the classes: it takes one more system of order n, Σ over the classes of these matrices' inverses.
 final class SplitInteriorPoint {
   private let program: PolynomialProgram
   private let products: FeatureProducts
@@ -20,11 +20,11 @@ final class SplitInteriorPoint {
   private let features: Matrix
   private let classes: [SplitClass]
   private let m: Int
-  /// Σ of the classes' inverses, its factor.
+  /// The factor of Σ of the classes' inverses.
   private let common: Matrix?
 
   private static let mostIterations = 100
-  /// Iterations without a smaller gap before it gives up.
+  /// The number of iterations without a smaller gap before it gives up.
   private static let patience = 12
 
   init(
@@ -49,21 +49,21 @@ final class SplitInteriorPoint {
     common = !loss.isSeparable ? Matrix(targets.rows, targets.rows) : nil
   }
 
-  /// Whether an iteration is cheap: n numbers a class, and n congruences of order m.
+  /// Whether an iteration is cheap: it takes n numbers per class, and n congruences of order m.
   static func suits(_ program: PolynomialProgram, _ targets: Matrix) -> Bool {
     let (n, m, c) = (Double(targets.rows), Double(program.order), Double(targets.columns))
     let width = Double(program.map.count)
     return c * (n * n * n / 3 + n * n * width + 4 * n * width * m) < 2e8
   }
 
-  /// Improves `best` until its gap is at most `tolerance` or nothing more is to be had.
+  /// Improves `best` until its gap is at most `tolerance` or no progress is possible.
   func solve(
     beta: Double, tolerance: Double, best: PolynomialIncumbent, proceed: () -> Bool,
     report: () -> Void
   ) {
     let zero = Matrix(targets.rows, targets.columns)
     let value = loss.value(zero, targets)
-    // As much as the network that is zero costs.
+    // Begins with a norm that costs as much as the zero network.
     let count = Double(2 * program.regions * classes.count)
     let size = value > 0 ? value / (beta * count * Double(m)) : 1
     for part in classes { part.blocks.start(size) }
@@ -86,7 +86,7 @@ final class SplitInteriorPoint {
     }
   }
 
-  /// ν as far towards the slope at 0 as leaves half of each slack.
+  /// Moves ν towards the slope at 0 as far as leaves half of each slack.
   private func start(beta: Double, mu: Double) -> any LossTerms {
     let slope = Matrix(targets.rows, targets.columns)
     loss.residual(Matrix(targets.rows, targets.columns), targets, into: slope)
@@ -118,7 +118,7 @@ final class SplitInteriorPoint {
     judge.offer(raw, to: best)
   }
 
-  /// One predictor–corrector step. False where the numbers allow none.
+  /// One predictor–corrector step; false if the numbers allow none.
   private func step(_ terms: any LossTerms) -> Bool {
     let others = terms.complementarity
     let sum = classes.reduce(others.sum) { $0 + $1.blocks.complementarity }
@@ -164,7 +164,7 @@ final class SplitInteriorPoint {
     return true
   }
 
-  /// `nu` holds the loss's right-hand sides and takes Δν.
+  /// `nu` holds the loss's right-hand sides on entry and Δν on return.
   private func direction(_ nu: Matrix) {
     for (c, part) in classes.enumerated() { part.reduce(nu.row(c)) }
     let right = Matrix(copying: nu)
@@ -185,14 +185,14 @@ final class SplitInteriorPoint {
   }
 }
 
-/// What `SplitInteriorPoint` knows of one class.
+/// The part of `SplitInteriorPoint` for one class.
 private final class SplitClass {
   let blocks: ScaledBlocks
   private let program: PolynomialProgram
   private let features: Matrix
   private let (n, m): (Int, Int)
   private var rho, stepRho, second: [Double]
-  /// The factor of the system of ν; the columns C, and these solved for; E − CᵀM⁻¹C.
+  /// The factor of the system of ν; the columns C, and M⁻¹C; E − CᵀM⁻¹C.
   private let matrix, columns, solved, schur: Matrix
   private let images, packed: Matrix
 
@@ -211,7 +211,7 @@ private final class SplitClass {
     packed = Matrix(1, program.map.count)
   }
 
-  /// The slacks for ν: as they are to be, or what they lack of that.
+  /// Sets the slacks from ν if `isFirst`; stores how the slacks that ν implies differ from the current ones.
   func refresh(_ nu: UnsafePointer<Double>, _ beta: Double, isFirst: Bool) {
     if isFirst { for i in rho.indices { rho[i] = 0 } }
     gemv(n, features.columns, features.base, .transposed, nu, packed.base)
@@ -290,10 +290,10 @@ private final class SplitClass {
     axpy(target.count, 1, rows.base, target.base)
   }
 
-  /// Takes from `nu` what the blocks' right-hand sides add to the loss's.
+  /// Subtracts from `nu` the contribution of the blocks' right-hand sides.
   func reduce(_ nu: UnsafeMutablePointer<Double>) {
     blocks.reduce(into: packed.base, &second)
-    // Of Σ ± (Z + right) the predictions of Z are in the loss's right-hand side already.
+    // The predictions of Z, a part of Σ ± (Z + right), are in the loss's right-hand side already.
     let present = Matrix(1, program.map.count)
     let q = program.map.packing.count
     let block = Matrix(1, q)

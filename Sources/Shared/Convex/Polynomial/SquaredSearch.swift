@@ -1,14 +1,14 @@
 import LinearAlgebra
 import Schema
 
-/// The search for squared loss: the classes do not touch, and the samples enter through the Gram matrix
-/// alone, so that the data are read twice in all.
+/// The search for squared loss: the classes are independent, and the samples enter only through the Gram matrix, so
+/// that the data are read twice in all.
 final class SquaredSearch: PolynomialSearch {
   private let program: PolynomialProgram
   private let model: PolynomialModel
   private let targets: Matrix
   private let judges: [Judge]
-  /// Judges what is certified while the others may be at work.
+  /// Judges certified points while the other judges may be at work.
   private lazy var certifier = Judge(program)
   private var inverse: GramSystem.Inverse?
   private var admm: ADMM?
@@ -57,7 +57,7 @@ final class SquaredSearch: PolynomialSearch {
     }
   }
 
-  /// Brings the gap to `tolerance`, or says what prevented it.
+  /// Brings the gap to `tolerance`, or reports what prevented it.
   func improve(
     _ start: PolynomialSolver.Start, beta: Double, tolerance: Double, budget: Budget,
     tell: (TraceRow, () -> PolynomialSolver.Point) -> Void
@@ -95,8 +95,8 @@ final class SquaredSearch: PolynomialSearch {
     return PolynomialSolver.Point(best: .squared(results), status: status)
   }
 
-  /// The interior-point method costs a factorisation an iteration and class, ADMM a few in all: with
-  /// several classes and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
+  /// The interior-point method costs a factorisation per iteration and class, ADMM a few in all: with several classes
+  /// and a large Gram matrix ADMM wins, unless β is so small that it does not converge.
   private func prefersADMM(beta: Double) -> Bool {
     program.gram.order > 1_000 && program.classes > 2 && program.map.count <= 16_000
       && beta > 1e-6 * betaMax
@@ -109,8 +109,8 @@ final class SquaredSearch: PolynomialSearch {
     let inverse = self.inverse ?? program.gram.inverse()
     self.inverse = inverse
     let open = results.indices.filter { results[$0].gap > tolerance }
-    // Small systems: a class a thread; large ones: all threads inside BLAS. Where the iterations may
-    // run out, which class has how many must not depend on the threads' timing: one after the other.
+    // Small systems take a thread per class, large ones all threads inside BLAS. If the iterations may run out, their
+    // distribution over the classes must not depend on the threads' timing: solve one class after the other.
     let inParallel =
       program.gram.order <= 2_500
       && budget.remaining >= open.count * InteriorPoint.maximumIterations
@@ -144,8 +144,8 @@ final class SquaredSearch: PolynomialSearch {
 
   /// ν (n × C), feasible on the data themselves, and its value.
   ///
-  /// From η = G⁻¹(R − γ), ν = y − F η; then ν += F G⁻¹(γ − Fᵀν), until rounding leaves nothing of the
-  /// constraints above β that shows; what is left is scaled away.
+  /// Starts with η = G⁻¹(R − γ) and ν = y − F η; then ν += F G⁻¹(γ − Fᵀν), until the constraints exceed β by rounding
+  /// at most, or the corrections of `effort` are used up; the rest is scaled away.
   func certifiedDual(
     _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double) {
@@ -177,7 +177,7 @@ final class SquaredSearch: PolynomialSearch {
     for c in 0..<classes {
       var square = 0.0
       for i in 0..<dual.rows { square += dual[i, c] * dual[i, c] }
-      // Whoever recomputes Σ ν Φ adds up in another order: leave room for the rounding of such a sum.
+      // Another program may compute Σ ν Φ in another order: leave room for the rounding of such a sum.
       let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
       let bound = largest[c] + unit * (square * map.meanSquare).squareRoot()
       let factor = bound > beta ? beta / bound : 1
@@ -191,7 +191,7 @@ final class SquaredSearch: PolynomialSearch {
 
   private func subtract(_ x: Matrix, from y: Matrix) { axpy(y.count, -1, x.base, y.base) }
 
-  /// sign · −F η for whitened parameters η (C × r): what is taken from ν.
+  /// sign · −F η for whitened parameters η (C × r), the part subtracted from ν.
   private func predictions(parameters eta: Matrix, sign: Double) -> Matrix {
     let packed = Matrix(program.classes, map.count)
     for c in 0..<program.classes { program.gram.basis.expand(eta.row(c), into: packed.row(c)) }
@@ -207,7 +207,7 @@ final class SquaredSearch: PolynomialSearch {
     return results.enumerated().map { sparse($0, $1, beta: beta, effort) }
   }
 
-  /// The best blocks of class `c` with as many small eigenvalues dropped as `effort` allows, rebuilt from their neurons.
+  /// The best blocks of class `c` with as many small eigenvalues dropped as `effort` allows, rebuilt from neurons.
   private func sparse(
     _ c: Int, _ result: ClassResult, beta: Double, _ effort: CertificateEffort
   ) -> ConeBlocks {

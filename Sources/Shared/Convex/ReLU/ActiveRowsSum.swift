@@ -1,19 +1,19 @@
 import LinearAlgebra
 
-/// I + Σ E_k E_kᵀ (n × n) and its Cholesky factor, where each E_k has the rows that one pattern has active
-/// and zeros elsewhere: only those rows are multiplied. Terms are shared among the threads.
+/// I + Σ E_k E_kᵀ (n × n) and its Cholesky factor. Each E_k has the active rows of one pattern and zeros elsewhere, so
+/// only those rows are multiplied. The threads share the terms.
 final class ActiveRowsSum {
   private let n: Int
   private let matrix: Matrix
   private let workers: [Worker]
 
-  /// What one thread needs.
+  /// The memory of one thread.
   final class Worker {
-    /// Its share, upper triangle.
+    /// The thread's share of the sum, upper triangle.
     fileprivate let sum: Matrix
     /// Rows of one term, to be filled.
     let gathered: Matrix
-    /// Scratch of n × n, or more where `gathered` is larger.
+    /// Scratch of n × n, or more if `gathered` is larger.
     let local: Matrix
     /// The active rows of the pattern that was taken last.
     private(set) var rows: [Int] = []
@@ -30,7 +30,7 @@ final class ActiveRowsSum {
       for i in 0..<patterns.rows where patterns.isActive(index, row: i) { rows.append(i) }
     }
 
-    /// The active rows of X, `factor` times, into `gathered`.
+    /// Copies the active rows of X, times `factor`, into `gathered`.
     func gather(_ x: Matrix, times factor: Double) {
       let d = x.columns
       for (k, row) in rows.enumerated() {
@@ -39,8 +39,8 @@ final class ActiveRowsSum {
       }
     }
 
-    /// E Eᵀ of the active rows, E being the `columns` of the rows that stand `stride` apart in `gathered`;
-    /// `adding` it to the product before. `spread` adds it to the sum.
+    /// Computes E Eᵀ over the active rows; E is the `columns` of the rows in `gathered`, which stand `stride` apart. If
+    /// `adding`, it is added to the previous product. `spread` adds the result to the sum.
     func multiply(columns: Range<Int>, stride: Int, times factor: Double = 1, adding: Bool = false)
     {
       syrkRowsUpper(
@@ -48,7 +48,7 @@ final class ActiveRowsSum {
         beta: adding ? 1 : 0, local.base)
     }
 
-    /// What `multiply` would make of all features: the active rows and columns of `kernel`, `factor` times.
+    /// The product of all features, as `multiply` would form it: the active part of `kernel`, times `factor`.
     func take(kernel: Matrix, times factor: Double) {
       let m = rows.count
       rows.withUnsafeBufferPointer { rows in
@@ -70,8 +70,7 @@ final class ActiveRowsSum {
     }
   }
 
-  /// Terms have up to `width` columns; `scratch` is how many rows of so many numbers `gathered` must hold
-  /// besides.
+  /// Terms have up to `width` columns; `gathered` must hold `scratch` more rows of so many numbers.
   init(_ n: Int, width: Int, scratch: Int = 0) {
     self.n = n
     let matrix = Matrix(n, n)
@@ -84,8 +83,8 @@ final class ActiveRowsSum {
   /// The factor L, its lower triangle row-major.
   var factor: UnsafePointer<Double> { UnsafePointer(matrix.base) }
 
-  /// Calls `term(k, worker, its number)` for every k below `count`, which takes rows, multiplies and spreads,
-  /// then factors the sum. False where a term fails or the sum is not positive definite.
+  /// Calls `term(k, worker, its number)` for every k below `count`, which takes rows, multiplies and spreads, then
+  /// factors the sum. False if a term fails or the sum is not positive definite.
   func build(_ count: Int, _ term: (Int, Worker, Int) -> Bool) -> Bool {
     isFactored = false
     let lock = Lock()

@@ -2,7 +2,7 @@ import Glibc
 import LinearAlgebra
 
 extension ConeInteriorPoint {
-  /// One predictor–corrector step. False where the numbers allow none.
+  /// One predictor–corrector step; false if the numbers allow none.
   func iterate() -> Bool {
     iterations += 1
     for j in blocks.indices {
@@ -18,7 +18,7 @@ extension ConeInteriorPoint {
     }
     guard factor() else { return false }
 
-    // Predictor: complementarity to 0.
+    // Predictor: complementarity goes to 0.
     var d0 = [Double](repeating: 0, count: blocks.count)
     for j in blocks.indices {
       d0[j] = -scaledFirst[j]
@@ -100,7 +100,7 @@ extension ConeInteriorPoint {
       for i in 0..<d { for k in 0..<i { h[i * d + k] = h[k * d + i] } }
       guard choleskyLower(d, h) || factorByRows(j) else { return false }
     }
-    // E = D X L⁻ᵀ of both signs side by side.
+    // E = D X L⁻ᵀ of both signs, side by side.
     let width = members[p].count * d
     worker.take(rows: source, patterns[p])
     for (place, j) in members[p].enumerated() {
@@ -115,8 +115,8 @@ extension ConeInteriorPoint {
     return true
   }
 
-  /// The factor of H_j as the triangle of the rows whose squares it is the sum of, the largest first: near
-  /// the optimum they differ so much that H_j itself keeps nothing of the smallest.
+  /// Factors H_j by a triangular factorisation of the rows whose squares it sums, the largest first: near the optimum
+  /// they differ so much that H_j itself retains nothing of the smallest.
   private func factorByRows(_ j: Int) -> Bool {
     let ratio = work.ratio.row(j)
     let (diagonal, w) = (scalings[j].diagonal.squareRoot(), scalings[j].vector)
@@ -150,8 +150,8 @@ extension ConeInteriorPoint {
     }
   }
 
-  /// The Newton step for the right-hand sides `cones` with work.lower (of the second-order cones, scaled)
-  /// and work.wide2 (of λ ∘ s). All three are lost.
+  /// The Newton step for the right-hand sides `cones` with work.lower (of the second-order cones, scaled) and
+  /// work.wide2 (of λ ∘ s). All three are overwritten.
   private func solve(cones: [Double], into result: Direction) {
     let firsts = eliminate(cones, into: result)
     let dv = result.v
@@ -172,8 +172,8 @@ extension ConeInteriorPoint {
     }
   }
 
-  /// Eliminates τ, λ and s: work.lower ← Bᵀ(r_l/s + W r_p) + b_g − r_d, the right-hand side of the weights. Keeps b_g in
-  /// `result.g`; returns what `SecondOrderScaling.tau` needs.
+  /// Eliminates τ, λ and s: work.lower ← Bᵀ(r_l/s + W r_p) + b_g − r_d, the right-hand side of the weights. Keeps b_g
+  /// in `result.g`; returns the argument of `SecondOrderScaling.tau`.
   private func eliminate(_ cones: [Double], into result: Direction) -> [Double] {
     var firsts = cones
     for j in blocks.indices {
@@ -181,7 +181,7 @@ extension ConeInteriorPoint {
       let row = work.lower.row(j)
       scalings[j].unscale(&b0, row)
       firsts[j] = scalings[j].eliminate(b0, row)
-      // Kept: dg = b_g − (reduced block) dv.
+      // Keeps b_g, since dg = b_g − (reduced block) dv.
       result.g.row(j).update(from: row, count: d)
       let (bounded, g) = (bounded.row(j), g.row(j))
       for k in 0..<d { row[k] += bounded[k] + g[k] }
@@ -194,8 +194,8 @@ extension ConeInteriorPoint {
     return firsts
   }
 
-  /// Solves for weights and ν: `z`, which begins as work.lower, ← H⁻¹ (work.lower + Aᵀ ν) with
-  /// (I + Σ A_j H_j⁻¹ A_jᵀ) ν = right − Σ A_j H_j⁻¹ (work.lower).
+  /// Solves for weights and ν: `z`, at first work.lower, ← H⁻¹ (work.lower + Aᵀ ν) with (I + Σ A_j H_j⁻¹ A_jᵀ) ν =
+  /// right − Σ A_j H_j⁻¹ (work.lower).
   private func solve(_ z: Matrix, right: [Double], into nu: inout [Double]) {
     applyInverse(z)
     outputs(z, into: &nu)
@@ -206,7 +206,7 @@ extension ConeInteriorPoint {
     applyInverse(z)
   }
 
-  /// Rows of `z` ← work.lower + A_jᵀν of the last correlation.
+  /// Rows of `z` ← work.lower + A_jᵀν, from the last correlation.
   private func addCorrelations(to z: Matrix) {
     for j in blocks.indices {
       let row = z.row(j)
@@ -215,7 +215,7 @@ extension ConeInteriorPoint {
     }
   }
 
-  /// Solves once more for what rounding left of both equations.
+  /// Solves once more for the residuals that rounding left in both equations.
   private func refine(_ dv: Matrix, _ change: [Double]) {
     var missing = [Double](repeating: 0, count: n)
     outputs(dv, into: &missing)
@@ -233,7 +233,7 @@ extension ConeInteriorPoint {
     axpy(dv.count, 1, residual.base, dv.base)
   }
 
-  /// The longest step that keeps all cones.
+  /// The longest step that stays in all cones.
   private func stepLength(_ direction: Direction) -> Double {
     var length = 1.0
     for i in 0..<s.count {

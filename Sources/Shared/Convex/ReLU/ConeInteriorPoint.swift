@@ -23,9 +23,9 @@ package struct ConeBlock: Hashable {
 ///
 ///   H_j = (reduced block of the norm) + Nᵀ diag(λ/s) N   (d × d),
 ///
-/// and ν is left with (I + Σ A_j H_j⁻¹ A_jᵀ) dν = r (n × n), of which each pattern touches its active rows
-/// only. Multipliers λ_j ≥ 0 bound the norms of the dual constraint's projections,
-/// ‖P_{K_j}(A_jᵀν)‖ ≤ ‖A_jᵀν + B_jᵀλ_j‖: no projection is computed for a certificate.
+/// and the system (I + Σ A_j H_j⁻¹ A_jᵀ) dν = r (n × n) remains for ν, in which each pattern touches only its active
+/// rows. Multipliers λ_j ≥ 0 bound the norms of the dual constraint's projections, ‖P_{K_j}(A_jᵀν)‖ ≤ ‖A_jᵀν +
+/// B_jᵀλ_j‖, so a certificate needs no projection.
 final class ConeInteriorPoint {
   let x: Matrix
   let cone: ConeRows
@@ -35,14 +35,14 @@ final class ConeInteriorPoint {
   let d: Int
   let c: Int
 
-  /// The blocks that are left, and their state: row j belongs to blocks[j].
+  /// The remaining blocks and their state: row j belongs to blocks[j].
   var blocks: [ConeBlock]
   var v: Matrix
   var g: Matrix
   var s: Matrix
   var lambda: Matrix
   var tau: [Double]
-  /// The distinct patterns of the blocks, of each its blocks, and of each block its pattern's place.
+  /// The distinct patterns of the blocks, the blocks of each pattern, and the place of each block's pattern.
   var patterns: [Int] = []
   var members: [[Int]] = []
   var slot: [Int] = []
@@ -53,7 +53,7 @@ final class ConeInteriorPoint {
   var bounded: Matrix
   var bounds: [Double] = []
   var primal = Double.infinity
-  /// Largest |s − B v|, rows of N being of unit norm.
+  /// The largest |s − B v|; the rows of N have unit norm.
   var primalResidual = Double.infinity
   var mu = 0.0
   var iterations = 0
@@ -63,7 +63,7 @@ final class ConeInteriorPoint {
   var work: Workspace
   let sum: ActiveRowsSum
 
-  /// Buffers for as many blocks and patterns as there are.
+  /// Buffers for the current number of blocks and patterns.
   struct Workspace {
     let masks: Matrix
     let signs: Matrix
@@ -98,7 +98,7 @@ final class ConeInteriorPoint {
     }
   }
 
-  /// A change of the iterate, or the right-hand side of its cones.
+  /// A change of the iterate, or the right-hand side for its cones.
   final class Direction {
     var tau: [Double]
     let v: Matrix
@@ -119,7 +119,7 @@ final class ConeInteriorPoint {
   /// β of the dual point, scaled.
   var scaledFirst: [Double] = []
 
-  /// Starts at `radius` times the unit `gates` (a row a pattern), which lie in the cones' interiors.
+  /// Starts at `radius` times the unit `gates` (a row for each pattern), which lie in the cones' interiors.
   init(
     _ x: Matrix, cone: ConeRows, y: [Double], beta: Double, patterns source: Patterns,
     blocks: [ConeBlock], gates: (Int, UnsafeMutablePointer<Double>) -> Void, radius: Double,
@@ -163,7 +163,7 @@ final class ConeInteriorPoint {
 
   // MARK: Blocks
 
-  /// Collects the patterns of `blocks` and makes the buffers fit.
+  /// Collects the patterns of `blocks` and fits the buffers to them.
   func reindex() {
     patterns = []
     members = []
@@ -191,12 +191,12 @@ final class ConeInteriorPoint {
     scalings = (0..<blocks.count).map { SecondOrderScaling(d, storage: work.scaling.row($0)) }
   }
 
-  /// Leaves only the blocks `kept` (in ascending order).
+  /// Keeps only the blocks `kept` (in ascending order).
   func keep(_ kept: [Int]) {
     take(state.rows(kept))
   }
 
-  /// What a block carries from one iteration to the next.
+  /// The state that a block carries from one iteration to the next.
   struct State {
     var blocks: [ConeBlock]
     var tau: [Double]
@@ -205,7 +205,7 @@ final class ConeInteriorPoint {
     var s: Matrix
     var lambda: Matrix
 
-    /// The blocks `kept`, copied.
+    /// A copy of the blocks `kept`.
     func rows(_ kept: [Int]) -> State {
       func cut(_ matrix: Matrix) -> Matrix {
         let result = Matrix(kept.count, matrix.columns)
@@ -248,7 +248,7 @@ final class ConeInteriorPoint {
     }
     all.blocks += added
     (all.v, all.g, all.s, all.lambda) = (extend(v), extend(g), extend(s), extend(lambda))
-    // Large enough to move, small beside the blocks that carry the network.
+    // Large enough to move, small compared to the blocks that carry the network.
     var largest = 0.0
     for j in 0..<old { largest = max(largest, norm(d, v.row(j))) }
     let radius = max(Double(c + 1) * mu / beta, 0.02 * largest)
@@ -258,7 +258,7 @@ final class ConeInteriorPoint {
       LinearAlgebra.scale(d, radius / max(norm(d, all.v.row(j)), 1e-300), all.v.row(j))
       all.tau.append(2 * radius)
     }
-    // What was there leaves the boundary so far that it does not stop the first steps of what comes.
+    // The old blocks move away from the boundary, so far that they do not stop the first steps.
     for j in 0..<old {
       let slack = min(0.5, mu / (beta * max(all.tau[j], radius)))
       all.tau[j] = max(all.tau[j], norm(d, all.v.row(j)) + mu / beta)
@@ -281,8 +281,8 @@ final class ConeInteriorPoint {
     refresh()
   }
 
-  /// Without blocks that neither carry weight nor are about to: of those that end at 0, ‖v‖ is about
-  /// c μ/(β − ‖P‖). Those of `returned` (rows of pricing) stay. `nil` where there are few of them.
+  /// The blocks that carry weight or are about to: for one that ends at 0, ‖v‖ is about c μ/(β − ‖P‖). Blocks in
+  /// `returned` (rows of pricing) stay. Returns nil if few blocks would go, or all.
   func carrying(gap: Double, besides returned: Set<Int> = []) -> [Int]? {
     let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
     let floor = factor * Double(c + 1) * mu / beta
@@ -311,7 +311,7 @@ final class ConeInteriorPoint {
 
   // MARK: Products
 
-  /// target_j ← diag(signs) N z_j, c numbers a block.
+  /// target_j ← diag(signs) N z_j, c numbers per block.
   func products(of z: Matrix, into target: Matrix) {
     gemm(blocks.count, c, d, z.base, .plain, cone.rows.base, .transposed, target.base)
     applySigns(target)
@@ -326,7 +326,7 @@ final class ConeInteriorPoint {
     }
   }
 
-  /// target_j ← target_j + Bᵀ z_j; z is lost.
+  /// target_j ← target_j + Bᵀ z_j; z is overwritten.
   func addAdjoint(of z: Matrix, to target: Matrix) {
     applySigns(z)
     gemm(blocks.count, d, c, z.base, .plain, cone.rows.base, .plain, beta: 1, target.base)

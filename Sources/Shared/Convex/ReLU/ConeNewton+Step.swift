@@ -2,7 +2,7 @@ import Glibc
 import LinearAlgebra
 
 extension ConeNewton {
-  /// Finds the first ν. False where the numbers fail.
+  /// Finds the first ν; false if the numbers fail.
   func begin() -> Bool {
     guard
       let first = maximize(
@@ -17,8 +17,8 @@ extension ConeNewton {
     -at.value + 0.5 * beta * beta * eta.reduce(0, +)
   }
 
-  /// One step in η; `violators` (rows of pricing with their norms, the largest first) may enter. False
-  /// if none lowers f.
+  /// One step in η; `violators` (rows of pricing with their norms, the largest first) may enter. False if no step
+  /// lowers f.
   func advance(
     violators: [(row: Int, norm: Double)], gap: Double
   ) -> Bool {
@@ -55,7 +55,7 @@ extension ConeNewton {
     var eta: [Double]
   }
 
-  /// The blocks at work and those of the violators that may enter, with their images U, a row each.
+  /// The working blocks and the violators that may enter, with their images U, a row each.
   private func gather(_ violators: [(row: Int, norm: Double)]) -> (Candidates, Matrix) {
     var all = Candidates(blocks: blocks, norms: current.norms, eta: eta)
     let inside = Set(blocks)
@@ -71,7 +71,7 @@ extension ConeNewton {
       let value = pricing.project([violator.row], into: points)[0]
       pricing.images(of: points, [block], into: image)
       let direction = self.unit(image.base)
-      // A block that goes the same way as one that is in already brings nothing.
+      // A block with the same direction as one that has entered already adds nothing.
       if unit.contains(where: { dot(n, $0, direction) > 1 - 1e-8 }) { continue }
       unit.append(direction)
       entering.row(count).update(from: image.base, count: n)
@@ -86,7 +86,7 @@ extension ConeNewton {
     return (all, images)
   }
 
-  /// Takes the longest of some steps along `step` that lowers f as far as `decrease` promises; false if none does.
+  /// Takes the longest of some steps along `step` that lowers f by as much as `decrease` promises; false if none does.
   private func search(
     _ candidates: Candidates, _ step: [Double], _ decrease: Double, attempts: Int, gap: Double
   ) -> Bool {
@@ -121,7 +121,7 @@ extension ConeNewton {
     return (0..<n).map { image[$0] / length }
   }
 
-  /// Neurons of neighbouring cones that lie on a common face are one: their η add up.
+  /// Neurons of neighbouring cones that lie on a common face are one neuron: their η add up.
   private func mergeParallel() {
     guard blocks.count > 1 else { return }
     let units = Matrix(blocks.count, n)

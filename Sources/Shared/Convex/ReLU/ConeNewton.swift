@@ -7,10 +7,10 @@ import LinearAlgebra
 ///
 ///   min over η ≥ 0 of f(η) = max over ν of νᵀy − ½‖ν‖² − ½ Σ η_j ‖P_j‖² + ½ β² Σ η_j,
 ///
-/// P_j the projection of ± Xᵀ D_i ν onto K_i. The inner maximum is found by semismooth Newton steps in ν,
-/// whose matrix is I + Σ η_j D_i X Q_j Xᵀ D_i with the orthogonal projector Q_j onto the face of the cone
-/// that P_j lies in; v_j = η_j P_j is in its cone by construction. The outer step is that of the gated
-/// program: the bounded quadratic with H = ZᵀZ, Z = L⁻¹U, U_j = ± D_i X P_j.
+/// with P_j the projection of ± Xᵀ D_i ν onto K_i. Semismooth Newton steps in ν find the inner maximum; their matrix is
+/// I + Σ η_j D_i X Q_j Xᵀ D_i with the orthogonal projector Q_j onto the face of the cone that P_j lies in; v_j = η_j
+/// P_j is in its cone by construction. The outer step is that of the gated program: the bounded quadratic with H = ZᵀZ,
+/// Z = L⁻¹U, U_j = ± D_i X P_j.
 final class ConeNewton {
   let x: Matrix
   let y: [Double]
@@ -21,7 +21,7 @@ final class ConeNewton {
   let d: Int
   let sum: ActiveRowsSum
   let factors: [OrthogonalFactor]
-  /// X Xᵀ, where there are few samples.
+  /// X Xᵀ, if there are few samples.
   let kernel: Matrix?
   /// Whether there is time to go on.
   let proceed: () -> Bool
@@ -95,7 +95,7 @@ final class ConeNewton {
     return sum
   }
 
-  /// Samples up to which products with K cost less than those with the features.
+  /// The most samples for which products with K cost less than those with the features.
   private static let largestKernel = 1000
 
   let quadratic = BoundedQuadratic()
@@ -147,8 +147,8 @@ final class ConeNewton {
     }
   }
 
-  /// D X Q Xᵀ D = D K D − E Eᵀ, E = D K_a L⁻ᵀ: K = X Xᵀ, its columns K_a of the rows a that the face makes
-  /// zero, and L the factor of K_aa.
+  /// D X Q Xᵀ D = D K D − E Eᵀ with E = D K_a L⁻ᵀ: K = X Xᵀ, K_a its columns for the rows a that are zero on the face,
+  /// and L the factor of K_aa.
   func addByKernel(
     _ kernel: Matrix, _ group: [Int], _ at: Evaluation, _ eta: [Double],
     _ worker: ActiveRowsSum.Worker
@@ -165,7 +165,7 @@ final class ConeNewton {
         let values = kernel.row(row)
         for i in 0...k { factor[k * a + i] = values[face[i]] }
       }
-      // Dependent rows say nothing new; the step is then a little worse.
+      // Dependent rows add nothing; the step is then slightly worse.
       guard choleskyLower(a, factor) else { continue }
       for (k, row) in worker.rows.enumerated() {
         let (values, target) = (kernel.row(row), gathered + k * a)
@@ -189,7 +189,7 @@ final class ConeNewton {
           from: pricing.cone.rows.row(Int(number)), count: d)
       }
       guard factor.factor(worker.gathered.base, count: active.count) else { return false }
-      // What Qᵀ makes of the coordinates within the face stands in the last columns.
+      // The coordinates within the face are in the last columns after Qᵀ.
       worker.gather(x, times: eta[j].squareRoot())
       factor.apply(worker.gathered.base, count: worker.rows.count)
       worker.multiply(columns: active.count..<d, stride: d, adding: place > 0)
@@ -200,7 +200,7 @@ final class ConeNewton {
 
   // MARK: A step in ν
 
-  /// The faces of an evaluation: of each block an orthonormal basis of the span of the active rows.
+  /// The faces of an evaluation: for each block an orthonormal basis of the span of the active rows.
   func faces(_ at: Evaluation, _ blocks: [ConeBlock]) -> [Matrix] {
     var bases = blocks.indices.map { Matrix(at.supports[$0].count, d) }
     bases.withUnsafeMutableBufferPointer { bases in
@@ -238,7 +238,7 @@ final class ConeNewton {
           gemv(basis.rows, self.d, basis.base, .plain, row, &inner)
           gemv(basis.rows, self.d, alpha: -1, basis.base, .transposed, inner, beta: 1, row)
         }
-        // The sign of the block goes in and out.
+        // The sign of the block applies on the way in and on the way out.
         scale(self.d, eta[j] * blocks[j].sign, row)
       }
     }
@@ -249,8 +249,8 @@ final class ConeNewton {
     return result
   }
 
-  /// −M⁻¹ g for the matrix M of an evaluation: by conjugate gradients with the last factor of a matrix that
-  /// was near, or, where that takes too many steps, by a new factor.
+  /// −M⁻¹ g for the matrix M of an evaluation: by conjugate gradients preconditioned with the last factor, of a matrix
+  /// near M, or by a new factor if that takes too many steps.
   func direction(
     _ at: Evaluation, _ blocks: [ConeBlock], _ eta: [Double]
   ) -> [Double]? {
@@ -283,13 +283,13 @@ final class ConeNewton {
     return result
   }
 
-  /// Samples up to which a factor costs less than a few steps of conjugate gradients.
+  /// The most samples for which a factor costs less than a few steps of conjugate gradients.
   private static let smallest = 400
-  /// Steps of conjugate gradients that cost less than a factor.
+  /// The most steps of conjugate gradients that cost less than a factor.
   private static let mostSteps = 25
 
-  /// The maximum over ν for given blocks and η, from `nu`, to a gradient of norm `tolerance`. `nil` where
-  /// the numbers fail.
+  /// The maximum over ν for given blocks and η, starting at `nu`, to a gradient of norm `tolerance`. Returns nil if the
+  /// numbers fail.
   func maximize(
     _ blocks: [ConeBlock], _ eta: [Double], from nu: [Double], tolerance: Double
   ) -> Evaluation? {
@@ -299,7 +299,7 @@ final class ConeNewton {
       guard let direction = direction(at, blocks, eta) else { return proceed() ? nil : at }
       let slope = dot(n, at.gradient, direction)
       guard slope.isFinite, -slope > 1e-15 * abs(at.value) else { return at }
-      // The slope along the direction falls to a tenth by safeguarded secant steps.
+      // Safeguarded secant steps reduce the slope along the direction to a tenth.
       var (low, lowSlope) = (0.0, slope)
       var high: (t: Double, slope: Double)?
       var t = 1.0

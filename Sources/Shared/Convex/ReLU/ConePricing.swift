@@ -1,10 +1,10 @@
 import Glibc
 import LinearAlgebra
 
-/// The dual constraints of the ReLU program, ‖P_{K_i}(± Xᵀ D_i ν)‖ ≤ β: bounds and exact values of all
-/// norms, for many ν.
+/// The dual constraints of the ReLU program, ‖P_{K_i}(± Xᵀ D_i ν)‖ ≤ β: bounds and exact values of all norms, for many
+/// ν.
 ///
-/// Each block keeps the direction z = Bᵀλ of its last multipliers: as any multiple of λ ≥ 0 is one too,
+/// Each block keeps the direction z = Bᵀλ of its last multipliers. Since multiples of λ ≥ 0 are multipliers too,
 /// ‖P_K(t)‖ ≤ min over c ≥ 0 of ‖t + c z‖, and most blocks need no projection.
 final class ConePricing {
   let cone: ConeRows
@@ -85,8 +85,8 @@ final class ConePricing {
   /// The active rows of the cone at the last projection of a block.
   func support(_ row: Int) -> [Int32] { supports[row] }
 
-  /// The norms of the projections of `rows`; those that are at most `ceiling` are bounded by what showed
-  /// it, the others exact. The projections themselves go into `points`.
+  /// The norms of the projections of `rows`: a norm that is shown to be at most `ceiling` is replaced by the bound that
+  /// showed it, the others are exact. The projections themselves go into `points`.
   func project(_ rows: [Int], into points: Matrix? = nil, ceiling: Double = 0) -> [Double] {
     var result = [Double](repeating: 0, count: rows.count)
     let workers = max(1, min(projectors.count, rows.count))
@@ -121,10 +121,9 @@ final class ConePricing {
     return result
   }
 
-  /// What the largest norm over all blocks is at most, for the ν of the last `correlate`, and those norms
-  /// that are found above `level`, in descending order. Blocks are looked at in the order of their bounds,
-  /// until all are, `limit` norms are found or `proceed` ends it; `level` bounds the rest where none is above
-  /// it.
+  /// An upper bound of all blocks' norms for the ν of the last `correlate`, and the norms found above `level`, in
+  /// descending order. Blocks are tried in the order of their bounds until none is left, `limit` norms are found or
+  /// `proceed` ends it; if no norm above `level` is left, `level` bounds the rest.
   func price(
     above level: Double, limit: Int = .max, besides inside: Set<Int> = [],
     proceed: () -> Bool = { true }
@@ -144,8 +143,8 @@ final class ConePricing {
     return (max(found.first?.norm ?? 0, rest), found)
   }
 
-  /// The largest norm over all blocks, exactly: those whose bound is below the largest so far are passed
-  /// over. An upper bound of it where `proceed` ends it.
+  /// The exact largest norm over all blocks; blocks whose bound is below the largest so far are skipped. If `proceed`
+  /// ends it, returns an upper bound.
   func largest(proceed: () -> Bool = { true }, progress: (Double) -> Void) -> Double {
     let bounds = sortedBounds(above: 0)
     var largest = 0.0
@@ -160,14 +159,14 @@ final class ConePricing {
     return largest
   }
 
-  /// What all norms but those of `inside` are at most, without a projection.
+  /// An upper bound of all norms but those of `inside`, without a projection.
   func looseBound(besides inside: Set<Int>) -> Double {
     var largest = 0.0
     for row in 0..<count where !inside.contains(row) { largest = max(largest, bound(row)) }
     return largest
   }
 
-  /// ± D_i X p of rows p.
+  /// ± D_i X p for the rows p of `points`.
   func images(of points: Matrix, _ blocks: [ConeBlock], into images: Matrix) {
     gemm(blocks.count, x.rows, d, points.base, .plain, x.base, .transposed, images.base)
     for (j, block) in blocks.enumerated() {
@@ -176,7 +175,7 @@ final class ConePricing {
     }
   }
 
-  /// How far rows p of `points` are outside the cones of `rows`, relative to ‖p‖.
+  /// How far the rows p of `points` are outside the cones of `rows`, relative to ‖p‖.
   func violations(of points: Matrix, _ rows: [Int]) -> [Double] {
     let c = cone.rows.rows
     let products = Matrix(rows.count, c)

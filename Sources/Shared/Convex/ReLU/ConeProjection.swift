@@ -1,15 +1,15 @@
 import Glibc
 import LinearAlgebra
 
-/// The rows that bound the cones K_i = {u : (2D_i − I) X u ≥ 0}: those of X that are not zero, of unit
-/// norm, each direction once; but x, 2x and −x each where patterns put them on sides that differ, as
-/// thresholds do and −x does of a gate that is orthogonal to x.
+/// The rows that bound the cones K_i = {u : (2D_i − I) X u ≥ 0}: the nonzero rows of X, scaled to unit norm, one for
+/// each direction. But x, 2x and −x all stay if a pattern puts them on inconsistent sides, as thresholds do, or as a
+/// gate orthogonal to x does with −x.
 package final class ConeRows {
   /// N, c × d.
   let rows: Matrix
-  /// Of each its row of X.
+  /// The row of X for each.
   let source: [Int]
-  /// N Nᵀ, where it is not too large to keep.
+  /// N Nᵀ, if it is small enough to keep.
   private(set) lazy var gram: Matrix? = makeGram()
 
   private static let largestGram = 4096
@@ -34,8 +34,8 @@ package final class ConeRows {
     source = Array(0..<units.rows)
   }
 
-  /// Of rows that are parallel one is enough where all `patterns` have them on the sides that it has: not so
-  /// with thresholds, or gates that are orthogonal to a row.
+  /// One of several parallel rows is enough if each of `patterns` puts all of them on the sides that the one implies.
+  /// Thresholds, and gates orthogonal to a row, do not.
   init(_ x: Matrix, patterns: Patterns? = nil) {
     let d = x.columns
     let kept = (0..<x.rows).filter { norm(d, x.row($0)) > 0 }
@@ -44,8 +44,7 @@ package final class ConeRows {
       let length = norm(d, x.row(i))
       for j in 0..<d { units[k, j] = x[i, j] / length }
     }
-    // x and −x, and multiples, bound the same cones; two rows that are nearly parallel make projections
-    // singular.
+    // x, −x and their multiples bound the same cones; two nearly parallel rows would make projections singular.
     let errors = [Double](repeating: 0x1p-50, count: kept.count)
     let firsts = ParallelRows.representatives(units.base, kept.count, d, errors)
     var chosen = firsts
@@ -70,7 +69,7 @@ package final class ConeRows {
     for (c, k) in chosen.enumerated() { rows.row(c).update(from: units.row(k), count: d) }
   }
 
-  /// signs_c ← 1 where the pattern has the row active, else −1.
+  /// signs_c ← 1 if the row is active in the pattern, else −1.
   func signs(_ patterns: Patterns, _ index: Int, into signs: UnsafeMutablePointer<Double>) {
     for (c, row) in source.enumerated() {
       signs[c] = patterns.isActive(index, row: row) ? 1 : -1
@@ -85,8 +84,8 @@ package final class ConeRows {
 /// by block principal pivoting (Kim and Park, "Fast nonnegative matrix factorization: an active-set-like
 /// method and comparisons", SIAM J. Sci. Comput. 2011) from the support of an earlier projection, with
 /// the method of Lawson and Hanson ("Solving least squares problems", 1974, chapter 23) as the fall-back.
-/// Whatever λ ≥ 0 comes out, ‖t + Bᵀλ‖ bounds the norm of the projection from above. Not for two threads
-/// at once.
+/// Any λ ≥ 0 that comes out gives the bound ‖t + Bᵀλ‖ on the norm of the projection. Two threads must not use one at
+/// the same time.
 package final class ConeProjector {
   private let cone: ConeRows
   private let d: Int
@@ -105,7 +104,7 @@ package final class ConeProjector {
   private let gram: Matrix?
   private let residual: UnsafeMutablePointer<Double>
 
-  /// Without N Nᵀ it computes those of its entries that it needs each time.
+  /// Without `keepsGram`, it computes the entries of N Nᵀ anew each time they are needed.
   package init(_ rows: ConeRows, keepsGram: Bool = true) {
     cone = rows
     d = rows.rows.columns
@@ -126,8 +125,8 @@ package final class ConeProjector {
 
   deinit { for memory in [point, lambda, slack, basis, factor, residual] { memory.deallocate() } }
 
-  /// Projects `t` (d numbers) and returns the norm of the projection; or, once multipliers show that it is
-  /// at most `ceiling`, that bound, with t + Bᵀλ for those multipliers as `point`.
+  /// Projects `t` (d numbers) and returns the norm of the projection. Once multipliers show that the norm is at most
+  /// `ceiling`, it returns their bound instead, and `point` is t + Bᵀλ for them.
   @discardableResult
   package func project(
     _ t: UnsafePointer<Double>, signs: UnsafePointer<Double>, from warm: [Int] = [],
@@ -143,8 +142,7 @@ package final class ConeProjector {
     return norm(d, point)
   }
 
-  /// λ and t + Bᵀλ for multipliers of `support` that are not bounded below. False where its rows are
-  /// dependent.
+  /// λ and t + Bᵀλ for multipliers of `support` without bounds; false if its rows are dependent.
   private func minimize(
     _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>
   ) -> Bool {
@@ -174,7 +172,7 @@ package final class ConeProjector {
     guard choleskyLower(a, factor) else { return false }
     for k in 0..<a where factor[k * a + k] < 1e-7 { return false }
     for k in 0..<a { lambda[k] = 0 }
-    // λ = −(B Bᵀ)⁻¹ B t, and the same for what rounding left of B (t + Bᵀλ) = 0.
+    // λ = −(B Bᵀ)⁻¹ B t, and the same for the rounding error left in B (t + Bᵀλ) = 0.
     for _ in 0..<2 {
       gemv(a, d, alpha: -1, basis, .plain, point, residual)
       choleskySolve(a, factor, residual, count: 1)
@@ -184,14 +182,14 @@ package final class ConeProjector {
     return true
   }
 
-  /// Whether the positive ones of λ show that the projection is at most `ceiling`; then `point` is
-  /// t + Bᵀλ for these.
+  /// Whether the positive part of λ shows that the projection's norm is at most `ceiling`; then `point` is t + Bᵀλ for
+  /// that part.
   private func isBelowCeiling(_ t: UnsafePointer<Double>) -> Bool {
     guard ceiling > 0 else { return false }
     var isPositive = true
     for k in support.indices where lambda[k] < 0 { isPositive = false }
     if isPositive { return norm(d, point) <= ceiling }
-    // z = Bᵀ max(λ, 0), and the multiple of it that brings t nearest to 0.
+    // z = Bᵀ max(λ, 0), and its multiple that brings t nearest to 0.
     let z = residual
     for i in 0..<d { z[i] = 0 }
     for k in support.indices where lambda[k] > 0 { axpy(d, lambda[k], basis + k * d, z) }
@@ -227,7 +225,7 @@ package final class ConeProjector {
       var violated: [Int] = []
       for c in 0..<count where slack[c] < -tolerance { violated.append(c) }
       if kept.count == support.count && violated.isEmpty { return true }
-      // Few rows enter at once where many would cycle; no more than d can be independent.
+      // Few rows enter at once if many could cycle; no more than d can be independent.
       var limit = round > 2 || support.isEmpty ? max(4, kept.count / 6) : violated.count
       limit = min(limit, d - kept.count)
       if violated.count > limit {
@@ -239,9 +237,8 @@ package final class ConeProjector {
     return false
   }
 
-  /// From the rows of `support` as far as their multipliers are positive: the most violated rows enter,
-  /// and a step goes only as far as the multipliers stay so. The norm falls with every step, so that no
-  /// support comes twice.
+  /// Starts at the rows of `support` with positive multipliers. The most violated rows enter, and a step goes only as
+  /// far as the multipliers stay positive. The norm falls with every step, so that no support occurs twice.
   private func lawsonHanson(
     _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>, _ tolerance: Double
   ) {
@@ -267,12 +264,12 @@ package final class ConeProjector {
         old.insert(0, at: place)
       }
       if !minimize(t, signs) || !repair(t, signs, &old, isMinimized: true) {
-        // Dependent on the rows that are in.
+        // Dependent on the rows that are already in.
         (support, old) = (before.0, before.1 + Array(repeating: 0, count: d))
         if violated.count == 1 {
           refused.insert(violated[0])
         } else {
-          // The worst alone.
+          // Try the worst row alone.
           let worst = violated.min { slack[$0] < slack[$1] }!
           let place = support.firstIndex { $0 > worst } ?? support.count
           support.insert(worst, at: place)
@@ -289,9 +286,9 @@ package final class ConeProjector {
     }
   }
 
-  /// Goes from the multipliers `old` ≥ 0 of the support to the minimiser over it as far as all stay ≥ 0,
-  /// drops the rows whose multipliers end at 0, and so on until the minimiser is feasible. False where the
-  /// rows are dependent.
+  /// Goes from the multipliers `old` ≥ 0 of the support towards the minimiser over it as far as all stay ≥ 0, drops the
+  /// rows whose multipliers end at 0, and repeats this until the minimiser is feasible. False if the rows are
+  /// dependent.
   @discardableResult
   private func repair(
     _ t: UnsafePointer<Double>, _ signs: UnsafePointer<Double>, _ old: inout [Double],
@@ -310,7 +307,7 @@ package final class ConeProjector {
       var values: [Double] = []
       for k in support.indices {
         let value = old[k] + step * (lambda[k] - old[k])
-        // A row that did not move from 0, or has come to it.
+        // The multiplier did not move from 0, or has reached it.
         if lambda[k] < 0 && value <= 1e-12 * (abs(lambda[k]) + old[k]) { continue }
         kept.append(support[k])
         values.append(max(0, value))

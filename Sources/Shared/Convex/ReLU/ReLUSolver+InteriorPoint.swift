@@ -2,11 +2,11 @@ import LinearAlgebra
 
 /// The interior-point method over the blocks that matter, one start after another.
 extension ReLUSolver {
-  /// Blocks with which the interior-point method begins at once; of more, those that matter so far.
+  /// The most blocks that the interior-point method begins with; of more, it takes those that matter so far.
   private static let mostBlocks = 400
 
-  /// Starts of the interior-point method, each over the blocks of the one before that matter and those
-  /// that were missing.
+  /// The most starts of the interior-point method, each over the blocks of the previous one that matter and those that
+  /// were missing.
   private static let mostStarts = 8
 
   func interiorPoint(_ problem: Problem, _ budget: Budget, _ report: (Int) -> Void) {
@@ -23,7 +23,7 @@ extension ReLUSolver {
       let before = problem.point.gap
       let carried = interiorPoint(problem, over: first, keeping: returned, budget, report)
       if problem.point.gap <= problem.tolerance || budget.exhausted != nil { return }
-      // What the best network lacks, or had for too few iterations before rounding ended them.
+      // Price the blocks that the best network lacks, or had for too few iterations before rounding ended them.
       let residual = Matrix(copying: problem.y)
       axpy(residual.count, -1, problem.point.predictions.base, residual.base)
       pricing.correlate(residual.base)
@@ -39,8 +39,8 @@ extension ReLUSolver {
     }
   }
 
-  /// One start over the blocks `first`; those of `returned` are not left out again. Returns the blocks that
-  /// it ended with.
+  /// One start over the blocks `first`; those in `returned` are not dropped again. Returns the blocks that it ended
+  /// with.
   private func interiorPoint(
     _ problem: Problem, over first: Set<Int>, keeping returned: Set<Int>, _ budget: Budget,
     _ report: (Int) -> Void
@@ -54,7 +54,7 @@ extension ReLUSolver {
       proceed: { !budget.isOutOfTime })
     var carried: Set<Int> { Set(method.blocks.map(ConePricing.row)) }
     var restarts = 0
-    // The iterate of the lowest gap over the blocks that are in: rounding ends what comes after.
+    // The iterate with the smallest gap over the current blocks: rounding spoils the later ones.
     var lowest = Double.infinity
     var best: Iterate?
     while budget.exhausted == nil {
@@ -106,8 +106,8 @@ extension ReLUSolver {
     }
   }
 
-  /// Offers the iterate's dual point, and its weights if its own gap is reached. Then all blocks besides those `inside`
-  /// are priced; returns those that violate their constraint, the largest first.
+  /// Offers the iterate's dual point, and its weights if its own gap is reached. Then prices all blocks besides those
+  /// `inside`, and returns those that violate their constraint, the largest first.
   private func judge(
     _ method: ConeInteriorPoint, _ kappa: Double, isReached: Bool, _ inside: Set<Int>,
     _ problem: Problem, _ budget: Budget

@@ -8,9 +8,9 @@ import Tensors
 ///
 ///   min ½ ‖Σ D_i X (v_i − w_i) − y‖² + β Σ (‖v_i‖ + ‖w_i‖),  (2D_i − I) X v_i ≥ 0, the same for w
 ///
-/// (Pilanci and Ergen 2020, equation 8): `ConeNewton` from the solution of the gated program, and where
-/// its steps end, `ConeInteriorPoint`. Both work on the blocks that matter; `ConePricing` bounds the dual
-/// constraints of all others. Outputs share no variables: each is solved for itself.
+/// (Pilanci and Ergen 2020, equation 8): by `ConeNewton` from the solution of the gated program and, if its steps end,
+/// by `ConeInteriorPoint`. Both work on the blocks that matter; `ConePricing` bounds the dual constraints of all
+/// others. Outputs share no variables: each is solved separately.
 package final class ReLUSolver: ArrangementSolver {
   package let betaMax: Double
   let data: ArrangementData
@@ -19,19 +19,19 @@ package final class ReLUSolver: ArrangementSolver {
   let gated: GatedSolver
   let cone: ConeRows
   let pricing: ConePricing
-  /// The patterns that differ; blocks are numbered by their places here.
+  /// The distinct patterns; blocks are numbered by their places here.
   let members: [Int]
   let patterns: Patterns
-  /// By which methods it solves; `automatic` is the first, then the second where the gap is not reached.
+  /// The methods to use; `automatic` is the first, then the second if the gap is not reached.
   enum Method: CaseIterable { case automatic, newton, interiorPoint }
   var method = Method.automatic
-  /// Of each output y and the largest norm of a projection of ± Xᵀ D_i y.
+  /// y of each output and the largest norm of a projection of ± Xᵀ D_i y.
   var outputs: [(y: Matrix, betaMax: Double)] = []
-  /// The samples that no neuron sees, their features being 0 or all patterns off: no constraint of the
-  /// dual holds their ν.
+  /// The samples that no neuron sees, because their features are 0 or all patterns are off: no dual constraint involves
+  /// their ν.
   let unseen: [Int]
 
-  /// `targets` is n × C. Where `budget` ends the work on the cones, `betaMax` is a bound only.
+  /// `targets` is n × C. If `budget` ends the work on the cones, `betaMax` is only a bound.
   package init(
     _ data: ArrangementData, targets: Matrix, budget: Budget? = nil,
     progress: (String) -> Void = { _ in }
@@ -65,8 +65,8 @@ package final class ReLUSolver: ArrangementSolver {
     }
   }
 
-  /// Refuses, before any work, what exceeds the machine's memory: the matrix of ν on two threads, and
-  /// what pricing keeps of each block.
+  /// Refuses, before any work, data that exceed the machine's memory: the matrix of ν on two threads, and what pricing
+  /// keeps for each block.
   private static func expectMemory(_ data: ArrangementData, outputs: Int) throws {
     let (n, d, p) = (
       Double(data.samples), Double(data.dimension), Double(data.patterns.count)
@@ -89,7 +89,7 @@ package final class ReLUSolver: ArrangementSolver {
     beta: Double, from start: ArrangementSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
-    // A thread takes whole blocks where their products are small.
+    // Each thread takes whole blocks if their products are small.
     data.samples * data.dimension < 1 << 16
       ? Threads.withSerialBLAS {
         best(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
@@ -157,8 +157,8 @@ package final class ReLUSolver: ArrangementSolver {
 
   typealias Beginning = (blocks: [ConeBlock], eta: [Double], nu: [Double])
 
-  /// The gated program's solution, whose weights split into v and w of the cones. It is no end in itself: of
-  /// the time that is left it takes half.
+  /// The gated program's solution, whose weights split into v and w of the cones. As it is only a start, it takes at
+  /// most half of the time left.
   func gatedStart(
     beta: Double, startedAt budget: Budget, rule: StoppingRule
   ) -> ArrangementSolution {
@@ -224,7 +224,7 @@ package final class ReLUSolver: ArrangementSolver {
     }
   }
 
-  /// Offers the weights `v` of an interior point, a row a block.
+  /// Offers the weights `v` of an interior point, a row for each block.
   func offer(_ blocks: [ConeBlock], _ v: Matrix, to problem: Problem) {
     let d = data.dimension
     let largest = blocks.indices.reduce(0) { max($0, norm(d, v.row($1))) }
@@ -239,13 +239,13 @@ package final class ReLUSolver: ArrangementSolver {
   /// How far outside its cone a weight may be, relative to its norm.
   private static let feasibility = 1e-10
 
-  /// Offers the weights `vectors` of the blocks `all`, projected onto their cones, without those that cost
-  /// more than they bring.
+  /// Offers the weights `vectors` of the blocks `all`, projected onto their cones, without those that cost more than
+  /// they gain.
   func offer(_ vectors: Matrix, _ all: [Int], to problem: Problem) {
     let (n, d) = (data.samples, data.dimension)
     let points = Matrix(all.count, d)
     pricing.projectVectors(vectors, all, into: points)
-    // Where the projection is much shorter than the vector, once more: errors are relative to the vector.
+    // Project again if a projection is much shorter than its vector: errors are relative to the vector.
     if pricing.violations(of: points, all).contains(where: { $0 > ReLUSolver.feasibility }) {
       vectors.copy(from: points)
       pricing.projectVectors(vectors, all, into: points)
@@ -255,7 +255,7 @@ package final class ReLUSolver: ArrangementSolver {
     let (rows, chosen) = (all, Array(all.indices))
     let images = Matrix(chosen.count, n)
     pricing.images(of: points, all.map(ConePricing.block), into: images)
-    // The smallest first: what a weight brings, νᵀU − β‖v‖ − ½‖U‖², may be less than nothing.
+    // Smallest weights first: the gain of a weight, νᵀU − β‖v‖ − ½‖U‖², may be negative.
     let fitted = Matrix(n, 1)
     for k in chosen.indices { axpy(n, 1, images.row(k), fitted.base) }
     let residual = Matrix(n, 1)
@@ -287,14 +287,14 @@ package final class ReLUSolver: ArrangementSolver {
       directions: [weights], predictions: fitted)
   }
 
-  /// Offers the best multiple of ν, of which all norms of projections are at most `bound`.
+  /// Offers the best multiple of ν, given that `bound` bounds the norms of all its projections.
   func offerDual(_ nu: Matrix, bound: Double, to point: PatternIncumbent) {
     point.offer(dual: nu, largest: withRoom(bound)) { scaled in
       for j in unseen { scaled.base[j] = point.targets.base[j] }
     }
   }
 
-  /// The gate of a pattern, which lies inside its cone.
+  /// The gate of a pattern, which lies in the interior of its cone.
   func gate(_ member: Int, _ target: UnsafeMutablePointer<Double>) {
     let d = data.dimension
     data.gates.withElements(of: Double.self) {
@@ -302,9 +302,9 @@ package final class ReLUSolver: ArrangementSolver {
     }
   }
 
-  /// The weights of a point that lie in their cones to the last digits, and their predictions. A
-  /// projection is in the cone to rounding of the vector that was projected: of weights that are small
-  /// beside it, to be projected themselves, little may be left, or nothing but rounding.
+  /// The weights of a point that lie in their cones to the last digits, and their predictions. A projection is in the
+  /// cone up to the rounding of the projected vector: weights that are small beside that vector may shrink to little,
+  /// or to mere rounding, when they are projected themselves.
   func feasible(
     _ point: PatternIncumbent
   ) -> (active: [Int], weights: Matrix, predictions: Matrix) {
@@ -329,7 +329,7 @@ package final class ReLUSolver: ArrangementSolver {
     return (active, result, predictions)
   }
 
-  /// The solution of all outputs, its objectives from the data.
+  /// The solution for all outputs, with objectives computed from the data.
   func compose(
     _ points: [PatternIncumbent], beta: Double, iterations: Int
   ) -> ArrangementSolution {

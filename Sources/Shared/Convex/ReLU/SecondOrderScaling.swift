@@ -61,9 +61,9 @@ package struct SecondOrderScaling {
     for k in 0..<d { a[k] = (a[k] + w1[k] * factor) * eta }
   }
 
-  /// Mehrotra's corrector: the right-hand side b of W-scaled complementarity, (λ ∘ b = `target` e − λ∘λ − dx∘ds), with
-  /// λ = (l₀, l) and the predictor's changes (dτ, dv) and (0, dg), which are lost: `dg` becomes b's vector part; returns
-  /// b₀.
+  /// Mehrotra's corrector: the right-hand side b of W-scaled complementarity (λ ∘ b = `target` e − λ∘λ − dx∘ds) with λ
+  /// = (l₀, l) and the predictor's changes (dτ, dv) and (0, dg). These are overwritten: `dg` becomes the vector part of
+  /// b; returns b₀.
   package func corrector(
     target: Double, _ l0: Double, _ l: UnsafePointer<Double>, tau: Double,
     _ dv: UnsafeMutablePointer<Double>, _ dg: UnsafeMutablePointer<Double>
@@ -80,7 +80,7 @@ package struct SecondOrderScaling {
     return first
   }
 
-  /// From b = W⁻¹ of a right-hand side: b₁ − h₀₁ b₀/h₀₀ of the elimination of τ, in place; returns b₀/h₀₀.
+  /// The elimination of τ for b = W⁻¹ of a right-hand side: b₁ ← b₁ − h₀₁ b₀/h₀₀ in place; returns b₀/h₀₀.
   package func eliminate(_ b0: Double, _ b: UnsafeMutablePointer<Double>) -> Double {
     // h₀₀ = η⁻² (1 + 2‖w₁‖²), h₀₁ = −2 η⁻² w₀ w₁
     let first = b0 * eta * eta / (1 + 2 * square)

@@ -1,18 +1,18 @@
 import Convex
 import LinearAlgebra
 
-/// d^(−1/2) Σ_k |ζ_k| of the unitary Fourier transforms ζ of the weights, which are coordinates in a real
-/// orthonormal Fourier basis: the norm of circular linear networks (Pilanci & Ergen 2020, section 5.2). With
-/// shared filters |ζ_k| is the length over all outputs.
+/// The norm of circular linear networks (Pilanci & Ergen 2020, section 5.2): d^(−1/2) Σ_k |ζ_k| of the unitary Fourier
+/// transforms ζ of the weights, which are coordinates in a real orthonormal Fourier basis. With shared filters |ζ_k| is
+/// the length over all outputs.
 final class FourierNorm: Regularizer {
   let size: Int
   let isSeparable: Bool
   private let dimension: Int
   private let outputs: Int
-  /// Columns of one frequency, and its share of the norm.
+  /// The columns of each frequency, and its weight in the norm.
   private let groups: [(columns: Range<Int>, weight: Double)]
 
-  /// The weights are C × d, a row an output.
+  /// The weights are C × d, a row for each output.
   init(outputs: Int, dimension d: Int, isShared: Bool) {
     (self.outputs, dimension, size, isSeparable) = (outputs, d, outputs * d, !isShared)
     let unit = 1 / Double(d).squareRoot()
@@ -91,10 +91,10 @@ enum FourierBasis {
     return groups
   }
 
-  /// d × d, a column a basis vector.
+  /// d × d, a column for each basis vector.
   static func matrix(_ d: Int) -> Matrix {
     let basis = Matrix(d, d)
-    // Angles by their number, so that they do not lose digits.
+    // Angles by their number, so that they lose no digits.
     let cosines = (0..<d).map { cosine($0, of: d) }
     let sines = (0..<d).map { sine($0, of: d) }
     for (frequency, columns) in groups(d).enumerated() {

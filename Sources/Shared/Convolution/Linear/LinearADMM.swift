@@ -3,10 +3,10 @@ import LinearAlgebra
 
 /// ADMM for min ℓ(F Wᵀ) + β ‖W‖ with F, n × q, and W, C × q:
 ///
-///   W minimises the squares that tie F Wᵀ to V and W to Z, V is the proximal point of the loss and Z that of the norm.
+/// W minimises the squares that tie F Wᵀ to V and W to Z, V is the proximal point of the loss and Z that of the norm.
 ///
-/// The squared loss sits in the squares itself, without V. Each iteration solves with one Cholesky factor of
-/// FᵀF + (ρ/σ) I (Boyd et al. 2011, with over-relaxation).
+/// The squared loss is a part of the squares, without V. Each iteration solves with one Cholesky factor of FᵀF + (ρ/σ)
+/// I (Boyd et al. 2011, with over-relaxation).
 final class LinearADMM {
   private let features: Matrix
   private let targets: Matrix
@@ -17,9 +17,9 @@ final class LinearADMM {
   private let gram: Matrix
   private let moment: Matrix
   private let isSquared: Bool
-  /// W, Z, the multiplier U of Z, and Z before, C × q.
+  /// W, Z, the multiplier U of Z, and the previous Z, C × q.
   private let (w, z, u, previous): (Matrix, Matrix, Matrix, Matrix)
-  /// V, its multiplier, F Wᵀ, a point of the loss, and V before, n × C; empty for the squared loss.
+  /// V, its multiplier, F Wᵀ, an argument of the loss, and the previous V, n × C; empty for the squared loss.
   private let (v, uv, fit, point, previousFit): (Matrix, Matrix, Matrix, Matrix, Matrix)
   /// σ of the loss and ρ of the norm.
   private var lossPenalty: Double
@@ -92,14 +92,14 @@ final class LinearADMM {
     if isSquared {
       offers.offer(dualOf: w)
     } else {
-      // −∇ℓ at V: in the conjugate's domain for every loss.
+      // −∇ℓ at V, which is in the conjugate's domain for every loss.
       for k in 0..<point.count { point.base[k] = -lossPenalty * uv.base[k] }
       offers.offer(dual: point)
     }
   }
 
-  /// Changes the penalties if primal and dual residuals fall unlike each other; `isSound` is false if the numbers
-  /// allow no factor.
+  /// Changes the penalties if the primal and dual residuals do not fall alike; `isSound` is false if the numbers allow
+  /// no factor.
   func adaptPenalties() -> (hasChanged: Bool, isSound: Bool) {
     func size(_ x: Matrix) -> Double { LinearAlgebra.norm(x.count, x.base) }
     let normRatio = LinearADMM.ratio((w, z), (z, previous), over: (size(z), size(u)))
@@ -119,7 +119,7 @@ final class LinearADMM {
     return (hasChanged, !hasChanged || refactor())
   }
 
-  /// By how much a penalty should grow for the primal and the dual residual to fall alike.
+  /// The factor by which a penalty should grow so that the primal and the dual residual fall alike.
   private static func ratio(
     _ primal: (Matrix, Matrix), _ dual: (Matrix, Matrix), over sizes: (Double, Double)
   ) -> Double {

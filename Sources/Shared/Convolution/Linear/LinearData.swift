@@ -4,7 +4,7 @@ import Patches
 import Schema
 import Tensors
 
-/// The patches of which a linear network's features are the means.
+/// The patches whose means are a linear network's features.
 package struct LinearSource {
   package let patches: PatchSource
   package var samples: Int { patches.count }
@@ -16,7 +16,7 @@ package struct LinearSource {
   package init(_ bundle: Bundle) throws { patches = try PatchSource(bundle) }
 }
 
-/// The features of a linear network: of each sample, region by region, the mean of its patches; n × Rd.
+/// The features of a linear network: for each sample, region by region, the mean of its patches; n × Rd.
 package struct LinearData {
   /// n × Rd.
   package let features: Matrix

@@ -1,7 +1,7 @@
 import Convex
 import LinearAlgebra
 
-/// The best points of a linear program, and what points are worth. Weights are C × q.
+/// The best points of a linear program; evaluates the points offered. Weights are C × q.
 final class LinearIncumbent {
   let best: Incumbent<Matrix>
   private let features: Matrix
@@ -9,7 +9,7 @@ final class LinearIncumbent {
   private let trial: Matrix
   private let residual: Matrix
 
-  /// Begins with the network that is zero.
+  /// Begins with the zero network.
   init(
     features: Matrix, targets: Matrix, loss: any Loss, norm: any Regularizer, beta: Double
   ) {
@@ -22,7 +22,7 @@ final class LinearIncumbent {
     offer(dualOf: best.weights)
   }
 
-  /// Offers `z`, and the dual point that its residual makes.
+  /// Offers `z`, and the dual point from its residual.
   func offer(_ z: Matrix) {
     offer(dualOf: z)
     best.offer(
@@ -31,7 +31,7 @@ final class LinearIncumbent {
     ) { $0 = Matrix(copying: z) }
   }
 
-  /// Offers the dual point that the residual of `w` makes.
+  /// Offers the dual point from the residual of `w`.
   func offer(dualOf w: Matrix) {
     gemm(
       trial.rows, trial.columns, features.columns, features.base, .plain, w.base, .transposed,

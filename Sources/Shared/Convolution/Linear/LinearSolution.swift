@@ -3,7 +3,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// What a linear program found: a primal and a feasible dual point with their values.
+/// The result of a linear program: a primal and a feasible dual point with their values.
 package struct LinearSolution: CertifiedSolution {
   /// C × Rd.
   package var weights: Matrix
@@ -18,7 +18,7 @@ package struct LinearSolution: CertifiedSolution {
 }
 
 extension LinearSolution {
-  /// The network that is zero, of `width` weights an output, and the dual point that is zero.
+  /// The zero network, with `width` weights per output, and the zero dual point.
   package init(zero targets: Targets, width: Int) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
     let loss = targets.loss.loss

@@ -6,7 +6,7 @@ import Schema
 package struct LinearProgram {
   /// `linear` or `circular`.
   package let activation: Activation
-  /// Whether the filters of a circular network are shared by all outputs; others share them.
+  /// Whether the filters of a circular network are shared by all outputs; other networks always share them.
   package let grouping: WeightGrouping
   package let loss: LossName
 
@@ -18,9 +18,9 @@ package struct LinearProgram {
   }
 }
 
-/// Trains linear networks, min ℓ(ΦZ) + β ‖Z‖, by the alternating direction method of multipliers (Boyd et al.
-/// 2011): with the constraint Z = W for squared loss, whose part is a linear system, and for other losses with
-/// V = ΦW besides. Both parts are then proximal maps. The certificate is that of the best scaled residual.
+/// Trains linear networks, min ℓ(ΦZ) + β ‖Z‖, by the alternating direction method of multipliers (Boyd et al. 2011):
+/// with the constraint Z = W for squared loss, whose part is a linear system, and also with V = ΦW for other losses.
+/// Both parts are then proximal maps. The certificate is the best scaled residual.
 package final class LinearSolver: RegularizedSolver {
   package let betaMax: Double
   private let program: LinearProgram
@@ -28,10 +28,10 @@ package final class LinearSolver: RegularizedSolver {
   private let targets: Matrix
   /// Φ, n × q, in the coordinates of the norm.
   private let features: Matrix
-  /// Coordinates of the norm to those of the data: d × d; `nil` where they are the same.
+  /// From coordinates of the norm to those of the data, d × d; nil if they are the same.
   private let basis: Matrix?
   private let norm: any Regularizer
-  /// ΦᵀΦ, whole; ΦᵀY, C × q.
+  /// ΦᵀΦ, both triangles; ΦᵀY, C × q.
   private let gram: Matrix
   private let moment: Matrix
 
@@ -91,7 +91,7 @@ package final class LinearSolver: RegularizedSolver {
     return compose(best, best.gap <= rule.gap ? .optimal : status, iterations: budget.iterations)
   }
 
-  /// The best points in memory of their own.
+  /// The solution from the best points, in memory of its own.
   private func compose(
     _ best: Incumbent<Matrix>, _ status: Status, iterations: Int
   ) -> LinearSolution {
@@ -109,7 +109,7 @@ package final class LinearSolver: RegularizedSolver {
     basis.map { product(weights, .plain, $0, .transposed) } ?? Matrix(copying: weights)
   }
 
-  /// Iterations between two checks, and between two changes of the penalties.
+  /// The iterations between two checks, and between two changes of the penalties.
   private static let checkInterval = 10
   private static let pause = 20
 
@@ -135,7 +135,7 @@ package final class LinearSolver: RegularizedSolver {
       if best.gap <= rule.gap { return .optimal }
       if best.gap < 0.9 * progress.gap { progress = (best.gap, iteration) }
       if iteration - progress.iteration > 3000 { return .stalled }
-      // Penalties that never rest keep it from converging; where it does not converge, they are wrong.
+      // Penalties that never rest prevent convergence; but if it does not converge, the penalties are wrong.
       let pause = iteration < 1000 ? LinearSolver.pause : 500
       guard iteration - lastChange >= pause,
         iteration < 1000 || iteration - progress.iteration >= pause

@@ -9,7 +9,7 @@ import Tensors
 ///
 ///   min ℓ(Σ_i Σ_r F_ir (v_ir − w_ir)) + β Σ (‖v_i‖ + ‖w_i‖),  F_ir = (1/P_r) Σ_{k in r} D_i^k X_k,
 ///
-/// every v_ir and w_ir in the cone of pattern i over all n·K patches (Ergen and Pilanci 2021): by
+/// with every v_ir and w_ir in the cone of pattern i over all n·K patches (Ergen and Pilanci 2021), by
 /// `ReLUInteriorPoint` over the rows of the cones that matter. With K = 1 it is the fully-connected program.
 package final class ConvolutionalReLUSolver: ConvolutionalSolver {
   package let betaMax: Double
@@ -18,7 +18,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
   private let features: ReLUFeatures
   private let cones: WorkingCones
   private let progress: (String) -> Void
-  /// Programs that share no variables: one a class, or one of all.
+  /// Programs that share no variables: one per class, or one for all.
   private let parts: [Part]
 
   private struct Part {
@@ -30,7 +30,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     let betaMax: Double
   }
 
-  /// `targets` is n × C. Where `budget` ends the work on the cones, `betaMax` is a bound only.
+  /// `targets` is n × C. If `budget` ends the work on the cones, `betaMax` is only a bound.
   package init(
     _ data: ConvolutionalData, targets: Matrix, loss: LossName = .squared,
     grouping: WeightGrouping = .perClass, budget: Budget? = nil,
@@ -59,7 +59,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     let cones = WorkingCones(features, gates: gates, proceed: proceed, progress: progress)
     self.cones = cones
     let together = grouping == .perPattern
-    // Classes are apart where neither the norm nor the loss joins them.
+    // Classes are separate if neither the norm nor the loss joins them.
     let groups =
       together || !loss.isSeparable
       ? [Array(0..<outputs)] : (0..<outputs).map { [$0] }
@@ -126,7 +126,7 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
     return solution
   }
 
-  /// ν of the network that is zero: the optimum from βmax on.
+  /// Offers ν of the zero network, which is the optimum for β ≥ β_max.
   private func offerSlope(_ part: Part, to point: ReLUIncumbent) {
     let slope = Matrix(part.targets.rows, part.targets.columns)
     loss.residual(Matrix(slope.rows, slope.columns), part.targets, into: slope)

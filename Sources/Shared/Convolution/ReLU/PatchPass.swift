@@ -23,7 +23,7 @@ struct PatchPass: @unchecked Sendable {
     self.kept = kept
   }
 
-  /// Samples of a block: so many that their bits fill whole bytes.
+  /// The samples of a block, whose bits fill whole bytes.
   var samplesOfBlock: Int { max(8, 1024 / target.patchCount / 8 * 8) }
 
   /// Takes the samples `range`, read by `read`.
@@ -66,7 +66,7 @@ struct PatchPass: @unchecked Sendable {
     }
   }
 
-  /// active ← 1[x·g ≥ t], as whoever applies the gates again decides it.
+  /// active ← 1[x·g ≥ t], decided as in any later application of the gates.
   private func decide(_ block: Matrix, _ gates: Matrix, _ first: Int, into active: Matrix) {
     let (d, rows) = (block.columns, block.rows)
     gemm(gates.rows, rows, d, gates.base, .plain, block.base, .transposed, active.base)
@@ -81,7 +81,7 @@ struct PatchPass: @unchecked Sendable {
     }
   }
 
-  /// F_ir of the samples: of each the sums over the regions' active patches.
+  /// F_ir of the samples: for each, the sums over the regions' active patches.
   private func pool(_ block: Matrix, _ active: Matrix, _ range: Range<Int>) {
     let (d, perSample, count) = (target.dimension, target.patchCount, target.patterns)
     let starts = target.regionStarts

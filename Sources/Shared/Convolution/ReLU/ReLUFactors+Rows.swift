@@ -1,11 +1,10 @@
 import Convex
 import LinearAlgebra
 
-/// With one patch a sample only the active rows of a pattern are multiplied: half of them, a quarter of the
+/// With one patch per sample, only the active rows of a pattern are multiplied: half of the rows, a quarter of the
 /// products.
 extension ReLUFactors {
-  /// Adds Σ F D⁻¹ Fᵀ over the groups `list`, the part of output `c`, to the upper triangle. False where
-  /// the time was up.
+  /// Adds the part of output `c` of Σ F D⁻¹ Fᵀ over the groups `list` to the upper triangle. False if time ran out.
   func addRows(_ list: [Int], _ c: Int, to system: Matrix) -> Bool {
     guard let (x, masks) = cones.features.single else { return false }
     // The groups of a pattern follow each other.
@@ -44,10 +43,10 @@ extension ReLUFactors {
   }
 }
 
-/// What one thread needs to add terms that have the active rows of a pattern only.
+/// One thread's memory for adding terms that have only the active rows of a pattern.
 final class RowsWorker {
   private let n: Int
-  /// Its share; the first thread's is the system itself.
+  /// The thread's share of the sum; that of the first thread is the system itself.
   let sum: Matrix?
   /// Rows of one term, to be filled.
   let gathered: Matrix
@@ -61,13 +60,13 @@ final class RowsWorker {
     product = Matrix(n, n)
   }
 
-  /// Takes the rows that are active.
+  /// Takes the active rows.
   func take(_ mask: UnsafePointer<Double>) {
     rows.removeAll(keepingCapacity: true)
     for i in 0..<n where mask[i] != 0 { rows.append(i) }
   }
 
-  /// Adds E Eᵀ, E being the first `width` columns that were gathered, to the upper triangle of `sum`.
+  /// Adds E Eᵀ to the upper triangle of `sum`; E is the first `width` gathered columns.
   func spread(_ width: Int, onto sum: Matrix) {
     let m = rows.count
     syrkRowsUpper(m, width, gathered.base, lda: width, beta: 0, product.base)

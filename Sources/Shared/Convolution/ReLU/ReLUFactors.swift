@@ -2,7 +2,7 @@ import Convex
 import Glibc
 import LinearAlgebra
 
-/// The factors of one iteration of `ReLUInteriorPoint`: of the Newton matrix H_j of every group, and of the
+/// The factors of one iteration of `ReLUInteriorPoint`: those of the Newton matrix H_j of every group, and of the
 /// matrix of ν.
 final class ReLUFactors {
   let cones: WorkingCones
@@ -11,24 +11,24 @@ final class ReLUFactors {
   let regions: Int
   let (n, d): (Int, Int)
   let slots: Int
-  /// A row a slot: the factor of D in coordinates that `reflections` gives. There the last axis is that of
-  /// the weight, the one direction in which D is small: factored last, it keeps its digits.
+  /// A row for each slot: the factor of D in the coordinates of `reflections`. Their last axis is the direction of the
+  /// weight, the only one in which D is small: since it is factored last, it keeps its digits.
   private(set) var triangles = Matrix(0, 0)
   private(set) var reflections = Matrix(0, 0)
-  /// q = D⁻¹w of each group and the γ of H⁻¹ = D⁻¹ + γ q qᵀ.
+  /// q = D⁻¹w of each group, and the γ of H⁻¹ = D⁻¹ + γ q qᵀ.
   private var directions = Matrix(0, 0)
   private var gamma: [Double] = []
-  /// Of each output the factor of W⁻¹ + Σ F D⁻¹ Fᵀ; with one output the terms of rank one are in it.
+  /// For each output the factor of W⁻¹ + Σ F D⁻¹ Fᵀ; with a single output it includes the rank-one terms.
   private let systems: [Matrix]
-  /// √γ F q, a row a group, and what the systems make of it; the factor of I + U M⁻¹ Uᵀ.
+  /// U: √γ F q, a row per group; the systems' solutions for it; and the factor of I + U M⁻¹ Uᵀ.
   private var images = Matrix(0, 0)
   private var solved = Matrix(0, 0)
   private var capacitance = Matrix(0, 0)
-  /// The factor of Σ_c M_cc⁻¹, where the sum of the outputs' dν is 0.
+  /// The factor of Σ_c M_cc⁻¹, used if the sum of the outputs' dν must be 0.
   private let shared: Matrix?
   /// Whether there is time to go on.
   let proceed: () -> Bool
-  /// D^(−½) Fᵀ of some groups; with one patch a sample, what threads need for those of a pattern.
+  /// D^(−½) Fᵀ of some groups; with one patch per sample, each thread's memory for those of a pattern.
   private var terms = Matrix(0, 0)
   lazy var workers = (0..<Threads.count).map { RowsWorker(n, 2 * d, isFirst: $0 == 0) }
 
@@ -49,7 +49,7 @@ final class ReLUFactors {
     take(groups)
   }
 
-  /// Makes room for other groups, of as many outputs.
+  /// Makes room for other groups with as many outputs each.
   func take(_ groups: [ReLUGroup]) {
     self.groups = groups
     let width = slots / regions
@@ -63,7 +63,7 @@ final class ReLUFactors {
     capacitance = Matrix(coupled, coupled)
   }
 
-  /// Factors at ratios λ/s and scalings; `inverse` is W⁻¹. False where a matrix is not positive definite.
+  /// Factors at ratios λ/s and scalings; `inverse` is W⁻¹. False if a matrix is not positive definite.
   func factor(
     ratio: [Matrix], v: Matrix, scalings: [SecondOrderScaling], inverse: Matrix
   ) -> Bool {
@@ -91,7 +91,7 @@ final class ReLUFactors {
           let length = self.slots * self.d
           q.update(from: w, count: length)
           for k in 0..<self.slots { self.solveSlot(j * self.slots + k, q + k * self.d) }
-          // 1 − ρ wᵀD⁻¹w = (1 + 2e)/(1 + 2‖w‖²) for e = wᵀ(I − η⁻²D⁻¹)w, the part that rows hold.
+          // 1 − ρ wᵀD⁻¹w = (1 + 2e)/(1 + 2‖w‖²) for e = wᵀ(I − η⁻²D⁻¹)w, the part that the rows hold.
           var held = 0.0
           for i in 0..<length { held += w[i] * (w[i] - scalings[j].diagonal * q[i]) }
           gamma[j] = 2 * scalings[j].diagonal / (1 + 2 * max(0, held))
@@ -104,7 +104,7 @@ final class ReLUFactors {
     return (capacitance.rows == 0 || couple()) && share()
   }
 
-  /// B̃ᵀ diag(λ/s) B̃ + η⁻² I, B̃ the reflected rows.
+  /// B̃ᵀ diag(λ/s) B̃ + η⁻² I, with B̃ the reflected rows.
   private func factorSlot(
     _ slot: Int, _ rows: Matrix, _ ratio: UnsafePointer<Double>, _ v: UnsafePointer<Double>,
     _ diagonal: Double, _ scratch: Matrix
@@ -181,11 +181,10 @@ final class ReLUFactors {
     return choleskyLower(n, system.base)
   }
 
-  /// Adds Σ F D⁻¹ Fᵀ over the groups `list`, the part of output `c`, to the upper triangle. False where
-  /// the time was up.
+  /// Adds the part of output `c` of Σ F D⁻¹ Fᵀ over the groups `list` to the upper triangle. False if time ran out.
   private func addPooled(_ list: [Int], _ c: Int, to system: Matrix) -> Bool {
     let width = regions * d
-    // So many groups at once that the product is large, and its factor not.
+    // As many groups at once as make the product large but keep its factor small.
     let chunk = max(1, min(list.count, 40_000_000 / (n * width)))
     if terms.columns != chunk * width { terms = Matrix(n, chunk * width) }
     let terms = terms
@@ -242,7 +241,7 @@ final class ReLUFactors {
       for j in 0..<solved.rows {
         for c in 0..<outputs { axpy(n, 1, solved.row(j) + c * n, sums.row(j)) }
       }
-      // Vᵀ cap⁻¹ V of the summed rows: the columns of V by L⁻¹.
+      // Vᵀ cap⁻¹ V of the summed rows: multiplies the columns of V by L⁻¹.
       solveLower(solved.rows, capacitance.base, sums.base, columns: n)
       let product = Matrix(n, n)
       syrkUpper(n, solved.rows, sums.base, product.base)
@@ -252,7 +251,7 @@ final class ReLUFactors {
     return choleskyLower(n, shared.base)
   }
 
-  /// Rows of outputs × n, each by the systems of its outputs.
+  /// Solves for rows of outputs × n, each part by the system of its output.
   private func solveSystems(_ rows: Matrix) {
     let total = rows.columns
     let gathered = Matrix(rows.rows, n)
@@ -267,8 +266,8 @@ final class ReLUFactors {
     }
   }
 
-  /// ν ← M⁻¹ ν, ν being C × n; where the outputs are coupled, of ν less what is common to them, so that the
-  /// sum over them becomes 0.
+  /// ν ← M⁻¹ ν for a C × n ν. If the outputs are coupled, a vector common to them is subtracted from ν first, such that
+  /// the sum of the result over them becomes 0.
   func solve(_ nu: Matrix) {
     solveUncoupled(nu)
     guard let shared else { return }

@@ -4,7 +4,7 @@ import LinearAlgebra
 import Patches
 import Tensors
 
-/// What a ReLU program over pooled patches needs of its data: the features of every pattern i and region r,
+/// The data that a ReLU program over pooled patches needs: the features of every pattern i and region r,
 ///
 ///   F_ir = (1/P_r) Σ_{k in r} D_i^k X_k   (n × d),
 ///
@@ -14,18 +14,18 @@ package final class ReLUFeatures: @unchecked Sendable {
   package let samples: Int
   package let patchCount: Int
   package let dimension: Int
-  /// Where each region begins among the patches of a sample; R + 1 numbers.
+  /// The places at which the regions begin among the patches of a sample; R + 1 numbers.
   package let regionStarts: [Int]
-  /// F_i, n × Rd: region 0 first. None where there is one patch a sample.
+  /// F_i, n × Rd, with region 0 first; none if there is one patch per sample.
   package let features: [Matrix]
-  /// With one patch a sample F_i = D_i X: X, and D_i as a row of 0 and 1.
+  /// If there is one patch per sample, F_i = D_i X: X, and D_i as a row of 0 and 1.
   let single: (x: Matrix, masks: Matrix)?
   /// ‖x_j‖ of all patches.
   let lengths: UnsafeMutablePointer<Double>
-  /// Bit j of pattern i is 1 where patch j, as they are read, is active.
+  /// Bit j of pattern i is 1 if patch j, in the order of reading, is active.
   let bits: UnsafeMutablePointer<UInt8>
   let stride: Int
-  /// Unit rows of all patches, where they fit; zero where a patch is.
+  /// Unit rows of all patches, if they fit into memory; zero for a zero patch.
   private let kept: Matrix?
   private let read: @Sendable (Range<Int>, UnsafeMutablePointer<Double>) -> Void
 
@@ -34,9 +34,9 @@ package final class ReLUFeatures: @unchecked Sendable {
   /// n·K.
   package var rows: Int { samples * patchCount }
 
-  /// Numbers of unit rows that are kept; more are read again for every pass.
+  /// The most numbers of unit rows that are kept; if there are more, every pass reads them again.
   private static let mostKept = 150_000_000
-  /// Rows of a block.
+  /// The number of rows in a block.
   private static let blockRows = 2048
 
   deinit {
@@ -44,8 +44,8 @@ package final class ReLUFeatures: @unchecked Sendable {
     bits.deallocate()
   }
 
-  /// The patches of `source` with the patterns of `gates` [P, d]: those given (bits in the order of x), or
-  /// those that gates and thresholds imply.
+  /// The patches of `source` with the patterns of `gates` [P, d]: the given ones (bits in the order of x), or those
+  /// that gates and thresholds imply.
   package convenience init(
     _ source: PatchSource, gates: Tensor, thresholds: [Double]?, patterns: Patterns?
   ) throws {
@@ -57,7 +57,7 @@ package final class ReLUFeatures: @unchecked Sendable {
     ) { samples, target in readers.read(samples, into: target) }
   }
 
-  /// The rows of X, one patch a sample.
+  /// The rows of X, with one patch per sample.
   package convenience init(_ x: Matrix, gates: Tensor, patterns: Patterns) throws {
     try self.init(
       samples: x.rows, patchCount: 1, dimension: x.columns, regionStarts: [0, 1], order: [0],
@@ -101,7 +101,7 @@ package final class ReLUFeatures: @unchecked Sendable {
     let fill = PatchPass(
       self, order: order, gates: given == nil ? vectors : nil, thresholds: thresholds,
       given: given, kept: kept)
-    // Whole bytes of the patterns belong to one block, and so to one thread.
+    // Whole bytes of the patterns belong to one block, and therefore to one thread.
     let block = fill.samplesOfBlock
     Threads.perform((n + block - 1) / block) { k in
       fill.run(k * block..<min(n, (k + 1) * block), read)
@@ -129,12 +129,12 @@ package final class ReLUFeatures: @unchecked Sendable {
     bits[pattern * stride + row >> 3] >> UInt8(row & 7) & 1 == 1
   }
 
-  /// Blocks of rows that `withUnitRows` takes.
+  /// The number of blocks of rows for `withUnitRows`.
   var blocks: Int { (samples + samplesOfBlock - 1) / samplesOfBlock }
   private var samplesOfBlock: Int { max(1, ReLUFeatures.blockRows / patchCount) }
   var rowsOfBlock: Int { samplesOfBlock * patchCount }
 
-  /// The unit rows of a block, zero where a patch is; `room` holds `rowsOfBlock` × d numbers.
+  /// The unit rows of a block, zero for a zero patch; `room` holds `rowsOfBlock` × d numbers.
   func withUnitRows(
     _ block: Int, room: UnsafeMutablePointer<Double>,
     _ body: (_ first: Int, _ count: Int, UnsafePointer<Double>) -> Void
@@ -158,7 +158,7 @@ package final class ReLUFeatures: @unchecked Sendable {
     }
   }
 
-  /// Unit row `row`, times 1 or −1 as it is on the side of pattern `pattern`.
+  /// Unit row `row`, multiplied by 1 or −1 according to its side in pattern `pattern`.
   func copyRow(_ row: Int, of pattern: Int, into target: UnsafeMutablePointer<Double>) {
     let d = dimension
     let sign: Double = isActive(pattern, row: row) ? 1 : -1

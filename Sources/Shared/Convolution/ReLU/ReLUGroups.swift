@@ -1,5 +1,5 @@
-/// A group of the norm: the weights of the neurons with one pattern and one sign of the outputs, for one
-/// output or for all.
+/// A group of the norm: the weights of the neurons with one pattern and one sign of the outputs, for one output or for
+/// all.
 struct ReLUGroup: Hashable {
   let pattern: Int
   /// 1 for v, −1 for w.
@@ -7,22 +7,22 @@ struct ReLUGroup: Hashable {
   let outputs: Range<Int>
 }
 
-/// The groups of a program by number: those of a pattern follow each other, v before w.
+/// The groups of a program by number: the groups of a pattern follow each other, v before w.
 struct ReLUGroups {
   let patterns: Int
   /// The outputs that share a group.
   let ranges: [Range<Int>]
 
-  /// With each of the outputs by itself, or all `together`.
+  /// A group for each output, or one for all outputs `together`.
   init(patterns: Int, outputs: Int, together: Bool) {
     self.patterns = patterns
     ranges = together ? [0..<outputs] : (0..<outputs).map { $0..<$0 + 1 }
   }
 
-  /// Groups of a pattern.
+  /// The number of groups per pattern.
   var each: Int { 2 * ranges.count }
   var count: Int { patterns * each }
-  /// Outputs of a group.
+  /// The number of outputs per group.
   var width: Int { ranges[0].count }
 
   func pattern(_ number: Int) -> Int { number / each }

@@ -1,7 +1,7 @@
 import Convex
 import LinearAlgebra
 
-/// Weights of groups that are in their cones, a row a group; only the rows `active` are not zero.
+/// Weights of groups that are in their cones, a row for each group; only the rows `active` are not zero.
 struct ReLUWeights {
   var active: [Int] = []
   var rows: Matrix
@@ -12,7 +12,7 @@ typealias ReLUIncumbent = Incumbent<ReLUWeights>
 
 extension Incumbent where Weights == ReLUWeights {
   /// Takes `weights`, rows of the groups `list` of `groups`, with their `images` (± F_i v of the groups' outputs, a row
-  /// each), if they are better; groups that cost more than they bring are left out.
+  /// each), if they are better; groups that cost more than they gain are left out.
   func offer(_ weights: Matrix, _ list: [Int], of groups: ReLUGroups, images: Matrix) {
     let length = weights.columns
     let norms = list.indices.map { norm(length, weights.row($0)) }
@@ -38,7 +38,7 @@ extension Incumbent where Weights == ReLUWeights {
         add(k, 1)
       }
     }
-    // Anew, so that what was left out leaves no rounding.
+    // Sum up anew, so that the groups left out leave no rounding errors.
     sum.fill(0)
     for k in kept.sorted() { add(k, 1) }
     let fitted = sum.transposed

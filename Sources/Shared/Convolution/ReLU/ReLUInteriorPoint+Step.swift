@@ -100,8 +100,8 @@ extension ReLUInteriorPoint {
     terms.complete(step.nu, target: target, isCorrector: true)
   }
 
-  /// The Newton step for the right-hand sides `cones` with `lower` (of the second-order cones, scaled),
-  /// `cross` (of λ ∘ s) and result.nu (of the loss). All are lost.
+  /// The Newton step for the right-hand sides `cones` with `lower` (of the second-order cones, scaled), `cross` (of λ ∘
+  /// s) and result.nu (of the loss). All are overwritten.
   private func solve(cones d0: [Double], into result: Direction) {
     let firsts = eliminate(d0, into: result)
     let right = Matrix(copying: result.nu)
@@ -124,8 +124,8 @@ extension ReLUInteriorPoint {
     }
   }
 
-  /// Eliminates τ, λ and s: `lower` becomes the right-hand side of the weights. Keeps b_g in `result.g`; returns what
-  /// `SecondOrderScaling.tau` needs.
+  /// Eliminates τ, λ and s: `lower` becomes the right-hand side of the weights. Keeps b_g in `result.g`; returns the
+  /// argument of `SecondOrderScaling.tau`.
   private func eliminate(_ d0: [Double], into result: Direction) -> [Double] {
     var firsts = d0
     firsts.withUnsafeMutableBufferPointer { firsts in
@@ -135,7 +135,7 @@ extension ReLUInteriorPoint {
         let row = self.lower.row(j)
         self.scalings[j].unscale(&b0, row)
         firsts[j] = self.scalings[j].eliminate(b0, row)
-        // Kept: dg = b_g − (reduced block) dv.
+        // Keeps b_g, since dg = b_g − (reduced block) dv.
         result.g.row(j).update(from: row, count: self.length)
         axpy(self.length, 1, self.bounded.row(j), row)
         axpy(self.length, 1, self.g.row(j), row)
@@ -151,7 +151,7 @@ extension ReLUInteriorPoint {
     return firsts
   }
 
-  /// v ← H⁻¹(low ± Fᵀν), ν the solution for r − F H⁻¹ low.
+  /// v ← H⁻¹(low ± Fᵀν), with ν the solution for r − F H⁻¹ low.
   private func solve(_ low: Matrix, _ r: Matrix, into v: Matrix, _ nu: Matrix) {
     v.copy(from: low)
     factors.applyInverse(v)
@@ -166,7 +166,7 @@ extension ReLUInteriorPoint {
     factors.applyInverse(v)
   }
 
-  /// Solves once more for what rounding left of both equations. `scratch` are slots × rows of each group.
+  /// Solves once more for the residuals that rounding left in both equations. `scratch` is slots × rows for each group.
   private func refine(_ dv: Matrix, _ change: Matrix, _ right: Matrix, scratch: [Matrix]) {
     let missing = Matrix(outputs, n)
     map.outputs(groups, dv, into: missing)
@@ -190,7 +190,7 @@ extension ReLUInteriorPoint {
     axpy(change.count, 1, extra.base, change.base)
   }
 
-  /// The longest step that keeps all cones.
+  /// The longest step that stays in all cones.
   private func stepLength(_ direction: Direction) -> Double {
     var reach = [Double](repeating: 1, count: groups.count)
     reach.withUnsafeMutableBufferPointer { reach in

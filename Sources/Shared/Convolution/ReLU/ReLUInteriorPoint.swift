@@ -6,19 +6,18 @@ import LinearAlgebra
 ///
 ///   min ℓ(ŷ) + β Σ_j ‖v_j‖,  ŷ = Σ_j ± F_i v_j,  B_i v_jk ≥ 0,
 ///
-/// with groups j = (i, ±), of one output or of all, of slots k of d weights, each in the cone of pattern i by its working rows:
-/// infeasible, primal–dual, Nesterov–Todd scaling for the norms' second-order cones, Mehrotra's predictor and
-/// corrector. Rows may join between iterations.
+/// with groups j = (i, ±), of one output or of all; their slots k of d weights each lie in the cone of pattern i by its
+/// working rows. It is infeasible and primal–dual, with Nesterov–Todd scaling for the norms' second-order cones and
+/// Mehrotra's predictor and corrector. Rows may join between iterations.
 ///
-/// A slot adds D_jk = B_iᵀ diag(λ/s) B_i + η_j⁻² I to the Newton matrix of its group, the scaling a term of
-/// rank one; ν is left with (W⁻¹ + Σ_j F_i H_j⁻¹ F_iᵀ) dν = r: n × n for each output, coupled by as many
-/// terms of rank one as there are groups. Multipliers λ ≥ 0 bound the projections of the dual constraint,
-/// ‖P(±F_iᵀν)‖ ≤ ‖±F_iᵀν + B_iᵀλ_j‖.
+/// A slot adds D_jk = B_iᵀ diag(λ/s) B_i + η_j⁻² I to the Newton matrix of its group, the scaling a rank-one term; (W⁻¹
+/// + Σ_j F_i H_j⁻¹ F_iᵀ) dν = r remains: n × n for each output, coupled by a rank-one term per group. Multipliers λ ≥ 0
+/// bound the projections of the dual constraint, ‖P(±F_iᵀν)‖ ≤ ‖±F_iᵀν + B_iᵀλ_j‖.
 final class ReLUInteriorPoint {
   let cones: WorkingCones
   let beta: Double
   let terms: any LossTerms
-  /// Those at work, of cones that have an interior, and their numbers.
+  /// The working groups, whose cones have an interior, and their numbers.
   var numbers: [Int]
   var groups: [ReLUGroup]
   let map: ReLUOperator
@@ -30,7 +29,7 @@ final class ReLUInteriorPoint {
   let slots: Int
   let length: Int
 
-  /// A row a group: v, and the dual point of its norm; s and λ of a group are slots × rows.
+  /// A row for each group: v, and the dual point of its norm; s and λ of a group are slots × rows.
   var v: Matrix
   var g: Matrix
   var s: [Matrix] = []
@@ -44,7 +43,7 @@ final class ReLUInteriorPoint {
   var primal = Double.infinity
   var mu = 0.0
   var iterations = 0
-  /// What μ adds up to: the distance of the values of a feasible pair.
+  /// The sum of all products that are to be μ: the distance of the values for a feasible pair.
   var complementarity = 0.0
 
   /// The largest norm of a group's ± F_iᵀν + B_iᵀλ + g.
@@ -82,8 +81,8 @@ final class ReLUInteriorPoint {
     }
   }
 
-  /// `targets` is n × C. Every weight begins at `radius` times the centre of its cone, v and w alike, so
-  /// that ŷ is 0. `first` are the numbers of the groups at work, ascending: all, unless given.
+  /// `targets` is n × C. Every weight begins at `radius` times the centre of its cone, v and w alike, so that ŷ is 0.
+  /// `first` are the numbers of the working groups, ascending; all by default.
   init(
     _ cones: WorkingCones, map: ReLUOperator, loss: any Loss, targets: Matrix, beta: Double,
     radius: Double, first: [Int]? = nil, proceed: @escaping () -> Bool = { true }
@@ -127,7 +126,7 @@ final class ReLUInteriorPoint {
       let (slack, multipliers) = (Matrix(slots, rows.rows), Matrix(slots, rows.rows))
       gemm(slots, rows.rows, d, v.row(j), .plain, rows.base, .transposed, slack.base)
       for i in 0..<slack.count { multipliers.base[i] = mu / slack.base[i] }
-      // The point of the norm's cone whose product with (β, g) is μ too.
+      // The point of the norm's cone whose product with (β, g) is also μ.
       let share = mu / beta
       tau[j] = 0.5 * (share + (share * share + 4 * size * size).squareRoot())
       axpy(length, -beta / tau[j], v.row(j), g.row(j))
@@ -153,9 +152,9 @@ final class ReLUInteriorPoint {
       })
   }
 
-  /// ν to begin with, C × n: the multiple of the slope at 0 whose ‖F_iᵀν‖ are half of β at most, so that the dual
-  /// residual is small from the first step on; but no less than a share of the slope, so that no slope begins close to a
-  /// bound (hinge, n = 1,000, 30 patterns, β = 1: 221 iterations and no end without it, 20 with it).
+  /// The first ν, C × n: the multiple of the slope at 0 whose ‖F_iᵀν‖ are at most half of β, so that the dual residual
+  /// is small from the first step on; but no less than a share of the slope, so that no slope begins close to a bound
+  /// (hinge, n = 1,000, 30 patterns, β = 1: 221 iterations and no end without it, 20 with it).
   private static func start(
     _ map: ReLUOperator, _ groups: [ReLUGroup], _ loss: any Loss, _ targets: Matrix, beta: Double,
     into correlations: Matrix
@@ -171,7 +170,7 @@ final class ReLUInteriorPoint {
     return result
   }
 
-  /// Buffers for the groups as they are, a row a group; then those of slots × rows.
+  /// Buffers for the current groups, a row for each; then those of slots × rows.
   func makeRoomForGroups() {
     let count = groups.count
     bounded = Matrix(count, length)
@@ -204,11 +203,11 @@ final class ReLUInteriorPoint {
 
   // MARK: Rows
 
-  /// Whether rows joined the working cones that are not in yet.
+  /// Whether rows have joined the working cones that this method has not taken yet.
   var isBehind: Bool { groups.indices.contains { s[$0].columns < matrix($0).rows } }
 
-  /// Moves every weight by `shifts` (slots a group) times the centre of its cone, and takes the rows that
-  /// joined the working cones.
+  /// Moves every weight by `shifts` (slots per group) times the centre of its cone, and takes the rows that joined the
+  /// working cones.
   func extend(shifts: Matrix) {
     for (j, group) in groups.enumerated() {
       let rows = matrix(j)
@@ -249,9 +248,9 @@ final class ReLUInteriorPoint {
     return relativeGap(primal: primal, dual: dual)
   }
 
-  /// The groups that carry weight or are about to, by their places: of those that end at 0, ‖v‖ is about
-  /// c μ/(β − ‖P‖), c the multipliers. `returned` (numbers) stay. Returns nil if few others are there, or if it is
-  /// too early to tell: after an iteration that closed much of the gap weights need another one to follow.
+  /// The groups that carry weight or are about to, by their places: for one that ends at 0, ‖v‖ is about c μ/(β − ‖P‖)
+  /// with c multipliers. `returned` (numbers) stay. Returns nil if few groups would go, or if it is too early to tell:
+  /// after an iteration that closed much of the gap, weights need another one to follow.
   func carrying(besides returned: Set<Int>) -> [Int]? {
     let gap = max(self.gap, gapBefore)
     let factor = gap < 0.01 ? 12.0 : gap < 0.03 ? 6 : gap < 0.1 ? 3 : 0
@@ -263,7 +262,7 @@ final class ReLUInteriorPoint {
     return kept.count < groups.count * 9 / 10 && !kept.isEmpty ? kept : nil
   }
 
-  /// Goes on with the groups at the places `kept`, ascending, alone.
+  /// Goes on with only the groups at the places `kept`, ascending.
   func keep(_ kept: [Int]) {
     func cut(_ matrix: Matrix) -> Matrix {
       let result = Matrix(kept.count, length)
@@ -279,7 +278,7 @@ final class ReLUInteriorPoint {
     refresh()
   }
 
-  /// Tells of each group's multipliers z = Bᵀλ.
+  /// Calls `body` with each group's multipliers z = Bᵀλ.
   func forEachMultiplier(_ body: (_ number: Int, _ z: UnsafePointer<Double>) -> Void) {
     var z = [Double](repeating: 0, count: length)
     for (j, group) in groups.enumerated() {
@@ -291,7 +290,7 @@ final class ReLUInteriorPoint {
 
   // MARK: State
 
-  /// Bᵀ of slots × rows, added to `target`.
+  /// Adds Bᵀ z of slots × rows to `target`.
   func addAdjoint(_ z: Matrix, _ j: Int, to target: UnsafeMutablePointer<Double>) {
     let rows = matrix(j)
     for k in 0..<slots {
@@ -350,6 +349,6 @@ final class ReLUInteriorPoint {
     mu = complementarity / (products.count + count)
   }
 
-  /// Products that are to be μ, without those of the loss.
+  /// The number of products that are to be μ, without those of the loss.
   var productCount: Int { s.reduce(groups.count) { $0 + $1.count } }
 }

@@ -1,7 +1,7 @@
 import Convex
 import LinearAlgebra
 
-/// The map from weights to predictions, and its adjoint. A row of weights is that of a group: outputs × R × d
+/// The map from weights to predictions, and its adjoint. Each row of weights belongs to a group and has outputs × R × d
 /// numbers; predictions are C × n.
 final class ReLUOperator {
   let features: ReLUFeatures
@@ -23,15 +23,15 @@ final class ReLUOperator {
     combined = Matrix(features.patterns, outputs * features.regions * features.dimension)
   }
 
-  /// Slots of a group, each of d weights in the pattern's cone; and its weights.
+  /// The slots of a group, each of d weights in the pattern's cone; and the number of its weights.
   var slots: Int { groups.width * features.regions }
   var length: Int { groups.width * width }
 
-  /// Patterns whose images with one patch a sample are computed at once.
+  /// The number of patterns whose images are computed at once if there is one patch per sample.
   private var chunk: Int { max(1, min(features.patterns, 4_000_000 / (outputs * n))) }
   private lazy var images = Matrix(chunk * outputs, n)
 
-  /// The same with one patch a sample: D_i of the rows of Z Xᵀ.
+  /// The same with one patch per sample: D_i times the rows of Z Xᵀ.
   private func apply(
     _ z: Matrix, _ list: [Int], _ x: Matrix, _ masks: Matrix, into result: Matrix
   ) {
@@ -75,7 +75,7 @@ final class ReLUOperator {
     for worker in 1..<max(1, workers) { axpy(result.count, 1, parts[worker].base, result.base) }
   }
 
-  /// result ← Σ_j ± F_i z_j over `list`, the groups of a pattern next to each other.
+  /// result ← Σ_j ± F_i z_j over `list`, in which the groups of a pattern stand next to each other.
   func outputs(_ list: [ReLUGroup], _ z: Matrix, into result: Matrix) {
     var patterns: [Int] = []
     for (j, group) in list.enumerated() {
@@ -120,12 +120,12 @@ final class ReLUOperator {
     }
   }
 
-  /// Where the part of a group begins in `correlations`.
+  /// Points to the part of `correlations` that belongs to a group.
   func part(_ group: ReLUGroup, _ correlations: Matrix) -> UnsafeMutablePointer<Double> {
     correlations.row(group.pattern) + group.outputs.lowerBound * width
   }
 
-  /// Those rows of the image F_i z of a group's weights that are its outputs', without its sign.
+  /// The rows of the image F_i z of a group's weights that belong to its outputs, without its sign.
   func image(
     _ z: UnsafePointer<Double>, of group: ReLUGroup, into image: UnsafeMutablePointer<Double>
   ) {

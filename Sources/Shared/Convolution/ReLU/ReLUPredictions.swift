@@ -8,7 +8,7 @@ extension ArrangementSolution {
   func pooledReLUPredictions(on source: PatchSource) -> Matrix {
     let (outputs, d, regions) = (positive.count, source.dimension, source.regions)
     let result = Matrix(source.count, outputs)
-    // Of each region its weights, a row each, with the output and the sign.
+    // The weights of each region, a row each, with the output and the sign.
     var banks: [(weights: Matrix, owners: [(output: Int, sign: Double)])] = []
     for r in 0..<regions {
       var rows: [UnsafeMutablePointer<Double>] = []

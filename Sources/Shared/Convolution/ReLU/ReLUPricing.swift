@@ -2,23 +2,23 @@ import Convex
 import Glibc
 import LinearAlgebra
 
-/// The dual constraints of a ReLU program over pooled features: with t_jk = ± F_iᵀν of group j = (i, ±), slot
-/// k, the norm of a group's projections (‖P_i(t_j1)‖² + …)^½ is to be at most β.
+/// The dual constraints of a ReLU program over pooled features: with t_jk = ± F_iᵀν for group j = (i, ±) and slot k,
+/// the norm of a group's projections (‖P_i(t_j1)‖² + …)^½ must be at most β.
 final class ReLUPricing {
   private let cones: WorkingCones
   private let slots: Int
   private let groups: ReLUGroups
   private let d: Int
   private let map: ReLUOperator
-  /// F_iᵀν, a row a pattern.
+  /// F_iᵀν, a row for each pattern.
   private let correlations: Matrix
-  /// The projections, a row a group.
+  /// The projections, a row for each group.
   private let points: Matrix
   private var supports: [[Int]]
-  /// z = Bᵀλ of the last multipliers λ ≥ 0 of each group. Any multiple of them are multipliers too:
-  /// ‖P_K(t)‖ ≤ min over c ≥ 0 of ‖t + c z‖, slot by slot.
+  /// z = Bᵀλ of the last multipliers λ ≥ 0 of each group. Since multiples of λ are multipliers too, ‖P_K(t)‖ ≤ min over
+  /// c ≥ 0 of ‖t + c z‖, slot by slot.
   private let multipliers: Matrix
-  /// Of each group what its norm is at most, for the ν of the last call.
+  /// An upper bound of each group's norm, for the ν of the last call.
   private(set) var bounds: [Double]
 
   init(_ cones: WorkingCones, map: ReLUOperator) {
@@ -51,7 +51,7 @@ final class ReLUPricing {
     return bounds.max() ?? 0
   }
 
-  /// What the remembered multipliers tell of a group.
+  /// The bound of a group's norm from the remembered multipliers.
   private func remembered(_ row: Int) -> Double {
     let group = groups[row]
     var square = 0.0
@@ -67,16 +67,16 @@ final class ReLUPricing {
     return square.squareRoot()
   }
 
-  /// An upper bound of the largest norm for ν (C × n). Where it is above `level` rows that the projections
-  /// violate join their cones, up to `rounds` times: then it is exact to rounding, unless `proceed` ended it.
-  /// With `seeksAll` that holds for every norm above `level`, not for the largest alone.
-  /// `tell` hears before each round of how many norms are to be projected.
+  /// An upper bound of the largest norm for ν (C × n). If it is above `level`, rows that the projections violate join
+  /// their cones, up to `rounds` times; the bound is then exact to rounding, unless `proceed` ended it. With `seeksAll`
+  /// this holds for every norm above `level`, not only for the largest. `tell` is called before each round with the
+  /// number of norms to be projected.
   func largest(
     _ nu: Matrix, above level: Double = 0, seeksAll: Bool = false, rounds: Int = 60,
     proceed: () -> Bool = { true }, tell: (Int) -> Void = { _ in }
   ) -> Double {
     _ = loose(nu)
-    // The centre itself is in the cone: what it attains bounds the largest norm from below.
+    // The centre itself is in the cone, so the norm that it attains bounds the largest from below.
     let level = seeksAll ? level : (0..<points.rows).reduce(level) { max($0, attained($1)) }
     var open = (0..<points.rows).filter { bounds[$0] > level }
     for round in 0..<max(1, rounds) where !open.isEmpty && proceed() {
@@ -89,7 +89,7 @@ final class ReLUPricing {
     return bounds.max() ?? 0
   }
 
-  /// What the multiples of the centres attain of a group's norm.
+  /// The part of a group's norm that the multiples of the centres attain.
   private func attained(_ row: Int) -> Double {
     let group = groups[row]
     let (centre, t) = (cones.centres.row(group.pattern), map.part(group, correlations))
@@ -101,7 +101,7 @@ final class ReLUPricing {
     return square.squareRoot() * (1 - 1e-12)
   }
 
-  /// Projects the groups `rows` (ascending); those of a pattern share its cone's memory, so one thread.
+  /// Projects the groups `rows` (ascending); those of a pattern share its cone's memory and stay on one thread.
   private func project(
     _ rows: [Int], _ bounds: inout [Double], ceiling: Double, _ proceed: () -> Bool
   ) {
@@ -141,7 +141,7 @@ final class ReLUPricing {
     }
   }
 
-  /// Those of `rows` of which a projection is outside its cone, whose rows join.
+  /// Those of `rows` with a projection outside its cone; the violated rows of the data join the cone.
   private func violated(_ rows: [Int]) -> [Int] {
     let vectors = Matrix(rows.count * slots, d)
     var list: [Int] = []

@@ -30,12 +30,12 @@ final class ReLUSolve {
     slots = map.slots
   }
 
-  /// Iterates until the point's gap is at most `tolerance`, or the budget or the numbers end it.
+  /// Iterates until the point's gap is at most `tolerance`, or until the budget or the numbers end it.
   ///
-  /// Of many groups it begins with those of the largest projections. Once the program of the
-  /// groups at work is solved as far as is worth it, it begins again with those that carry weight and those
-  /// whose constraints are violated. Groups that seem to end at 0 are left out on the way. Where steps become
-  /// too short it begins again too, with all the rows that have joined the cones by then.
+  /// If there are many groups, it begins with those of the largest projections. Once the program of the working groups
+  /// is solved to a useful gap, it begins again with those that carry weight and those whose constraints are violated.
+  /// Groups that seem to end at 0 are left out on the way. If steps become too short, it also begins again, with all
+  /// the rows that have joined the cones by then.
   func run(tolerance: Double, budget: Budget, report: () -> Void) {
     var first = leading()
     var returned = Set<Int>()
@@ -59,19 +59,19 @@ final class ReLUSolve {
       stalls: stalls, budget: budget, report: report)
   }
 
-  /// Relative gaps of the first starts' own programs at which others are looked at.
+  /// The relative gaps of the first starts' own programs at which the other groups are examined.
   private static let precisions = [0.1, 0.02]
-  /// Starts, each with groups that the one before turned out to lack, before one that leaves nothing out.
+  /// The most starts, each with groups that the previous one turned out to lack, before one that leaves nothing out.
   private static let mostStarts = 8
-  /// Starts that may end by steps that are too short.
+  /// The most starts that may end because steps are too short.
   private static let mostStalls = 3
-  /// Groups to begin with, where there are so many more that a start with them costs little.
+  /// The number of groups to begin with, if there are so many more that a start with them costs little.
   private static let fewest = 24
   private static let many = 100
-  /// Iterations that may pass without progress: a smaller gap, or what has to come before it.
+  /// The number of iterations that may pass without progress: a smaller gap, or what has to precede it.
   private static let patience = 20
 
-  /// The groups that carry weight, and those of the largest projections at the best ν so far: at first the
+  /// The groups that carry weight, and those with the largest projections at the best ν so far, which is at first the
   /// slope at 0.
   private func leading() -> [Int] {
     _ = pricing.loose(point.dual.transposed)
@@ -82,9 +82,9 @@ final class ReLUSolve {
     return Set(point.weights.active).union(largest).sorted()
   }
 
-  /// One start with the groups `first` that leaves out none of `returned`, or none at all, until their own
-  /// gap is at most `precision` and others' constraints are violated. Returns those that it ended with, and
-  /// whether steps had become too short.
+  /// One start with the groups `first` that leaves out none of `returned`, or none at all if that is nil. It runs until
+  /// their own gap is at most `precision` and, unless that exceeds `tolerance`, others' constraints are violated.
+  /// Returns the groups it ended with, and whether steps had become too short.
   private func run(
     _ first: [Int], keeping returned: Set<Int>?, precision: Double, tolerance: Double,
     stalls: Int, budget: Budget, report: () -> Void
@@ -105,7 +105,7 @@ final class ReLUSolve {
       let gap = method.gap
       let size = method.complementarity / abs(point.primal)
       let isSolved = gap <= max(precision, 0.1 * tolerance) && method.numbers.count < openGroups
-      // Where the values are near, projections tell more than the multipliers do.
+      // If the values are near each other, projections show more than the multipliers do.
       if point.gap > tolerance, size <= 20 * tolerance || isSolved, proceed() {
         let bound = pricing.largest(
           method.terms.nu, above: level, seeksAll: isSolved, rounds: 3, proceed: proceed)
@@ -114,7 +114,7 @@ final class ReLUSolve {
       report()
       let numbers = Set(method.numbers)
       if point.gap <= tolerance || budget.exhausted != nil { return (numbers, false) }
-      // Solved for the groups at work: what others lack decides.
+      // The working groups are solved: the violations of the others decide.
       if isSolved, precision > tolerance || !missing(besides: numbers, above: level).isEmpty {
         return (numbers, false)
       }
@@ -139,8 +139,8 @@ final class ReLUSolve {
     return (Set(method.numbers), true)
   }
 
-  /// Lets the rows that the iterate's weights violate join the cones, if moving it inside costs too much or the method is
-  /// behind.
+  /// Lets the rows that the iterate's weights violate join the cones, if moving it inside costs too much or the method
+  /// lacks rows.
   private func extend(_ method: ReLUInteriorPoint, _ shifts: Shifts, _ tolerance: Double) {
     let isCostly =
       shifts.cost > 0.1 * min(method.complementarity, max(tolerance, 1e-12) * abs(point.primal))
@@ -153,8 +153,7 @@ final class ReLUSolve {
     if method.isBehind || isCostly { method.extend(shifts: shifts.amounts) }
   }
 
-  /// The groups besides `inside` whose constraints the last ν violates by more than `level` says, the worst
-  /// first.
+  /// The groups besides `inside` whose constraints the last ν violates beyond `level`, the worst first.
   private func missing(besides inside: Set<Int>, above level: Double) -> [Int] {
     let bounds = pricing.bounds
     return bounds.indices.filter {
@@ -163,20 +162,20 @@ final class ReLUSolve {
     }.sorted { (bounds[$1], $0) < (bounds[$0], $1) }
   }
 
-  /// Groups whose cone has an interior.
+  /// The number of groups whose cones have an interior.
   private var openGroups: Int { cones.cones.filter(\.isOpen).count * map.groups.each }
 
-  /// The length in each slot of the weights of `count` groups at which all of them together cost what the network
-  /// that is zero does: an optimum costs no more, and all products begin as large as the gap. After starts that
-  /// stalled they are larger, the further from the boundaries the safer.
+  /// The length of the weights in each slot at which `count` groups together cost as much as the zero network: an
+  /// optimum costs no more, and all products begin as large as the gap. After starts that stalled it is larger, since
+  /// starts further from the boundaries are safer.
   private func radius(_ count: Int, stalls: Int) -> Double {
     let most = loss.value(Matrix(targets.rows, targets.columns), targets) / beta
     let each = most / (Double(max(1, count)) * Double(slots).squareRoot())
     return each > 0 ? each * pow(10, Double(stalls)) : 1
   }
 
-  /// What moved weights into their cones: of each group and slot a multiple of the centre; what the
-  /// objective pays for it; and the rows that were violated, by pattern.
+  /// The shifts that moved weights into their cones: a multiple of the centre for each group and slot; their cost in
+  /// the objective; and the violated rows, by pattern.
   struct Shifts {
     var amounts: Matrix
     var cost: Double

@@ -2,17 +2,17 @@ import Convex
 import Glibc
 import LinearAlgebra
 
-/// Passes over the rows of all patches, for those that are nearest to the boundary of a cone, or beyond it.
+/// Passes over the rows of all patches that find those nearest to the boundary of a cone, or beyond it.
 extension ReLUFeatures {
-  /// A row and how far a vector is on its side.
+  /// A row, and how far a vector is on its side.
   struct RowDepth {
     let row: Int
     let depth: Double
   }
 
-  /// Of each row v of `vectors` the up to `limit` unit rows b, signed as pattern `list[k]` has them, with the
-  /// smallest depths below `level[k]`: b·v, or with `centres` (a row a pattern, inside its cone)
-  /// (b·v)/(b·centre), ascending. v less its smallest such depth times the centre is in the cone.
+  /// For each row v of `vectors`, up to `limit` unit rows b, signed as in pattern `list[k]`, with the smallest depths
+  /// below `level[k]`, ascending. The depth is b·v, or with `centres` (a row per pattern, inside its cone)
+  /// (b·v)/(b·centre); v minus its smallest such depth times the centre is in the cone.
   func shallowest(
     _ vectors: Matrix, of list: [Int], below level: [Double], limit: Int,
     relativeTo centres: Matrix? = nil
@@ -51,7 +51,7 @@ extension ReLUFeatures {
     }
   }
 
-  /// Signed products that are below the level.
+  /// Takes the signed products that are below the level.
   @inline(__always)
   private func take(
     _ products: UnsafePointer<Double>, _ pattern: Int, _ first: Int, _ count: Int,
@@ -66,7 +66,7 @@ extension ReLUFeatures {
     }
   }
 
-  /// The smallest that were met.
+  /// Collects the smallest depths.
   private struct Collector {
     private(set) var level: Double
     private let limit: Int
@@ -77,12 +77,12 @@ extension ReLUFeatures {
       self.limit = limit
     }
 
-    /// Ratios of products; where the second is not positive on the row's own side it is no boundary.
+    /// Takes ratios of products; a row whose second product is not positive on its own side is no boundary.
     mutating func take(
       _ products: UnsafePointer<Double>, over depths: UnsafePointer<Double>, _ first: Int,
       _ count: Int
     ) {
-      // Signs of both cancel; a zero row gives NaN, which is below nothing.
+      // The signs of both cancel; a zero row gives NaN, which is not below any level.
       for j in 0..<count {
         let depth = products[j] / depths[j]
         if depth < level { add(first + j, depth) }

@@ -2,17 +2,17 @@ import Convex
 import Glibc
 import LinearAlgebra
 
-/// Those of the n·K rows of one cone K_i = {u : (2D_i − I) X u ≥ 0} that matter so far, and a unit vector in
-/// its interior. Cells of so many rows are thin: each has a few times d facets, near its gate.
+/// Those of the n·K rows of one cone K_i = {u : (2D_i − I) X u ≥ 0} that matter so far, and a unit vector in its
+/// interior. Cells of so many rows are thin: each has a few times d facets, near its gate.
 final class WorkingCone {
   let pattern: Int
-  /// Their numbers, in the order in which they came; a row that is in stays.
+  /// The numbers of the rows in the order in which they came; rows never leave.
   private(set) var rows: [Int] = []
   /// B: the unit rows, each signed so that B u ≥ 0 in the cone.
   private(set) var matrix: Matrix
-  /// A unit vector with B u > 0 for all rows of the data; zero where none was found.
+  /// A unit vector with B u > 0 for all rows of the data; zero if none was found.
   private(set) var centre: [Double]
-  /// Of each row its product with a fixed vector: rows that differ there are not parallel.
+  /// The product of each row with a fixed vector: rows with different products are not parallel.
   private var marks: [Double] = []
   private var projector: ConeProjector?
   private var ones: [Double] = []
@@ -25,16 +25,16 @@ final class WorkingCone {
     centre = Array(repeating: 0, count: dimension)
   }
 
-  /// Rows of which the Gram matrix is worth its time and memory, for each cone by itself.
+  /// The most rows for which the Gram matrix is worth its time and memory, for each cone.
   private static let largestGram = 512
 
   func setCentre(_ u: [Double]) { centre = u }
 
-  /// The largest distance of unit rows that count as parallel. The bound that a cone without such a row gives is
-  /// off by as much: at 10⁻⁶ that would show.
+  /// The largest distance of unit rows that count as parallel. The bound from a cone without such a row is off by as
+  /// much: at 10⁻⁶ that would be noticeable.
   private static let parallel = 1e-9
 
-  /// Adds those of `more` that are neither in nor parallel to one that is. Returns whether there were any.
+  /// Adds those of `more` that are neither present nor parallel to a present row. Returns whether there were any.
   @discardableResult
   func add(_ more: [Int], of features: ReLUFeatures) -> Bool {
     let d = features.dimension
@@ -64,7 +64,7 @@ final class WorkingCone {
     return true
   }
 
-  /// ‖a − b‖: 1 − a·b tells nothing of distances below 10⁻⁸.
+  /// ‖a − b‖, since 1 − a·b shows no distances below 10⁻⁸.
   private static func distance(
     _ d: Int, _ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>
   ) -> Double {
@@ -73,9 +73,9 @@ final class WorkingCone {
     return square.squareRoot()
   }
 
-  /// The projection of `t` onto the cone of the working rows, which holds K_i, into `point`; its norm bounds
-  /// that of the projection onto K_i. `warm` are working rows to begin with, and are replaced by the active
-  /// ones. It may stop once multipliers show a norm of at most `ceiling`.
+  /// Writes the projection of `t` onto the cone of the working rows, which contains K_i, into `point`; its norm bounds
+  /// that of the projection onto K_i. It starts with the working rows `warm`, which it replaces by the active ones. It
+  /// may stop once multipliers show a norm of at most `ceiling`.
   func project(
     _ t: UnsafePointer<Double>, into point: UnsafeMutablePointer<Double>, warm: inout [Int],
     ceiling: Double = 0
@@ -92,10 +92,10 @@ final class WorkingCone {
     return norm
   }
 
-  /// The analytic centre of the working rows on the unit sphere: the u that minimises −Σ log b·u + ½ m ‖u‖²,
-  /// by Newton's method from `u`, for which B u > 0. It balances the barrier with the norm, so that
-  /// multipliers in inverse proportion to the slacks cancel but for a multiple of u. In a thin cone they do so
-  /// only if u is known to more digits than its slacks need: `exactly` goes on until rounding ends it.
+  /// The analytic centre of the working rows on the unit sphere: the u that minimises −Σ log b·u + ½ m ‖u‖², by
+  /// Newton's method from `u`, for which B u > 0. It balances the barrier with the norm, so that multipliers in inverse
+  /// proportion to the slacks cancel except for a multiple of u. In a thin cone they do so only if u is known to more
+  /// digits than its slacks need: with `exactly`, Newton's method goes on until rounding ends it.
   func analyticCentre(from u: [Double], exactly: Bool = false) -> [Double] {
     let (m, d) = (matrix.rows, matrix.columns)
     guard m > 0 else { return u }
@@ -136,7 +136,7 @@ final class WorkingCone {
     return u.map { $0 / size }
   }
 
-  /// The point next to `inner`, towards `outer`, that stays off the boundary of the working rows.
+  /// Goes from `inner` to `outer`, or as far as leaves a tenth of each working row's slack at `inner`.
   func retreat(from outer: [Double], to inner: [Double]) -> [Double] {
     let (m, d) = (matrix.rows, matrix.columns)
     var length = 1.0

@@ -2,15 +2,15 @@ import Convex
 import Glibc
 import LinearAlgebra
 
-/// The cones of all patterns by the rows that matter, with their centres, and the projections on them.
+/// The cones of all patterns, given by the rows that matter, with their centres and projections onto them.
 package final class WorkingCones {
   let features: ReLUFeatures
   let cones: [WorkingCone]
-  /// A row a pattern.
+  /// A row for each pattern.
   let centres: Matrix
 
-  /// Finds a point inside each cone, from the `gates` (P × d), and the rows around it.
-  /// Where `proceed` ends it, cones whose gate is not inside stay closed.
+  /// Finds a point inside each cone, from the `gates` (P × d), and the rows around it. If `proceed` ends it, cones
+  /// whose gate is not inside stay closed.
   package init(
     _ features: ReLUFeatures, gates: Matrix, proceed: () -> Bool = { true },
     progress: (String) -> Void = { _ in }
@@ -27,12 +27,12 @@ package final class WorkingCones {
     }
   }
 
-  /// Rows of a cone to begin with, those nearest to its gate; and those nearest to its centre that follow.
+  /// The rows that each cone begins with, those nearest to its gate; and those nearest to its centre that follow.
   private var firstRows: Int { 3 * features.dimension }
   private var mostNear: Int { 3 * features.dimension }
 
-  /// Of each pattern a unit vector inside its cone: the gate, or where that is not (it cuts at a threshold,
-  /// or goes through a row) the one of the largest margin; `nil` where the cone has no interior.
+  /// A unit vector inside the cone of each pattern: the gate or, if the gate is not inside (it cuts at a threshold, or
+  /// goes through a row), the vector of largest margin; nil if the cone has no interior.
   private func interiorPoints(
     _ gates: Matrix, _ proceed: () -> Bool, _ progress: (String) -> Void
   ) -> [[Double]?] {
@@ -48,7 +48,7 @@ package final class WorkingCones {
     var result: [[Double]?] = all.map { _ in nil }
     for i in all {
       cones[i].add(nearest[i].map(\.row), of: features)
-      // From a gate that is all but on the boundary no Newton step leads away.
+      // No Newton step leads away from a gate that is almost on the boundary.
       if (nearest[i].first?.depth ?? 1) > 1e-6 {
         result[i] = Array(UnsafeBufferPointer(start: units.row(i), count: d))
       }
@@ -58,9 +58,9 @@ package final class WorkingCones {
     return result
   }
 
-  /// The unit vectors u for which the smallest b·u is largest, for the cones `list`: with t = (0, 1) and the
-  /// cone {(u, α) : B u ≥ α}, the projection of t has α > 0 where there is an interior (least distance
-  /// programming; Lawson and Hanson 1974, chapter 23). Rows that it violates join.
+  /// The unit vectors u with the largest minimum of b·u, for the cones `list`: for t = (0, 1) and the cone {(u, α) : B
+  /// u ≥ α}, the projection of t has α > 0 if there is an interior (least distance programming; Lawson and Hanson 1974,
+  /// chapter 23). Rows that the projection violates join.
   private func largestMargins(
     _ list: [Int], _ proceed: () -> Bool, _ progress: (String) -> Void
   ) -> [[Double]?] {
@@ -114,8 +114,8 @@ package final class WorkingCones {
     return result
   }
 
-  /// Moves from the points inside to the analytic centres of the working rows, which grow by those that
-  /// these would violate and then by those that are near.
+  /// Moves from the interior points to the analytic centres of the working rows. These grow by the rows that the
+  /// centres would violate and then by those that are near.
   private func centre(
     from inner: [[Double]?], _ proceed: () -> Bool, _ progress: (String) -> Void
   ) {
@@ -142,7 +142,7 @@ package final class WorkingCones {
       for (k, i) in open.enumerated() {
         let outside = shallow[k].filter { !($0.depth > 0) }
         if outside.isEmpty { cones[i].setCentre(points[i]!) }
-        // Once inside, what is near joins too, and the last centre is that of all these.
+        // Once the centre is inside, near rows join too, and the last centre is that of all these rows.
         let more = outside.isEmpty ? shallow[k] : Array(outside.prefix(d))
         let isNew = cones[i].add(more.map(\.row), of: features)
         if isNew, !outside.isEmpty || round < 4 { next.append(i) }
