@@ -35,8 +35,14 @@ func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     swiftSettings: settings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+/// Tests that only run the tools, which are compiled as they are installed, need no optimiser of their own.
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], optimized: Bool = true
+) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies,
+    swiftSettings: settings
+      + (optimized ? [] : [.unsafeFlags(["-Onone"], .when(configuration: .release))]))
 }
 
 let package = Package(
@@ -89,7 +95,7 @@ let package = Package(
         "Tensors", "Schema", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve",
         "recover",
         "evaluate", "baseline", "tensor", "trials",
-      ]),
+      ], optimized: false),
     .testTarget(
       name: "FuzzingTests", dependencies: ["Tensors", "Images"], path: "Tests/Fuzzing",
       exclude: ["Target", "corpus", "rules.mk"], swiftSettings: settings),
