@@ -100,7 +100,7 @@ lint: ## check format and conventions
 	  echo "make: the certificate may not import this: Sources/Shared/Evaluation/Evaluation.swift" >&2; exit 1; fi
 	@if grep -rnE '^([^ /]+ )*import ' Sources/Shared/Schema | grep -vE ':import Tensors$$'; then \
 	  echo "make: Schema may import Tensors only" >&2; exit 1; fi
-	@find Sources -name '*.swift' -exec .ci/lengths {} +
+	@find Sources -name '*.swift' -exec awk -f .ci/lengths.awk {} +
 
 .PHONY: check
 check: lint test ## lint, then all tests (warnings are errors): what .ci/run runs

@@ -1,7 +1,8 @@
 import LinearAlgebra
 
 /// The best primal and the best dual point of a program that a solve has met so far; they need not come from the same
-/// iteration. Dual points are scaled into their constraints here and nowhere else.
+/// iteration. It scales dual points into their constraints, for all searches but two that have coordinates of their own:
+/// polynomial programs with squared loss (`ClassResult`) and column generation over cells (`OutputSolver`).
 ///
 /// Targets, predictions and ν are n × C; all may be C × n if the loss is a sum of equal functions of their entries.
 package final class Incumbent<Weights> {

@@ -1,4 +1,3 @@
-#!/usr/bin/awk -f
 # Prints files of more than 400 lines and functions of more than 60, and fails if there are any.
 # The sources are formatted: a function ends at the first brace with its own indentation.
 
