@@ -1,6 +1,7 @@
 import Command
 import Convex
 import LinearAlgebra
+import Patches
 import Schema
 import Tensors
 
@@ -24,15 +25,23 @@ Settings.tool.main { invocation in
         "--minimal is for ReLU and gated-ReLU networks of one pooling region with a group a class: those of "
           + "\(solution.name) share groups")
     }
-    if let data, settings.minimal || isTooLarge {
+    let hasPatches = try data.map { data in
+      try invocation.blaming("--data", data.name) { try PatchSource(data).patchCount > 1 }
+    }
+    if settings.minimal, hasPatches == true {
+      throw Failure.usage(
+        "--minimal is for networks of one patch a sample, but those of \(solution.name) have more")
+    }
+    if let data, hasPatches == false, settings.minimal || isTooLarge {
       if try !invocation.blaming("--data", data.name, { try written.minimize(on: data) }) {
         invocation.warn("rounding or the size of the problem allows no neuron to be removed")
       }
     } else if settings.minimal, solution.metadata[.minimal] != true {
       throw Failure.usage("--minimal needs --data BUNDLE, the arrangements of \(solution.name)")
-    } else if isTooLarge {
+    } else if isTooLarge, hasPatches == nil {
       invocation.warn(
-        "a class has more neurons than there are samples: --data lets recover remove some")
+        "a class has more neurons than there are samples: if a sample is one patch, --data lets recover remove some"
+      )
     }
     network =
       written.hasGroups

@@ -77,3 +77,13 @@ private func sampled(_ rows: [[Double]], _ generator: inout SeededGenerator) -> 
   #expect(count(plane, limit: general(50, 3)) == general(50, 3))
   #expect(count(plane, limit: general(50, 3) - 1) == nil)
 }
+
+@Test func aDirectionThatCountsAsNoneIsReported() throws {
+  let t = (0..<12).map { -1 + 2 * Double($0) / 11 }
+  let thin = Matrix(12, 2, t.flatMap { [1 + 1e-13 * $0, 1 - 1e-13 * $0] })
+  let count = try #require(CellCount(thin, limit: 100))
+  #expect(count.cells == 2)
+  #expect(count.neglected > 5e-14 && count.neglected < 5e-13)
+  let wide = try #require(CellCount(Matrix(12, 2, t.flatMap { [1, $0] }), limit: 100))
+  #expect(wide.neglected == 0)
+}

@@ -216,7 +216,7 @@ struct Falsification {
       tensor(
         .network, "hidden.group", "set to 0", expect: "hidden.group", "different patterns",
         by: .clear),
-      unbalanced, cancelling, oneGroup,
+      unbalanced, cancelling, oneGroup, groupsOfOne,
     ]
   }
 
@@ -280,6 +280,36 @@ struct Falsification {
       else { return false }
       bundle.tensors["hidden.group"] = Tensor([Int32](repeating: 0, count: hidden.shape[0]))
       return true
+    }
+  }
+
+  /// Every neuron has a group of its own, which would count only the largest of its output weights, and balances
+  /// itself accordingly.
+  private static var groupsOfOne: Falsification {
+    Falsification(
+      name: "groups of one neuron, balanced by the largest output weight", witness: .network,
+      expected: ["the network's objective", "hidden.group"]
+    ) { bundle in
+      guard let hidden = bundle.tensors["hidden.weight"], bundle.metadata["norm"] == "group",
+        let output = bundle.tensors["output.weight"], output.shape[0] > 1,
+        bundle.tensors["hidden.group"] == nil
+      else { return false }
+      let (m, d, classes) = (hidden.shape[0], hidden.shape[1], output.shape[0])
+      var (u, a) = (hidden.doubles, output.doubles)
+      var isCheaper = false
+      for j in 0..<m {
+        let length = (0..<d).reduce(0) { $0 + u[j * d + $1] * u[j * d + $1] }.squareRoot()
+        let largest = (0..<classes).reduce(0) { max($0, abs(a[$1 * m + j])) }
+        guard largest > 0, (0..<classes).count(where: { a[$0 * m + j] != 0 }) > 1 else { continue }
+        isCheaper = true
+        let factor = (largest / length).squareRoot()
+        for k in 0..<d { u[j * d + k] *= factor }
+        for c in 0..<classes { a[c * m + j] /= factor }
+      }
+      bundle.tensors["hidden.weight"] = hidden.replacing(u)
+      bundle.tensors["output.weight"] = output.replacing(a)
+      bundle.tensors["hidden.group"] = Tensor((0..<m).map { Int32($0) })
+      return isCheaper
     }
   }
 

@@ -15,28 +15,49 @@ struct CellCount {
   /// Unit rows that extend less far than this into a direction do not extend into it.
   private static let negligible = 1e-12
 
+  /// The number of cells.
+  let cells: Int
+  /// How far unit rows extend, at most, into directions that count as none; columns are scaled by powers of two between
+  /// `scales`.
+  let neglected: Double
+  let scales: (least: Double, most: Double)
+
   /// The number of cells, or `nil` if there are more than `limit`.
+  static func count(_ rows: Matrix, limit: Int) -> Int? { CellCount(rows, limit: limit)?.cells }
+
+  /// `nil` if there are more than `limit` cells.
   ///
   /// - Parameter rows: n × d; rows of zeros cut nothing.
-  static func count(_ rows: Matrix, limit: Int) -> Int? {
-    let unit = unitRows(rows)
-    guard unit.rows > 0 else { return limit >= 1 ? 1 : nil }
+  init?(_ rows: Matrix, limit: Int) {
+    let powers = CellCount.columnScales(rows)
+    scales = (powers.min() ?? 1, powers.max() ?? 1)
+    let unit = CellCount.unitRows(rows, powers)
+    guard unit.rows > 0 else {
+      guard limit >= 1 else { return nil }
+      (cells, neglected) = (1, 0)
+      return
+    }
     // r linearly independent hyperplanes alone make 2^r cells.
     let ranks = min(62, Int(log2(Double(max(1, limit)))) + 1)
-    guard let basis = basis(of: unit, atMost: ranks) else { return nil }
-    let (normals, errors) = whitened(unit, basis)
-    return cells(normals, errors, limit: limit)
+    guard let (basis, rest) = CellCount.basis(of: unit, atMost: ranks) else { return nil }
+    let (normals, errors) = CellCount.whitened(unit, basis)
+    guard let cells = CellCount.cells(normals, errors, limit: limit) else { return nil }
+    (self.cells, neglected) = (cells, rest)
   }
 
   // MARK: Coordinates
 
-  /// The nonzero rows, of unit length, after columns were scaled by powers of two: both leave all signs as they are.
-  private static func unitRows(_ rows: Matrix) -> Matrix {
-    let (n, d) = (rows.rows, rows.columns)
-    let scales = (0..<d).map { k in
-      let largest = (0..<n).reduce(0) { max($0, abs(rows[$1, k])) }
+  /// Powers of two that bring the largest entry of each column near 1.
+  private static func columnScales(_ rows: Matrix) -> [Double] {
+    (0..<rows.columns).map { k in
+      let largest = (0..<rows.rows).reduce(0) { max($0, abs(rows[$1, k])) }
       return largest > 0 ? scalbn(1, Int32(-max(-1000, min(1000, largest.exponent)))) : 1
     }
+  }
+
+  /// The nonzero rows, of unit length, after columns were scaled: both leave all signs as they are.
+  private static func unitRows(_ rows: Matrix, _ scales: [Double]) -> Matrix {
+    let (n, d) = (rows.rows, rows.columns)
     let result = Matrix(n, d)
     var count = 0
     for j in 0..<n {
@@ -52,16 +73,22 @@ struct CellCount {
     return Matrix(count, d, Array(result.values.prefix(count * d)))
   }
 
-  /// An orthonormal basis of the space of unit rows, r × d, or `nil` if it has more than `limit` dimensions: Gram and
-  /// Schmidt's method on the row of which most is left.
-  private static func basis(of rows: Matrix, atMost limit: Int) -> Matrix? {
+  /// An orthonormal basis of the space of unit rows, r × d, and the length of what is left of the longest one; `nil` if
+  /// the space has more than `limit` dimensions: Gram and Schmidt's method on the row of which most is left.
+  private static func basis(
+    of rows: Matrix, atMost limit: Int
+  ) -> (basis: Matrix, rest: Double)? {
     let d = rows.columns
     let rest = Matrix(copying: rows)
     var basis: [[Double]] = []
+    var remainder = 0.0
     while true {
       let lengths = (0..<rest.rows).map { norm(d, rest.row($0)) }
       let longest = lengths.indices.max { lengths[$0] < lengths[$1] }!
-      guard lengths[longest] > negligible else { break }
+      guard lengths[longest] > negligible else {
+        remainder = lengths[longest]
+        break
+      }
       if basis.count == limit { return nil }
       var direction = Array(UnsafeBufferPointer(start: rest.row(longest), count: d))
       for _ in 0..<2 {
@@ -75,7 +102,7 @@ struct CellCount {
       basis.append(direction)
       if basis.count == d { break }
     }
-    return Matrix(basis.count, d, basis.flatMap(\.self))
+    return (Matrix(basis.count, d, basis.flatMap(\.self)), remainder)
   }
 
   /// The rows in coordinates of the basis in which they point in all directions alike, of unit length, and the angles

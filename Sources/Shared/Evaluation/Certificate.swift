@@ -25,6 +25,13 @@ package struct Certificate: Sendable {
   /// Other facts that contradict the solution.
   package let objections: [String]
 
+  /// The share of β up to which rounding may move the dual constraints. Beyond it nothing is proved: features may
+  /// cancel in ways that double precision does not show.
+  private static let roundingLimit = 1e-4
+
+  /// Whether β is too small beside the data for double precision to judge the dual point.
+  package var isBeyondPrecision: Bool { dualRounding > Certificate.roundingLimit }
+
   /// - Parameters:
   ///   - largestConstraint: an upper bound of what must not exceed β.
   ///   - rounding: the change of it that storing ν in double precision may cause.
@@ -37,12 +44,18 @@ package struct Certificate: Sendable {
     self.primalObjective = primalObjective
     self.primalInfeasibility = primalInfeasibility
     self.predictionError = predictionError
-    self.objections = objections
     dualInfeasibility = max(0, largestConstraint / beta - 1, dual.violation)
     let feasible = largestConstraint > beta ? beta / largestConstraint : 1
     dualObjective = dual.value(scaledBy: feasible)
     relativeGap = Certificate.gap(primal: primalObjective, dual: dualObjective)
     dualRounding = rounding * dual.honestShare / beta
+    let isBeyond = dualRounding > Certificate.roundingLimit
+    self.objections =
+      objections
+      + (isBeyond
+        ? [
+          "beta is too small beside these data: rounding alone may move the dual constraint by \(dualRounding) of it"
+        ] : [])
   }
 
   /// (P − D)/P; 0 if both are 0.

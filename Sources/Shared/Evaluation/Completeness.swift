@@ -4,19 +4,38 @@ import Tensors
 extension Arrangements {
   /// Whether the list holds the pattern of every full-dimensional cell of the samples' patches: as many distinct
   /// patterns as there are cells, each attained strictly by its gate. Only bits and gates are taken from the bundle.
-  func isComplete(_ examples: Examples, _ patches: PatchFeatures) throws -> Bool {
+  /// Directions into which the rows hardly extend must not matter to the dual constraints of ν = `dual` (n × C), of which
+  /// they may move at most a millionth of `beta`.
+  func isComplete(
+    _ examples: Examples, _ patches: PatchFeatures, dual: Matrix, beta: Double
+  ) throws -> Bool {
     guard !gates.hasThresholds else { return false }
     let features = try examples.matrix(of: patches)
     // Patches of a sample are read region by region; bits stand in the order of x.
     let ordered = isListed ? try reordered(patches.pooling.order) : self
-    return try ordered.isComplete(features: features)
+    guard let count = try ordered.completeCount(features: features) else { return false }
+    return count.neglected * Arrangements.weight(of: features, dual, count) <= 1e-6 * beta
+  }
+
+  /// Σ |ν_i| ‖x_i‖ for the output where it is largest, the rows scaled as they are counted, times what a unit weight may
+  /// become.
+  private static func weight(of features: Matrix, _ dual: Matrix, _ count: CellCount) -> Double {
+    let k = features.rows / max(1, dual.rows)
+    return (0..<dual.columns).reduce(0) { largest, c in
+      let sum = (0..<features.rows).reduce(0) {
+        $0 + abs(dual[$1 / k, c]) * LinearAlgebra.norm(features.columns, features.row($1))
+      }
+      return max(largest, sum * count.scales.most / count.scales.least / Double(k))
+    }
   }
 
   /// - Parameter features: the rows, n·K × d, in the order of the patterns' bits.
-  private func isComplete(features: Matrix) throws -> Bool {
+  /// Returns the count of the cells if the list is complete, otherwise `nil`.
+  private func completeCount(features: Matrix) throws -> CellCount? {
     let listed = isListed ? self : try listing(features: features)
-    guard listed.areDistinct, CellCount.count(features, limit: count) == count else { return false }
-    return listed.areAttainedStrictly(features)
+    guard listed.areDistinct, let cells = CellCount(features, limit: count), cells.cells == count
+    else { return nil }
+    return listed.areAttainedStrictly(features) ? cells : nil
   }
 
   /// Whether no two patterns have the same bits.

@@ -312,7 +312,7 @@ private final class ConvolutionalPass {
           for k in 0..<count
           where (mask[k] == 1) != (values[k] >= threshold) || !values[k].isFinite {
             let violation = gates.violation(
-              j, product: values[k], length: lengths[k], active: mask[k] == 1)
+              j, product: values[k], of: x + k * d, length: lengths[k], active: mask[k] == 1)
             if violation > gateViolation.value {
               let place = isOfSolution ? pass.places[j] : pass.patterns.lowerBound + owner
               gateViolation = GateViolation(

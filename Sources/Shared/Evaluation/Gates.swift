@@ -41,15 +41,25 @@ package struct Gates: Sendable, Equatable {
   }
 
   /// How far x lies on the wrong side of gate j, which should or should not be active: x · g − t by the sign that it
-  /// should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side. If all of these are 0, x is active.
+  /// should not have, relative to ‖x‖ ‖g‖ + |t|; at most 0 on the right side. If all of these are 0, or x · g is 0
+  /// without any rounding, because each of its terms is, x is active.
   func violation(
-    _ j: Int, product: Double, length: Double, active: Bool
+    _ j: Int, product: Double, of x: UnsafePointer<Double>, length: Double, active: Bool
   ) -> Double {
     let scale = length * lengths[j] + abs(thresholds[j])
     // An overflow proves nothing.
     guard product.isFinite, scale.isFinite else { return .infinity }
     guard scale > 0 else { return active ? 0 : 1 }
+    if !active, product == 0, thresholds[j] == 0, isOrthogonal(j, x) { return 1 }
     return (active ? thresholds[j] - product : product - thresholds[j]) / scale
+  }
+}
+
+extension Gates {
+  /// Whether every term of x · g_j is 0.
+  private func isOrthogonal(_ j: Int, _ x: UnsafePointer<Double>) -> Bool {
+    let gate = vectors.row(j)
+    return (0..<vectors.columns).allSatisfy { x[$0] == 0 || gate[$0] == 0 }
   }
 }
 

@@ -58,7 +58,8 @@ extension PatternSolution {
     guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements,
       claimsCompleteness || arrangements.isExact
     else { return .patterns }
-    return try arrangements.isComplete(examples, patches) ? .global : .patterns
+    return try arrangements.isComplete(
+      examples, patches, dual: program.dual, beta: program.beta) ? .global : .patterns
   }
 
   package func featureScale(on examples: Examples) -> Double {

@@ -92,7 +92,8 @@ private final class GateCheck {
       for k in 0..<n
       where (mask[k] == 1) != (values[k] >= threshold) || !values[k].isFinite {
         let value = gates.violation(
-          i, product: values[k], length: lengths[samples.lowerBound + k], active: mask[k] == 1)
+          i, product: values[k], of: features.row(samples.lowerBound + k),
+          length: lengths[samples.lowerBound + k], active: mask[k] == 1)
         if value > violation.value {
           violation = GateViolation(value: value, place: first + i, isOfSolution: false)
         }

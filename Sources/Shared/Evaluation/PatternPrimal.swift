@@ -125,7 +125,8 @@ private final class PatternPass {
     for (j, sample) in samples.enumerated() {
       for i in 0..<count {
         let violation = gates.violation(
-          i, product: products[j, i], length: lengths[sample], active: active[i, j] == 1)
+          i, product: products[j, i], of: features.row(sample), length: lengths[sample],
+          active: active[i, j] == 1)
         if violation > gateViolation.value {
           gateViolation = GateViolation(value: violation, place: i)
         }

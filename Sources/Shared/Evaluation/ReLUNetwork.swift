@@ -22,7 +22,7 @@ package struct ReLUNetwork: NetworkFunction {
   package var outputWeight: Matrix { layers.outputWeight }
 
   /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group for each class, and 2 if it has the nuclear
-  /// norm. Neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest |a_cj|, which is that
+  /// norm. Several neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest |a_cj|, which is that
   /// of all; with the nuclear norm their u, which is the same of all, counts once. For networks of unit-norm neurons
   /// (metadata `scaling` `unit`) the product of both lengths takes the place of half the sum of their squares.
   package var penalty: Double {
@@ -43,7 +43,8 @@ package struct ReLUNetwork: NetworkFunction {
   private func lengths(of members: [Int]) -> (hidden: Double, output: Double) {
     let hidden = members.map { norm(filters.columns, filters.row($0)) }
     let output = members.map { weightNorm.ofOutputs(outputWeight.column($0)) }
-    guard layers.groups != nil else { return (hidden[0], output[0]) }
+    // A neuron that shares its group with no other has the norm of its own weights.
+    guard members.count > 1 else { return (hidden[0], output[0]) }
     switch weightNorm {
     case .group:
       let largest = members.map { outputWeight.column($0).reduce(0) { max($0, abs($1)) } }
