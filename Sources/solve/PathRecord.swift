@@ -90,10 +90,9 @@ final class PathRecord {
     }
   }
 
-  /// Gives all files their names, after `finish`.
-  func publish() throws {
-    for solution in solutions.prefix(count) { try solution.finish() }
-    try table?.finish()
+  /// Gives all files their names, after `finish`, together with those of `others`.
+  func publish(with others: [Output]) throws {
+    try Output.finish(solutions.prefix(count) + [table].compactMap { $0 } + others)
     abandon()
   }
 

@@ -149,9 +149,7 @@ final class Training: @unchecked Sendable {
     }
     summarize(bundle)
     try bundle.write(to: output)
-    try output.flush()
-    try record.publish()
-    try output.finish()
+    try record.publish(with: [trace.output, output].compactMap { $0 })
   }
 
   /// The demand that was not reached, if there is one.

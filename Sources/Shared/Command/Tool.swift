@@ -261,11 +261,12 @@ package struct Invocation<Settings: ToolSettings> {
   /// `--output` or standard output, for text.
   package func textOutput() throws -> Output { try Output(path: common.output) }
 
-  /// Writes the product of this run and gives it its name; numbers that are not finite are refused.
-  package func write(_ bundle: Bundle, to output: Output) throws {
+  /// Writes the product of this run and gives it its name, together with the file `beside` it; numbers that are not
+  /// finite are refused.
+  package func write(_ bundle: Bundle, to output: Output, with beside: Output? = nil) throws {
     try bundle.expectFiniteNumbers()
     try bundle.write(to: output)
-    try output.finish()
+    try Output.finish([beside, output].compactMap { $0 })
   }
 
   /// The metadata of this run's output: `producer`, and `command` with this run's line after the lines of `input`.
