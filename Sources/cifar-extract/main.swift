@@ -33,7 +33,8 @@ tool.main { invocation in
   let output = try invocation.bundleOutput()
   let sheet = try settings.contactSheet.map { try Output(path: $0) }
   let progress = invocation.progress()
-  let listener = Listener(warn: invocation.warn, progress: { progress.update($0()) })
+  var listener = Listener(warn: invocation.warn, progress: { progress.update($0()) })
+  listener.found = settings.refuseOutputs()
   let selection = settings.selection
 
   var images: ImageSet
@@ -45,7 +46,7 @@ tool.main { invocation in
       count, split: settings.split ?? .train, selection, listener)
   } else {
     let format = settings.format ?? .cifar10
-    let paths = settings.common.operands.isEmpty ? ["-"] : settings.common.operands
+    let paths = settings.inputOperands
     let batches = try format.batches(in: paths, split: settings.split, listener)
     images = try format.read(batches, selection, listener)
   }
