@@ -90,6 +90,6 @@ package struct PatternTensors: Sendable {
           + "no patterns")
     }
     gates = try GateTensors(bundle, count: patterns?.shape[0], dimension: dimension)
-    isExact = bundle.metadata[.exact] == true
+    isExact = try bundle.read(.exact, default: false)
   }
 }
