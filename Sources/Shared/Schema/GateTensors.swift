@@ -23,7 +23,7 @@ package struct GateTensors: Sendable {
         "tensor \(quoted(keys.vectors.name)) of \(bundle.name) is \(vectors.summary), expected F64 "
           + "[\(count.map(String.init) ?? "P"), \(dimension)]")
     }
-    try vectors.expectFinite(keys.vectors.name)
+    try vectors.expectFinite(keys.vectors.name, of: bundle.name)
     thresholds =
       bundle[keys.thresholds] == nil
       ? nil : try bundle.require(keys.thresholds, shape: [vectors.shape[0]])
