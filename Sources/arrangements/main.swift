@@ -1,6 +1,7 @@
 import Command
 import Convex
 import LinearAlgebra
+import Schema
 import Tensors
 
 Settings.tool.main { invocation in
@@ -10,6 +11,7 @@ Settings.tool.main { invocation in
   let output = try invocation.bundleOutput()
   let bundle = try Bundle(reading: input)
   let rows = try DataRows(bundle)
+  try bundle.expectSoundAnswers(samples: rows.samples)
 
   let progress = invocation.progress()
   let metadata = invocation.metadata(after: bundle.metadata)

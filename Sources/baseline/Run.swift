@@ -11,7 +11,7 @@ final class Run {
   let settings: Settings
   /// The training data's bundle.
   let source: Bundle
-  private let trace: Trace
+  let trace: Trace
   private let progress: Progress
 
   /// Opens the trace, then reads the data.

@@ -159,9 +159,8 @@ struct Settings: ToolSettings {
         "seed", "N", \.schedule.seed,
         "Of the weights to begin with and the order of samples (default 0).",
         minimum: 0),
-      .text(
-        "validation", "BUNDLE", \.validation, "Data to choose the best trial by.",
-        record: .placeholder),
+      .input(
+        "validation", "BUNDLE", \.validation, "Data to choose the best trial by."),
       .output(
         "trace", "FILE", \.trace,
         "Write a table (TSV) of every check: trial, iteration, epoch, seconds without those of checks, "

@@ -3,7 +3,8 @@ import Training
 
 /// The table that `--trace` writes.
 final class Trace {
-  private let output: Output?
+  /// The file, which appears with the network.
+  let output: Output?
   private var failure: (any Error)?
 
   init(path: String?) throws {
@@ -28,9 +29,10 @@ final class Trace {
   /// Writes which trial was chosen, as a comment.
   func note(_ best: TrainingRow) { put("# best: trial \(best.trial)\n") }
 
+  /// Throws if the table cannot be written.
   func finish() throws {
     if let failure { throw failure }
-    try output?.finish()
+    try output?.flush()
   }
 
   /// An error is kept until the end: it must not interrupt training.

@@ -16,5 +16,5 @@ Settings.tool.main { invocation in
     } else {
       try run.network()
     }
-  try invocation.write(result, to: output)
+  try invocation.write(result, to: output, with: run.trace.output)
 }

@@ -14,6 +14,12 @@ struct Settings: ToolSettings {
   var flip = false
   var contactSheet: String?
 
+  /// No records are read if the images come from elsewhere.
+  var inputOperands: [String] {
+    pictures != nil || synthetic != nil
+      ? [] : common.operands.isEmpty ? ["-"] : common.operands
+  }
+
   func validate() throws {
     let sources = [("--png", pictures != nil), ("--synthetic", synthetic != nil)].filter(\.1)
     if sources.count > 1 { throw Failure.usage("--png and --synthetic exclude each other") }
@@ -32,6 +38,21 @@ struct Settings: ToolSettings {
 }
 
 extension Settings {
+  /// Throws for a file to read that is also to be written: one of a directory, which is not on the command line.
+  func refuseOutputs() -> (String) throws -> Void {
+    let outputs = [("--contact-sheet", contactSheet), ("--output", common.output)].compactMap {
+      option, path in path.flatMap { FileIdentity(of: $0) }.map { (option, $0) }
+    }
+    if outputs.isEmpty { return { _ in } }
+    return { path in
+      let identity = FileIdentity(of: path)
+      for (option, output) in outputs
+      where output == identity && !(option == "--output" && common.operands.contains(path)) {
+        throw Failure.usage("\(option) and the input \(path) name the same file")
+      }
+    }
+  }
+
   static var options: [Option<Settings>] {
     sourceOptions + selectionOptions + pictureOptions
   }

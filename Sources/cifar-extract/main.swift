@@ -1,5 +1,6 @@
 import Command
 import Images
+import Tensors
 
 let tool = Tool<Settings>(
   name: "cifar-extract",
@@ -30,8 +31,10 @@ let tool = Tool<Settings>(
 tool.main { invocation in
   let settings = invocation.settings
   let output = try invocation.bundleOutput()
+  let sheet = try settings.contactSheet.map { try Output(path: $0) }
   let progress = invocation.progress()
-  let listener = Listener(warn: invocation.warn, progress: { progress.update($0()) })
+  var listener = Listener(warn: invocation.warn, progress: { progress.update($0()) })
+  listener.found = settings.refuseOutputs()
   let selection = settings.selection
 
   var images: ImageSet
@@ -43,7 +46,7 @@ tool.main { invocation in
       count, split: settings.split ?? .train, selection, listener)
   } else {
     let format = settings.format ?? .cifar10
-    let paths = settings.common.operands.isEmpty ? ["-"] : settings.common.operands
+    let paths = settings.inputOperands
     let batches = try format.batches(in: paths, split: settings.split, listener)
     images = try format.read(batches, selection, listener)
   }
@@ -55,7 +58,10 @@ tool.main { invocation in
   progress.finish()
 
   // The picture comes first: if it cannot be written, no bundle has begun.
-  if let path = settings.contactSheet { try writePNG(contactSheet(of: images), to: path) }
+  if let sheet {
+    try writePNG(contactSheet(of: images), to: sheet)
+    try sheet.flush()
+  }
   try images.bundle(metadata: invocation.metadata()).write(to: output)
-  try output.finish()
+  try Output.finish([sheet, output].compactMap { $0 })
 }

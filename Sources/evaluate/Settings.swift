@@ -75,8 +75,8 @@ extension Settings {
   /// The data, and the solution to check.
   private static var inputOptions: [Option<Settings>] {
     [
-      .text("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
-      .text(
+      .input("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
+      .input(
         "certify", "SOLUTION", \.certify,
         "Recompute the certificate of the solution that the network was recovered from, and check what it claims."
       ),

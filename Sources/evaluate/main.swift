@@ -8,6 +8,11 @@ Settings.tool.main { invocation in
   let settings = invocation.settings
   Threads.use(invocation.common.threads)
 
+  let output = try invocation.textOutput()
+  let predictions = try settings.predictions.map { try Output(path: $0) }
+  let filters = try settings.filters.map { try Output(path: $0) }
+  let confusion = try settings.confusion.map { try Output(path: $0) }
+
   let network = try TrainedNetwork(Bundle(reading: invocation.input()))
   let program = try settings.certify.map {
     try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
@@ -21,19 +26,17 @@ Settings.tool.main { invocation in
   for warning in evaluation.warnings { invocation.warn(warning) }
 
   // All pictures are made before the first file is written.
-  let filters = try settings.filters.map { ($0, try network.filterPicture()) }
-  let confusion = try settings.confusion.map { ($0, try evaluation.confusionMatrix().picture) }
-  if let path = settings.predictions {
-    let output = try Output(path: path)
-    try output.write(evaluation.table)
-    try output.finish()
-  }
-  for (path, picture) in [filters, confusion].compactMap({ $0 }) {
-    try writePNG(picture, to: path)
-  }
-  let output = try invocation.textOutput()
+  let pictures = [
+    try filters.map { (try network.filterPicture(), $0) },
+    try confusion.map { (try evaluation.confusionMatrix().picture, $0) },
+  ]
+  try predictions?.write(evaluation.table)
+  for (picture, file) in pictures.compactMap({ $0 }) { try writePNG(picture, to: file) }
+  let files = [predictions, filters, confusion].compactMap { $0 }
+  // The report, which may go to a pipe, begins when the files are written.
+  for file in files { try file.flush() }
   try output.write(settings.json ? evaluation.report.json : evaluation.report.text)
-  try output.finish()
+  try Output.finish(files + [output])
   if !evaluation.violations.isEmpty {
     throw Failure.data(
       "the claim does not hold: " + evaluation.violations.joined(separator: "; "))

@@ -191,10 +191,9 @@ extension Settings {
           + "to it when they are cut.",
         expected: "F32 or F64"
       ) { text in FeatureType(rawValue: text).map { .some($0) } },
-      .text(
+      .input(
         "like", "BUNDLE", \.like,
-        "Repeat the steps of an earlier bundle, with the statistics fitted there.",
-        record: .placeholder),
+        "Repeat the steps of an earlier bundle, with the statistics fitted there."),
     ]
   }
 }

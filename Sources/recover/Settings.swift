@@ -51,10 +51,10 @@ struct Settings: ToolSettings {
           "minimal", \.minimal,
           "ReLU and gated ReLU: remove neurons as long as outputs on the training data and objective stay."
         ),
-        .text(
+        .input(
           "data", "BUNDLE", \.data,
           "The arrangements that the solution was trained on: where a class has more neurons than there are "
-            + "samples, and for --minimal.", record: .placeholder),
+            + "samples, and for --minimal."),
       ],
       threaded: true,
       examples: [

@@ -36,7 +36,7 @@ Settings.tool.main { invocation in
       if try !invocation.blaming("--data", data.name, { try written.minimize(on: data) }) {
         invocation.warn("rounding or the size of the problem allows no neuron to be removed")
       }
-    } else if settings.minimal, solution.metadata[.minimal] != true {
+    } else if settings.minimal, try !solution.read(.minimal, default: false) {
       throw Failure.usage("--minimal needs --data BUNDLE, the arrangements of \(solution.name)")
     } else if isTooLarge, hasPatches == nil {
       invocation.warn(

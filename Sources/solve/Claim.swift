@@ -25,8 +25,8 @@ extension Training {
     if outcome.isLate, work.overflow || work.partialValue > Training.certifiedLate { return nil }
     return try warmStart { earlier in
       // For the same β the earlier claim suffices.
-      if earlier.metadata[.beta] == outcome.beta, let claimed = earlier.metadata[.relativeGap],
-        claimed >= gap
+      if try earlier.read(ifPresent: .beta) == outcome.beta,
+        let claimed = try earlier.read(ifPresent: .relativeGap), claimed >= gap
       {
         return nil
       }

@@ -53,10 +53,16 @@ final class PathRecord {
     let taken = others.compactMap { $0 }.map {
       $0 == "-" ? FileIdentity(of: 1) : FileIdentity(of: $0)
     }
+    let inputs = settings.common.inputs.map {
+      $0 == "-" ? FileIdentity(of: 0) : FileIdentity(of: $0)
+    }
     for number in 1...count {
       let path = "\(directory)/\(number)"
       if let identity = FileIdentity(of: path), taken.contains(identity) {
         throw Failure.usage("\(path), which --path-output writes, is the file of another output")
+      }
+      if let identity = FileIdentity(of: path), inputs.contains(identity) {
+        throw Failure.usage("\(path), which --path-output writes, is a file that is read")
       }
       solutions.append(try Output(path: path))
     }
@@ -90,10 +96,9 @@ final class PathRecord {
     }
   }
 
-  /// Gives all files their names, after `finish`.
-  func publish() throws {
-    for solution in solutions.prefix(count) { try solution.finish() }
-    try table?.finish()
+  /// Gives all files their names, after `finish`, together with those of `others`.
+  func publish(with others: [Output]) throws {
+    try Output.finish(solutions.prefix(count) + [table].compactMap { $0 } + others)
     abandon()
   }
 

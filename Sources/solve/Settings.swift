@@ -161,11 +161,10 @@ struct Settings: ToolSettings {
         "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "
           + "zero (left out) down to --beta, each from the solution before, and write the last solution; "
           + "with --validation the one that is chosen.", minimum: 1),
-      .text(
+      .input(
         "validation", "BUNDLE", \.validation,
         "The data to choose beta by: the largest accuracy is best, of equals, and where there are no labels, the "
-          + "smallest loss, of equals the largest beta. A choice at an end of the path warns.",
-        record: .placeholder),
+          + "smallest loss, of equals the largest beta. A choice at an end of the path warns."),
       .output(
         "path-table", "FILE", \.pathTable,
         "With --path: write a table (TSV) of the values of beta, in the order of the path: beta, primal, dual, "
@@ -182,11 +181,11 @@ struct Settings: ToolSettings {
   /// The start of the search, its limits, and its trace.
   private static var searchOptions: [Option<Settings>] {
     [
-      .text(
+      .input(
         "warm-start", "BUNDLE", \.warmStart,
         "Start from an earlier solution of the same shape. If a limit ends the search before it is better than "
-          + "that, the earlier point is written.",
-        record: .placeholder),
+          + "that, the earlier point is written. -o may name its file, which is replaced at the end.",
+        isReplaceable: true),
       .integer(
         "max-iterations", "N", \.maximumIterations, "Stop after N iterations.", minimum: 0),
       .positive(

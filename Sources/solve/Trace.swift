@@ -3,7 +3,8 @@ import Tensors
 
 /// The table that `--trace` writes. Any thread may write, and any may finish it.
 final class Trace {
-  private let output: Output?
+  /// The file, which appears with the solution.
+  let output: Output?
   private let lock = Lock()
   private var failure: (any Error)?
   private var isFinished = false
@@ -31,12 +32,12 @@ final class Trace {
     }
   }
 
-  /// Ends the table: later rows are left out.
+  /// Ends the table: later rows are left out. Throws if it cannot be written.
   func finish() throws {
     try lock.locked {
       isFinished = true
       if let failure { throw failure }
-      try output?.finish()
+      try output?.flush()
     }
   }
 

@@ -51,7 +51,14 @@ final class Training: @unchecked Sendable {
       try path.map { try invocation.read(option, $0) { try Bundle(reading: $0) } }
     }
     heldOut = try read("--validation", settings.validation)
-    earlier = try read("--warm-start", settings.warmStart)
+    earlier = try settings.warmStart.map { path in
+      try invocation.read("--warm-start", path) { input in
+        let bundle = try Bundle(reading: input)
+        // Where the search ends early they are compared; that would be too late to refuse them.
+        for key in [MetadataKey.beta, .relativeGap] { _ = try bundle.read(ifPresent: key) }
+        return bundle
+      }
+    }
     var rule = StoppingRule()
     rule.gap = settings.gap
     rule.maximumIterations = settings.maximumIterations ?? .max
@@ -149,9 +156,7 @@ final class Training: @unchecked Sendable {
     }
     summarize(bundle)
     try bundle.write(to: output)
-    try output.flush()
-    try record.publish()
-    try output.finish()
+    try record.publish(with: [trace.output, output].compactMap { $0 })
   }
 
   /// The demand that was not reached, if there is one.

@@ -20,10 +20,12 @@ func concatenate(_ run: Run) throws {
   }
   for bundle in bundles {
     try expectAgreement(of: bundle, with: first)
-    _ = try sampleCount(kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
+    let samples = try sampleCount(
+      kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
+    if kind.hasAnswers { try bundle.expectSoundAnswers(samples: samples) }
     for name in bundle.tensors.keys.sorted(by: precedes) {
       let (tensor, model) = (bundle.tensors[name]!, first.tensors[name]!)
-      try tensor.expectFinite(name)
+      try tensor.expectFinite(name, of: bundle.name)
       let isPerSample = kind.perSample.contains(name)
       let agrees =
         isPerSample

@@ -13,14 +13,17 @@ func fromNPY(_ run: Run) throws {
   bundle.metadata["kind"] = kind.rawValue
   bundle.name = "the new bundle"
   for name in bundle.tensors.keys.sorted(by: precedes) {
-    bundle.tensors[name] = try adapted(bundle.tensors[name]!, name, kind)
+    bundle.tensors[name] = try adapted(bundle.tensors[name]!, name, kind, of: bundle.name)
   }
+  var samples = 0
   if !kind.perSample.isEmpty {
-    _ = try sampleCount(kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
+    samples = try sampleCount(
+      kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
   }
   if kind != .solution, let labels = bundle.tensors["labels"] {
     bundle.metadata["classes"] = try classes(of: labels)
   }
+  if kind.hasAnswers { try bundle.expectSoundAnswers(samples: samples) }
   try run.write(bundle, to: output)
 }
 
@@ -36,7 +39,9 @@ private func inferredKind(of bundle: Bundle) throws -> Kind {
 
 /// `tensor` with the type that the format gives it, its values unchanged, and of a shape that the
 /// format allows.
-private func adapted(_ tensor: Tensor, _ name: String, _ kind: Kind) throws -> Tensor {
+private func adapted(
+  _ tensor: Tensor, _ name: String, _ kind: Kind, of bundle: String
+) throws -> Tensor {
   let real: [ElementType] = [.f32, .f64]
   let adapted: Tensor
   switch name {
@@ -48,9 +53,9 @@ private func adapted(_ tensor: Tensor, _ name: String, _ kind: Kind) throws -> T
   }
   let keys: [TensorKey] = [.x, .moments, .images, .labels, .targets, .pool]
   if let key = keys.first(where: { $0.name == name }) {
-    try adapted.expect(name, key.types, key.shapes)
+    try adapted.expect(name, key.types, key.shapes, of: bundle)
   } else if name == "index" {
-    try adapted.expect(name, [.i32], ["[n]"])
+    try adapted.expect(name, [.i32], ["[n]"], of: bundle)
   }
   return adapted
 }

@@ -46,6 +46,7 @@ struct NumericTable {
     let numeric = featureOrder + targetOrder
     let isHeader =
       indices.contains { $0.isName } || numeric.allSatisfy { !resemblesNumber(first.fields[$0]) }
+    if isHeader { try NumericTable.expectDistinct(first.fields, in: name) }
     var record = isHeader ? try reader.next() : first
     while let row = record {
       guard row.fields.count == first.fields.count else {
@@ -70,6 +71,15 @@ struct NumericTable {
     guard rowCount > 0 else { throw Failure.data("\(name) holds a header and no values") }
   }
 
+  /// Throws if two columns have one name. Columns without names may be several.
+  private static func expectDistinct(_ header: [String], in name: String) throws {
+    var seen = Set<String>()
+    if let twice = header.first(where: { !$0.isEmpty && !seen.insert($0).inserted }) {
+      let count = header.count { $0 == twice }
+      throw Failure.data("the first line of \(name) has \(count) columns \(quoted(twice))")
+    }
+  }
+
   /// The column that the header calls `column`; else the one of that number, counted from 1.
   private static func index(
     of column: String, among header: [String], in name: String
@@ -78,7 +88,7 @@ struct NumericTable {
     if let number = Int(column) {
       // A line that holds only numbers is no header: the text of a number names no column.
       let isHeader = header.contains { !$0.isEmpty && !resemblesNumber($0) }
-      if isHeader, found.count == 1 { return (found[0], true) }
+      if isHeader, let position = found.first { return (position, true) }
       guard (1...header.count).contains(number) else {
         throw Failure.data(
           "\(name) has the columns 1 to \(header.count), no column \(number)")
@@ -89,10 +99,6 @@ struct NumericTable {
       throw Failure.data(
         "the first line of \(name) has no column \(quoted(column)): "
           + header.map(quoted).joined(separator: ", "))
-    }
-    guard found.count == 1 else {
-      throw Failure.data(
-        "the first line of \(name) has \(found.count) columns \(quoted(column)): give its number")
     }
     return (position, true)
   }

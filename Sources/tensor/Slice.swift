@@ -25,6 +25,8 @@ func slice(_ run: Run) throws {
       ? reader.readTensor(rows: range) : reader.readTensor()
   }
   try reader.finish()
+  bundle.name = reader.input.name
+  if kind.hasAnswers { try bundle.expectSoundAnswers(samples: range.count) }
   // The number of possible patterns depends on the number of samples.
   if kind == .arrangements { bundle.metadata["bound"] = nil }
   bundle.metadata.merge(run.metadata(after: reader.metadata)) { $1 }

@@ -125,6 +125,15 @@ struct TensorSettings: ToolSettings {
     }
   }
 
+  var inputOperands: [String] {
+    switch command {
+    case .get: Array(arguments.dropFirst())
+    case .fromNPY: pairs.map(\.right)
+    case .rename: arguments.filter { !$0.contains("=") }
+    default: arguments
+    }
+  }
+
   var recordedOperands: [String] {
     switch command {
     case .rename: [command.rawValue] + pairs.map { "\($0.left)=\($0.right)" }

@@ -13,6 +13,7 @@ struct SampleSettings: ToolSettings {
   var weights: [Double] = []
   var shade = Shade.light
   var path: String?
+  var start: String?
   var trace: String?
   var loud = false
 
@@ -32,7 +33,8 @@ var sample: Tool<SampleSettings> {
       .positive("beta", "B", \.beta, "The weight."),
       .value("weights", "A,B", \.weights, "Numbers.", expected: "numbers", parse: parseNumbers),
       .choice("shade", "SHADE", \.shade, "Which."),
-      .text("like", short: "l", "BUNDLE", \.path, "A bundle.", record: .placeholder),
+      .input("like", short: "l", "BUNDLE", \.path, "A bundle."),
+      .input("start", "BUNDLE", \.start, "A start.", isReplaceable: true),
       .output("trace", "FILE", \.trace, "A trace."),
       .flag("loud", \.loud, "Say \"so\"."),
     ],
@@ -200,4 +202,29 @@ struct CommandSettings: ToolSettings {
   #expect(
     invocation.metadata(after: ["command": "first --x\nsecond", "kind": "images"])["command"]
       == "first --x\nsecond\nsample --loud")
+}
+
+@Test func outputsAreNoInputs() throws {
+  let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+    "convex-networks-test-\(UUID().uuidString)")
+  try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+  defer { try? FileManager.default.removeItem(at: folder) }
+  let file = folder.appendingPathComponent("a").path
+  try Data("text".utf8).write(to: URL(fileURLWithPath: file))
+  let other = "\(folder.path)/./a"
+  #expect(usage("--trace", other, file) == "--trace and the input \(file) name the same file")
+  #expect(usage("--trace", other, "--like", file) == "--trace and --like name the same file")
+  #expect(usage("-o", other, "--like", file) == "--output and --like name the same file")
+  #expect(usage("--trace", other, "--start", file) == "--trace and --start name the same file")
+  #expect(usage("-o", other, "--start", file) == nil)
+  #expect(usage("-o", other, file) == nil)
+  // Devices hold nothing, and what is not there cannot be lost.
+  #expect(usage("--trace", "/dev/null", "--like", "/dev/null") == nil)
+  #expect(usage("--trace", "\(file)2", "--like", "\(file)2") == nil)
+  #expect(try run("-l", "x", "--start", "a", "b").settings.common.inputs == ["b", "a", "x"])
+}
+
+@Test func threadsHaveALimit() throws {
+  #expect(try run("--threads", "64").settings.common.threads == 64)
+  #expect(usage("--threads", "1000000")?.hasPrefix("--threads is \"1000000\", expected") == true)
 }

@@ -59,7 +59,9 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
     #expect(found.contains(expected), "\(found)")
   }
   check(["x": nil], "no tensor \"x\"")
-  check(["x": Tensor([Int32(1), 2, 3, 4], shape: [2, 2])], "\"x\" is I32 [2, 2], expected F32")
+  check(
+    ["x": Tensor([Int32(1), 2, 3, 4], shape: [2, 2])], "\"x\" of bundle is I32 [2, 2], expected F32"
+  )
   check(["x": Tensor(type: .f64, shape: [0, 2])], "it has no samples")
   check(["x": Tensor(type: .f64, shape: [2, 0, 2])], "it has no patches")
   check(["x": Tensor([0.1, .nan, 0, 0], shape: [2, 2])], "1 value that is not finite")
@@ -70,7 +72,7 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   check(["pool": Tensor([Int32(-1)])], "\"pool\" of bundle holds -1")
   check(["labels": nil], "neither \"labels\" nor \"targets\"")
   check(["targets": Tensor([0.0, 1])], "both \"labels\" and \"targets\"")
-  check(["labels": Tensor([Int32(0)])], "\"labels\" is I32 [1], but there are 2 samples")
+  check(["labels": Tensor([Int32(0)])], "is I32 [1], but there are 2 samples")
   check(["labels": Tensor([Int32(0), -1])], "label of sample 1 is -1")
   check(["labels": Tensor([Int32(0), 2])], "label of sample 1 is 2, expected 0 to 1")
   check(

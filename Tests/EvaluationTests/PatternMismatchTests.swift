@@ -41,7 +41,9 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("expected U8 [4, 2], a bit for each of 9 samples") {
     $0.tensors["patterns"] = Tensor(type: .u8, shape: [4, 3])
   }
-  check("\"patterns\" is I32") { $0.tensors["patterns"] = Tensor(type: .i32, shape: [4, 2]) }
+  check("\"patterns\" of bundle is I32") {
+    $0.tensors["patterns"] = Tensor(type: .i32, shape: [4, 2])
+  }
   check("no tensor \"gates\"") { $0.tensors["gates"] = nil }
   check("\"gates\" of bundle is F64 [1, 3], expected F64") {
     $0.tensors["gates"] = Tensor([1.0, 2, 3], shape: [1, 3])
@@ -101,7 +103,7 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("\"beta\" of bundle is \"inf\"", ["beta": "inf"])
   check("has no \"status\"") { $0.metadata["status"] = nil }
   check("no tensor \"index\"") { $0.tensors["index"] = nil }
-  check("\"index\" is F64 [1]") { $0.tensors["index"] = Tensor([0.0]) }
+  check("\"index\" of bundle is F64 [1]") { $0.tensors["index"] = Tensor([0.0]) }
   for bad in [-1, Int32(problem.patterns.count), .max, .min] {
     check("\"index\" of bundle holds \(bad), but bundle has") {
       $0.tensors["index"] = Tensor([bad])
@@ -123,13 +125,13 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("\"predictions\" is F64 [9, 2]: they differ") {
     $0.tensors["predictions"] = Tensor(type: .f64, shape: [9, 2])
   }
-  check("\"dual\" is F64 [0, 1]") {
+  check("\"dual\" of bundle is F64 [0, 1]") {
     for name in ["dual", "predictions"] { $0.tensors[name] = Tensor(type: .f64, shape: [0, 1]) }
   }
-  check("\"w\" holds 3 values that are not finite") {
+  check("\"w\" of bundle holds 3 values that are not finite") {
     $0.tensors["w"] = Tensor([Double](repeating: .nan, count: 3), shape: [1, 3])
   }
-  check("\"dual\" holds") {
+  check("\"dual\" of bundle holds") {
     $0.tensors["dual"] = Tensor([Double](repeating: .infinity, count: 9), shape: [9, 1])
   }
   for problem in [problem, constrained] {
@@ -161,7 +163,7 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("\"hidden.gate\" of bundle is F64 [1, 2], expected F64 [1, 3]") {
     $0.tensors["hidden.gate"] = Tensor([1.0, 2], shape: [1, 2])
   }
-  check("\"hidden.gate\" holds 1 value") {
+  check("\"hidden.gate\" of bundle holds 1 value") {
     $0.tensors["hidden.gate"] = Tensor([1.0, .nan, 2], shape: [1, 3])
   }
   check("\"hidden.threshold\" of bundle is F64 [2]") {

@@ -23,7 +23,9 @@ import Testing
       "\(UUID().uuidString).png"
     ).path
     defer { try? FileManager.default.removeItem(atPath: path) }
-    try writePNG(picture, to: path)
+    let output = try Output(path: path)
+    try writePNG(picture, to: output)
+    try output.finish()
     #expect(try readPNG(path: path) == picture)
   }
 

@@ -161,10 +161,13 @@ private func isSame<T: Equatable>(_ a: [T], _ b: [T]) -> Bool { a == b }
         }
       ),
       ("3 channels of 13", { $0.metadata["height"] = "13" }),
-      ("\"mean\" is F64 [47]", { $0.tensors["mean"] = Tensor([Double](repeating: 0, count: 47)) }),
+      (
+        "is F64 [47], expected [48]",
+        { $0.tensors["mean"] = Tensor([Double](repeating: 0, count: 47)) }
+      ),
       ("no tensor \"mean\"", { $0.tensors["mean"] = nil }),
-      ("\"whiten\" is F64 [48, 7]", { $0.metadata["components"] = "8" }),
-      ("\"whiten\" is F64 [48, 7]", { $0.metadata["components"] = "49" }),
+      ("is F64 [48, 7], expected [48, 8]", { $0.metadata["components"] = "8" }),
+      ("is F64 [48, 7], expected [48, 49]", { $0.metadata["components"] = "49" }),
       (
         "not finite",
         { $0.tensors["mean"] = Tensor([Double](repeating: .nan, count: 48)) }

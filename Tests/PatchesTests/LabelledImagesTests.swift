@@ -17,15 +17,30 @@ import Testing
       ("no tensor \"images\"", { $0.tensors["images"] = nil }),
       ("neither", { $0.tensors["labels"] = nil }),
       ("no \"classes\"", { $0.metadata["classes"] = nil }),
-      ("holds 3 in row 1", { $0.tensors["labels"] = Tensor([0, 3, 0] as [Int32]) }),
-      ("holds -1 in row 2", { $0.tensors["labels"] = Tensor([0, 1, -1] as [Int32]) }),
+      ("the label of sample 1 is 3", { $0.tensors["labels"] = Tensor([0, 3, 0] as [Int32]) }),
+      ("the label of sample 2 is -1", { $0.tensors["labels"] = Tensor([0, 1, -1] as [Int32]) }),
       ("2 rows", { $0.tensors["labels"] = Tensor([0, 1] as [Int32]) }),
       ("expected I32", { $0.tensors["labels"] = Tensor([0, 1, 1] as [Int64]) }),
       ("expected U8", { $0.tensors["images"] = Tensor(type: .f32, shape: [3, 3, 4, 4]) }),
       ("expected U8", { $0.tensors["images"] = Tensor(type: .u8, shape: [3, 4, 4]) }),
       ("no images", { $0.tensors["images"] = Tensor(type: .u8, shape: [0, 3, 4, 4]) }),
       ("no pixels", { $0.tensors["images"] = Tensor(type: .u8, shape: [3, 3, 0, 4]) }),
-      ("not finite", { $0.tensors["targets"] = Tensor([0, .nan, 1]) }),
+      ("both", { $0.tensors["targets"] = Tensor([0.0, 2, 1]) }),
+      (
+        "not finite",
+        {
+          $0.tensors["labels"] = nil
+          $0.tensors["targets"] = Tensor([0, .nan, 1])
+        }
+      ),
+      (
+        "no columns",
+        {
+          $0.tensors["labels"] = nil
+          $0.tensors["targets"] = Tensor(type: .f64, shape: [3, 0])
+        }
+      ),
+      ("\"cat\" twice", { $0.metadata["classes"] = "cat,dog,cat" }),
       ("2 rows", { $0.tensors["targets"] = Tensor([0.0, 1]) }),
     ]
     for (phrase, change) in cases {

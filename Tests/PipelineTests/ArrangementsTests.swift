@@ -153,8 +153,8 @@ func whatArrangementsCannotDoIsUsage(arguments: [String]) throws {
   let folder = try Folder()
   let bad: [(Tensor?, String)] = [
     (nil, "has no tensor \"x\""),
-    (Tensor([UInt8(1), 2], shape: [2, 1]), "tensor \"x\" is U8 [2, 1]"),
-    (Tensor([1.0, 2]), "tensor \"x\" is F64 [2]"),
+    (Tensor([UInt8(1), 2], shape: [2, 1]), "tensor \"x\" of data is U8 [2, 1]"),
+    (Tensor([1.0, 2]), "tensor \"x\" of data is F64 [2]"),
     (Tensor([Double](), shape: [0, 2]), "no samples"),
     (Tensor([Double](), shape: [2, 0]), "no features"),
     (Tensor([1.0, .nan], shape: [2, 1]), "not finite"),

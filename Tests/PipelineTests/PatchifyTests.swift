@@ -144,7 +144,7 @@ private let whitening =
       ("--like train.st wide.st", 1, "1 channel"),
       ("--like train.st renamed.st", 1, "cat,cow"),
       ("--like images.st images.st", 1, "\"images\""),
-      ("train.st", 1, "\"dataset\""), ("wrong.st", 1, "holds 2"), ("empty.st", 1, "images"),
+      ("train.st", 1, "\"dataset\""), ("wrong.st", 1, "sample 0 is 2"), ("empty.st", 1, "images"),
       ("short.st", 1, "unexpected end"), ("long.st", 1, "goes on"),
       ("/dev/null", 1, "empty"), ("missing.st", 1, "missing.st"),
     ]

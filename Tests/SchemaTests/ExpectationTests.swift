@@ -24,10 +24,10 @@ private func message(_ body: () throws -> Void) -> String? {
   #expect(message { _ = try bundle.require("x", [.f32, .f64], ["[n, d]", "[n, K, d]"]) } == nil)
   #expect(
     message { _ = try bundle.require("labels", [.i32], ["[n]"]) }
-      == "tensor \"labels\" is U8 [2], expected I32 [n]")
+      == "tensor \"labels\" of bundle is U8 [2], expected I32 [n]")
   #expect(
     message { _ = try bundle.require("x", [.f64], ["[n]"]) }
-      == "tensor \"x\" is F64 [2, 1], expected F64 [n]")
+      == "tensor \"x\" of bundle is F64 [2, 1], expected F64 [n]")
   #expect(message { _ = try bundle.require("w", [.f64], ["[n]"]) } == "bundle has no tensor \"w\"")
   #expect(try bundle.optional("w", [.f64], ["[n]"]) == nil)
   #expect(

@@ -59,6 +59,24 @@ private func message(_ body: () throws -> Void) -> String? {
   #expect(folder.text("a") == "old")
 }
 
+@Test func severalOutputsAppearTogetherOrNotAtAll() throws {
+  let folder = try Folder()
+  func outputs(_ last: String) throws -> [Output] {
+    let all = try ["\(folder.path)/a", last, "\(folder.path)/b"].map { try Output(path: $0) }
+    for output in all { try output.write("text") }
+    return all
+  }
+  do {
+    let outputs = try outputs("/dev/full")
+    #expect(message { try Output.finish(outputs) }?.contains("no space left") == true)
+    #expect(folder.files == [])
+  }
+  #expect(folder.files == [])
+  try Output.finish(outputs("/dev/null"))
+  #expect(folder.files == ["a", "b"])
+  #expect(folder.text("a") == "text" && folder.text("b") == "text")
+}
+
 @Test func aReplacedFileKeepsItsPermissions() throws {
   let folder = try Folder()
   try Data("old".utf8).write(to: URL(fileURLWithPath: "\(folder.path)/a"))

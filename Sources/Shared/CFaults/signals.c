@@ -74,13 +74,15 @@ static void fault(int number, siginfo_t *info, void *context) {
 }
 
 void faults_handle_signals(void) {
-  static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ};
+  static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU};
   static const int faults[] = {SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE};
   // A stack that has overflown leaves no room for a handler.
   static char spare[1 << 16];
   stack_t stack = {.ss_sp = spare, .ss_size = sizeof spare};
   stack_t current;
   if (sigaltstack(NULL, &current) == 0 && current.ss_flags & SS_DISABLE) sigaltstack(&stack, NULL);
+  // A write beyond the limit of a file's size (ulimit -f) is to fail as one to a full disk does.
+  signal(SIGXFSZ, SIG_IGN);
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
     struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESTART};
     struct sigaction old;

@@ -21,6 +21,10 @@ package struct Option<Settings> {
   package let record: Record
   /// Whether its argument is a file to write.
   private(set) var isOutput = false
+  /// Whether its argument is a file to read.
+  private(set) var isInput = false
+  /// Whether -o may name the file of this input.
+  private(set) var isReplaceable = false
   let apply: (inout Settings, String) throws -> Void
 
   /// A switch that sets `path` to `true`.
@@ -60,6 +64,18 @@ package struct Option<Settings> {
     }
   }
 
+  /// An option whose argument is a file to read, which no option may write to: what was read would be lost. If it
+  /// `isReplaceable`, the result may take its place.
+  package static func input(
+    _ name: String, short: Character? = nil, _ argument: String,
+    _ path: WritableKeyPath<Settings, String?>, _ help: String, isReplaceable: Bool = false
+  ) -> Option {
+    var option = text(name, short: short, argument, path, help, record: .placeholder)
+    option.isInput = true
+    option.isReplaceable = isReplaceable
+    return option
+  }
+
   /// An option whose argument is a file to write; no two of these may be the same file.
   package static func output(
     _ name: String, short: Character? = nil, _ argument: String,
@@ -70,15 +86,16 @@ package struct Option<Settings> {
     return option
   }
 
-  /// A whole number of at least `minimum`.
+  /// A whole number of at least `minimum`, and at most `maximum`.
   package static func integer(
     _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, Int>, _ help: String,
-    minimum: Int, record: Record = .value
+    minimum: Int, maximum: Int = .max, record: Record = .value
   ) -> Option {
     value(
       name, argument, path, help, record: record,
-      expected: "a whole number of at least \(minimum)"
-    ) { Int($0).flatMap { $0 >= minimum ? $0 : nil } }
+      expected: maximum == .max
+        ? "a whole number of at least \(minimum)" : "a whole number from \(minimum) to \(maximum)"
+    ) { Int($0).flatMap { (minimum...maximum).contains($0) ? $0 : nil } }
   }
 
   /// As above, for an option without a default: "not given" differs from every number.

@@ -6,13 +6,20 @@ import Tensors
 /// The version of the whole package.
 package let version = "0.1.0"
 
+private let processors = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+
+/// More threads than this only cost memory.
+private let mostThreads = max(64, 4 * processors)
+
 /// The settings that every tool has.
 package struct CommonSettings {
   package var output: String?
   package var quiet = false
-  package var threads = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+  package var threads = processors
   /// The arguments of the command line beside the options.
   package var operands: [String] = []
+  /// The files that are read: those that operands and options name. `-` is standard input.
+  package internal(set) var inputs: [String] = []
   package init() {}
 }
 
@@ -24,10 +31,13 @@ package protocol ToolSettings {
   func validate() throws
   /// The operands that the recipe keeps, before the options: none if they are paths.
   var recordedOperands: [String] { get }
+  /// The operands that are files to read; `-` is standard input.
+  var inputOperands: [String] { get }
 }
 
 extension ToolSettings {
   package var recordedOperands: [String] { [] }
+  package var inputOperands: [String] { common.operands.isEmpty ? ["-"] : common.operands }
 }
 
 /// A tool as its users see it: name, options, and the texts of `--help` and the manual page.
@@ -65,7 +75,7 @@ package struct Tool<Settings: ToolSettings> {
         .integer(
           "threads", "N", \.common.threads,
           "Use N threads (default: as many as there are processors).",
-          minimum: 1, record: .omitted))
+          minimum: 1, maximum: mostThreads, record: .omitted))
     }
     all.append(
       .flag("quiet", \.common.quiet, "Print no progress and no warnings.", record: .omitted))
@@ -84,7 +94,7 @@ package struct Tool<Settings: ToolSettings> {
     var recipe = [name]
     var rest = arguments[...]
     var optionsEnded = false
-    var outputs = ["output": "-"]
+    var files = NamedFiles()
     while let argument = rest.popFirst() {
       if optionsEnded || argument == "-" || !argument.hasPrefix("-") {
         settings.common.operands.append(argument)
@@ -112,7 +122,8 @@ package struct Tool<Settings: ToolSettings> {
         throw Failure.usage("--\(option.name) needs a value (\(option.argument!))")
       }
       try option.apply(&settings, value)
-      if option.isOutput { outputs[option.name] = value }
+      if option.isOutput { files.outputs[option.name] = value }
+      if option.isInput { files.inputs[option.name] = (value, option.isReplaceable) }
       switch (option.record, option.argument) {
       case (.omitted, _): break
       case (_, nil): recipe.append("--\(option.name)")
@@ -129,7 +140,9 @@ package struct Tool<Settings: ToolSettings> {
       throw Failure.usage("expected \(operands); --help shows how")
     }
     try settings.validate()
-    try expectDistinct(outputs)
+    files.operands = settings.inputOperands
+    try files.expectDistinct()
+    settings.common.inputs = files.operands + files.inputs.values.map(\.path).sorted()
     recipe.insert(contentsOf: settings.recordedOperands.map(shellQuoted), at: 1)
     return .run(settings, recipe: recipe.joined(separator: " "))
   }
@@ -184,25 +197,6 @@ private func commandLine() throws -> [String] {
       throw Failure.usage("the argument \(quotedBytes(bytes)) is not UTF-8")
     }
     return text
-  }
-}
-
-/// Throws if two of the files to write, by option, are the same: the later would replace the earlier, or both would be
-/// mixed. `-` is standard output.
-private func expectDistinct(_ outputs: [String: String]) throws {
-  func name(_ option: String) -> String {
-    option == "output" && outputs[option] == "-" ? "standard output" : "--\(option)"
-  }
-  var seen: [(option: String, isStandard: Bool, identity: FileIdentity?)] = []
-  for (option, path) in outputs.sorted(by: { $0.key < $1.key }) {
-    let identity = path == "-" ? FileIdentity(of: 1) : FileIdentity(of: path)
-    let isSame = { (other: (option: String, isStandard: Bool, identity: FileIdentity?)) in
-      path == "-" && other.isStandard || identity != nil && identity == other.identity
-    }
-    if let other = seen.first(where: isSame) {
-      throw Failure.usage("\(name(other.option)) and \(name(option)) name the same file")
-    }
-    seen.append((option, path == "-", identity))
   }
 }
 
@@ -261,11 +255,12 @@ package struct Invocation<Settings: ToolSettings> {
   /// `--output` or standard output, for text.
   package func textOutput() throws -> Output { try Output(path: common.output) }
 
-  /// Writes the product of this run and gives it its name; numbers that are not finite are refused.
-  package func write(_ bundle: Bundle, to output: Output) throws {
+  /// Writes the product of this run and gives it its name, together with the file `beside` it; numbers that are not
+  /// finite are refused.
+  package func write(_ bundle: Bundle, to output: Output, with beside: Output? = nil) throws {
     try bundle.expectFiniteNumbers()
     try bundle.write(to: output)
-    try output.finish()
+    try Output.finish([beside, output].compactMap { $0 })
   }
 
   /// The metadata of this run's output: `producer`, and `command` with this run's line after the lines of `input`.

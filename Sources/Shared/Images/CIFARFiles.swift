@@ -54,6 +54,7 @@ extension CIFARFormat {
     let block = Bytes(uninitialized: 340 * size)
     var number = 0
     for batch in batches {
+      if batch != "-" { try listener.found(batch) }
       let input = try Input(path: batch)
       if input.isTerminal {
         throw Failure.usage("expected records on standard input, not a terminal; --help shows how")

@@ -4,6 +4,8 @@ package struct Listener {
   package var warn: (String) -> Void
   /// The progress of the work.
   package var progress: (@autoclosure () -> String) -> Void
+  /// A file of the source. What it throws ends the reading.
+  package var found: (String) throws -> Void = { _ in }
 
   package init(
     warn: @escaping (String) -> Void = { _ in },

@@ -1,12 +1,9 @@
 import CPNG
 import Tensors
 
-/// Writes `picture` to `path` (`-` is standard output) as an 8-bit gray or RGB PNG; the file appears
-/// only when it is whole.
-package func writePNG(_ picture: Picture, to path: String) throws {
-  let output = try Output(path: path)
+/// Writes `picture` to `output`, which the caller finishes, as an 8-bit gray or RGB PNG.
+package func writePNG(_ picture: Picture, to output: Output) throws {
   try encodePNG(picture).withUnsafeBytes { try output.write($0) }
-  try output.finish()
 }
 
 /// The largest number of pixels in a picture that is read: as many as can be averaged.

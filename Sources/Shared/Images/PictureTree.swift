@@ -35,6 +35,7 @@ package func readPictureTree(
       others += entries.filter { !taken.contains($0) }.map { joined(path, $0) }
     }
     for name in names {
+      try listener.found(joined(path, name))
       if let label = selector.take(label) { taken.append((joined(path, name), label, index)) }
       index += 1
     }

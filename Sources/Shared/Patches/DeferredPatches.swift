@@ -32,7 +32,7 @@ struct DeferredPatches {
     let shape = recipe.shape
     guard images.shape.dropFirst() == [shape.channels, shape.height, shape.width] else {
       throw Failure.data(
-        "tensor \"images\" is \(images.summary), but the metadata of \(bundle.name) tell of images of "
+        "tensor \"images\" of \(bundle.name) is \(images.summary), but the metadata of \(bundle.name) tell of images of "
           + "\(shape)")
     }
     guard images.shape[0] > 0 else {

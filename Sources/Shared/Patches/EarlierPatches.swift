@@ -42,7 +42,7 @@ package struct EarlierPatches {
     guard let features = entry(product.tensor) else {
       throw Failure.data("\(input.name) has no tensor \(quoted(product.tensor))")
     }
-    try features.expect([.f32, .f64], ["[n, d]", "[n, K, d]"])
+    try features.expect([.f32, .f64], ["[n, d]", "[n, K, d]"], of: input.name)
     type = features.type
   }
 

@@ -26,17 +26,18 @@ package struct LabelledImages {
     while let entry = reader.next {
       switch entry.name {
       case "images":
-        try entry.expect([.u8], ["[n, channels, height, width]"])
+        try entry.expect([.u8], ["[n, channels, height, width]"], of: input.name)
         guard entry.shape[0] > 0 else { throw Failure.data("\(input.name) holds no images") }
         guard entry.shape.allSatisfy({ $0 > 0 }) else {
-          throw Failure.data("tensor \"images\" has the shape \(entry.shape): images of no pixels")
+          throw Failure.data(
+            "tensor \"images\" of \(input.name) has the shape \(entry.shape): images of no pixels")
         }
         pixels = try reader.readRows()
       case "labels":
-        try entry.expect([.i32], ["[n]"])
+        try entry.expect([.i32], ["[n]"], of: input.name)
         labels = try reader.readTensor()
       case "targets":
-        try entry.expect([.f64], ["[n]", "[n, C]"])
+        try entry.expect([.f64], ["[n]", "[n, C]"], of: input.name)
         targets = try reader.readTensor()
       default:
         try reader.skipTensor()
@@ -51,31 +52,21 @@ package struct LabelledImages {
     for (name, tensor) in [("labels", labels), ("targets", targets)] {
       if let tensor, tensor.shape[0] != pixels.shape[0] {
         throw Failure.data(
-          "tensor \(quoted(name)) has \(tensor.shape[0]) rows, but there are "
+          "tensor \(quoted(name)) of \(input.name) has \(tensor.shape[0]) rows, but there are "
             + "\(pixels.shape[0]) images")
       }
     }
-    if let labels { try LabelledImages.check(labels, classes: metadata["classes"], input.name) }
-    try targets?.expectFinite("targets")
+    var answers = Bundle(metadata: metadata, name: input.name)
+    (answers[.labels], answers[.targets]) = (labels, targets)
+    guard labels == nil || metadata["classes"] != nil else {
+      throw Failure.data("the metadata of \(input.name) has no \"classes\"")
+    }
+    try answers.expectSoundAnswers(samples: pixels.shape[0])
     self.pixels = pixels
     self.labels = labels
     self.targets = targets
     count = pixels.shape[0]
     shape = ImageShape(
       channels: pixels.shape[1], height: pixels.shape[2], width: pixels.shape[3])
-  }
-
-  private static func check(_ labels: Tensor, classes: String?, _ name: String) throws {
-    guard let classes else {
-      throw Failure.data("the metadata of \(name) has no \"classes\"")
-    }
-    let count = classes.split(separator: ",", omittingEmptySubsequences: false).count
-    try labels.withElements(of: Int32.self) { values in
-      if let row = values.firstIndex(where: { $0 < 0 || $0 >= count }) {
-        throw Failure.data(
-          "tensor \"labels\" holds \(values[row]) in row \(row), expected 0 to \(count - 1) "
-            + "(classes: \(classes))")
-      }
-    }
   }
 }

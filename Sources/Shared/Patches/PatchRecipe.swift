@@ -40,9 +40,10 @@ extension PatchFit {
     guard steps.needsFit else { return nil }
     let mean = try bundle.require("mean", [.f64], ["[d]"])
     guard mean.count == features else {
-      throw Failure.data("tensor \"mean\" is \(mean.summary), expected [\(features)]")
+      throw Failure.data(
+        "tensor \"mean\" of \(bundle.name) is \(mean.summary), expected [\(features)]")
     }
-    try mean.expectFinite("mean")
+    try mean.expectFinite("mean", of: bundle.name)
     guard steps.whitening != nil else {
       self.init(mean: mean.doubles, whiten: nil)
       return
@@ -51,9 +52,10 @@ extension PatchFit {
     let columns = steps.components ?? features
     guard whiten.shape == [features, columns] else {
       throw Failure.data(
-        "tensor \"whiten\" is \(whiten.summary), expected [\(features), \(columns)]")
+        "tensor \"whiten\" of \(bundle.name) is \(whiten.summary), expected [\(features), \(columns)]"
+      )
     }
-    try whiten.expectFinite("whiten")
+    try whiten.expectFinite("whiten", of: bundle.name)
     self.init(mean: mean.doubles, whiten: Matrix(features, columns, whiten.doubles))
   }
 }

@@ -59,7 +59,7 @@ package final class PatchSource: @unchecked Sendable {
         throw Failure.data("\(bundle.name) has both tensors \"x\" and \"images\", expected one")
       }
       let stored = try PatchTensor(bundle)
-      try stored.x.expectFinite("x")
+      try stored.x.expectFinite("x", of: bundle.name)
       features = .stored(stored.x)
       type = stored.x.type
       (count, patches, dimension) = (stored.samples, stored.patches, stored.dimension)

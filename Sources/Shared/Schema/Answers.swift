@@ -8,7 +8,8 @@ package enum Answers: Sendable {
   case targets(Tensor, columns: Int)
 
   /// Reads `labels` or `targets`, for n = `samples` samples. Throws `Failure.data` unless the bundle has one of them, a
-  /// row a sample. The caller checks that labels are those of classes, because it knows how many there are.
+  /// row a sample, and labels are those of its classes. If the classes have no names, the caller knows how many there
+  /// are, and checks that labels are not above them.
   package init(_ bundle: Bundle, samples: Int) throws {
     let (labels, targets) = (try bundle.optional(.labels), try bundle.optional(.targets))
     guard let tensor = labels ?? targets else {
@@ -20,17 +21,43 @@ package enum Answers: Sendable {
     let name = labels == nil ? "targets" : "labels"
     guard tensor.shape[0] == samples else {
       throw Failure.data(
-        "tensor \"\(name)\" is \(tensor.summary), but there are \(samples) samples")
+        "tensor \"\(name)\" of \(bundle.name) is \(tensor.summary), but there are \(samples) samples"
+      )
     }
     if labels != nil {
-      self = .labels(tensor.withElements(of: Int32.self) { $0.map(Int.init) })
+      let values = tensor.withElements(of: Int32.self) { $0.map(Int.init) }
+      let classes = try bundle.classNames()?.count
+      try Answers.expect(values, below: classes ?? .max, in: bundle)
+      self = .labels(values)
       return
     }
     let columns = tensor.shape.count == 1 ? 1 : tensor.shape[1]
     guard columns > 0 else {
-      throw Failure.data("tensor \"targets\" is \(tensor.summary): it has no columns")
+      throw Failure.data(
+        "tensor \"targets\" of \(bundle.name) is \(tensor.summary): it has no columns")
     }
-    try tensor.expectFinite("targets")
+    try tensor.expectFinite("targets", of: bundle.name)
     self = .targets(tensor, columns: columns)
+  }
+
+  fileprivate static func expect(_ labels: [Int], below count: Int, in bundle: Bundle) throws {
+    guard let bad = labels.firstIndex(where: { $0 < 0 || $0 >= count }) else { return }
+    // Without names the labels say how many classes there are; a stray number must not make millions.
+    let last = count == .max ? min(max(1, labels.max()!), max(1000, labels.count) - 1) : count - 1
+    throw Failure.data(
+      "tensor \"labels\" of \(bundle.name): the label of sample \(bad) is \(labels[bad]), expected 0 to \(last)"
+    )
+  }
+}
+
+extension Bundle {
+  /// Throws `Failure.data` if the bundle has labels or targets that do not fit its `samples` samples or its classes, or
+  /// has both. It may have neither.
+  package func expectSoundAnswers(samples: Int) throws {
+    guard self[.labels] != nil || self[.targets] != nil else { return }
+    guard case .labels(let labels) = try Answers(self, samples: samples) else { return }
+    if try classNames() == nil {
+      try Answers.expect(labels, below: max(1000, samples), in: self)
+    }
   }
 }

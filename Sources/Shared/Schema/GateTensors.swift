@@ -23,7 +23,7 @@ package struct GateTensors: Sendable {
         "tensor \(quoted(keys.vectors.name)) of \(bundle.name) is \(vectors.summary), expected F64 "
           + "[\(count.map(String.init) ?? "P"), \(dimension)]")
     }
-    try vectors.expectFinite(keys.vectors.name)
+    try vectors.expectFinite(keys.vectors.name, of: bundle.name)
     thresholds =
       bundle[keys.thresholds] == nil
       ? nil : try bundle.require(keys.thresholds, shape: [vectors.shape[0]])
@@ -90,6 +90,6 @@ package struct PatternTensors: Sendable {
           + "no patterns")
     }
     gates = try GateTensors(bundle, count: patterns?.shape[0], dimension: dimension)
-    isExact = bundle.metadata[.exact] == true
+    isExact = try bundle.read(.exact, default: false)
   }
 }

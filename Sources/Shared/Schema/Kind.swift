@@ -13,16 +13,18 @@ extension Bundle {
 
   package var kind: Kind? { metadata["kind"].flatMap(Kind.init) }
 
-  /// Throws `Failure.data` unless the bundle is of one of `kinds`.
+  /// Throws `Failure.data` unless the bundle is of one of `kinds`, or if metadata that may be missing are unreadable.
   package func expect(_ kinds: Kind...) throws {
     try expectKind(metadata["kind"], among: kinds, in: name)
+    try expectReadableNotes()
   }
 }
 
 extension BundleReader {
-  /// Throws `Failure.data` unless the bundle is of one of `kinds`.
+  /// Throws `Failure.data` unless the bundle is of one of `kinds`, or if metadata that may be missing are unreadable.
   package func expect(_ kinds: Kind...) throws {
     try expectKind(metadata["kind"], among: kinds, in: input.name)
+    try Bundle(metadata: metadata, name: input.name).expectReadableNotes()
   }
 }
 

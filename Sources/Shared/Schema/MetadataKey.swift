@@ -90,7 +90,8 @@ extension MetadataKey where Value == Bool {
 }
 
 extension [String: String] {
-  /// The value of `key`; nil if it is missing, or none that the key can have.
+  /// The value of `key`; nil if it is missing, or none that the key can have. Of a bundle that somebody else made read
+  /// it by `Bundle.read`, which tells these two apart.
   package subscript<V>(key: MetadataKey<V>) -> V? {
     get { self[key.name].flatMap(V.parse) }
     set { self[key.name] = newValue?.text }
@@ -103,8 +104,20 @@ extension Bundle {
     try value(key.name, V.expected, parse: V.parse)
   }
 
+  /// The value of `key`, nil if it is missing. Throws `Failure.data` if it is none that the key can have.
+  package func read<V>(ifPresent key: MetadataKey<V>) throws -> V? {
+    metadata[key.name] == nil ? nil : try read(key)
+  }
+
   /// The value of `key`, or `standard` if it is missing. Throws `Failure.data` if it is none that the key can have.
   package func read<V>(_ key: MetadataKey<V>, default standard: V) throws -> V {
-    metadata[key.name] == nil ? standard : try read(key)
+    try read(ifPresent: key) ?? standard
+  }
+
+  /// Throws `Failure.data` if metadata that may be missing are there, and none that their keys can have. To take them
+  /// for missing would give the bundle another meaning.
+  func expectReadableNotes() throws {
+    for key in [MetadataKey.exact, .bias, .minimal] { _ = try read(ifPresent: key) }
+    _ = try read(ifPresent: .regions)
   }
 }

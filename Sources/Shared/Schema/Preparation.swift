@@ -49,12 +49,16 @@ extension Bundle {
     for key in FittedStatistics.keys { self[key] = source[key] }
   }
 
-  /// The names of the classes, nil if they have none. Throws `Failure.data` if one of them is empty.
+  /// The names of the classes, nil if they have none. Throws `Failure.data` if one of them is empty, or stands for two.
   package func classNames() throws -> [String]? {
     guard let text = metadata["classes"], !text.isEmpty else { return nil }
     let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     guard !names.contains("") else {
       throw Failure.data("metadata \"classes\" of \(name) is \(quoted(text)): an empty name")
+    }
+    var seen = Set<String>()
+    if let twice = names.first(where: { !seen.insert($0).inserted }) {
+      throw Failure.data("metadata \"classes\" of \(name) has the name \(quoted(twice)) twice")
     }
     return names
   }

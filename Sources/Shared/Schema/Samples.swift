@@ -12,6 +12,9 @@ extension Kind {
     case .network: []
     }
   }
+
+  /// Whether its samples may have labels or targets.
+  package var hasAnswers: Bool { perSample.contains("labels") }
 }
 
 /// The number of samples of a bundle of `kind` with these tensors: the first dimension of those that
@@ -26,7 +29,8 @@ package func sampleCount(
   }
   for (name, shape) in perSample {
     guard let rows = shape.first else {
-      throw Failure.data("tensor \(quoted(name)) has shape [], expected a row a sample")
+      throw Failure.data(
+        "tensor \(quoted(name)) of \(bundle) has shape [], expected a row a sample")
     }
     if rows != first.shape[0] {
       throw Failure.data(

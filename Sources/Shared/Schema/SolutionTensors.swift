@@ -34,11 +34,11 @@ extension Bundle {
   /// they are empty or not finite.
   package func solutionPoints() throws -> (dual: Tensor, predictions: Tensor) {
     let (dual, predictions) = (try require(.dual), try require(.predictions))
-    try dual.expectFinite("dual")
-    try predictions.expectFinite("predictions")
+    try dual.expectFinite("dual", of: name)
+    try predictions.expectFinite("predictions", of: name)
     guard dual.count > 0, predictions.shape == dual.shape else {
       throw Failure.data(
-        "tensor \"dual\" is \(dual.summary) and \"predictions\" is \(predictions.summary): they "
+        "tensor \"dual\" of \(name) is \(dual.summary) and \"predictions\" is \(predictions.summary): they "
           + "differ in classes or samples, or have none")
     }
     return (dual, predictions)
@@ -49,9 +49,10 @@ extension Bundle {
   package func solutionMatrices() throws -> Tensor {
     let z = try require(.z)
     guard z.count > 0, z.shape[2] == 2, z.shape[3] == z.shape[4], z.shape[3] > 1 else {
-      throw Failure.data("tensor \"z\" is \(z.summary), expected F64 \(TensorKey.z.shapes[0])")
+      throw Failure.data(
+        "tensor \"z\" of \(name) is \(z.summary), expected F64 \(TensorKey.z.shapes[0])")
     }
-    try z.expectFinite("z")
+    try z.expectFinite("z", of: name)
     return z
   }
 }

@@ -63,7 +63,7 @@ extension Bundle {
         "tensor \(quoted(key.name)) of \(name) is \(tensor.summary), expected \(key.types[0].rawValue) \(shape)"
       )
     }
-    try tensor.expectFinite(key.name)
+    try tensor.expectFinite(key.name, of: name)
     return tensor
   }
 }

@@ -44,7 +44,7 @@ package struct Bundle: Sendable {
     guard let tensor = tensors[name] else {
       throw Failure.data("\(self.name) has no tensor \(quoted(name))")
     }
-    try tensor.expect(name, types, shapes)
+    try tensor.expect(name, types, shapes, of: self.name)
     return tensor
   }
 
@@ -70,19 +70,21 @@ package struct Bundle: Sendable {
 
 extension Tensor {
   /// Throws unless the tensor, which messages call `name`, is of one of `types` and has as many dimensions as one of
-  /// `shapes`, such as "[n, d]".
-  package func expect(_ name: String, _ types: [ElementType], _ shapes: [String]) throws {
+  /// `shapes`, such as "[n, d]". `bundle` is the name of the one that it is in, if there is one.
+  package func expect(
+    _ name: String, _ types: [ElementType], _ shapes: [String], of bundle: String? = nil
+  ) throws {
     try BundleEntry(name: name, type: type, shape: shape, range: 0..<bytes.count)
-      .expect(types, shapes)
+      .expect(types, shapes, of: bundle)
   }
 
-  /// Throws if an element is not a finite number; `name` is the tensor's.
-  package func expectFinite(_ name: String) throws {
+  /// Throws if an element is not a finite number; `name` is the tensor's, `bundle` that of the one that it is in.
+  package func expectFinite(_ name: String, of bundle: String? = nil) throws {
     if isFinite { return }
     let bad = nonFiniteCount
     if bad > 0 {
       throw Failure.data(
-        "tensor \(quoted(name)) holds \(bad) value\(bad == 1 ? "" : "s") that "
+        "tensor \(quoted(name))\(bundle.map { " of \($0)" } ?? "") holds \(bad) value\(bad == 1 ? "" : "s") that "
           + "\(bad == 1 ? "is" : "are") not finite (NaN or infinity)")
     }
   }

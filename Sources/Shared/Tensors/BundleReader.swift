@@ -8,13 +8,16 @@ package struct BundleEntry: Sendable {
   /// Its bytes, counted from the end of the header.
   package let range: Range<Int>
 
-  /// Throws unless the tensor is of one of `types` and has as many dimensions as one of `shapes`.
-  package func expect(_ types: [ElementType], _ shapes: [String]) throws {
+  /// Throws unless the tensor is of one of `types` and has as many dimensions as one of `shapes`. `bundle` is the name
+  /// of the one that it is in.
+  package func expect(
+    _ types: [ElementType], _ shapes: [String], of bundle: String? = nil
+  ) throws {
     let ranks = shapes.map { $0 == "[]" ? 0 : $0.split(separator: ",").count }
     guard types.contains(type), ranks.contains(shape.count) else {
       let wanted = types.map(\.rawValue).joined(separator: " or ")
       throw Failure.data(
-        "tensor \(quoted(name)) is \(describe(type, shape)), "
+        "tensor \(quoted(name))\(bundle.map { " of \($0)" } ?? "") is \(describe(type, shape)), "
           + "expected \(wanted) \(shapes.joined(separator: " or "))")
     }
   }

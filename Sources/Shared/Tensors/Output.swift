@@ -4,7 +4,7 @@ import Glibc
 /// The output of a tool: standard output, or a file that appears under its name only when it is whole.
 ///
 /// Bytes go through a buffer and a looping `write(2)`. `finish()` flushes, closes and renames, each
-/// checked; an output dropped without it leaves nothing behind.
+/// checked; an output dropped without it leaves nothing behind. A run with several outputs finishes them together.
 package final class Output {
   package let name: String
   private var descriptor: Int32
@@ -61,21 +61,36 @@ package final class Output {
   }
 
   /// Flushes, closes, and gives the file its name.
-  package func finish() throws {
-    try flush()
-    if let file {
-      // Closing a copy reports errors that were put off, while the file can still be dropped.
-      let copy = dup(descriptor)
-      if copy < 0 || close(copy) != 0 || !file.publish() { throw failure() }
+  package func finish() throws { try Output.finish([self]) }
+
+  /// Finishes all of `outputs`, or none: no file gets its name before every byte of all of them is written. What
+  /// standard output, a device or a pipe has received cannot be taken back, so that they are written last, in their
+  /// order.
+  package static func finish(_ outputs: [Output]) throws {
+    let (files, streams) = (outputs.filter { $0.file != nil }, outputs.filter { $0.file == nil })
+    for output in files + streams { try output.complete() }
+    for output in files {
+      if let file = output.file, !file.publish() { throw output.failure() }
     }
+    for output in files + streams { try output.close() }
+  }
+
+  /// Writes what is left, and reports errors that were put off, while files can still be dropped.
+  private func complete() throws {
+    try flush()
+    let copy = dup(descriptor)
+    if copy < 0 || Glibc.close(copy) != 0 { throw failure() }
+  }
+
+  private func close() throws {
     let descriptor = self.descriptor
     self.descriptor = -1
     file = nil
-    if close(descriptor) != 0 { throw failure() }
+    if Glibc.close(descriptor) != 0 { throw failure() }
   }
 
   private func abandon() {
-    if descriptor > 2 { close(descriptor) }
+    if descriptor > 2 { Glibc.close(descriptor) }
     descriptor = -1
     file = nil
   }

@@ -27,6 +27,8 @@ package struct FileIdentity: Hashable {
   private let number: ino_t
   /// The name, in the directory that the numbers identify, of a file that does not exist yet.
   private let name: String?
+  /// Whether this is a regular file that is there: what it holds can be lost.
+  package let isContents: Bool
 
   /// Nil if the file cannot be identified, and for devices such as /dev/null, which hold nothing.
   package init?(of path: String) {
@@ -52,5 +54,6 @@ package struct FileIdentity: Hashable {
   private init?(_ status: stat, name: String? = nil) {
     if status.st_mode & S_IFMT == S_IFCHR { return nil }
     (device, number, self.name) = (status.st_dev, status.st_ino, name)
+    isContents = name == nil && status.st_mode & S_IFMT == S_IFREG
   }
 }

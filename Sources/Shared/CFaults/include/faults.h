@@ -12,6 +12,7 @@ void faults_set_program(const char *_Nonnull name);
 
 /// Removes the temporary files when a signal ends the process, of the terminal or of a fault of its own, and
 /// says which file it was if a mapped one was cut short. Signals that are ignored stay ignored.
+/// Writing a file beyond its limit of size is an error of the write, and no signal.
 void faults_handle_signals(void);
 
 /// `path` is removed if the process ends before `faults_remove_temporary` is called with it. False if
