@@ -60,12 +60,14 @@ let package = Package(
     shared("Patches", ["Tensors", "Schema", "LinearAlgebra"]),
     shared("Convex", ["Tensors", "Schema", "LinearAlgebra", "Patches"]),
     shared("Convolution", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
+    shared(
+      "Networks", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex", "Convolution"]),
     shared("Training", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
     shared("Evaluation", ["Tensors", "Schema", "LinearAlgebra", "Images", "Patches"]),
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
     tool("arrangements", ["Convex", "Patches", "LinearAlgebra"]),
-    tool("solve", ["Convex", "Convolution", "Evaluation", "Patches", "LinearAlgebra"]),
+    tool("solve", ["Convex", "Convolution", "Networks", "Evaluation", "Patches", "LinearAlgebra"]),
     tool("recover", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
@@ -85,6 +87,11 @@ let package = Package(
     tests(
       "ConvolutionTests",
       ["Tensors", "Schema", "Convolution", "Convex", "Patches", "LinearAlgebra"]),
+    tests(
+      "NetworksTests",
+      [
+        "Tensors", "Schema", "Networks", "Convolution", "Convex", "Patches", "LinearAlgebra",
+      ], optimized: false),
     tests(
       "TrainingTests", ["Tensors", "Schema", "Training", "Convex", "Patches", "LinearAlgebra"]),
     tests(

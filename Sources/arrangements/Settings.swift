@@ -8,22 +8,33 @@ struct Settings: ToolSettings {
   var sampler: GateSampler?
   var threshold: Double?
   var exact = false
+  /// A network whose patterns are listed.
+  var from: String?
   var maximum: Int?
   var seed = 0
 
   func validate() throws {
-    guard exact != (sample != nil) else {
+    let ways = [("--sample", sample != nil), ("--exact", exact), ("--from", from != nil)]
+      .filter(\.1).map(\.0)
+    guard ways.count == 1 else {
       throw Failure.usage(
-        exact
-          ? "--sample and --exact exclude each other"
-          : "--sample N or --exact is missing: which patterns to list")
+        ways.isEmpty
+          ? "--sample N, --exact or --from NETWORK is missing: which patterns to list"
+          : "\(ways[0]) and \(ways[1]) exclude each other")
     }
-    if exact {
+    if from == "-", common.operands.first ?? "-" == "-" {
+      throw Failure.usage("standard input can be read once only")
+    }
+    if let way = ways.first, way != "--sample" {
       for (name, given) in [("sampler", sampler != nil), ("threshold", threshold != nil)]
       where given {
-        throw Failure.usage("--\(name) is for --sample: --exact lists every pattern, cut at 0")
+        throw Failure.usage(
+          "--\(name) is for --sample: "
+            + (exact
+              ? "--exact lists every pattern, cut at 0" : "--from takes the gates of a network"))
       }
-    } else if maximum != nil {
+    }
+    if maximum != nil, !exact {
       throw Failure.usage("--max is for --exact: --sample N finds at most N patterns")
     }
   }
@@ -47,6 +58,10 @@ struct Settings: ToolSettings {
         Of deferred data (patchify --defer) gates are written and no patterns, which the gates imply: no more than \
         a few patches are cut here. Equal gates are left out; that two gates have the same pattern is not seen.
 
+        --from NETWORK lists the patterns that the neurons of a network have on the data, each once: its filters \
+        are the gates (the gates themselves, of gated neurons). Trained on these, a network is the best of \
+        all whose neurons have them, and what the other one left is the difference.
+
         --exact lists every pattern {1[Xu >= 0]} of u whose product with each row is not zero (a row of \
         zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
         all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
@@ -66,6 +81,7 @@ struct Settings: ToolSettings {
           expected: "a number"
         ) { text in Double(decimal: text).flatMap { $0.isFinite ? .some($0) : nil } },
         .flag("exact", \.exact, "List all patterns."),
+        .input("from", "NETWORK", \.from, "List the patterns of the neurons of this network."),
         .integer(
           "max", "N", \.maximum, "Refuse where --exact could find more than N (default 1000000).",
           minimum: 1, record: .omitted),

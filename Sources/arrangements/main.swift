@@ -29,6 +29,16 @@ Settings.tool.main { invocation in
         progress.update("\(count) gates, \(100 * $0 / rows.count) % of \(rows.count) rows")
       }.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
     }
+  } else if let path = settings.from {
+    let drawn = try invocation.read("--from", path) {
+      try SampledGates(network: Bundle(reading: $0), rows: rows)
+    }
+    let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
+    result =
+      rows.isDeferred
+      ? drawn.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
+      : try GatedPatterns(of: drawn, on: rows)
+        .bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
   } else {
     let exact = try ExactPatterns(rows.matrix(), maximum: settings.maximum ?? 1_000_000)
     invocation.note("there can be at most \(PatternCount.text(exact.bound)) patterns")

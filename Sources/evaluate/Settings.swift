@@ -6,6 +6,8 @@ struct Settings: ToolSettings {
   var data: String?
   var certify: String?
   var beta: Double?
+  var provesDistance = false
+  var gap = 1e-3
   var json = false
   var predictions: String?
   var filters: String?
@@ -13,6 +15,9 @@ struct Settings: ToolSettings {
 
   func validate() throws {
     guard data != nil else { throw Failure.usage("--data BUNDLE is needed: what to judge on") }
+    guard !provesDistance || beta.map({ $0 > 0 }) ?? (certify != nil) else {
+      throw Failure.usage("--global needs --beta B above 0: the objective whose optimum is meant")
+    }
     let inputs = [data, certify, common.operands.first ?? "-"]
     if inputs.filter({ $0 == "-" }).count > 1 {
       throw Failure.usage("only one of NETWORK, --data and --certify can be standard input")
@@ -32,7 +37,7 @@ extension Settings {
       summary: "judge a network on data, and check the certificate of its training",
       operands: "[NETWORK]",
       description: description,
-      options: inputOptions + outputOptions,
+      options: inputOptions + distanceOptions + outputOptions,
       threaded: true,
       examples: [
         "evaluate --data test.safetensors network.safetensors",
@@ -50,7 +55,7 @@ extension Settings {
     largest output; ties go to the lower class.
 
     With --certify the data must be the training data, for relu and gated-relu the arrangements that
-    the solution was found over. Everything is recomputed from them by code that shares no numerics with the
+    the solution was found over, or the dataset of a solution that brings its patterns along. Everything is recomputed from them by code that shares no numerics with the
     solver: objective (the network's own, at the solution's beta), certificate (below), primal_objective,
     dual_objective (that of the dual point scaled until it is feasible, so that it is a lower bound
     whatever the solver did), relative_gap, dual_infeasibility (relative to beta, or how far the dual point is
@@ -60,7 +65,7 @@ extension Settings {
 
     The certificate says which networks the lower bound is about: global, no network of this architecture is
     better than the gap says (polynomial, linear and circular networks; relu if the list of patterns is
-    found to be complete); patterns, no network whose neurons have patterns of the list (relu); gates, no network with
+    found to be complete, or if branch and bound proves the bound for all neurons); patterns, no network whose neurons have patterns of the list (relu); gates, no network with
     these gates (gated-relu).
 
     The claim holds, and the exit status is 0, if both objectives are the claimed ones to 1e-9, the
@@ -87,6 +92,21 @@ extension Settings {
           + "sum of absolute values, or for norm nuclear a length. Neurons that share a group have B/2 · (Σ |u|² + a²), a "
           + "being the largest of their output weights; for norm nuclear they share u, which counts once."
       ),
+    ]
+  }
+
+  /// The distance of any network from the optimum.
+  private static var distanceOptions: [Option<Settings>] {
+    [
+      .flag(
+        "global", \.provesDistance,
+        "For a ReLU network on its training data, however it was trained: prove by branch and bound how far it is from the "
+          + "global optimum of its objective at --beta, at most. Rows global_bound, no network's objective is lower; "
+          + "distance_bound, its own less that; distance_relative, the share. The time grows three to ten times with "
+          + "each dimension of the samples."),
+      .positive(
+        "gap", "G", \.gap,
+        "With --global: find the largest price of a neuron up to this share (default 1e-3)."),
     ]
   }
 

@@ -18,11 +18,12 @@ Settings.tool.main { invocation in
     try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
   }
   let examples = try invocation.read("--data", settings.data ?? "-") {
-    try Examples(reading: $0, patterns: program?.needsPatterns ?? false)
+    try Examples(reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList)
   }
 
   let evaluation = try NetworkEvaluation(
-    network, on: examples, beta: settings.beta, certifying: program)
+    network, on: examples, beta: settings.beta, certifying: program,
+    distanceWithin: settings.provesDistance ? settings.gap : nil)
   for warning in evaluation.warnings { invocation.warn(warning) }
 
   // All pictures are made before the first file is written.

@@ -55,14 +55,17 @@ extension Training {
       data.metadata[.exact] = nil
       bundle.metadata[.exact] = false
     }
+    // A proof over all neurons is not repeated here; the bound over the patterns that were found is no smaller.
+    let isGlobal = try bundle.hasOwnList && bundle.metadata[.certificate] == .global
+    bundle.metadata[.certificate] = nil
     var assessment = try Assessment(bundle, on: data, isDoubted: isDoubted)
     if let found = assessment.certificate, try mend(&bundle, found) {
       assessment = try Assessment(bundle, on: data, isDoubted: true)
     }
-    bundle.metadata[.certificate] = assessment.scope
+    bundle.metadata[.certificate] = isGlobal ? .global : assessment.scope
     // A list is no more complete than its certificate says.
     if assessment.scope == .patterns { bundle.metadata[.exact] = false }
-    if warns, assessment.scope == .patterns, data.metadata[.exact] == true {
+    if warns, assessment.scope == .patterns, !isGlobal, data.metadata[.exact] == true {
       invocation.warn(
         "\(source.name) says that its patterns are all there are, but the data have others, or are too near to "
           + "degenerate to tell: the certificate is over the patterns of the list")

@@ -24,6 +24,12 @@ struct Settings: ToolSettings {
   var warmStart: String?
   var trace: String?
   var requireOptimal = false
+  /// Of training over all patterns, if they are given.
+  var neurons: Int?
+  var restarts: Int?
+  var seed: Int?
+  var provesGlobally = false
+  var maximumNodes: Int?
 
   func validate() throws {
     guard activation != nil else {
@@ -59,7 +65,7 @@ struct Settings: ToolSettings {
       name: "solve",
       summary: "train a two-layer network and prove how near it is to the optimum",
       description: description,
-      options: programOptions + solverOptions + pathOptions + searchOptions,
+      options: programOptions + solverOptions + networkOptions + pathOptions + searchOptions,
       threaded: true,
       examples: [
         "solve --activation 0.09,0.5,0.47 --beta 1e-2 -o solution train.moments",
@@ -83,6 +89,12 @@ struct Settings: ToolSettings {
     yhat = sum_i D_i X (v_i - w_i), with v_i and w_i in the cone of their pattern, or \
     sum_i D_i X w_i without cones.
 
+    For relu on a dataset, without a list, it trains over all patterns: neurons descend, are priced, and those that \
+    the dual constraint wants enter; the convex program over the patterns that were met makes the end exact. \
+    The solution holds these patterns. In few dimensions the bound is proved for all neurons, and the certificate is \
+    global; otherwise metadata violation has the largest price found over beta in so many searches, an estimate: \
+    1 would mean that no better network exists.
+
     A linear network has filters over the patches and an output weight for each pooling region: its norm is \
     the nuclear norm of the weights, d x (regions * outputs). A circular one has for each output (or, with \
     --group pattern, for all) a filter of d weights that slides around the sample: its norm is the l1 norm of \
@@ -94,7 +106,8 @@ struct Settings: ToolSettings {
     SIGTERM, with the status interrupted; a second one ends the process at once.
 
     Metadata certificate says which networks the bound is about: global, all of this architecture \
-    (polynomial, linear, circular; relu if the list of patterns is found to be complete); patterns, those \
+    (polynomial, linear, circular; relu if the list of patterns is found to be complete, or the bound is proved for all \
+    neurons); patterns, those \
     whose neurons have patterns of the list (relu); gates, those with these gates (gated-relu). \
     Metadata gap is the gap that was asked for.
     """
@@ -150,6 +163,30 @@ struct Settings: ToolSettings {
         "With two classes: the outputs to aim at for the first and the second (default -1,1).",
         expected: "two different numbers"
       ) { TargetValues.parse($0).map { .some($0) } },
+    ]
+  }
+
+  /// Training over all patterns.
+  private static var networkOptions: [Option<Settings>] {
+    [
+      .integer(
+        "neurons", "M", \.neurons,
+        "For relu on a dataset: begin with at most M neurons (default 300); pricing adds others.",
+        minimum: 1),
+      .integer(
+        "restarts", "N", \.restarts,
+        "For relu on a dataset: descend N times from random neurons (default 1) and go on from the best.",
+        minimum: 1),
+      .integer(
+        "seed", "S", \.seed, "The seed of random neurons and directions (default 0).", minimum: 0),
+      .flag(
+        "global", \.provesGlobally,
+        "For relu on a dataset: prove the bound over all neurons whatever it costs, which grows three to ten times with "
+          + "each dimension of the data's row space. Without it a proof is tried in up to 6 dimensions, for as long as "
+          + "training took, but at least 10 seconds."),
+      .integer(
+        "max-nodes", "N", \.maximumNodes,
+        "The most cones that a proof may look at (default 20000000).", minimum: 1),
     ]
   }
 

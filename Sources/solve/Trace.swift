@@ -8,17 +8,20 @@ final class Trace {
   private let lock = Lock()
   private var failure: (any Error)?
   private var isFinished = false
+  private var hasHeader = false
+  /// Whether the table has the columns of a search over all patterns: violation and proof_seconds. To be set before the
+  /// first row.
+  var hasSearch = false
 
-  init(path: String?) throws {
-    output = try path.map { try Output(path: $0) }
-    put("iteration\tseconds\tprimal\tdual\trelative_gap\tneurons\tbeta\n")
-  }
+  init(path: String?) throws { output = try path.map { try Output(path: $0) } }
 
   func write(_ row: TraceRow, beta: Double) {
     put(
       "\(row.iteration)\t\(row.seconds)\t\(row.primal)\t\(row.dual)\t\(row.gap)\t\(row.neurons)\t"
-        + "\(beta)\n")
+        + "\(beta)" + (hasSearch ? "\t\(text(row.violation))\t\(text(row.proofSeconds))\n" : "\n"))
   }
+
+  private func text(_ number: Double?) -> String { number.map { "\($0)" } ?? "" }
 
   /// The table of a path, as comments.
   func write<Point>(_ choice: RegularizationPath.Choice<Point>) {
@@ -35,6 +38,7 @@ final class Trace {
   /// Ends the table: later rows are left out. Throws if it cannot be written.
   func finish() throws {
     try lock.locked {
+      putHeader()
       isFinished = true
       if let failure { throw failure }
       try output?.flush()
@@ -45,7 +49,18 @@ final class Trace {
   private func put(_ text: String) {
     lock.locked {
       guard failure == nil, !isFinished else { return }
+      putHeader()
       do { try output?.write(text) } catch { failure = error }
     }
+  }
+
+  /// The caller holds the lock.
+  private func putHeader() {
+    guard !hasHeader, failure == nil else { return }
+    hasHeader = true
+    let more = hasSearch ? "\tviolation\tproof_seconds" : ""
+    do {
+      try output?.write("iteration\tseconds\tprimal\tdual\trelative_gap\tneurons\tbeta\(more)\n")
+    } catch { failure = error }
   }
 }

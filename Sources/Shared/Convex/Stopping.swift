@@ -24,6 +24,9 @@ package struct TraceRow: Sendable {
   package var primal: Double
   package var dual: Double
   package var neurons: Int
+  /// Of a search over all patterns: the largest price that was found, over β, and the seconds of the last proof.
+  package var violation: Double?
+  package var proofSeconds: Double?
   package var gap: Double { relativeGap(primal: primal, dual: dual) }
 
   package init(iteration: Int, seconds: Double, primal: Double, dual: Double, neurons: Int) {

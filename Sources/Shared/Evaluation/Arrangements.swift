@@ -27,6 +27,11 @@ package struct Arrangements: Sendable {
         "\(bundle.name) is a bundle of kind \(quoted(bundle.metadata["kind"] ?? "")), expected "
           + "arrangements: the certificate is over their patterns")
     }
+    try self.init(list: bundle, features)
+  }
+
+  /// The patterns that `bundle` lists for `features`.
+  init(list bundle: Bundle, _ features: PatchFeatures) throws {
     name = bundle.name
     let listed = try PatternTensors(
       bundle, samples: features.count, patches: features.patchCount, dimension: features.dimension,

@@ -30,7 +30,8 @@ package struct Assessment: Sendable {
   package init(_ solution: Bundle, on source: Bundle, isDoubted: Bool = false) throws {
     let solution = try Evaluation.solution(of: solution)
     let program = solution.program
-    let examples = try Examples(source, patterns: solution.needsPatterns)
+    let examples = try Examples(
+      source, patterns: solution.needsPatterns, list: solution.ownList)
     try solution.check(against: examples)
     norm = solution.penalty
     let expected = try ExpectedOutputs(

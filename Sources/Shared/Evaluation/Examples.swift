@@ -61,8 +61,8 @@ package struct Examples: Sendable {
   }
 
   /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, and keeps only what is used here. With `patterns`
-  /// it must be of kind `arrangements`.
-  package init(reading input: Input, patterns: Bool = false) throws {
+  /// it must be of kind `arrangements`, unless `list` has patterns for its samples.
+  package init(reading input: Input, patterns: Bool = false, list: Bundle? = nil) throws {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
@@ -78,12 +78,13 @@ package struct Examples: Sendable {
     }
     try reader.finish()
     try self.init(
-      Bundle(tensors: tensors, metadata: reader.metadata, name: input.name), patterns: patterns)
+      Bundle(tensors: tensors, metadata: reader.metadata, name: input.name),
+      patterns: patterns, list: list)
   }
 
   /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws if its tensors do not fit each other;
   /// whether the features are finite shows when they are read.
-  package init(_ bundle: Bundle, patterns: Bool = false) throws {
+  package init(_ bundle: Bundle, patterns: Bool = false, list: Bundle? = nil) throws {
     try bundle.expect(.dataset, .moments, .arrangements)
     name = bundle.name
     metadata = bundle.metadata
@@ -100,7 +101,7 @@ package struct Examples: Sendable {
     answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
     arrangements =
       if patterns, case .patches(let features) = features {
-        try Arrangements(bundle, features)
+        try list.map { try Arrangements(list: $0, features) } ?? Arrangements(bundle, features)
       } else {
         nil
       }

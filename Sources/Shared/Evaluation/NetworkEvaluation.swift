@@ -15,17 +15,18 @@ package struct NetworkEvaluation: Sendable {
   package let warnings: [String]
 
   /// `beta` asks for the training objective, `solution` for the certificate and the objective at its β; then `examples`
-  /// must be the training data. Throws if the three do not belong together.
+  /// must be the training data. `tolerance` asks for the distance from the global optimum, with the largest price of a
+  /// neuron up to this share. Throws if these do not belong together.
   package init(
     _ network: TrainedNetwork, on examples: Examples, beta: Double? = nil,
-    certifying solution: (any Solution)? = nil
+    certifying solution: (any Solution)? = nil, distanceWithin tolerance: Double? = nil
   ) throws {
     var warnings = try network.check(against: examples)
     var objections: [String] = []
     if let solution {
       objections = try Self.objections(
         to: solution, of: network, on: examples, beta: beta, disagreements: warnings)
-      warnings = []
+      warnings.removeAll()
     }
     expected = try ExpectedOutputs(
       examples, targets: network.targets, outputs: network.function.outputs,
@@ -33,10 +34,7 @@ package struct NetworkEvaluation: Sendable {
     let judged = try solution?.certificate(
       on: examples, expected: expected.values, with: network.function)
     outputs = try judged?.outputs ?? network.function.values(on: examples)
-    let loss = network.loss.value(outputs, expected.values)
-    guard areFinite(outputs.base, outputs.count), loss.isFinite else {
-      throw Failure.data("the outputs of \(network.name) are not finite: its weights overflow")
-    }
+    let loss = try network.loss(of: outputs, expected.values)
     decisions = expected.decisions(outputs)
 
     var report = Report()
@@ -46,12 +44,13 @@ package struct NetworkEvaluation: Sendable {
     report.add("loss", loss)
     report.add(outputs, decisions, against: expected, network.loss)
     let weight = solution?.program.beta ?? beta
-    let objective = weight.map { $0 == 0 ? loss : loss + $0 * network.function.penalty }
-    if let objective {
-      guard objective.isFinite else {
-        throw Failure.data("the objective of \(network.name) is not finite: its weights overflow")
-      }
-      report.add("objective", objective)
+    let objective = try weight.map { try network.objective(loss: loss, beta: $0) }
+    if let objective { report.add("objective", objective) }
+    if let tolerance, let objective, let weight {
+      report.add(
+        try GlobalDistance(
+          network, on: examples, outputs: outputs, expected: expected.values,
+          objective: objective, beta: weight, tolerance: tolerance))
     }
     if let solution, let objective, let certificate = judged?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
@@ -128,6 +127,26 @@ package struct NetworkEvaluation: Sendable {
   }
 }
 
+extension TrainedNetwork {
+  /// ℓ(`outputs`). Throws if one of these, or it, is not finite.
+  fileprivate func loss(of outputs: Matrix, _ expected: Matrix) throws -> Double {
+    let value = loss.value(outputs, expected)
+    guard areFinite(outputs.base, outputs.count), value.isFinite else {
+      throw Failure.data("the outputs of \(name) are not finite: its weights overflow")
+    }
+    return value
+  }
+
+  /// ℓ + β · penalty. Throws if that is not finite.
+  fileprivate func objective(loss: Double, beta: Double) throws -> Double {
+    let value = beta == 0 ? loss : loss + beta * function.penalty
+    guard value.isFinite else {
+      throw Failure.data("the objective of \(name) is not finite: its weights overflow")
+    }
+    return value
+  }
+}
+
 extension Report {
   /// Adds the accuracy of the decisions, or for targets the root of the mean square error.
   fileprivate mutating func add(
@@ -142,6 +161,12 @@ extension Report {
     } else if let accuracy = expected.accuracyOfTargets(outputs) {
       add("accuracy", accuracy)
     }
+  }
+
+  fileprivate mutating func add(_ distance: GlobalDistance) {
+    add("global_bound", distance.bound)
+    add("distance_bound", distance.distance)
+    add("distance_relative", distance.relativeGap)
   }
 
   fileprivate mutating func add(_ certificate: Certificate, recoveryError: Double) {

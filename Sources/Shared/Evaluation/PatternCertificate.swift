@@ -12,7 +12,7 @@ extension PatternSolution {
   ) throws -> (proof: Certificate, outputs: Matrix?) {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let dual = DualPoint(program.dual, program.loss, expected: expected)
-    let findings =
+    var findings =
       if patches.patchCount == 1, let arrangements = examples.arrangements {
         try connected(patches, arrangements, dual.values, examples)
       } else {
@@ -21,9 +21,18 @@ extension PatternSolution {
     guard findings.largestConstraint.isFinite else {
       throw Failure.data("the dual constraints of \(program.name) overflow")
     }
-    let scope = try scope(on: examples)
+    var scope = try scope(on: examples)
     var objections: [String] = []
-    if claimsCompleteness, negative != nil, scope != .global {
+    if claimsAllNeurons {
+      let proof = AllNeurons.judge(
+        features: try examples.matrix(of: patches), dual: dual.values, beta: program.beta)
+      if let objection = proof.objection {
+        objections.append(objection)
+      } else {
+        (scope, findings.largestConstraint) = (.global, proof.bound)
+      }
+    }
+    if claimsCompleteness, !claimsAllNeurons, negative != nil, scope != .global {
       objections.append(
         "\(program.name) says that its patterns are all there are, which those of "
           + "\(examples.arrangements?.name ?? examples.name) are not")
@@ -55,11 +64,18 @@ extension PatternSolution {
   package func scope(on examples: Examples) throws -> Scope {
     if program.kind.isLinear { return .global }
     if negative == nil { return .gates }
+    if ownList != nil, !saysExact { return .patterns }
     guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements,
       claimsCompleteness || arrangements.isExact
     else { return .patterns }
     return try arrangements.isComplete(
       examples, patches, dual: program.dual, beta: program.beta) ? .global : .patterns
+  }
+
+  /// Whether it says that no network at all is better, without a list that is complete.
+  private var claimsAllNeurons: Bool {
+    ownList != nil && !saysExact && negative != nil && grouping == .perClass && regions == 1
+      && program.claim.scope == .global
   }
 
   package func featureScale(on examples: Examples) -> Double {
@@ -87,9 +103,12 @@ extension PatternSolution {
     let listed =
       arrangements.isListed ? arrangements : try arrangements.listing(features: features)
     let primal = PatternPrimal(self, listed, features: features, lengths: lengths)
-    let constraints = PatternConstraints(
-      self, listed, features: features, lengths: lengths, dual: dual)
-    let largest = constraints.largest()
+    let largest =
+      claimsAllNeurons
+      ? (constraint: 0, gate: GateViolation())
+      : PatternConstraints(
+        self, listed, features: features, lengths: lengths, dual: dual
+      ).largest()
     return PatternFindings(
       outputs: primal.outputs, coneViolation: primal.coneViolation,
       gateViolation: primal.gateViolation.value > largest.gate.value

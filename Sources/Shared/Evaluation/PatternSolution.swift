@@ -20,6 +20,9 @@ package struct PatternSolution: Solution {
   let positive: [Matrix]
   /// w of each class of a ReLU network, A × Rd; `nil` for other networks.
   let negative: [Matrix]?
+  package let ownList: Bundle?
+  /// Whether it says that the list is complete.
+  let saysExact: Bool
   /// Whether it claims that the patterns are all there are.
   let claimsCompleteness: Bool
 
@@ -45,6 +48,7 @@ package struct PatternSolution: Solution {
       throw Failure.data("tensor \"index\" of \(bundle.name) holds \(value) twice")
     }
     gates = variables.gates.all
+    ownList = try kind.isLinear || !bundle.hasOwnList ? nil : bundle
     positive = variables.positive.matrices(outputs, rows: index.count, columns: regions * dimension)
     negative = variables.negative?.matrices(
       outputs, rows: index.count, columns: regions * dimension)
@@ -53,7 +57,8 @@ package struct PatternSolution: Solution {
         "\(bundle.name) has a tensor \"v\", which a network with activation \(quoted(kind.text)) "
           + "does not use")
     }
-    claimsCompleteness = bundle.metadata[.exact] == true || program.claim.scope == .global
+    saysExact = bundle.metadata[.exact] == true
+    claimsCompleteness = saysExact || program.claim.scope == .global
   }
 
   package func check(against examples: Examples) throws {
@@ -85,7 +90,7 @@ package struct PatternSolution: Solution {
     }
     if let bad = index.first(where: { $0 < 0 || $0 >= arrangements.count }) {
       throw Failure.data(
-        "tensor \"index\" of \(program.name) holds \(bad), but \(examples.name) has "
+        "tensor \"index\" of \(program.name) holds \(bad), but \(arrangements.name) has "
           + "\(arrangements.count) patterns")
     }
   }

@@ -10,6 +10,8 @@ package protocol Solution: Sendable {
   var variables: String { get }
   /// Whether the certificate is over the patterns of the data.
   var needsPatterns: Bool { get }
+  /// The patterns that the solution brings along, if the certificate is over these.
+  var ownList: Bundle? { get }
   /// Throws if the samples are not those of this solution.
   func check(against examples: Examples) throws
   /// The proof that it is optimal, from the data and the targets `expected` (n × C), and the outputs of `network` if
@@ -23,6 +25,10 @@ package protocol Solution: Sendable {
   func scope(on examples: Examples) throws -> Scope
   /// About the largest length of a unit of the norm's features on a sample: the root mean square over some samples.
   func featureScale(on examples: Examples) -> Double
+}
+
+extension Solution {
+  package var ownList: Bundle? { nil }
 }
 
 /// The part that every solution has: its program, a dual point, predictions and a claim.

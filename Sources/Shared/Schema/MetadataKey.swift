@@ -65,6 +65,10 @@ extension MetadataKey where Value == Status {
 extension MetadataKey where Value == Scope {
   package static var certificate: Self { Self(name: "certificate") }
 }
+extension MetadataKey where Value == PatternList {
+  /// The list that `index` refers to, if it is not that of the data.
+  package static var list: Self { Self(name: "list") }
+}
 extension MetadataKey where Value == Double {
   package static var beta: Self { Self(name: "beta") }
   /// The β from which on the network is zero.
@@ -74,9 +78,13 @@ extension MetadataKey where Value == Double {
   package static var primalObjective: Self { Self(name: "primal_objective") }
   package static var dualObjective: Self { Self(name: "dual_objective") }
   package static var relativeGap: Self { Self(name: "relative_gap") }
+  /// The largest price of a neuron that searches found, over β.
+  package static var violation: Self { Self(name: "violation") }
 }
 extension MetadataKey where Value == Int {
   package static var iterations: Self { Self(name: "iterations") }
+  /// The number of searches for a neuron of larger price.
+  package static var searches: Self { Self(name: "searches") }
   /// R, of a network that has neurons for each region.
   package static var regions: Self { Self(name: "regions") }
 }

@@ -71,6 +71,21 @@ package struct PatternVariables: Sendable {
   package let regions: Int
   package let dimension: Int
 
+  /// The gates of the patterns `index`: all of the solution's, or, if it brings its own list, those rows of it.
+  private static func gates(_ bundle: Bundle, _ index: [Int], dimension d: Int) throws
+    -> GateTensors
+  {
+    guard try bundle.hasOwnList else {
+      return try GateTensors(bundle, count: index.count, dimension: d)
+    }
+    let list = try GateTensors(bundle, dimension: d)
+    if let bad = index.first(where: { $0 < 0 || $0 >= list.count }) {
+      throw Failure.data(
+        "tensor \"index\" of \(bundle.name) holds \(bad), but its list has \(list.count) patterns")
+    }
+    return list.rows(index)
+  }
+
   /// The shape of `v` and `w`: [A, d], [C, A, d] if there are several outputs, [C, A, R, d] if there are several
   /// regions.
   package static func shape(outputs: Int, patterns: Int, regions: Int, dimension: Int) -> [Int] {
@@ -98,7 +113,7 @@ package struct PatternVariables: Sendable {
       gates = GateTensors(vectors: Tensor(type: .f64, shape: [0, d]), thresholds: nil)
     } else {
       index = try bundle.require(.index).withElements(of: Int32.self) { $0.map(Int.init) }
-      gates = try GateTensors(bundle, count: index.count, dimension: d)
+      gates = try PatternVariables.gates(bundle, index, dimension: d)
     }
     let shape = PatternVariables.shape(
       outputs: outputs, patterns: index.count, regions: regions, dimension: d)
@@ -110,5 +125,13 @@ package struct PatternVariables: Sendable {
     }
     positive = try weights(key)
     negative = activation == .relu ? try weights(.w) : nil
+  }
+}
+
+extension Bundle {
+  /// Whether this solution brings the list of patterns that `index` refers to. Throws `Failure.data` if its metadata
+  /// `list` is no such word.
+  package var hasOwnList: Bool {
+    get throws { try metadata[MetadataKey.list.name] != nil && read(.list) == .found }
   }
 }

@@ -47,6 +47,13 @@ package enum Scope: String, CaseIterable, MetadataValue {
   }
 }
 
+/// A list of patterns that a solution brings along.
+package enum PatternList: String, CaseIterable, MetadataValue {
+  /// Training over all patterns found them: `gates` and `patterns` of the solution are the whole list, and `index` says
+  /// which carry weight.
+  case found
+}
+
 /// The numbers that stand for classes.
 package struct TargetValues: Equatable, MetadataValue {
   /// One output: the target of the first class. More: that of every class but the sample's own.

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// Gates that were drawn, and their thresholds.
@@ -37,6 +38,38 @@ package struct SampledGates {
     let gates = kept.count == drawn.rows ? drawn : drawn.selecting(kept)
     self.gates = gates
     thresholds = cut == 0 ? nil : (0..<gates.rows).map { cut * norm(d, gates.row($0)) }
+  }
+
+  /// The gates of a `network` bundle's neurons: of gated ones their own, of ReLU neurons their filters. Equal ones, and
+  /// filters of zeros, are left out.
+  package init(network bundle: Bundle, rows: DataRows) throws {
+    try bundle.expect(.network)
+    let activation = try bundle.read(.activation)
+    guard activation == .relu || activation == .gatedReLU else {
+      throw Failure.data(
+        "\(bundle.name) has the activation \(quoted(activation.text)), expected relu or gated-relu: its neurons have no patterns"
+      )
+    }
+    let d = rows.dimension
+    let tensors =
+      activation == .gatedReLU
+      ? try GateTensors(bundle, (.hiddenGate, .hiddenThreshold), dimension: d)
+      : GateTensors(
+        vectors: try bundle.require(
+          .hiddenWeight, shape: [try bundle.require(.hiddenWeight).shape[0], d]), thresholds: nil)
+    let vectors = Matrix(tensors.vectors)
+    let cuts = tensors.thresholds?.doubles
+    var seen: Set<[Double]> = []
+    let kept = (0..<vectors.rows).filter { j in
+      let gate = Array(UnsafeBufferPointer(start: vectors.row(j), count: d))
+      return gate.contains { $0 != 0 } && seen.insert(gate + [cuts?[j] ?? 0]).inserted
+    }
+    guard !kept.isEmpty else {
+      throw Failure.data("\(bundle.name) has no neurons whose patterns could be listed")
+    }
+    gates = vectors.selecting(kept)
+    let chosen = cuts.map { all in kept.map { all[$0] } }
+    thresholds = chosen?.contains { $0 != 0 } == true ? chosen : nil
   }
 
   init(gates: Matrix, thresholds: [Double]?) {

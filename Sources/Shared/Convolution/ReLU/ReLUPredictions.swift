@@ -5,7 +5,7 @@ import Patches
 extension ArrangementSolution {
   /// ŷ (n × C) of a convolutional ReLU network on the patches of `source`:
   /// Σ_i Σ_r (1/P_r) Σ_{k in r} (x_k·v_icr)₊ − (x_k·w_icr)₊.
-  func pooledReLUPredictions(on source: PatchSource) -> Matrix {
+  package func pooledReLUPredictions(on source: PatchSource) -> Matrix {
     let (outputs, d, regions) = (positive.count, source.dimension, source.regions)
     let result = Matrix(source.count, outputs)
     // The weights of each region, a row each, with the output and the sign.

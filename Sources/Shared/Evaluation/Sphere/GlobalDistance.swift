@@ -1,0 +1,114 @@
+import Glibc
+import LinearAlgebra
+import Schema
+import Tensors
+
+/// How far a ReLU network, however it was trained, is from the global optimum of its objective ℓ(ŷ) + β Σ ‖u‖ |a|, at
+/// most: the bound that ν = −∇ℓ(ŷ) gives once it is scaled by the largest price of any neuron, which is proved.
+package struct GlobalDistance: Sendable {
+  /// The network's objective, and a lower bound of that of every network.
+  package let objective: Double
+  package let bound: Double
+  package var distance: Double { max(0, objective - bound) }
+  package var relativeGap: Double {
+    Certificate.gap(primal: objective, dual: min(bound, objective))
+  }
+
+  /// `outputs` are those of `network` on `examples`, `expected` what they should be, n × C; the largest price is found
+  /// up to the share `tolerance`. Throws if the network is of another kind, or if there are too many dimensions.
+  package init(
+    _ network: TrainedNetwork, on examples: Examples, outputs: Matrix, expected: Matrix,
+    objective: Double, beta: Double, tolerance: Double
+  ) throws {
+    self.objective = objective
+    guard let function = network.function as? ReLUNetwork, function.kind == .relu,
+      function.weightNorm == .group, function.grouping == .perClass,
+      case .patches(let patches) = examples.features, patches.pooling.sizes.count == 1
+    else {
+      throw Failure.data(
+        "\(network.name) is no ReLU network of one pooling region with a group a class: for others --global proves nothing"
+      )
+    }
+    let dual = DualPoint(
+      GlobalDistance.residual(outputs, expected, network.loss), network.loss, expected: expected)
+    let features = try examples.matrix(of: patches)
+    guard
+      let largest = AllNeurons.largestPrice(
+        features: features, dual: dual.values, above: beta, tolerance: tolerance)
+    else {
+      throw Failure.data(
+        "\(examples.name) has more than \(AllNeurons.mostDimensions) dimensions, or its prices are no numbers: no bound over "
+          + "all neurons can be proved")
+    }
+    bound = GlobalDistance.best(dual, upTo: largest > beta ? beta / largest : 1)
+  }
+
+  /// The largest dual value of a multiple of ν from 0 to `limit`; the value is concave.
+  private static func best(_ dual: DualPoint, upTo limit: Double) -> Double {
+    var (low, high) = (0.0, limit)
+    for _ in 0..<200 {
+      let (a, b) = (low + (high - low) / 3, high - (high - low) / 3)
+      if dual.value(scaledBy: a) < dual.value(scaledBy: b) { low = a } else { high = b }
+    }
+    return [low, high, limit, 0].reduce(-.infinity) { max($0, dual.value(scaledBy: $1)) }
+  }
+
+  /// −∇ℓ(ŷ), a subgradient at kinks.
+  private static func residual(_ outputs: Matrix, _ expected: Matrix, _ loss: LossName) -> Matrix {
+    let result = Matrix(outputs.rows, outputs.columns)
+    for i in 0..<outputs.rows {
+      let largest = (0..<outputs.columns).reduce(-Double.infinity) { max($0, outputs[i, $1]) }
+      let sum = (0..<outputs.columns).reduce(0) { $0 + exp(outputs[i, $1] - largest) }
+      for c in 0..<outputs.columns {
+        let (y, output) = (expected[i, c], outputs[i, c])
+        result[i, c] =
+          switch loss {
+          case .squared: y - output
+          case .huber: max(-1, min(1, y - output))
+          case .logistic: y / (1 + exp(y * output))
+          case .hinge: y * output < 1 ? y : 0
+          case .quantile(let level): y > output ? level : y < output ? level - 1 : 0
+          case .crossEntropy: y - exp(output - largest) / sum
+          }
+      }
+    }
+    return result
+  }
+}
+
+extension AllNeurons {
+  /// An upper bound of the largest price of a neuron of length 1, at most 1 + `tolerance` times the larger of `above` and
+  /// a price that there is; nil if there are too many dimensions or numbers are not finite.
+  static func largestPrice(
+    features: Matrix, dual: Matrix, above: Double, tolerance: Double
+  ) -> Double? {
+    guard let rows = RowCoordinates(features, limit: mostDimensions) else { return nil }
+    let (count, rank) = (features.rows, rows.rank)
+    let patches = features.rows / max(1, dual.rows)
+    let search = SphereSearch(
+      rows: UnsafeBufferPointer(start: rows.coordinates.base, count: count * rank), count: count,
+      rank: rank)
+    let room = 1 + 8 * Double(features.columns + rank) * Double.ulpOfOne
+    var largest = above
+    for c in 0..<dual.columns {
+      for sign in [1.0, -1] {
+        let weights = (0..<count).map { sign * dual[$0 / patches, c] / Double(patches) }
+        let outside = zip(weights, rows.rests).reduce(0) { $0 + abs($1.0) * $1.1 }
+        var level = largest * (1 + tolerance)
+        while true {
+          let (verdict, _) = search.bound(
+            weights: weights, tau: level / room - outside, maximumNodes: mostNodes,
+            proceed: { true })
+          if case .proved(let bound) = verdict {
+            largest = max(largest, bound * room + outside)
+            break
+          }
+          // A price above the level raises it.
+          guard case .refuted(_, let value) = verdict, value.isFinite else { return nil }
+          level = max(level, value) * (1 + tolerance)
+        }
+      }
+    }
+    return largest
+  }
+}

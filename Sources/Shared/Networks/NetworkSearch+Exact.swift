@@ -1,0 +1,234 @@
+import Convex
+import Convolution
+import LinearAlgebra
+import Schema
+import Tensors
+
+/// The end of a search: descent and pricing to the last digits, or cone programs over the patterns that were found.
+extension NetworkSearch {
+  /// The network as a solution over the patterns of its neurons, without a bound.
+  func uncertified(_ neurons: Neurons) -> NetworkSolution {
+    let found = FoundPatterns(solver.rows)
+    let solution = composed(neurons, found)
+    // The list has as many patterns as there are neurons: it can be made.
+    return NetworkSolution(
+      solution: solution, data: try! ConvolutionalData(found.listing(solver.source)))
+  }
+
+  /// The network of `neurons` over the patterns `found`, to which theirs are added, with ν = 0.
+  func composed(_ neurons: Neurons, _ found: FoundPatterns) -> ArrangementSolution {
+    let (d, classes) = (solver.rows.original.columns, solver.targets.values.columns)
+    let live = neurons.selecting(
+      (0..<neurons.count).filter { norm(solver.rows.dimension, neurons.filters.row($0)) > 0 })
+    let filters = solver.rows.lift(live.filters)
+    let places = found.add(live.count > 0 ? filters : anyDirection())
+    let used = Set(places).sorted()
+    let row = Dictionary(uniqueKeysWithValues: used.enumerated().map { ($1, $0) })
+    let zero = { (0..<classes).map { _ in Matrix(used.count, d) } }
+    let weights = [zero(), zero()]
+    for j in 0..<live.count {
+      axpy(
+        d, 1, filters.row(j),
+        weights[live.signs[j] > 0 ? 0 : 1][live.outputs[j]].row(row[places[j]]!))
+    }
+    let predictions = objective.predictions(of: live)
+    var penalty = 0.0
+    for matrix in weights.joined() {
+      for k in used.indices { penalty += norm(d, matrix.row(k)) }
+    }
+    let dual = Matrix(predictions.rows, classes)
+    let targets = solver.targets.values
+    return ArrangementSolution(
+      index: used, positive: weights[0], negative: weights[1], dual: dual,
+      predictions: predictions, status: .stalled,
+      primal: solver.loss.value(predictions, targets) + beta * penalty,
+      dualValue: solver.loss.dualValue(dual, targets), iterations: budget.iterations)
+  }
+
+  /// A list of patterns has at least one.
+  func anyDirection() -> Matrix {
+    let result = Matrix(1, solver.rows.original.columns)
+    result.base[0] = 1
+    return result
+  }
+
+  /// The bound that ν = −∇ℓ(ŷ) gives if it is scaled by the lengths ‖Xᵀ D ν‖ for the patterns D of all `directions`.
+  func bound(_ solution: inout ArrangementSolution, _ directions: Matrix) {
+    let nu = residual(solution.predictions)
+    let classes = nu.columns
+    var largest = 0.0
+    for c in 0..<classes {
+      let lengths = solver.pricing.lengths(nu, output: c, at: directions)
+      largest = max(largest, lengths.max() ?? 0)
+    }
+    solver.loss.scale(nu, solver.targets.values, beta: beta, largest: withRoom(largest))
+    let value = solver.loss.dualValue(nu, solver.targets.values)
+    if value > solution.dualValue { (solution.dual, solution.dualValue) = (nu, value) }
+  }
+
+  /// The solution over all patterns found so far, from the network of `neurons`.
+  func solveCones(_ neurons: Neurons) -> NetworkSolution {
+    var start = composed(neurons, patterns)
+    bound(&start, solver.rows.coordinates(patterns.directions))
+    let bundle = patterns.listing(solver.source)
+    guard let data = try? ConvolutionalData(bundle) else {
+      preconditionFailure("a list that was just made")
+    }
+    var result = NetworkSolution(solution: start, data: data)
+    guard budget.exhausted == nil else { return result }
+    if let better = try? coneProgram(data, bundle, start), better.primal.isFinite {
+      if better.primal <= start.primal * (1 + 1e-12) || better.gap < start.gap {
+        result.solution = better
+      }
+    }
+    return result
+  }
+
+  func coneProgram(
+    _ data: ConvolutionalData, _ bundle: Bundle, _ start: ArrangementSolution
+  ) throws -> ArrangementSolution {
+    let targets = solver.targets.values
+    func tell(_ row: TraceRow) {
+      guard budget.seconds - reported > 0.1 else { return }
+      reported = budget.seconds
+      trace(row)
+    }
+    if data.patches.patchCount == 1, solver.program.hasOnePatchSolver {
+      let inner = try solver.program.solver(
+        ArrangementData(bundle), targets: targets, budget: budget)
+      return solve(inner, start, tell)
+    }
+    let inner = try solver.program.solver(data, targets: targets, budget: budget)
+    return solve(inner, start, tell)
+  }
+
+  func solve<Inner: RegularizedSolver>(
+    _ inner: Inner, _ start: ArrangementSolution, _ tell: (TraceRow) -> Void
+  ) -> ArrangementSolution
+  where Inner.Start == ArrangementSolution?, Inner.Point == ArrangementSolution {
+    // Some of the gap is left to neurons of other patterns.
+    var rule = rule
+    rule.gap *= isToBeProved ? 0.2 : 0.5
+    return inner.point(beta: beta, from: start, rule: rule, budget: budget, trace: tell)
+  }
+
+  /// Cone programs over the patterns found so far, each with those of the maximisers at the ν before, until the search
+  /// finds no violation above what the gap allows.
+  func refine(_ start: Neurons) -> NetworkSolution {
+    var neurons = start
+    var last = Double.infinity
+    var slow = 0
+    // Rounds that lower the objective no further may still lower the largest price.
+    let most = isToBeProved ? 30 : 8
+    while true {
+      var current = solveCones(neurons)
+      // A solution over more patterns takes the place of the one before, unless the program was not solved.
+      if let best, current.gap > rule.gap, best.primal < current.primal { current = best }
+      best = current
+      neurons = self.neurons(of: current)
+      report(current.primal, neurons: neurons.count, dual: current.dualValue)
+      guard budget.exhausted == nil else { return finished(current) }
+      let isStuck = current.primal >= last * (1 - 0.1 * rule.gap)
+      slow = isStuck ? slow + 1 : 0
+      last = min(last, current.primal)
+      let level = slack(current)
+      let found = price(
+        dualPoint(current), neurons, count: starts(isStuck))
+      var new = small(found, above: beta * (1 + 0.4 * level), beside: neurons, limit: 60)
+      if new.count == 0, isToBeProved, !isProofStopped, level > 0 {
+        switch prove(current) {
+        case .proved(let dual, let value):
+          current.take(dual: dual, value: value)
+          return finished(current)
+        case .violated(let candidates):
+          new = small(candidates, above: 0, beside: neurons, limit: 60)
+          slow = 0
+        case .stopped(let dual, let value):
+          if solver.settings.provesGlobally { current.take(dual: dual, value: value) }
+          return finished(current)
+        }
+      }
+      guard new.count > 0, slow < most else { return finished(current) }
+      let before = patterns.count
+      _ = patterns.add(solver.rows.lift(new.filters))
+      neurons = descend(neurons + new, limit: 60, tolerance: 1e-7)
+      _ = patterns.add(solver.rows.lift(neurons.filters))
+      // Violations within the list are those of −∇ℓ(ŷ) alone.
+      pricesProgram = patterns.count == before
+    }
+  }
+
+  /// Rounds of descent to the last digits, of the best lengths and of pricing, until no price exceeds what the gap allows
+  /// and that is proved; nil if the rounds stall or the proof takes too long.
+  func polish(_ neurons: inout Neurons) -> NetworkSolution? {
+    let lengths = DirectionWeights(objective: objective)
+    var last = Double.infinity
+    var slow = 0
+    // Beyond some thousand samples the cone program would take longer than all rounds.
+    let most = solver.rows.samples <= 3000 ? 4 : 80
+    for _ in 0..<most where budget.exhausted == nil && slow < 12 {
+      neurons = merged(lengths.improved(neurons))
+      neurons = merged(descend(neurons, limit: 120, tolerance: 1e-10))
+      neurons = lengths.improved(neurons)
+      var current = uncertified(neurons)
+      report(current.primal, neurons: neurons.count)
+      slow = current.primal < last * (1 - 1e-10) ? 0 : slow + 1
+      last = min(last, current.primal)
+      let level = slack(current)
+      let found = price(residual(current.predictions), neurons, count: starts(slow > 0))
+      var new = small(found, above: beta * (1 + 0.1 * level), beside: neurons, limit: 60)
+      if new.count == 0 {
+        guard level > 0 else { return nil }
+        switch prove(current) {
+        case .proved(let dual, let value):
+          current.take(dual: dual, value: value)
+          return current
+        case .violated(let candidates):
+          new = small(candidates, above: 0, beside: neurons, limit: 60)
+        case .stopped(let dual, let value):
+          guard solver.settings.provesGlobally else { return nil }
+          current.take(dual: dual, value: value)
+          return current
+        }
+      }
+      neurons = neurons + new
+    }
+    return nil
+  }
+
+  /// How many random directions of each sign and output are priced. Before a proof they are many: it takes longer.
+  func starts(_ isStuck: Bool) -> Int {
+    guard isToBeProved else { return isStuck ? 64 : 16 }
+    let size = solver.rows.x.count * solver.targets.values.columns
+    return max(isStuck ? 100 : 40, min(isStuck ? 800 : 300, 2_000_000 / size))
+  }
+
+  /// Neurons of one pattern, sign and output become one, which has the sum of their weights.
+  func merged(_ neurons: Neurons) -> Neurons {
+    guard neurons.count > 1 else { return neurons }
+    let places = FoundPatterns(solver.rows).add(solver.rows.lift(neurons.filters))
+    var first: [SIMD3<Int>: Int] = [:]
+    var kept: [Int] = []
+    let d = solver.rows.dimension
+    for j in 0..<neurons.count {
+      let key = SIMD3(places[j], neurons.signs[j] > 0 ? 1 : 0, neurons.outputs[j])
+      if let k = first[key] {
+        axpy(d, 1, neurons.filters.row(j), neurons.filters.row(k))
+      } else {
+        first[key] = j
+        kept.append(j)
+      }
+    }
+    return neurons.selecting(kept)
+  }
+
+  func finished(_ current: NetworkSolution) -> NetworkSolution {
+    var result = current
+    (result.violation, result.searches, result.proof) = (violation, searches, proof)
+    result.solution.iterations = budget.iterations
+    result.status =
+      result.gap <= rule.gap
+      ? .optimal : budget.exhausted ?? (isProofStopped && result.isGlobal ? .nodeLimit : .stalled)
+    return result
+  }
+}

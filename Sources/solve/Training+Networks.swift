@@ -1,0 +1,75 @@
+import Convex
+import Convolution
+import Networks
+import Patches
+import Schema
+import Tensors
+
+extension Training {
+  /// Trains a ReLU network over all patterns of a dataset.
+  func network() throws {
+    trace.hasSearch = true
+    let patches = try PatchSource(source)
+    try Magnitudes.expect(patches)
+    let targets = try Targets(
+      source, samples: patches.count, targetValues: settings.targets, loss: settings.loss)
+    try Magnitudes.expect(targets)
+    let regularization = try settings.regularization(
+      of: ProgramShape(
+        patches: patches.patchCount, regions: patches.regions, outputs: targets.values.columns))
+    guard regularization.grouping == .perClass || targets.values.columns == 1 else {
+      throw Failure.usage(
+        "--group pattern needs a list of patterns, which the command arrangements makes of \(source.name)"
+      )
+    }
+    let composer = Composer<NetworkSolution> { [self] solution, beta, betaMax, notes in
+      Solutions.bundle(
+        solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
+        metadata: invocation.metadata(after: source.metadata))
+    }
+    let zero = try NetworkSolution(zero: targets, source: source, patches: patches)
+    try run(orElse: composer.outcome(zero, beta: beta)) {
+      let validation = try validation { try Validation($0, like: source, patches, targets) }
+      let solver = try NetworkSolver(
+        source, patches: patches, targets: targets, settings: networkSettings, budget: budget
+      ) { [progress] text in progress.update(text) }
+      tellCost(solver)
+      return try search(solver, validation: validation, from: nil, composer)
+    }
+  }
+
+  private var networkSettings: NetworkSolver.Settings {
+    var result = NetworkSolver.Settings()
+    result.neurons = settings.neurons ?? result.neurons
+    result.restarts = settings.restarts ?? result.restarts
+    result.seed = settings.seed ?? result.seed
+    result.provesGlobally = settings.provesGlobally
+    result.maximumNodes = settings.maximumNodes ?? result.maximumNodes
+    return result
+  }
+
+  /// Says before a proof that was asked for what it may cost.
+  private func tellCost(_ solver: NetworkSolver) {
+    guard settings.provesGlobally else { return }
+    let r = solver.rank
+    invocation.note(
+      "proving the bound over \(r) dimensions"
+        + (r <= 6
+          ? ""
+          : r <= 8 ? ", which may take minutes" : ", which may never end: --max-seconds limits it"))
+  }
+
+  /// Throws if options of training over all patterns are given for another program.
+  func expectNoNetworkOptions() throws {
+    let given: [(String, Bool)] = [
+      ("--neurons", settings.neurons != nil), ("--restarts", settings.restarts != nil),
+      ("--seed", settings.seed != nil), ("--global", settings.provesGlobally),
+      ("--max-nodes", settings.maximumNodes != nil),
+    ]
+    guard let option = given.first(where: { $0.1 })?.0 else { return }
+    throw Failure.usage(
+      "\(option) is for --activation relu on a dataset, but \(source.name) is "
+        + (activation == .relu
+          ? "a bundle of kind \"\(source.metadata["kind"] ?? "")\"" : "not trained that way"))
+  }
+}
