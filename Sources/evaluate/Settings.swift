@@ -66,7 +66,9 @@ extension Settings {
     The certificate says which networks the lower bound is about: global, no network of this architecture is
     better than the gap says (polynomial, linear and circular networks; relu if the list of patterns is
     found to be complete, or if branch and bound proves the bound for all neurons); patterns, no network whose neurons have patterns of the list (relu); gates, no network with
-    these gates (gated-relu).
+    these gates (gated-relu). For the patterns that training found, rows violation and searches tell the largest price of
+    a neuron, over beta, that so many searches of evaluate's own found: an estimate of how far other patterns are
+    from being worth it.
 
     The claim holds, and the exit status is 0, if both objectives are the claimed ones to 1e-9, the
     network's objective lies between them, the gap is at most the claimed one (and 1e-9), the infeasibilities

@@ -16,7 +16,11 @@ Settings.tool.main { invocation in
   let network: Bundle
   if WrittenSolution.isActivation(of: solution) {
     let data = try settings.data.map { path in
-      try invocation.read("--data", path) { try Bundle(reading: $0) }
+      try invocation.read("--data", path) { input in
+        let data = try Bundle(reading: input)
+        return try data.kind == .dataset && solution.hasOwnList
+          ? data.listing(patternsOf: solution) : data
+      }
     }
     var written = try WrittenSolution(solution)
     let isTooLarge = written.hasSpareNeurons

@@ -34,8 +34,30 @@ extension Training {
         source, patches: patches, targets: targets, settings: networkSettings, budget: budget
       ) { [progress] text in progress.update(text) }
       tellCost(solver)
-      return try search(solver, validation: validation, from: nil, composer)
+      let start = try warmStart { try solver.start($0) }
+      return try search(solver, validation: validation, from: start, composer) {
+        [self] solution, beta in
+        reduced(solution, beta: beta, targets: targets)
+      }
     }
+  }
+
+  /// `solution` without neurons that it does not need, if it has some.
+  private func reduced(
+    _ solution: NetworkSolution, beta: Double, targets: Targets
+  ) -> Reduced<NetworkSolution>? {
+    guard solution.data.patches.patchCount == 1,
+      let data = try? ArrangementData(solution.list)
+    else { return nil }
+    let program = ArrangementProgram(
+      activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss)
+    let better = solution.solution.withoutOpposedNeurons(program, beta: beta)
+    let minimal = (better ?? solution.solution).minimal(
+      data, of: program, targets: targets.values, beta: beta)
+    guard let smaller = minimal ?? better else { return nil }
+    var result = solution
+    result.solution = smaller
+    return (result, minimal == nil ? [:] : ["minimal": "true"])
   }
 
   private var networkSettings: NetworkSolver.Settings {

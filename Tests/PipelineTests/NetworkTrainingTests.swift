@@ -82,6 +82,9 @@ import Testing
     let violation = try #require(Double(decimal: solution.metadata["violation"] ?? ""))
     #expect(violation >= 1 && violation < 1.01)
     #expect((Int(solution.metadata["searches"] ?? "") ?? 0) > 0)
+    // evaluate searches by itself.
+    let own = number(run.text, "violation")
+    #expect(own > 0.9 && own < 1.01 && number(run.text, "searches") > 100, "\(run.text)")
     let patterns = try #require(solution.tensors["patterns"])
     #expect(patterns.shape == [solution.tensors["gates"]?.shape[0] ?? 0, 5])
     let header = try String(contentsOf: folder.url("trace"), encoding: .utf8).split(separator: "\n")
@@ -270,5 +273,67 @@ extension LossName {
       #expect(run.status == status && run.errors.contains(words), "\(run.errors)")
       #expect(!folder.files.contains("list"))
     }
+  }
+}
+
+/// Starts and spare neurons of training over all patterns.
+@Suite struct NetworkStartsTests {
+  private func folder() throws -> Folder {
+    let folder = try Folder()
+    var random = RandomSource(seed: 31)
+    let x = (0..<80 * 10).map { _ in random.gaussian() }
+    try folder.write(
+      Bundle(
+        kind: .dataset,
+        tensors: [
+          "x": Tensor(x, shape: [80, 10]),
+          "targets": Tensor((0..<160).map { _ in random.gaussian() }, shape: [80, 2]),
+        ]), "data")
+    return folder
+  }
+
+  /// A search from a solution, its network, a network of stochastic gradients or a solution over a list ends no higher.
+  @Test func anyNetworkIsAStart() throws {
+    let folder = try folder()
+    let run = try Tools.shell(
+      """
+      solve --quiet --activation relu --beta 3 data -o solution && recover --quiet solution -o network \\
+        && baseline --quiet --activation relu --neurons 9 --epochs 5 --beta 3 data -o trained \\
+        && arrangements --quiet --sample 8 data -o list && solve --quiet --activation relu --beta 3 list -o listed
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let cold = try #require(
+      Double(decimal: try folder.read("solution").metadata["primal_objective"] ?? ""))
+    for (start, share) in [
+      ("solution", 1e-4), ("network", 1e-4), ("trained", 0.05), ("listed", 0.05),
+    ] {
+      let warm = try Tools.shell(
+        """
+        solve --quiet --activation relu --beta 3 --warm-start \(start) data -o warm && recover --quiet warm \\
+          | evaluate --data data --certify warm
+        """, in: folder)
+      #expect(warm.status == 0, "\(start): \(warm.errors)")
+      let value = try #require(
+        Double(decimal: try folder.read("warm").metadata["primal_objective"] ?? ""))
+      #expect(value <= cold * (1 + share), "\(start): \(value), \(cold)")
+    }
+    let other = try Tools.shell(
+      """
+      solve --quiet --activation linear --beta 3 data -o linear \\
+        && solve --quiet --activation relu --beta 3 --warm-start linear data
+      """, in: folder)
+    #expect(other.status == 1 && other.errors.contains("expected \"relu\""), "\(other.errors)")
+  }
+
+  /// `recover --minimal` finds the patterns in the solution.
+  @Test func sparesNeuronsByTheDataset() throws {
+    let folder = try folder()
+    let run = try Tools.shell(
+      """
+      solve --quiet --activation relu --beta 0.5 --max-seconds 5 data -o solution \\
+        && recover --quiet --minimal --data data solution -o network \\
+        && evaluate --data data --certify solution network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
   }
 }

@@ -72,6 +72,7 @@ struct BaseBundles {
     try tool("patchify --flatten --dtype F64 ten.images", output: "flat.ten")
     try tool("patchify \(cuts) two.images", output: "patches")
     try tool("patchify \(cuts) --mirror --defer two.images", output: "deferred")
+    try tool("patchify --size 2 --bias --defer two.images", output: "deferred.one")
     try tool("patchify --size 2 --pool none ten.images", output: "plain.ten")
     // The same patches, more or fewer of them.
     try tool("patchify --size 2 two.images", output: "plain")
@@ -103,6 +104,11 @@ struct BaseBundles {
     try add("relu", "exact", "--activation relu --beta 0.1")
     try add("relu-logistic", "sampled", "--activation relu --loss logistic --beta 0.5")
     try add("relu-patches", "sampled.patches", "--activation relu --group pattern --beta 1")
+    // Over all patterns: proved, listed, and neither.
+    try add("relu-all", "targets", "--activation relu --beta 0.1")
+    try add("relu-cells", "signs", "--activation relu --beta 0.1")
+    try add("relu-found", "flat", "--activation relu --loss logistic --beta 0.5")
+    try add("relu-found-deferred", "deferred.one", "--activation relu --beta 0.5")
     try add("gated", "sampled", "--activation gated-relu --beta 0.5")
     try add("gated-nuclear", "sampled.ten", "--activation gated-relu --norm nuclear --beta 0.5")
     try add(

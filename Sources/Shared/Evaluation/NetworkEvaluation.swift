@@ -54,7 +54,7 @@ package struct NetworkEvaluation: Sendable {
     }
     if let solution, let objective, let certificate = judged?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
-      report.add(certificate, recoveryError: recoveryError)
+      try report.add(certificate, of: solution, network, examples, recoveryError: recoveryError)
       let program = solution.program
       if let shortfall = program.claim.shortfall(
         of: program.name, gap: certificate.relativeGap)
@@ -169,7 +169,10 @@ extension Report {
     add("distance_relative", distance.relativeGap)
   }
 
-  fileprivate mutating func add(_ certificate: Certificate, recoveryError: Double) {
+  fileprivate mutating func add(
+    _ certificate: Certificate, of solution: any Solution, _ network: TrainedNetwork,
+    _ examples: Examples, recoveryError: Double
+  ) throws {
     add("certificate", certificate.scope.rawValue)
     add("primal_objective", certificate.primalObjective)
     add("dual_objective", certificate.dualObjective)
@@ -177,5 +180,15 @@ extension Report {
     add("dual_infeasibility", certificate.dualInfeasibility)
     add("primal_infeasibility", certificate.primalInfeasibility)
     add("recovery_error", recoveryError)
+    guard solution.ownList != nil, certificate.scope == .patterns,
+      case .patches(let patches) = examples.features, patches.pooling.sizes.count == 1,
+      let function = network.function as? ReLUNetwork
+    else { return }
+    // Patterns that training found: how far neurons of other patterns are from being worth their price.
+    let search = PriceSearch(
+      features: try examples.matrix(of: patches), dual: solution.program.dual,
+      from: function.filters)
+    add("violation", search.largest / solution.program.beta)
+    add("searches", search.count)
   }
 }

@@ -11,8 +11,7 @@ extension NetworkSearch {
     let found = FoundPatterns(solver.rows)
     let solution = composed(neurons, found)
     // The list has as many patterns as there are neurons: it can be made.
-    return NetworkSolution(
-      solution: solution, data: try! ConvolutionalData(found.listing(solver.source)))
+    return try! NetworkSolution(solution, list: found.listing(solver.source))
   }
 
   /// The network of `neurons` over the patterns `found`, to which theirs are added, with ν = 0.
@@ -74,7 +73,7 @@ extension NetworkSearch {
     guard let data = try? ConvolutionalData(bundle) else {
       preconditionFailure("a list that was just made")
     }
-    var result = NetworkSolution(solution: start, data: data)
+    var result = NetworkSolution(start, data, list: bundle)
     guard budget.exhausted == nil else { return result }
     if let better = try? coneProgram(data, bundle, start), better.primal.isFinite {
       if better.primal <= start.primal * (1 + 1e-12) || better.gap < start.gap {

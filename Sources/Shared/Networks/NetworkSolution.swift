@@ -9,8 +9,9 @@ import Tensors
 package struct NetworkSolution: CertifiedSolution {
   /// The solution over the patterns of `data`.
   package var solution: ArrangementSolution
-  /// The training data with the patterns that were found.
+  /// The training data with the patterns that were found, and the bundle of these.
   package let data: ConvolutionalData
+  package let list: Bundle
   /// The largest price found over β, at the dual point before it was scaled, and the number of searches for it; nil if
   /// there was no time.
   package var violation: Double?
@@ -28,6 +29,16 @@ package struct NetworkSolution: CertifiedSolution {
   package var status: Status {
     get { solution.status }
     set { solution.status = newValue }
+  }
+
+  /// `list` is of kind `arrangements`.
+  package init(_ solution: ArrangementSolution, list: Bundle) throws {
+    (self.solution, self.list) = (solution, list)
+    data = try ConvolutionalData(list)
+  }
+
+  init(_ solution: ArrangementSolution, _ data: ConvolutionalData, list: Bundle) {
+    (self.solution, self.data, self.list) = (solution, data, list)
   }
 
   /// Takes a dual point that is feasible for all neurons.
@@ -61,9 +72,8 @@ extension NetworkSolution {
     if rows % 8 > 0 { bits[bits.count - 1] = UInt8(1 << (rows % 8) - 1) }
     let list = source.listing(
       gates: Tensor(type: .f64, shape: [1, d]), patterns: Tensor(bits, shape: [1, bits.count]))
-    self.init(
-      solution: ArrangementSolution(zero: targets, width: d, activation: .relu),
-      data: try ConvolutionalData(list))
+    try self.init(
+      ArrangementSolution(zero: targets, width: d, activation: .relu), list: list)
   }
 }
 

@@ -38,7 +38,7 @@ package final class NetworkSolver: RegularizedSolver {
   let pricing: NeuronPricing
   let progress: (String) -> Void
   /// The program over all patterns as a list, where listing them costs less than pricing.
-  private let listed: (data: ConvolutionalData, solver: LowRankSolver)?
+  private let listed: (bundle: Bundle, data: ConvolutionalData, solver: LowRankSolver)?
   var loss: any Loss { targets.loss.loss }
   /// The dimensions of the space of the rows.
   package var rank: Int { rows.dimension }
@@ -77,7 +77,7 @@ package final class NetworkSolver: RegularizedSolver {
 
   private static func list(
     _ source: Bundle, _ rows: PatchRows, _ targets: Targets, _ program: ArrangementProgram
-  ) throws -> (data: ConvolutionalData, solver: LowRankSolver)? {
+  ) throws -> (bundle: Bundle, data: ConvolutionalData, solver: LowRankSolver)? {
     let bound = PatternCount.bound(hyperplanes: rows.x.rows, rank: rows.dimension)
     guard rows.dimension <= mostDimensions, rows.patches == 1, source[.x] != nil,
       bound <= mostCells, program.loss == .squared,
@@ -87,7 +87,22 @@ package final class NetworkSolver: RegularizedSolver {
     else { return nil }
     let bundle = patterns.bundle(source: source, isExact: true, bound: exact.bound, metadata: [:])
     return try LowRankSolver(data: ArrangementData(bundle), targets: targets.values)
-      .map { (try ConvolutionalData(bundle), $0) }
+      .map { (bundle, try ConvolutionalData(bundle), $0) }
+  }
+
+  /// The network of `bundle`, a solution or a network of ReLU neurons of the same features and outputs, as a start.
+  package func start(_ bundle: Bundle) throws -> NetworkSolution {
+    let outputs = targets.values.columns
+    let neurons =
+      try bundle.kind == .network
+      ? Neurons(network: bundle, dimension: rows.original.columns, outputs: outputs)
+      : Neurons(solution: bundle, dimension: rows.original.columns, outputs: outputs)
+    return NetworkSearch(
+      self, beta: 1, rule: StoppingRule(), budget: Budget(StoppingRule(), startedAt: Budget.now()),
+      trace: { _ in }
+    ).uncertified(
+      Neurons(
+        filters: rows.coordinates(neurons.filters), signs: neurons.signs, outputs: neurons.outputs))
   }
 
   package func start(at point: NetworkSolution) -> NetworkSolution? { point }
@@ -104,7 +119,7 @@ package final class NetworkSolver: RegularizedSolver {
       let start = start.flatMap { $0.data === listed.data ? $0.solution : nil }
       let solution = listed.solver.point(
         beta: beta, from: start, rule: rule, budget: budget, trace: trace)
-      return NetworkSolution(solution: solution, data: listed.data)
+      return NetworkSolution(solution, listed.data, list: listed.bundle)
     }
     return withoutActuallyEscaping(trace) {
       NetworkSearch(self, beta: beta, rule: rule, budget: budget, trace: $0).run(from: start)

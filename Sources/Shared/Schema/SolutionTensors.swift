@@ -135,3 +135,15 @@ extension Bundle {
     get throws { try metadata[MetadataKey.list.name] != nil && read(.list) == .found }
   }
 }
+
+extension Bundle {
+  /// This dataset with the patterns that `solution` brings along. Deferred data have gates alone.
+  package func listing(patternsOf solution: Bundle) throws -> Bundle {
+    var result = self
+    result.metadata["kind"] = Kind.arrangements.rawValue
+    result.metadata[.exact] = solution.metadata[.exact] == true
+    result[.gates] = try solution.require(.gates)
+    result[.patterns] = self[.x] == nil ? nil : try solution.require(.patterns)
+    return result
+  }
+}
