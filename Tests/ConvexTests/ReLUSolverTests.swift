@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct ReLUSolverTests {
   @Test(arguments: [
-    (n: 20, d: 4, patterns: 12), (60, 8, 30), (30, 40, 10), (90, 3, 60), (120, 12, 25),
+    (n: 20, d: 4, patterns: 12), (60, 8, 30), (30, 40, 10), (90, 3, 60), (70, 12, 15),
   ])
   func everyBetaIsCertified(_ shape: (n: Int, d: Int, patterns: Int)) throws {
     let problem = GatedProblem(n: shape.n, d: shape.d, patterns: shape.patterns, seed: shape.n)
