@@ -50,7 +50,7 @@ package struct NetworkEvaluation: Sendable {
       report.add(
         try GlobalDistance(
           network, on: examples, outputs: outputs, expected: expected.values,
-          objective: objective, beta: weight, tolerance: tolerance))
+          objective: objective, beta: weight, tolerance: tolerance, or: solution?.program.dual))
     }
     if let solution, let objective, let certificate = judged?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
