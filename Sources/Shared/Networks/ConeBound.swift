@@ -27,7 +27,7 @@ final class ConeBound {
   private let inverse: Matrix
   private let elimination: Matrix
   /// Variables are μ, then λ.
-  private let squares: SmallLeastSquares
+  private let squares: NonNegativeLeastSquares
   private let vectors: Matrix
   /// p, the sum of the rays with coefficients c, and the mixture of tangents.
   private let (p, sum, mixture): (Numbers, Numbers, Numbers)
@@ -44,7 +44,7 @@ final class ConeBound {
     points = Matrix(mostTangents, rank)
     inverse = Matrix(rank, rank)
     elimination = Matrix(rank, rank)
-    squares = SmallLeastSquares(capacity: mostTangents + rank)
+    squares = NonNegativeLeastSquares(capacity: mostTangents + rank)
     vectors = Matrix(4, rank)
     (p, sum, mixture, c) = (vectors.base, vectors.row(1), vectors.row(2), vectors.row(3))
     products = Matrix(1, RowLoops.padded(mostRows) + 4)

@@ -50,7 +50,7 @@ struct DirectionWeights {
     let (slope, curvature) = (Matrix(n, 1), Matrix(n, 1))
     let weighted = Matrix(m, n)
     let gram = Matrix(m, m)
-    let squares = SmallLeastSquares(capacity: max(1, m))
+    let squares = NonNegativeLeastSquares(capacity: max(1, m))
     func predict(_ alpha: [Double]) -> Double {
       gemv(m, n, columns.base, .transposed, alpha, predictions.base)
       return loss.value(predictions, y) + objective.beta * alpha.reduce(0, +)

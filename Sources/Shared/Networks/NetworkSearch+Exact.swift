@@ -150,7 +150,9 @@ extension NetworkSearch {
           return finished(current)
         }
       }
-      guard new.count > 0, slow < most else { return finished(current) }
+      // Where nothing is to be proved, small violations that lower the objective no more are left.
+      let isEnough = !isToBeProved && slow >= 2 && (violation ?? .infinity) <= 1.01
+      guard new.count > 0, slow < most, !isEnough else { return finished(current) }
       let before = patterns.count
       _ = patterns.add(solver.rows.lift(new.filters))
       neurons = descend(neurons + new, limit: 60, tolerance: 1e-7)

@@ -228,10 +228,7 @@ package final class ConeProjector {
       // Few rows enter at once if many could cycle; no more than d can be independent.
       var limit = round > 2 || support.isEmpty ? max(4, kept.count / 6) : violated.count
       limit = min(limit, d - kept.count)
-      if violated.count > limit {
-        violated.sort { slack[$0] == slack[$1] ? $0 < $1 : slack[$0] < slack[$1] }
-        violated.removeLast(violated.count - max(0, limit))
-      }
+      violated.keepSmallest(limit, by: slack)
       support = (kept + violated).sorted()
     }
     return false
@@ -253,10 +250,7 @@ package final class ConeProjector {
       for c in 0..<count where slack[c] < -tolerance && !refused.contains(c) { violated.append(c) }
       if violated.isEmpty { return }
       let limit = max(1, min(max(2, support.count / 8), d - support.count))
-      if violated.count > limit {
-        violated.sort { slack[$0] == slack[$1] ? $0 < $1 : slack[$0] < slack[$1] }
-        violated.removeLast(violated.count - limit)
-      }
+      violated.keepSmallest(limit, by: slack)
       let before = (support, Array(old[0..<support.count]))
       for row in violated.sorted() {
         let place = support.firstIndex { $0 > row } ?? support.count

@@ -119,11 +119,15 @@ package final class ReLUSolver: ArrangementSolver {
     let open = outputs.indices.filter {
       beta < outputs[$0].betaMax && points[$0].gap > rule.gap
     }
+    var begin: [Int: Beginning] = [:]
+    if start == nil, method != .interiorPoint {
+      begin = offerAtoms(open, points, beta: beta, gap: rule.gap, budget, report: report)
+    }
     var status = Status.optimal
+    let isSeeded = open.allSatisfy { begin[$0] != nil }
     let seed =
-      open.isEmpty
-      ? nil : start ?? gatedStart(beta: beta, startedAt: budget, rule: rule)
-    for c in open {
+      isSeeded ? nil : start ?? gatedStart(beta: beta, startedAt: budget, rule: rule)
+    for c in open where points[c].gap > rule.gap {
       if let limit = budget.exhausted {
         status = limit
         break
@@ -135,7 +139,9 @@ package final class ReLUSolver: ArrangementSolver {
         report()
       }
       if method != .interiorPoint {
-        newton(problem, from: seed.map { blocks(of: $0, output: c, beta: beta) }, budget, tell)
+        newton(
+          problem, from: begin[c] ?? seed.map { blocks(of: $0, output: c, beta: beta) }, budget,
+          tell)
       }
       if method != .newton, points[c].gap > problem.tolerance, budget.exhausted == nil {
         interiorPoint(problem, budget, tell)

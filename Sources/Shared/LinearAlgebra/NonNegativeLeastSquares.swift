@@ -1,10 +1,8 @@
-import LinearAlgebra
-
 /// Non-negative least squares of a few variables: min ‖A x − b‖² over x ≥ 0, by the Gram matrix AᵀA and Aᵀb, with the
 /// active-set method of Lawson and Hanson (1974). The Cholesky factor of the free variables grows by a row with each of
 /// them, and more variables can be added to a solved problem. The caller must not rely on the answer's precision: it is
 /// a heuristic of a bound that is checked afterwards.
-final class SmallLeastSquares {
+package final class NonNegativeLeastSquares {
   private let capacity: Int
   private let gram: UnsafeMutablePointer<Double>
   /// The lower Cholesky factor of the Gram matrix of the free variables, in their order.
@@ -16,12 +14,12 @@ final class SmallLeastSquares {
   private var freeCount = 0
   private let isFree: UnsafeMutablePointer<Bool>
   /// x after `solve`.
-  let x: UnsafeMutablePointer<Double>
+  package let x: UnsafeMutablePointer<Double>
   /// Keeps the memory of the pointers.
   private let storage: Matrix
 
   /// For at most `capacity` variables.
-  init(capacity: Int) {
+  package init(capacity: Int) {
     self.capacity = capacity
     storage = Matrix(2 * capacity + 3, capacity)
     gram = storage.base
@@ -40,16 +38,16 @@ final class SmallLeastSquares {
   }
 
   /// (AᵀA)_ij for j ≤ i.
-  func setGram(_ i: Int, _ j: Int, _ value: Double) {
+  package func setGram(_ i: Int, _ j: Int, _ value: Double) {
     gram[i * capacity + j] = value
     gram[j * capacity + i] = value
   }
 
   /// (Aᵀb)_i.
-  func setRight(_ i: Int, _ value: Double) { right[i] = value }
+  package func setRight(_ i: Int, _ value: Double) { right[i] = value }
 
   /// Minimises over the first `count` variables, beginning with those of `first` free.
-  func solve(_ count: Int, startingWith first: [Int] = []) {
+  package func solve(_ count: Int, startingWith first: [Int] = []) {
     clear(count)
     for i in first { release(i) }
     settle()
@@ -57,16 +55,16 @@ final class SmallLeastSquares {
   }
 
   /// All of the first `count` variables are 0 and held there.
-  func clear(_ count: Int) {
+  package func clear(_ count: Int) {
     freeCount = 0
     for i in 0..<count { (x[i], isFree[i]) = (0, false) }
   }
 
   /// Adds variable i, at 0.
-  func add(_ i: Int) { (x[i], isFree[i]) = (0, false) }
+  package func add(_ i: Int) { (x[i], isFree[i]) = (0, false) }
 
   /// Minimises over the first `count` variables from the present ones on.
-  func improve(_ count: Int) {
+  package func improve(_ count: Int) {
     var largest = 0.0
     for i in 0..<count { largest = max(largest, abs(right[i])) }
     for _ in 0..<3 * count + 10 {
