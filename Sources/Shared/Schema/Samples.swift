@@ -5,9 +5,9 @@ extension Kind {
   /// the samples together.
   package var perSample: Set<String> {
     switch self {
-    case .images: ["images", "labels", "index"]
-    case .dataset, .arrangements: ["x", "images", "labels", "targets", "index"]
-    case .moments: ["moments", "labels", "targets", "index"]
+    case .images: ["images", "labels", "index", "names"]
+    case .dataset, .arrangements: ["x", "images", "labels", "targets", "index", "names"]
+    case .moments: ["moments", "labels", "targets", "index", "names"]
     case .solution: ["dual", "predictions"]
     case .network: []
     }

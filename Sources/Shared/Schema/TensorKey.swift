@@ -18,6 +18,13 @@ package struct TensorKey: Sendable {
   package static let targets = TensorKey("targets", .f64, .f32, shapes: "[n]", "[n, C]")
   package static let mean = TensorKey("mean", .f32, .f64, shapes: "[d]")
   package static let whiten = TensorKey("whiten", .f32, .f64, shapes: "[d, N]")
+  /// What was subtracted from each feature, and what the difference was divided by.
+  package static let shift = TensorKey("shift", .f64, shapes: "[d]")
+  package static let divisor = TensorKey("divisor", .f64, shapes: "[d]")
+  /// What stands for a missing value of each feature, before it is standardised.
+  package static let fill = TensorKey("fill", .f64, shapes: "[d]")
+  /// The name of each sample in UTF-8, padded with 0.
+  package static let names = TensorKey("names", .u8, shapes: "[n, L]")
   package static let gates = TensorKey("gates", .f64, shapes: "[P, d]")
   package static let thresholds = TensorKey("thresholds", .f64, shapes: "[P]")
   /// A bit for each row of the data, the least significant bit of a byte first.
