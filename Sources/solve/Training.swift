@@ -47,10 +47,12 @@ final class Training: @unchecked Sendable {
     record = try PathRecord(settings)
     trace = try Trace(path: settings.trace)
     source = try Bundle(reading: input)
-    func read(_ option: String, _ path: String?) throws -> Bundle? {
-      try path.map { try invocation.read(option, $0) { try Bundle(reading: $0) } }
+    let source = source
+    heldOut = try settings.validation.map { path in
+      try invocation.read("--validation", path) {
+        try DataModel(source).conform(Bundle(reading: $0))
+      }
     }
-    heldOut = try read("--validation", settings.validation)
     earlier = try settings.warmStart.map { path in
       try invocation.read("--warm-start", path) { input in
         let bundle = try Bundle(reading: input)

@@ -13,6 +13,8 @@ package struct TrainedNetwork: Sendable {
   /// and on the class.
   package let targets: TargetValues
   let statistics: FittedStatistics
+  /// What data must have for this network.
+  package let model: DataModel
   package let metadata: [String: String]
 
   /// Takes over a bundle of kind `network`.
@@ -30,6 +32,15 @@ package struct TrainedNetwork: Sendable {
     targets = try bundle.targetValues(outputs: function.outputs, loss: loss)
     statistics = try FittedStatistics(bundle)
     try statistics.whiten?.expectFinite("whiten")
+    model = try DataModel(bundle)
+  }
+
+  /// The names of the classes that its outputs tell apart; nil if they are numbers.
+  var decidedClasses: [String]? {
+    guard classes != nil || metadata["targets"] != nil else { return nil }
+    let count = function.outputs == 1 ? 2 : function.outputs
+    guard let classes, classes.count == count else { return (0..<count).map(String.init) }
+    return classes
   }
 
   /// Throws if the network and the samples do not belong together. Returns warnings of what is only unusual.
