@@ -28,7 +28,7 @@ help: ## list the targets
 
 ## ---------------------------------------------------------------- build, test, install
 
-PACKAGES := libopenblas-dev liblapacke-dev libpng-dev pkg-config
+PACKAGES := libopenblas-dev liblapacke-dev libpng-dev libjpeg-dev pkg-config
 
 # $(call install-packages,CHECK,NAMES,PACKAGES): unless CHECK succeeds, installs the PACKAGES that hold NAMES.
 define install-packages
@@ -44,7 +44,7 @@ endef
 
 .PHONY: packages
 packages: ## install the Debian packages that are missing (needs root or sudo)
-	$(call install-packages,pkg-config --exists openblas lapacke libpng,OpenBLAS$(comma) LAPACKE or libpng,$(PACKAGES))
+	$(call install-packages,pkg-config --exists openblas lapacke libpng libjpeg,OpenBLAS$(comma) LAPACKE$(comma) libpng or libjpeg,$(PACKAGES))
 
 .PHONY: gnuplot
 gnuplot:

@@ -17,6 +17,7 @@ enum Reader: String, CaseIterable, Sendable {
   /// Records of CIFAR-10 and of CIFAR-100.
   case cifar
   case png
+  case jpeg
 
   /// Whether the reader accepts the bytes; false if it throws a `Failure`.
   @discardableResult
@@ -43,6 +44,7 @@ enum Reader: String, CaseIterable, Sendable {
     case .csv: try readCSV(bytes)
     case .cifar: try withFile(of: bytes, readRecords)
     case .png: try readPicture(bytes)
+    case .jpeg: try check(decodeJPEG(bytes, name: "input"))
     }
   }
 
