@@ -11,6 +11,8 @@ package struct DataModel: Sendable {
   package let hasConstant: Bool
   package let classes: [String]?
   package let standardization: Standardization?
+  /// d, of a network.
+  private let width: Int?
 
   /// That of training data, of a solution or of a network.
   package init(_ bundle: Bundle) throws {
@@ -19,6 +21,7 @@ package struct DataModel: Sendable {
     hasConstant = try bundle.read(.bias, default: false)
     classes = try bundle.classNames()
     standardization = try Standardization(bundle)
+    width = bundle[.hiddenWeight]?.shape.last
   }
 
   /// `data` with features in the order of the model, standardised if they are raw and the model's are not, and with
@@ -44,8 +47,15 @@ package struct DataModel: Sendable {
 
   /// The column of `data` for each feature of the model, nil for the constant; nil if they are in order.
   private func columns(of data: Bundle) throws -> [Int?]? {
-    guard let features, let theirs = try data.featureNames() else { return nil }
     let theirConstant = try data.read(.bias, default: false)
+    guard let features, let theirs = try data.featureNames() else {
+      // Features without names that lack the constant.
+      let patches = try PatchTensor(data)
+      guard hasConstant, !theirConstant, data.kind == .dataset, patches.patches == 1,
+        width == patches.dimension + 1
+      else { return nil }
+      return (0..<patches.dimension).map(Optional.some) + [nil]
+    }
     guard theirs != features || theirConstant != hasConstant else { return nil }
     let patches = try PatchTensor(data)
     guard patches.patches == 1, theirs.count + (theirConstant ? 1 : 0) == patches.dimension else {
@@ -86,7 +96,7 @@ package struct DataModel: Sendable {
         divisor: columns.map { $0.map { own.divisor[$0] } ?? 1 }
       ).write(to: &data)
     }
-    data.metadata[TableKey.features] = features.map(quotedArray)
+    if let features { data.metadata[TableKey.features] = quotedArray(features) }
     data.metadata[.bias] = hasConstant ? true : nil
   }
 

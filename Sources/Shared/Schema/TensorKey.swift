@@ -37,6 +37,8 @@ package struct TensorKey: Sendable {
   package static let v = TensorKey("v", .f64, shapes: "[A, d]", "[C, A, d]", "[C, A, R, d]")
   package static let w = TensorKey("w", .f64, shapes: "[A, d]", "[C, A, d]", "[C, A, R, d]")
   package static let hiddenWeight = TensorKey("hidden.weight", .f64, shapes: "[m, d]")
+  package static let hiddenBias = TensorKey("hidden.bias", .f64, shapes: "[m]")
+  package static let outputBias = TensorKey("output.bias", .f64, shapes: "[C]")
   package static let outputWeight = TensorKey("output.weight", .f64, shapes: "[C, m]")
   package static let hiddenRegion = TensorKey("hidden.region", .i32, shapes: "[m]")
   package static let hiddenGroup = TensorKey("hidden.group", .i32, shapes: "[m]")
