@@ -216,6 +216,7 @@ extension Report {
     _ certificate: Certificate, of solution: any Solution, _ network: TrainedNetwork,
     _ examples: Examples, recoveryError: Double
   ) throws {
+    if solution.program.isChosen { add("beta", solution.program.beta) }
     add("certificate", certificate.scope.rawValue)
     add("primal_objective", certificate.primalObjective)
     add("dual_objective", certificate.dualObjective)
