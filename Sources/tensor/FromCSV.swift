@@ -49,6 +49,12 @@ func fromCSV(_ run: Run) throws {
   if bias { bundle.metadata[.bias] = true }
   bundle[.fill] = table.fill.map { Tensor($0) }
   try addAnswers(of: table, columns, like: model, settings, to: &bundle)
+  let willBeStandardized = settings.standardize || model != nil
+  for warning in table.warnings(
+    columns, labels: bundle[.labels], isStandardized: willBeStandardized)
+  {
+    run.warn(warning)
+  }
   if let names = table.names { bundle[.names] = try Tensor(names: names) }
   bundle.describe(columns, settings, like: model, missing: missing, delimiter: delimiterText)
   if let fitted = try model?.standardization ?? (settings.standardize ? table.fitted(columns) : nil)
