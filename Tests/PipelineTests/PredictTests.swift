@@ -186,4 +186,24 @@ import Testing
       """, in: folder)
     #expect(run.status == 0, "\(run)")
   }
+
+  /// Names that a terminal would obey, or that would break a line, are quoted in the report and in the table.
+  @Test func hostileNamesAreQuoted() throws {
+    var network = try folder.read("network")
+    network.metadata["classes"] = quotedArray(["a\tb", "\u{1B}[31mred", "x\u{202E}y"])
+    try folder.write(network, "hostile")
+    var data = try folder.read("data")
+    data.metadata["classes"] = nil
+    data[.names] = try Tensor(names: (0..<40).map { "\($0)\n" })
+    try folder.write(data, "plain")
+    let run = try evaluate("hostile", "plain", "--predictions", "predictions")
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.text.contains("recall_\"a\\tb\"\t") && run.text.contains("\\u001b[31mred"))
+    let table = String(decoding: try Data(contentsOf: folder.url("predictions")), as: UTF8.self)
+    for text in [run.text, table] {
+      #expect(!text.unicodeScalars.contains { $0.value == 0x1B || $0.value == 0x202E })
+    }
+    #expect(table.split(separator: "\n").count == 41)
+    #expect(table.split(separator: "\n").allSatisfy { $0.split(separator: "\t").count == 11 })
+  }
 }

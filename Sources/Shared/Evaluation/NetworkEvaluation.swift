@@ -200,7 +200,7 @@ extension Report {
     guard let labels = expected.labels, let decisions else { return }
     let names = expected.classNames
     let counts = ConfusionMatrix(names: names, labels: labels, decisions: decisions)
-    for (c, name) in names.enumerated() {
+    for (c, name) in names.map(printable).enumerated() {
       if let recall = counts.recall(c) { add("recall_\(name)", recall) }
       if let precision = counts.precision(c) { add("precision_\(name)", precision) }
     }

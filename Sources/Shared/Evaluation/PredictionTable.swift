@@ -43,13 +43,13 @@ struct PredictionTable {
 
   private func row(_ i: Int) -> [String] {
     var row = ["\(i)"]
-    if let names { row.append(cell(names[i])) }
+    if let names { row.append(printable(names[i])) }
     if let labels = expected?.labels {
       row.append("\(labels[i])")
     } else if let values = expected?.values {
       row += (0..<values.columns).map { "\(values[i, $0])" }
     }
-    if let decisions { row += ["\(decisions[i])", cell(classNames[decisions[i]])] }
+    if let decisions { row += ["\(decisions[i])", printable(classNames[decisions[i]])] }
     row += (0..<outputs.columns).map { "\(outputs[i, $0])" }
     if hasProbabilities {
       let own = UnsafeBufferPointer(start: outputs.row(i), count: outputs.columns)
@@ -58,8 +58,9 @@ struct PredictionTable {
     return row
   }
 
-  /// `text`, as a JSON string if a tab or a line end in it would break the table.
-  private func cell(_ text: String) -> String {
-    text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } ? quoted(text) : text
-  }
+}
+
+/// A name that came with a bundle: as it is, or as a JSON string if it would break a table or confuse a terminal.
+func printable(_ name: String) -> String {
+  terminalText(name) == name ? name : terminalText(quoted(name))
 }
