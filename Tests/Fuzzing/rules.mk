@@ -1,5 +1,5 @@
 # libFuzzer on the readers. It comes with Swift's toolchain, but not by way of the package manager, which would
-# want a `main` of every program: the two modules and the target are compiled here.
+# want a `main` of every program: the modules and the target are compiled here.
 
 FUZZ := build/fuzz
 # Seconds for each reader.
@@ -28,7 +28,7 @@ fuzz-module = swiftc $(FUZZ_FLAGS) -enable-testing -module-name $(1) -emit-modul
   -emit-module-path $(FUZZ)/$(1).swiftmodule -c Sources/Shared/$(1)/*.swift -o $(FUZZ)/$(1).o
 
 # The linker warns of each symbol of the sanitizer that it cannot export.
-$(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Images/*.swift) $(FUZZ_C) \
+$(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Schema/*.swift Sources/Shared/Images/*.swift) $(FUZZ_C) \
   Tests/Fuzzing/Readers.swift Tests/Fuzzing/Target/Target.swift Tests/Fuzzing/rules.mk
 	@$(MAKE) --no-print-directory packages
 	@mkdir -p $(FUZZ); rm -f $(FUZZ)/*.o
@@ -36,6 +36,7 @@ $(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Images/*.
 	  printf 'module %s { umbrella "%s" export * }\n' $$module "$(CURDIR)/Sources/Shared/$$module/include" \
 	    > $(FUZZ)/maps/$$module/module.modulemap; done
 	$(call fuzz-module,Tensors)
+	$(call fuzz-module,Schema)
 	$(call fuzz-module,Images)
 	$(foreach file,$(FUZZ_C),clang -O -c -fsanitize=address -I $(dir $(file))include $(file) \
 	  -o $(FUZZ)/$(notdir $(file)).o &&) true
