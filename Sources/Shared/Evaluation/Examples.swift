@@ -18,6 +18,8 @@ package struct Examples: Sendable {
   package let answers: Answers?
   /// The names of the classes, if the bundle has them.
   package let classes: [String]?
+  /// Features of the bundle that the network does not have, and that were left out.
+  let leftOut: [String]
   /// The names of the samples, if the bundle has them.
   let sampleNames: [String]?
   let statistics: FittedStatistics
@@ -95,6 +97,7 @@ package struct Examples: Sendable {
   ) throws {
     try given.expect(.dataset, .moments, .arrangements)
     let bundle = try model?.conform(given) ?? given
+    leftOut = try model?.leftOut(of: given) ?? []
     name = bundle.name
     metadata = bundle.metadata
     features =

@@ -30,6 +30,11 @@ package struct NetworkEvaluation: Sendable {
         to: solution, of: network, on: examples, beta: beta, disagreements: warnings)
       warnings.removeAll()
     }
+    if !examples.leftOut.isEmpty {
+      warnings.append(
+        "\(examples.name) has features that \(network.name) does not have, which are left out: "
+          + examples.leftOut.map { quoted($0) }.joined(separator: ", "))
+    }
     let isPrediction = examples.answers == nil && beta == nil && solution == nil
     expected =
       isPrediction

@@ -45,6 +45,12 @@ package struct DataModel: Sendable {
     return result
   }
 
+  /// The features of `data`, by name, that the model does not have: `conform` leaves them out.
+  package func leftOut(of data: Bundle) throws -> [String] {
+    guard let features, let theirs = try data.featureNames() else { return [] }
+    return theirs.filter { !features.contains($0) }
+  }
+
   /// The column of `data` for each feature of the model, nil for the constant; nil if they are in order.
   private func columns(of data: Bundle) throws -> [Int?]? {
     let theirConstant = try data.read(.bias, default: false)

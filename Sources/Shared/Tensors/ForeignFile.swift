@@ -9,7 +9,7 @@ func foreignFile(_ start: UnsafeRawBufferPointer) -> String {
     ([0x93] + Array("NUMPY".utf8), "a NumPy file: tensor from-npy NAME=FILE makes a bundle of it"),
     (
       Array("PK".utf8) + [3, 4],
-      "a ZIP archive, as PyTorch (.pt) and NumPy (.npz) write: save its arrays as safetensors or .npy"
+      "a ZIP archive, as PyTorch (.pt) and NumPy (.npz) write: python3 -m network import makes a network of two layers; save other arrays as .npy"
     ),
     ([0x80, 2], "a pickle, as older PyTorch writes: save its tensors as safetensors"),
     ([0x1F, 0x8B], "compressed by gzip: gunzip it first"),
