@@ -7,7 +7,7 @@ struct Settings: ToolSettings {
   var certify: String?
   var beta: Double?
   var provesDistance = false
-  var gap = 1e-3
+  var gap: Double?
   var json = false
   var predictions: String?
   var filters: String?
@@ -25,6 +25,9 @@ struct Settings: ToolSettings {
     }
     guard !provesDistance || beta.map({ $0 > 0 }) ?? (certify != nil) else {
       throw Failure.usage("--global needs --beta B above 0: the objective whose optimum is meant")
+    }
+    guard gap == nil || provesDistance else {
+      throw Failure.usage("--gap is for --global: how exactly the largest price is found")
     }
     let inputs = [dataPath, certify, common.operands.first ?? "-"]
     if inputs.filter({ $0 == "-" }).count > 1 {
@@ -121,7 +124,8 @@ extension Settings {
           + "each dimension of the samples."),
       .positive(
         "gap", "G", \.gap,
-        "With --global: find the largest price of a neuron up to this share (default 1e-3)."),
+        "With --global: find the largest price of a neuron up to this share (default 1e-3; below 1e-8 rounding decides)."
+      ),
     ]
   }
 

@@ -25,7 +25,7 @@ Settings.tool.main { invocation in
 
   let evaluation = try NetworkEvaluation(
     network, on: examples, beta: settings.beta, certifying: program,
-    distanceWithin: settings.provesDistance ? settings.gap : nil)
+    distanceWithin: settings.provesDistance ? settings.gap ?? 1e-3 : nil)
   for warning in evaluation.warnings { invocation.warn(warning) }
 
   // All pictures are made before the first file is written.

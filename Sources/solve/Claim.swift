@@ -78,7 +78,7 @@ extension Training {
     bundle.metadata[.dualObjective] = min(found.dualObjective, found.primalObjective)
     bundle.metadata[.relativeGap] = gap
     var status = outcome.status
-    if gap <= settings.gap, isDoubted { status = .optimal }
+    if gap <= settings.gap, isDoubted, !outcome.lacksProof { status = .optimal }
     if gap > settings.gap, status == .optimal { status = .stalled }
     bundle.metadata[.status] = status
     return (status, gap, assessment.norm)

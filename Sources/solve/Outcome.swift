@@ -7,6 +7,8 @@ struct Outcome {
   let beta: Double
   let gap: Double
   let status: Status
+  /// Whether something that was asked for, besides the gap, is not reached.
+  let lacksProof: Bool
   let bundle: () -> Bundle
 
   /// Whether a limit of time or a signal ended it.
@@ -16,13 +18,17 @@ struct Outcome {
     self.beta = beta
     gap = max(0, solution.gap)
     status = solution.status
+    lacksProof = solution.lacksProof
     self.bundle = bundle
   }
 
   private init(_ other: Outcome, _ status: Status) {
-    (beta, gap, bundle) = (other.beta, other.gap, other.bundle)
+    (beta, gap, bundle, lacksProof) = (other.beta, other.gap, other.bundle, other.lacksProof)
     self.status = status
   }
+
+  /// Whether a gap and all else that was asked for is reached.
+  func reaches(_ goal: Double) -> Bool { gap <= goal && !lacksProof }
 
   /// The same point, ended by something else.
   func with(_ status: Status) -> Outcome { Outcome(self, status) }

@@ -195,11 +195,12 @@ struct Settings: ToolSettings {
       .flag(
         "global", \.provesGlobally,
         "For relu on a dataset: prove the bound over all neurons whatever it costs, which grows three to ten times with "
-          + "each dimension of the data's row space. Without it a proof is tried in up to 6 dimensions, for as long as "
-          + "training took, but at least 10 seconds."),
+          + "each dimension of the data's row space. Without it a proof is tried in up to 6 dimensions, within "
+          + "--max-nodes."),
       .integer(
         "max-nodes", "N", \.maximumNodes,
-        "The most cones that a proof may look at (default 20000000).", minimum: 1),
+        "The most cones that the proofs for one beta may look at in all (default 20000000, with --global without "
+          + "limit); cones of many samples count for more.", minimum: 1),
     ]
   }
 

@@ -27,7 +27,8 @@ extension Training {
         solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
         metadata: invocation.metadata(after: source.metadata))
     }
-    let zero = try NetworkSolution(zero: targets, source: source, patches: patches)
+    var zero = NetworkSolution(zero: targets, patches: patches)
+    zero.lacksProof = settings.provesGlobally
     try run(orElse: composer.outcome(zero, beta: beta)) {
       let validation = try validation { try Validation($0, like: source, patches, targets) }
       let solver = try NetworkSolver(
@@ -41,31 +42,31 @@ extension Training {
           let patches = try PatchSource(training)
           let targets = try Targets(training, samples: patches.count, like: targets)
           let validation = try Validation(heldOut, like: training, patches, targets)
+          // No proof is asked of networks that only judge β.
+          var settings = networkSettings
+          settings.provesGlobally = false
           let solver = try NetworkSolver(
-            training, patches: patches, targets: targets, settings: networkSettings, budget: budget
+            training, patches: patches, targets: targets, settings: settings, budget: budget
           ) { _ in }
           return scores(solver, validation, from: nil, along: path)
         },
-        reduce: { [self] solution, beta in reduced(solution, beta: beta, targets: targets) })
+        reduce: { [self] solution, beta in
+          tellOfProof(solution)
+          return solver.reduced(solution, beta: beta).map {
+            ($0.solution, $0.isMinimal ? ["minimal": "true"] : [:])
+          }
+        })
     }
   }
 
-  /// `solution` without neurons that it does not need, if it has some.
-  private func reduced(
-    _ solution: NetworkSolution, beta: Double, targets: Targets
-  ) -> Reduced<NetworkSolution>? {
-    guard solution.data.patches.patchCount == 1,
-      let data = try? ArrangementData(solution.list)
-    else { return nil }
-    let program = ArrangementProgram(
-      activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss)
-    let better = solution.solution.withoutOpposedNeurons(program, beta: beta)
-    let minimal = (better ?? solution.solution).minimal(
-      data, of: program, targets: targets.values, beta: beta)
-    guard let smaller = minimal ?? better else { return nil }
-    var result = solution
-    result.solution = smaller
-    return (result, minimal == nil ? [:] : ["minimal": "true"])
+  /// Says so if a proof that nobody asked for did not end.
+  private func tellOfProof(_ solution: NetworkSolution) {
+    guard let bound = solution.proof?.bound, !solution.isGlobal, !settings.provesGlobally else {
+      return
+    }
+    invocation.note(
+      "no bound over all neurons was proved within --max-nodes (their prices are at most \(bound) times beta): the "
+        + "certificate is over the patterns that were found; --global goes on")
   }
 
   private var networkSettings: NetworkSolver.Settings {
@@ -74,7 +75,7 @@ extension Training {
     result.restarts = settings.restarts ?? result.restarts
     result.seed = settings.seed ?? result.seed
     result.provesGlobally = settings.provesGlobally
-    result.maximumNodes = settings.maximumNodes ?? result.maximumNodes
+    result.maximumNodes = settings.maximumNodes
     return result
   }
 

@@ -85,7 +85,7 @@ extension Training {
     let (smaller, more) = reduce(solution, beta) ?? (solution, [:])
     let outcome = composer.outcome(
       smaller, beta: beta, betaMax: betaMax, notes: notes.merging(more) { $1 })
-    return outcome.gap <= rule.gap ? outcome.with(.optimal) : outcome
+    return outcome.reaches(rule.gap) ? outcome.with(.optimal) : outcome
   }
 
   /// Takes the points that the budget publishes.

@@ -116,7 +116,8 @@ final class Training: @unchecked Sendable {
   private func expire(_ status: Status) -> Never {
     do {
       if let best = incumbent.value {
-        try finish(best.with(best.gap <= settings.gap && settings.path == nil ? .optimal : status))
+        try finish(
+          best.with(best.reaches(settings.gap) && settings.path == nil ? .optimal : status))
         _exit(0)
       }
       throw Failure.data(
@@ -156,7 +157,7 @@ final class Training: @unchecked Sendable {
     try trace.finish()
     try record.finish()
     let (bundle, claim) = try certify(outcome, warns: true)
-    if let message = shortfall(of: claim) {
+    if let message = shortfall(of: claim, lacksProof: outcome.lacksProof) {
       if settings.requireOptimal { throw Failure.data(message) }
       invocation.warn(message)
     }
@@ -166,13 +167,15 @@ final class Training: @unchecked Sendable {
   }
 
   /// The demand that was not reached, if there is one.
-  private func shortfall(of claim: Claim) -> String? {
+  private func shortfall(of claim: Claim, lacksProof: Bool) -> String? {
     guard claim.status == .optimal else {
       let end =
         claim.status == .stalled || claim.status == .interrupted
         ? claim.status.rawValue : "stopped by \(claim.status.rawValue)"
       return claim.gap <= settings.gap
-        ? "\(end) before the end of the path"
+        ? lacksProof
+          ? "\(end) before a bound over all neurons was proved"
+          : "\(end) before the end of the path"
         : "\(end) with a relative gap of \(claim.gap), not \(settings.gap)"
     }
     return record.unreached == 0

@@ -44,6 +44,11 @@ private func planeMaximum(_ rows: Matrix, _ weights: [Double]) -> Double {
   return largest
 }
 
+/// The end of a search of one proof.
+private func search(_ proof: SphereProof, below tau: Double, limit: Int) -> ProofSearch.End {
+  ProofSearch([proof], below: tau).run(limit: limit) { true }
+}
+
 @Suite struct SphereProofTests {
   @Test(arguments: [false, true])
   func provesAndRefutesInThePlane(_ whole: Bool) throws {
@@ -52,20 +57,20 @@ private func planeMaximum(_ rows: Matrix, _ weights: [Double]) -> Double {
       let largest = planeMaximum(rows, weights)
       guard largest > 1e-9 else { continue }
       let proof = SphereProof(rows, weights: weights)
-      let (above, _) = proof.search(below: 1.0001 * largest, nodes: 10_000) { true }
+      let above = search(proof, below: 1.0001 * largest, limit: 10_000)
       guard case .proved(let bound) = above else {
         Issue.record("seed \(seed): \(above)")
         continue
       }
       #expect(bound >= largest * (1 - 1e-12) && bound <= 1.0001 * largest, "seed \(seed)")
-      let (below, _) = proof.search(below: 0.9999 * largest, nodes: 10_000) { true }
+      let below = search(proof, below: 0.9999 * largest, limit: 10_000)
       guard case .violated(let points) = below, let first = points.first else {
         Issue.record("seed \(seed): \(below)")
         continue
       }
       #expect(norm(2, first.u) <= 1 + 1e-12)
-      #expect(abs(value(rows, weights, first.u) - first.value) <= 1e-9 * largest)
-      #expect(first.value > 0.9999 * largest)
+      #expect(abs(value(rows, weights, first.u) - proof.value(first.u)) <= 1e-9 * largest)
+      #expect(proof.value(first.u) > 0.9999 * largest)
     }
   }
 
@@ -83,9 +88,9 @@ private func planeMaximum(_ rows: Matrix, _ weights: [Double]) -> Double {
       }
       guard best > 0 else { continue }
       let proof = SphereProof(rows, weights: weights)
-      switch proof.search(below: 1.05 * best, nodes: 200_000, proceed: { true }).end {
+      switch search(proof, below: 1.05 * best, limit: 200_000) {
       case .proved(let bound): #expect(bound >= best * (1 - 1e-12))
-      case .violated(let points): #expect(points.allSatisfy { $0.value > 1.05 * best })
+      case .violated(let points): #expect(points.allSatisfy { proof.value($0.u) > 1.05 * best })
       case .stopped: Issue.record("rank \(rank), seed \(seed): stopped")
       }
     }
@@ -96,9 +101,9 @@ private func planeMaximum(_ rows: Matrix, _ weights: [Double]) -> Double {
     let proof = SphereProof(rows, weights: weights)
     var (low, high) = (0.0, Double.infinity)
     for nodes in [1, 10, 100, 100_000] {
-      switch proof.search(below: 1e-3, nodes: nodes, proceed: { true }).end {
+      switch search(proof, below: 1e-3, limit: nodes) {
       case .proved: Issue.record("a bound of almost nothing was proved")
-      case .violated(let points): low = max(low, points.map(\.value).max() ?? 0)
+      case .violated(let points): low = max(low, points.map { proof.value($0.u) }.max() ?? 0)
       case .stopped(let bound): high = min(high, bound)
       }
     }
@@ -107,7 +112,7 @@ private func planeMaximum(_ rows: Matrix, _ weights: [Double]) -> Double {
 
   @Test func nothingIsProvedOfNothing() {
     let proof = SphereProof(Matrix(3, 2), weights: [1, -1, 2])
-    guard case .proved(let bound) = proof.search(below: 1, nodes: 100, proceed: { true }).end else {
+    guard case .proved(let bound) = search(proof, below: 1, limit: 100) else {
       Issue.record("rows of zeros have a price of 0")
       return
     }

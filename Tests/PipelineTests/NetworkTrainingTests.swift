@@ -171,6 +171,48 @@ import Testing
     #expect(try small.read("solution").metadata["status"] == "node-limit")
   }
 
+  /// Without the proof that was asked for nothing is optimal; one that nobody asked for may fail, and says so.
+  @Test func proofsThatDoNotEnd() throws {
+    let folder = try folder(samples: 60, features: 8, seed: 7)
+    let run = try Tools.shell(
+      "solve --activation relu --beta 3 --global --max-nodes 200 --require-optimal data -o none",
+      in: folder)
+    #expect(run.status == 1 && run.errors.contains("node-limit"), "\(run.errors)")
+    #expect(!FileManager.default.fileExists(atPath: folder.path("none")))
+    // The first cones of this proof do not even make its bound better than none.
+    let none = try Tools.shell(
+      "solve --activation relu --beta 3 --global --max-nodes 1 data -o none", in: folder)
+    #expect(none.status == 0, "\(none.errors)")
+    #expect(try folder.read("none").metadata["status"] == "node-limit")
+
+    let small = try self.folder(samples: 120, features: 5, seed: 3)
+    let few = try Tools.shell(
+      "solve --activation relu --beta 0.5 --max-nodes 50 data -o solution && recover solution -o network "
+        + "&& evaluate --data data --certify solution network", in: small)
+    #expect(few.status == 0, "\(few.errors)")
+    #expect(few.text.contains("certificate\tpatterns"), "\(few.text)")
+    #expect(few.errors.contains("no bound over all neurons was proved"), "\(few.errors)")
+    let bound = try #require(
+      Double(decimal: try small.read("solution").metadata["violation_bound"] ?? ""))
+    #expect(bound >= number(few.text, "violation") - 1e-9)
+    // The whole proof gives the smaller bound.
+    #expect(try solve(small, "--beta 0.5").text.contains("certificate\tglobal"))
+  }
+
+  /// ν = 0 is feasible for all neurons, in any dimension: no proof is needed.
+  @Test func targetsThatAreZeroNeedNoNeurons() throws {
+    let folder = try folder(samples: 30, features: 25, seed: 4)
+    var data = try folder.read("data")
+    data.tensors["targets"] = Tensor(type: .f64, shape: [30, 1])
+    try folder.write(data, "data")
+    for loss in ["squared", "huber"] {
+      let run = try solve(folder, "--beta 0.1 --loss \(loss)")
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(run.text.contains("certificate\tglobal"), "\(run.text)")
+      #expect(run.text.contains("neurons\t0"), "\(run.text)")
+    }
+  }
+
   @Test func aPathAndItsValidation() throws {
     let folder = try folder(samples: 60, features: 4, labels: true, seed: 8)
     let run = try Tools.shell(
@@ -254,6 +296,36 @@ extension LossName {
     let other = try Tools.run(
       "evaluate", ["--data", "data", "--beta", "1", "--global", "linear"], in: folder)
     #expect(other.status == 1 && other.errors.contains("is no ReLU network"), "\(other.errors)")
+  }
+
+  /// No tolerance is so small that the search does not end.
+  @Test func tolerancesOfTheDistance() throws {
+    let folder = try folder()
+    let run = try Tools.shell(
+      """
+      baseline --quiet --activation relu --neurons 8 --epochs 20 --beta 1 data -o trained \
+        && for gap in 1e-1 1e-18; do evaluate --data data --beta 1 --global --gap $gap trained | grep global_bound; done
+      """, in: folder)
+    let bounds = run.text.split(separator: "\n").compactMap { Double($0.split(separator: "\t")[1]) }
+    try #require(bounds.count == 2, "\(run.errors)")
+    #expect(bounds[0] < bounds[1])
+    let alone = try Tools.run(
+      "evaluate", ["--data", "data", "--beta", "1", "--gap", "1e-3", "trained"], in: folder)
+    #expect(alone.status == 2 && alone.errors.contains("--global"), "\(alone.errors)")
+  }
+
+  /// The hinge's subgradient at a network says little of the distance; the dual point of its solution says more.
+  @Test func theDistanceUsesTheSolutionsDualPoint() throws {
+    let folder = try folder()
+    let run = try Tools.shell(
+      """
+      solve --quiet --activation relu --loss hinge --beta 0.5 data -o solution && recover --quiet solution -o best \
+        && evaluate --data data --beta 0.5 --global best | grep distance_relative \
+        && evaluate --data data --certify solution --global best | grep distance_relative
+      """, in: folder)
+    let shares = run.text.split(separator: "\n").compactMap { Double($0.split(separator: "\t")[1]) }
+    try #require(shares.count == 2, "\(run.errors)")
+    #expect(shares[1] <= 0.02 && shares[1] <= shares[0], "\(shares)")
   }
 
   @Test func otherNetworksAndWaysAreRefused() throws {

@@ -12,10 +12,13 @@ package protocol CertifiedSolution: Bounded {
   var primal: Double { get }
   var dualValue: Double { get }
   var iterations: Int { get }
+  /// Whether something that was asked for, besides the gap, is not reached.
+  var lacksProof: Bool { get }
 }
 
 extension CertifiedSolution {
   package var dualBound: Double { dualValue }
+  package var lacksProof: Bool { false }
 }
 
 /// Bundles of kind `solution`.

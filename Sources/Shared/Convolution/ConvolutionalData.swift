@@ -17,12 +17,19 @@ package final class ConvolutionalData: PatternedData {
   package var regions: Int { patches.regions }
 
   /// Reads a bundle of kind `arrangements`.
-  package init(_ bundle: Bundle) throws {
+  package convenience init(_ bundle: Bundle) throws {
     try bundle.expect(.arrangements)
-    patches = try PatchSource(bundle)
-    listed = try PatternTensors(
-      bundle, samples: patches.count, patches: patches.patchCount, dimension: patches.dimension,
-      gatesImplyPatterns: true)
+    let patches = try PatchSource(bundle)
+    self.init(
+      patches,
+      try PatternTensors(
+        bundle, samples: patches.count, patches: patches.patchCount,
+        dimension: patches.dimension, gatesImplyPatterns: true))
+  }
+
+  /// `listed` are patterns of `patches`.
+  package init(_ patches: PatchSource, _ listed: PatternTensors) {
+    (self.patches, self.listed) = (patches, listed)
     let rows = patches.count * patches.patchCount
     patterns = listed.patterns.map { Patterns($0, rows: rows) }
   }

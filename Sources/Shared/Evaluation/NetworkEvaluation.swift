@@ -87,7 +87,8 @@ package struct NetworkEvaluation: Sendable {
       report.add(
         try GlobalDistance(
           network, on: examples, outputs: outputs, expected: expected.values,
-          objective: objective, beta: weight, tolerance: tolerance))
+          objective: objective, beta: weight, tolerance: tolerance,
+          or: claimed?.solution.program.dual))
     }
     var violations: [String] = []
     if let solution = claimed?.solution, let objective, let certificate = claimed?.proof {

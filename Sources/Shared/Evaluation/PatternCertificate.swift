@@ -24,13 +24,12 @@ extension PatternSolution {
     var scope = try scope(on: examples)
     var objections: [String] = []
     if claimsAllNeurons {
-      let proof = AllNeurons.judge(
-        features: try examples.matrix(of: patches), dual: dual.values, beta: program.beta)
-      if let objection = proof.objection {
-        objections.append(objection)
-      } else {
-        (scope, findings.largestConstraint) = (.global, proof.bound)
-      }
+      let features = try examples.matrix(of: patches)
+      do throws(AllNeurons.Shortfall) {
+        findings.largestConstraint = try AllNeurons(features: features, dual: dual.values)
+          .bound(below: program.beta * (1 + Claim.feasibilityTolerance))
+        scope = .global
+      } catch { objections.append(error.text) }
     }
     if claimsCompleteness, !claimsAllNeurons, negative != nil, scope != .global {
       objections.append(

@@ -6,7 +6,9 @@ import LinearAlgebra
 /// Σ θ_i z_i·u with θ = 1 where z_i·u' > 0, the tangent at a u'. So the value is at most g·c with a number g_k for each
 /// ray, for each tangent; the best combination of tangents is the smallest ‖R⁻¹(Σ λ_j g_j + μ)‖ over λ in the simplex and
 /// μ ≥ 0. Whatever precision that was found with, ‖p‖ + ‖h‖ max_k (g_k − p·r_k)₊ is a bound, if h·r_k ≥ 1 for all k.
-struct ConeBound {
+final class ConeBound {
+  typealias Numbers = UnsafeMutablePointer<Double>
+
   enum Verdict {
     /// Nothing in the cone exceeds the bound, which is at most τ.
     case settled(Double)
@@ -21,169 +23,190 @@ struct ConeBound {
   /// Tangents: values at the rays, and the points whose products with the rays these are.
   private let values: Matrix
   private let points: Matrix
-  /// R⁻¹ e_k as rows.
+  /// R⁻¹ e_k as rows, and room for finding them.
   private let inverse: Matrix
-  private var squares: SmallLeastSquares
-  /// p, and the sum of the rays.
-  private let p: Matrix
-  private let sum: Matrix
+  private let elimination: Matrix
+  /// Variables are μ, then λ.
+  private let squares: SmallLeastSquares
+  private let vectors: Matrix
+  /// p, the sum of the rays with coefficients c, and the mixture of tangents.
+  private let (p, sum, mixture): (Numbers, Numbers, Numbers)
   /// A point of the cone in coordinates of its rays.
-  private(set) var c: [Double]
+  let c: Numbers
+  private let products: Matrix
 
   private static let mostRounds = 30
 
-  init(rank: Int) {
+  init(rank: Int, mostRows: Int) {
     r = rank
     mostTangents = rank + 6
     values = Matrix(mostTangents, rank)
     points = Matrix(mostTangents, rank)
     inverse = Matrix(rank, rank)
+    elimination = Matrix(rank, rank)
     squares = SmallLeastSquares(capacity: mostTangents + rank)
-    p = Matrix(1, rank)
-    sum = Matrix(1, rank)
-    c = Array(repeating: 0, count: rank)
+    vectors = Matrix(4, rank)
+    (p, sum, mixture, c) = (vectors.base, vectors.row(1), vectors.row(2), vectors.row(3))
+    products = Matrix(1, RowLoops.padded(mostRows) + 4)
   }
 
-  /// Bounds the cone of `node` until the bound is at most `tau`, or a value in it exceeds `tau`, or no more is to be had.
-  mutating func judge(_ node: SphereProof.Node, tau: Double) -> Verdict {
-    guard invert(node.rays) else { return .open(node.bound) }
-    let height = self.height
+  /// Bounds `cone` until the bound is at most `tau`, or a value in it exceeds `tau`, or no more is to be had.
+  func judge(_ cone: ProofCone, tau: Double) -> Verdict {
     // The parent's point, and a little of everything.
     var total = 0.0
-    for k in 0..<r { total += node.c[k] }
-    for k in 0..<r { c[k] = node.c[k] + 0.02 * total }
-    normalize(node.rays)
-    var bound = node.bound
-    for count in 1...ConeBound.mostRounds where count <= mostTangents {
-      addTangent(node, count - 1)
-      let found = combine(node.rays, tangents: count, height: height)
-      bound = min(bound, found)
+    for k in 0..<r { total += cone.c[k] }
+    for k in 0..<r { c[k] = cone.c[k] + 0.02 * total }
+    normalize(cone)
+    guard invert(cone) else { return .open(cone.bound) }
+    let height = self.height
+    var bound = cone.bound
+    var lower = combineDowns(cone)
+    prepare()
+    for count in 1...min(ConeBound.mostRounds, mostTangents) {
+      addTangent(cone, count - 1)
+      bound = min(bound, improve(cone, tangents: count, height: height))
       if bound <= tau { return .settled(bound) }
-      normalize(node.rays)
-      let (upper, exact) = value(node)
-      if exact > tau { return .exceeded }
-      // No combination of tangents can bring it below τ.
-      if upper > tau { return .open(bound) }
+      normalize(cone)
+      lower = combineDowns(cone)
+      // No combination of tangents can bring the bound below what P's chord less N is at c.
+      if RowLoops.dot(r, c, cone.p) - lower > tau {
+        let upper =
+          RowLoops.dot(r, c, cone.upper)
+          + RowLoops.combine(cone.upColumns, cone.upLength, r, c, into: products.base)
+        return upper - lower > tau ? .exceeded : .open(bound)
+      }
     }
     return .open(bound)
   }
 
-  /// The bound's P(c) − N and the value itself at c, as far as the settled and mixed rows tell.
-  private func value(_ node: SphereProof.Node) -> (upper: Double, exact: Double) {
-    var (chord, exact, lower) = (0.0, 0.0, 0.0)
+  /// N at c; its mixed rows are left in `products`.
+  private func combineDowns(_ cone: ProofCone) -> Double {
+    RowLoops.dot(r, c, cone.lower)
+      + RowLoops.combine(cone.downColumns, cone.downLength, r, c, into: products.base)
+  }
+
+  /// The tangent at the point whose mixed rows are in `products`, as number `place`.
+  private func addTangent(_ cone: ProofCone, _ place: Int) {
+    let (g, q) = (values.row(place), points.row(place))
     for k in 0..<r {
-      chord += c[k] * node.p[k]
-      exact += c[k] * node.upper[k]
-      lower += c[k] * node.lower[k]
+      g[k] =
+        cone.p[k] - cone.lower[k]
+        - RowLoops.sum(
+          cone.downColumns + k * cone.downLength, cone.downLength, where: products.base)
     }
-    for i in 0..<node.ups + node.downs {
-      let row = node.mixed + i * r
-      var t = 0.0
-      for k in 0..<r { t += c[k] * row[k] }
-      guard t > 0 else { continue }
-      if i < node.ups { exact += t } else { lower += t }
-    }
-    return (chord - lower, exact - lower)
-  }
-
-  /// The tangent at c as number `place`.
-  private mutating func addTangent(_ node: SphereProof.Node, _ place: Int) {
-    let g = values.row(place)
-    for k in 0..<r { g[k] = node.p[k] - node.lower[k] }
-    for i in node.ups..<node.ups + node.downs {
-      let row = node.mixed + i * r
-      var t = 0.0
-      for k in 0..<r { t += c[k] * row[k] }
-      if t > 0 { for k in 0..<r { g[k] -= row[k] } }
-    }
-    let q = points.row(place)
-    for j in 0..<r {
-      var t = 0.0
-      for k in 0..<r { t += g[k] * inverse[k, j] }
-      q[j] = t
+    for j in 0..<r { q[j] = 0 }
+    for k in 0..<r {
+      let row = inverse.row(k)
+      for j in 0..<r { q[j] += g[k] * row[j] }
     }
   }
 
-  /// The bound by the first `count` tangents; c becomes the point where it is attained.
-  private mutating func combine(_ rays: Matrix, tangents count: Int, height: Double) -> Double {
+  /// The least-squares problem without tangents.
+  private func prepare() {
+    for k in 0..<r {
+      squares.setRight(k, 0)
+      for l in 0...k { squares.setGram(k, l, RowLoops.dot(r, inverse.row(k), inverse.row(l))) }
+    }
+    squares.clear(r)
+  }
+
+  /// The bound by the first `count` tangents, of which the last is new; c becomes the point where it is attained.
+  private func improve(_ cone: ProofCone, tangents count: Int, height: Double) -> Double {
     // min ‖Σ λ_j q_j + Σ μ_k R⁻¹e_k‖² + w² (Σ λ_j − 1)²; any w will do, λ is scaled afterwards.
-    var weight = 0.0
-    for j in 0..<count { weight = max(weight, dot(r, points.row(j), points.row(j))) }
-    if weight == 0 { weight = 1 }
-    for i in 0..<count {
-      squares.setRight(i, weight)
-      for j in 0...i { squares.setGram(i, j, dot(r, points.row(i), points.row(j)) + weight) }
+    let new = count - 1
+    let q = points.row(new)
+    if new == 0 {
+      weight = RowLoops.dot(r, q, q)
+      if !(weight > 0) { weight = 1 }
     }
-    for k in 0..<r {
-      squares.setRight(count + k, 0)
-      for j in 0..<count {
-        squares.setGram(count + k, j, dot(r, inverse.row(k), points.row(j)))
-      }
-      for l in 0...k {
-        squares.setGram(count + k, count + l, dot(r, inverse.row(k), inverse.row(l)))
-      }
+    squares.setRight(r + new, weight)
+    for j in 0..<count {
+      squares.setGram(r + new, r + j, RowLoops.dot(r, q, points.row(j)) + weight)
     }
-    squares.solve(count + r)
+    for k in 0..<r { squares.setGram(r + new, k, RowLoops.dot(r, inverse.row(k), q)) }
+    squares.add(r + new)
+    squares.improve(r + count)
+    let x = squares.x
     var share = 0.0
-    for j in 0..<count { share += squares.x[j] }
+    for j in 0..<count { share += x[r + j] }
     guard share > 0 else { return .infinity }
-    p.fill(0)
-    for j in 0..<count { axpy(r, squares.x[j] / share, points.row(j), p.base) }
-    for k in 0..<r { axpy(r, squares.x[count + k] / share, inverse.row(k), p.base) }
+    for k in 0..<r { (p[k], mixture[k]) = (0, 0) }
+    for j in 0..<count where x[r + j] > 0 {
+      let part = x[r + j] / share
+      let (point, value) = (points.row(j), values.row(j))
+      for k in 0..<r {
+        p[k] += part * point[k]
+        mixture[k] += part * value[k]
+      }
+    }
+    for k in 0..<r where x[k] > 0 {
+      let (part, row) = (x[k] / share, inverse.row(k))
+      for j in 0..<r { p[j] += part * row[j] }
+    }
     // What p lacks at the rays, and its coordinates: R Rᵀ c = R p.
     var lack = 0.0
     for k in 0..<r {
-      var g = 0.0
-      for j in 0..<count { g += squares.x[j] * values[j, k] }
-      lack = max(lack, g / share - dot(r, p.base, rays.row(k)))
-      c[k] = max(0, dot(r, p.base, inverse.row(k)))
+      lack = max(lack, mixture[k] - RowLoops.dot(r, p, cone.ray(k)))
+      c[k] = max(0, RowLoops.dot(r, p, inverse.row(k)))
     }
-    return norm(r, p.base) + height * lack
+    return RowLoops.dot(r, p, p).squareRoot() + height * lack
   }
+  private var weight = 1.0
 
   /// `inverse` ← R⁻¹ by elimination with row pivots; false if the rays are too nearly dependent.
-  private func invert(_ rays: Matrix) -> Bool {
-    let a = Matrix(copying: rays)
-    for i in 0..<r { for j in 0..<r { inverse[i, j] = i == j ? 1 : 0 } }
+  private func invert(_ cone: ProofCone) -> Bool {
     // Rᵀ X = I has the rows of (R⁻¹)ᵀ as columns: eliminate on the columns of R.
+    let (a, b) = (elimination.base, inverse.base)
+    a.update(from: cone.memory, count: r * r)
+    for i in 0..<r * r { b[i] = 0 }
+    for i in 0..<r { b[i * r + i] = 1 }
     for k in 0..<r {
-      let pivot = (k..<r).max { abs(a[$0, k]) < abs(a[$1, k]) }!
-      guard abs(a[pivot, k]) > 1e-13 else { return false }
+      var pivot = k
+      for i in k + 1..<max(k + 1, r) where abs(a[i * r + k]) > abs(a[pivot * r + k]) { pivot = i }
+      guard abs(a[pivot * r + k]) > 1e-13 else { return false }
+      let (row, image) = (a + k * r, b + k * r)
       if pivot != k {
         for j in 0..<r {
-          swap(&a[pivot, j], &a[k, j])
-          swap(&inverse[pivot, j], &inverse[k, j])
+          swap(&a[pivot * r + j], &row[j])
+          swap(&b[pivot * r + j], &image[j])
         }
       }
-      let scale = 1 / a[k, k]
+      let scale = 1 / row[k]
       for j in 0..<r {
-        a[k, j] *= scale
-        inverse[k, j] *= scale
+        row[j] *= scale
+        image[j] *= scale
       }
-      for i in 0..<r where i != k && a[i, k] != 0 {
-        let factor = a[i, k]
+      for i in 0..<r where i != k {
+        let factor = a[i * r + k]
+        let (other, target) = (a + i * r, b + i * r)
         for j in 0..<r {
-          a[i, j] -= factor * a[k, j]
-          inverse[i, j] -= factor * inverse[k, j]
+          other[j] -= factor * row[j]
+          target[j] -= factor * image[j]
         }
       }
     }
-    inverse.transpose()
+    for i in 0..<r { for j in 0..<i { swap(&b[i * r + j], &b[j * r + i]) } }
     return true
   }
 
   /// ‖h‖ of the h with h·r_k = 1 for all rays.
   private var height: Double {
-    sum.fill(0)
-    for k in 0..<r { axpy(r, 1, inverse.row(k), sum.base) }
-    return norm(r, sum.base)
+    for j in 0..<r { sum[j] = 0 }
+    for k in 0..<r {
+      let row = inverse.row(k)
+      for j in 0..<r { sum[j] += row[j] }
+    }
+    return RowLoops.dot(r, sum, sum).squareRoot()
   }
 
   /// Scales c so that ‖Σ c_k r_k‖ = 1.
-  private mutating func normalize(_ rays: Matrix) {
-    sum.fill(0)
-    for k in 0..<r { axpy(r, c[k], rays.row(k), sum.base) }
-    let length = norm(r, sum.base)
+  private func normalize(_ cone: ProofCone) {
+    for j in 0..<r { sum[j] = 0 }
+    for k in 0..<r {
+      let ray = cone.ray(k)
+      for j in 0..<r { sum[j] += c[k] * ray[j] }
+    }
+    let length = RowLoops.dot(r, sum, sum).squareRoot()
     guard length > 0 else { return }
     for k in 0..<r { c[k] /= length }
   }

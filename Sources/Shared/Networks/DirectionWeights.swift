@@ -8,6 +8,8 @@ struct DirectionWeights {
 
   /// With more neurons of an output the least squares would take longer than descent.
   private static let mostNeurons = 400
+  /// Damping relative to the curvature of the squared loss.
+  private static let (leastDamping, mostDamping) = (1e-12, 1e3)
 
   /// Whether the loss has the curvature that the method needs.
   var applies: Bool { objective.loss.isSeparable && objective.loss.isDifferentiable }
@@ -48,13 +50,16 @@ struct DirectionWeights {
     let (slope, curvature) = (Matrix(n, 1), Matrix(n, 1))
     let weighted = Matrix(m, n)
     let gram = Matrix(m, m)
-    var squares = SmallLeastSquares(capacity: max(1, m))
+    let squares = SmallLeastSquares(capacity: max(1, m))
     func predict(_ alpha: [Double]) -> Double {
       gemv(m, n, columns.base, .transposed, alpha, predictions.base)
       return loss.value(predictions, y) + objective.beta * alpha.reduce(0, +)
     }
     var value = predict(alpha)
-    for _ in 0..<20 {
+    let sizes = (0..<m).map { dot(n, columns.row($0), columns.row($0)) }
+    // Where the loss is straight its curvature tells nothing: then steps are damped until they gain something.
+    var damping = DirectionWeights.leastDamping
+    for _ in 0..<100 {
       loss.residual(predictions, y, into: slope)
       loss.curvature(predictions, y, into: curvature)
       for j in 0..<m {
@@ -65,8 +70,10 @@ struct DirectionWeights {
       for j in 0..<m {
         squares.setRight(
           j,
-          dot(n, columns.row(j), slope.base) - objective.beta + dot(m, gram.row(j), alpha))
-        for k in 0...j { squares.setGram(j, k, gram[j, k] * (j == k ? 1 + 1e-12 : 1)) }
+          dot(n, columns.row(j), slope.base) - objective.beta + dot(m, gram.row(j), alpha)
+            + damping * sizes[j] * alpha[j])
+        for k in 0...j { squares.setGram(j, k, gram[j, k]) }
+        squares.setGram(j, j, gram[j, j] + damping * sizes[j])
       }
       squares.solve(m, startingWith: alpha.indices.filter { alpha[$0] > 0 })
       let target = (0..<m).map { squares.x[$0] }
@@ -79,7 +86,13 @@ struct DirectionWeights {
         if next <= value { break }
         step *= 0.5
       }
-      guard next < value else { break }
+      guard next < value else {
+        damping *= 1000
+        if loss.name == .squared || damping > DirectionWeights.mostDamping { break }
+        _ = predict(alpha)
+        continue
+      }
+      damping = max(DirectionWeights.leastDamping, 0.01 * damping)
       let gain = value - next
       (alpha, value) = (trial, next)
       if loss.name == .squared && step == 1 || gain <= 1e-13 * abs(value) { break }

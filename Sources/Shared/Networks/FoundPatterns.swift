@@ -36,10 +36,10 @@ final class FoundPatterns {
     }
   }
 
-  /// The dataset `source` with these patterns.
-  func listing(_ source: Bundle) -> Bundle {
-    source.listing(
-      gates: Tensor(gates, shape: [count, dimension]),
+  /// These patterns, with their bits.
+  var tensors: PatternTensors {
+    PatternTensors(
+      gates: GateTensors(vectors: Tensor(gates, shape: [count, dimension]), thresholds: nil),
       patterns: Tensor(bits, shape: [count, Patterns.stride(rows.count)]))
   }
 }

@@ -9,9 +9,15 @@ extension NetworkSearch {
   /// The network as a solution over the patterns of its neurons, without a bound.
   func uncertified(_ neurons: Neurons) -> NetworkSolution {
     let found = FoundPatterns(solver.rows)
-    let solution = composed(neurons, found)
-    // The list has as many patterns as there are neurons: it can be made.
-    return try! NetworkSolution(solution, list: found.listing(solver.source))
+    return solution(composed(neurons, found), found)
+  }
+
+  private func solution(
+    _ point: ArrangementSolution, _ found: FoundPatterns
+  ) -> NetworkSolution {
+    var result = NetworkSolution(point, ConvolutionalData(solver.patches, found.tensors))
+    result.lacksProof = solver.settings.provesGlobally
+    return result
   }
 
   /// The network of `neurons` over the patterns `found`, to which theirs are added, with ν = 0.
@@ -69,13 +75,9 @@ extension NetworkSearch {
   func solveCones(_ neurons: Neurons) -> NetworkSolution {
     var start = composed(neurons, patterns)
     bound(&start, solver.rows.coordinates(patterns.directions))
-    let bundle = patterns.listing(solver.source)
-    guard let data = try? ConvolutionalData(bundle) else {
-      preconditionFailure("a list that was just made")
-    }
-    var result = NetworkSolution(start, data, list: bundle)
+    var result = solution(start, patterns)
     guard budget.exhausted == nil else { return result }
-    if let better = try? coneProgram(data, bundle, start), better.primal.isFinite {
+    if let better = try? coneProgram(result.data, start), better.primal.isFinite {
       if better.primal <= start.primal * (1 + 1e-12) || better.gap < start.gap {
         result.solution = better
       }
@@ -83,25 +85,26 @@ extension NetworkSearch {
     return result
   }
 
-  func coneProgram(
-    _ data: ConvolutionalData, _ bundle: Bundle, _ start: ArrangementSolution
+  private func coneProgram(
+    _ data: ConvolutionalData, _ start: ArrangementSolution
   ) throws -> ArrangementSolution {
     let targets = solver.targets.values
     func tell(_ row: TraceRow) {
       guard budget.seconds - reported > 0.1 else { return }
       reported = budget.seconds
-      trace(row)
+      solver.progress("cone program of \(patterns.count) patterns, gap \(row.gap)")
     }
     if data.patches.patchCount == 1, solver.program.hasOnePatchSolver {
       let inner = try solver.program.solver(
-        ArrangementData(bundle), targets: targets, budget: budget)
+        ArrangementData(features: solver.rows.original, data.listed), targets: targets,
+        budget: budget)
       return solve(inner, start, tell)
     }
     let inner = try solver.program.solver(data, targets: targets, budget: budget)
     return solve(inner, start, tell)
   }
 
-  func solve<Inner: RegularizedSolver>(
+  private func solve<Inner: RegularizedSolver>(
     _ inner: Inner, _ start: ArrangementSolution, _ tell: (TraceRow) -> Void
   ) -> ArrangementSolution
   where Inner.Start == ArrangementSolution?, Inner.Point == ArrangementSolution {
@@ -133,17 +136,17 @@ extension NetworkSearch {
       let level = slack(current)
       let found = price(
         dualPoint(current), neurons, count: starts(isStuck))
-      var new = small(found, above: beta * (1 + 0.4 * level), beside: neurons, limit: 60)
+      var new = entering(found, above: beta * (1 + 0.4 * level), beside: neurons, limit: 60)
       if new.count == 0, isToBeProved, !isProofStopped, level > 0 {
         switch prove(current) {
-        case .proved(let dual, let value):
-          current.take(dual: dual, value: value)
+        case .proved(let bound):
+          current.take(bound)
           return finished(current)
         case .violated(let candidates):
-          new = small(candidates, above: 0, beside: neurons, limit: 60)
+          new = entering(candidates, above: 0, beside: neurons, limit: 60)
           slow = 0
-        case .stopped(let dual, let value):
-          if solver.settings.provesGlobally { current.take(dual: dual, value: value) }
+        case .stopped(let bound):
+          if solver.settings.provesGlobally, isWorthTaking(bound) { current.take(bound) }
           return finished(current)
         }
       }
@@ -167,7 +170,9 @@ extension NetworkSearch {
     let most = solver.rows.samples <= 3000 ? 4 : 80
     for _ in 0..<most where budget.exhausted == nil && slow < 12 {
       neurons = merged(lengths.improved(neurons))
-      neurons = merged(descend(neurons, limit: 120, tolerance: 1e-10))
+      // As long as neurons enter, the last digits are not worth while.
+      neurons = merged(
+        descend(neurons, limit: 120, tolerance: slow > 0 ? 1e-10 : max(1e-10, 0.1 * rule.gap)))
       neurons = lengths.improved(neurons)
       var current = uncertified(neurons)
       report(current.primal, neurons: neurons.count)
@@ -175,24 +180,31 @@ extension NetworkSearch {
       last = min(last, current.primal)
       let level = slack(current)
       let found = price(residual(current.predictions), neurons, count: starts(slow > 0))
-      var new = small(found, above: beta * (1 + 0.1 * level), beside: neurons, limit: 60)
+      var new = entering(found, above: beta * (1 + 0.1 * level), beside: neurons, limit: 60)
       if new.count == 0 {
         guard level > 0 else { return nil }
         switch prove(current) {
-        case .proved(let dual, let value):
-          current.take(dual: dual, value: value)
+        case .proved(let bound):
+          current.take(bound)
           return current
         case .violated(let candidates):
-          new = small(candidates, above: 0, beside: neurons, limit: 60)
-        case .stopped(let dual, let value):
+          new = entering(candidates, above: 0, beside: neurons, limit: 60)
+        case .stopped(let bound):
           guard solver.settings.provesGlobally else { return nil }
-          current.take(dual: dual, value: value)
+          guard isWorthTaking(bound) else { return current }
+          current.take(bound)
           return current
         }
       }
       neurons = neurons + new
     }
     return nil
+  }
+
+  /// Whether a bound is better than that of ν = 0, which costs nothing.
+  private func isWorthTaking(_ bound: DualBound) -> Bool {
+    let targets = solver.targets.values
+    return bound.value > solver.loss.dualValue(Matrix(targets.rows, targets.columns), targets)
   }
 
   /// How many random directions of each sign and output are priced. Before a proof they are many: it takes longer.
@@ -203,8 +215,10 @@ extension NetworkSearch {
   }
 
   /// Neurons of one pattern, sign and output become one, which has the sum of their weights.
-  func merged(_ neurons: Neurons) -> Neurons {
-    guard neurons.count > 1 else { return neurons }
+  func merged(_ given: Neurons) -> Neurons {
+    guard given.count > 1 else { return given }
+    let neurons = Neurons(
+      filters: Matrix(copying: given.filters), signs: given.signs, outputs: given.outputs)
     let places = FoundPatterns(solver.rows).add(solver.rows.lift(neurons.filters))
     var first: [SIMD3<Int>: Int] = [:]
     var kept: [Int] = []
@@ -225,9 +239,22 @@ extension NetworkSearch {
     var result = current
     (result.violation, result.searches, result.proof) = (violation, searches, proof)
     result.solution.iterations = budget.iterations
+    // Neurons that gain nothing go.
+    let targets = solver.targets.values
+    let nothing = Matrix(targets.rows, targets.columns)
+    let loss = solver.loss.value(nothing, targets)
+    if loss <= result.primal { result.dropNeurons(loss: loss) }
+    // Zero is feasible for all neurons.
+    let least = solver.loss.dualValue(nothing, targets)
+    if !result.isGlobal, relativeGap(primal: result.primal, dual: least) <= rule.gap {
+      result.take((nothing, least))
+    }
+    if result.isGlobal {
+      report(result.primal, neurons: result.neurons.count, dual: result.dualValue)
+    }
     result.status =
-      result.gap <= rule.gap
-      ? .optimal : budget.exhausted ?? (isProofStopped && result.isGlobal ? .nodeLimit : .stalled)
+      result.gap <= rule.gap && !result.lacksProof
+      ? .optimal : budget.exhausted ?? (isProofStopped ? .nodeLimit : .stalled)
     return result
   }
 }

@@ -19,6 +19,8 @@ final class NetworkSearch {
   var violation: Double?
   var searches = 0
   var proof: (bound: Double, seconds: Double)?
+  /// What the cones of all proofs that are still to come may cost.
+  var costLeft: Int
   /// Whether the last proof ended before it had proved anything.
   var isProofStopped = false
   /// Whether neurons are priced at the dual point of the cone program.
@@ -38,9 +40,18 @@ final class NetworkSearch {
       solver.pass, targets: solver.targets.values, loss: solver.loss, beta: beta)
     random = RandomSource(seed: solver.settings.seed, stream: 1)
     patterns = FoundPatterns(solver.rows)
+    costLeft = solver.settings.maximumNodes ?? (solver.settings.provesGlobally ? .max : 20_000_000)
   }
 
   func run(from start: NetworkSolution?) -> NetworkSolution {
+    // Products of small data are too short for the threads of BLAS, which wait by spinning.
+    solver.rows.x.count < NetworkSearch.fewNumbers
+      ? Threads.withSerialBLAS { search(from: start) } : search(from: start)
+  }
+
+  private static let fewNumbers = 200_000
+
+  private func search(from start: NetworkSolution?) -> NetworkSolution {
     var neurons = explore(start.map(neurons(of:)) ?? bestStart())
     if isToBeProved, solver.loss.isDifferentiable, let proved = polish(&neurons) {
       return finished(proved)
@@ -139,12 +150,13 @@ final class NetworkSearch {
     let starts = neurons + NetworkSolver.starts(count, solver.rows, outputs: classes, &random)
     searches += starts.count
     let found = solver.pricing.maxima(nu, from: starts, polished: 24) { budget.exhausted == nil }
-    violation = max(1, (found.first?.price ?? 0) / beta)
+    // Ascents that were cut short tell nothing.
+    if budget.exhausted == nil { violation = (found.first?.price ?? 0) / beta }
     return found
   }
 
   /// The candidates above `level` as neurons whose outputs are small beside those of `neurons`; at most `limit`.
-  func small(
+  func entering(
     _ found: [NeuronPricing.Candidate], above level: Double, beside neurons: Neurons, limit: Int
   ) -> Neurons {
     let chosen = found.prefix { $0.price > level }.prefix(limit)
@@ -169,7 +181,7 @@ final class NetworkSearch {
       guard value < last * (1 - 1e-4) || round < 2 else { break }
       last = value
       let found = price(residual(predictions), neurons, count: 16)
-      let new = small(
+      let new = entering(
         found, above: 1.002 * beta, beside: neurons, limit: max(20, neurons.count / 2))
       guard new.count > 0 else { break }
       neurons = descend(neurons + new, limit: 400, tolerance: 5e-5)

@@ -9,9 +9,8 @@ import Tensors
 package struct NetworkSolution: CertifiedSolution {
   /// The solution over the patterns of `data`.
   package var solution: ArrangementSolution
-  /// The training data with the patterns that were found, and the bundle of these.
+  /// The training data with the patterns that were found.
   package let data: ConvolutionalData
-  package let list: Bundle
   /// The largest price found over β, at the dual point before it was scaled, and the number of searches for it; nil if
   /// there was no time.
   package var violation: Double?
@@ -20,6 +19,8 @@ package struct NetworkSolution: CertifiedSolution {
   package var proof: (bound: Double, seconds: Double)?
   /// Whether the dual point was proved to be feasible for all neurons.
   package private(set) var isGlobal = false
+  /// Whether that was asked for and is still to be proved.
+  package var lacksProof = false
 
   package var dual: Matrix { solution.dual }
   package var predictions: Matrix { solution.predictions }
@@ -31,19 +32,14 @@ package struct NetworkSolution: CertifiedSolution {
     set { solution.status = newValue }
   }
 
-  /// `list` is of kind `arrangements`.
-  package init(_ solution: ArrangementSolution, list: Bundle) throws {
-    (self.solution, self.list) = (solution, list)
-    data = try ConvolutionalData(list)
-  }
-
-  init(_ solution: ArrangementSolution, _ data: ConvolutionalData, list: Bundle) {
-    (self.solution, self.data, self.list) = (solution, data, list)
+  package init(_ solution: ArrangementSolution, _ data: ConvolutionalData) {
+    (self.solution, self.data) = (solution, data)
   }
 
   /// Takes a dual point that is feasible for all neurons.
-  mutating func take(dual: Matrix, value: Double) {
-    (solution.dual, solution.dualValue, isGlobal) = (dual, value, true)
+  mutating func take(_ bound: NetworkSearch.DualBound) {
+    (solution.dual, solution.dualValue) = (bound.dual, bound.value)
+    (isGlobal, lacksProof) = (true, false)
   }
 
   /// The neurons, one for each pattern, sign and output.
@@ -66,26 +62,24 @@ package struct NetworkSolution: CertifiedSolution {
 
 extension NetworkSolution {
   /// The zero network, and a list of the one pattern that is 1 everywhere.
-  package init(zero targets: Targets, source: Bundle, patches: PatchSource) throws {
+  package init(zero targets: Targets, patches: PatchSource) {
     let (rows, d) = (patches.count * patches.patchCount, patches.dimension)
     var bits = [UInt8](repeating: 255, count: Patterns.stride(rows))
     if rows % 8 > 0 { bits[bits.count - 1] = UInt8(1 << (rows % 8) - 1) }
-    let list = source.listing(
-      gates: Tensor(type: .f64, shape: [1, d]), patterns: Tensor(bits, shape: [1, bits.count]))
-    try self.init(
-      ArrangementSolution(zero: targets, width: d, activation: .relu), list: list)
+    let listed = PatternTensors(
+      gates: GateTensors(vectors: Tensor(type: .f64, shape: [1, d]), thresholds: nil),
+      patterns: Tensor(bits, shape: [1, bits.count]))
+    self.init(
+      ArrangementSolution(zero: targets, width: d, activation: .relu),
+      ConvolutionalData(patches, listed))
   }
-}
 
-extension Bundle {
-  /// This dataset with a list of patterns that training found. Deferred data have gates alone.
-  func listing(gates: Tensor, patterns: Tensor) -> Bundle {
-    var result = self
-    result.metadata["kind"] = Kind.arrangements.rawValue
-    result.metadata[.exact] = false
-    GateTensors(vectors: gates, thresholds: nil).write(to: &result)
-    if self[.x] != nil { result[.patterns] = patterns }
-    return result
+  /// The zero network in place of this one.
+  mutating func dropNeurons(loss: Double) {
+    for k in solution.positive.indices { solution.positive[k].fill(0) }
+    for k in solution.negative.indices { solution.negative[k].fill(0) }
+    solution.predictions.fill(0)
+    solution.primal = loss
   }
 }
 
@@ -103,11 +97,13 @@ extension Solutions {
       betaMax: betaMax, source: source, notes: notes, metadata: metadata)
     let listed = solution.data.listed
     listed.gates.write(to: &bundle)
-    bundle[.patterns] = listed.patterns
+    // The gates of deferred data imply their patterns.
+    if source[.x] != nil { bundle[.patterns] = listed.patterns }
     bundle.metadata[.list] = .found
     // What the search has proved: evaluate proves it again.
     if solution.isGlobal { bundle.metadata[.certificate] = .global }
     bundle.metadata[.violation] = solution.violation
+    if !solution.isGlobal { bundle.metadata[.violationBound] = solution.proof?.bound }
     if solution.searches > 0 { bundle.metadata[.searches] = solution.searches }
     return bundle
   }

@@ -22,14 +22,15 @@ package final class NetworkSolver: RegularizedSolver {
     package var seed = 0
     /// Whether the bound over the whole sphere is to be proved whatever it costs.
     package var provesGlobally = false
-    /// The most cones that a proof may look at.
-    package var maximumNodes = 20_000_000
+    /// The most cones that all proofs for one β may look at; cones of many rows count for more. If nil, it is 20,000,000,
+    /// or without limit if a proof is asked for.
+    package var maximumNodes: Int?
     package init() {}
   }
 
   /// The largest price at the zero network that was found: for larger β that is optimal, as far as is known.
   package let betaMax: Double
-  let source: Bundle
+  let patches: PatchSource
   let targets: Targets
   let program: ArrangementProgram
   let settings: Settings
@@ -38,7 +39,7 @@ package final class NetworkSolver: RegularizedSolver {
   let pricing: NeuronPricing
   let progress: (String) -> Void
   /// The program over all patterns as a list, where listing them costs less than pricing.
-  private let listed: (bundle: Bundle, data: ConvolutionalData, solver: LowRankSolver)?
+  private let listed: (data: ConvolutionalData, solver: LowRankSolver)?
   var loss: any Loss { targets.loss.loss }
   /// The dimensions of the space of the rows.
   package var rank: Int { rows.dimension }
@@ -53,15 +54,15 @@ package final class NetworkSolver: RegularizedSolver {
         "\(source.name) has \(patches.regions) pooling regions, expected one to train over all patterns: "
           + "the command arrangements lists patterns for more")
     }
-    (self.source, self.targets, self.settings, self.progress) = (
-      source, targets, settings, progress
+    (self.patches, self.targets, self.settings, self.progress) = (
+      patches, targets, settings, progress
     )
     program = ArrangementProgram(
       activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss)
     rows = try PatchRows(patches)
     pass = BlockPass(rows)
     pricing = NeuronPricing(pass: pass)
-    listed = try NetworkSolver.list(source, rows, targets, program)
+    listed = NetworkSolver.list(source, patches, rows, targets, program)
     let values = targets.values
     let slope = Matrix(values.rows, values.columns)
     targets.loss.loss.residual(Matrix(values.rows, values.columns), values, into: slope)
@@ -76,8 +77,9 @@ package final class NetworkSolver: RegularizedSolver {
   private static let (mostCells, mostDimensions) = (12_000.0, 3)
 
   private static func list(
-    _ source: Bundle, _ rows: PatchRows, _ targets: Targets, _ program: ArrangementProgram
-  ) throws -> (bundle: Bundle, data: ConvolutionalData, solver: LowRankSolver)? {
+    _ source: Bundle, _ patches: PatchSource, _ rows: PatchRows, _ targets: Targets,
+    _ program: ArrangementProgram
+  ) -> (data: ConvolutionalData, solver: LowRankSolver)? {
     let bound = PatternCount.bound(hyperplanes: rows.x.rows, rank: rows.dimension)
     guard rows.dimension <= mostDimensions, rows.patches == 1, source[.x] != nil,
       bound <= mostCells, program.loss == .squared,
@@ -86,8 +88,14 @@ package final class NetworkSolver: RegularizedSolver {
       let patterns = try? exact.list()
     else { return nil }
     let bundle = patterns.bundle(source: source, isExact: true, bound: exact.bound, metadata: [:])
-    return try LowRankSolver(data: ArrangementData(bundle), targets: targets.values)
-      .map { (bundle, try ConvolutionalData(bundle), $0) }
+    guard
+      let listed = try? PatternTensors(
+        bundle, samples: rows.samples, patches: 1, dimension: rows.original.columns,
+        gatesImplyPatterns: false)
+    else { return nil }
+    return LowRankSolver(
+      data: ArrangementData(features: rows.original, listed), targets: targets.values
+    ).map { (ConvolutionalData(patches, listed), $0) }
   }
 
   /// The network of `bundle`, a solution or a network of ReLU neurons of the same features and outputs, as a start.
@@ -107,6 +115,21 @@ package final class NetworkSolver: RegularizedSolver {
 
   package func start(at point: NetworkSolution) -> NetworkSolution? { point }
 
+  /// `solution` without neurons that it does not need, if it has some, and whether it has the fewest then.
+  package func reduced(
+    _ solution: NetworkSolution, beta: Double
+  ) -> (solution: NetworkSolution, isMinimal: Bool)? {
+    guard rows.patches == 1, solution.data.listed.patterns != nil else { return nil }
+    let data = ArrangementData(features: rows.original, solution.data.listed)
+    let better = solution.solution.withoutOpposedNeurons(program, beta: beta)
+    let minimal = (better ?? solution.solution).minimal(
+      data, of: program, targets: targets.values, beta: beta)
+    guard let smaller = minimal ?? better else { return nil }
+    var result = solution
+    result.solution = smaller
+    return (result, minimal != nil)
+  }
+
   package func predictions(_ point: NetworkSolution, on data: PatchSource) -> Matrix {
     point.solution.pooledReLUPredictions(on: data)
   }
@@ -119,7 +142,7 @@ package final class NetworkSolver: RegularizedSolver {
       let start = start.flatMap { $0.data === listed.data ? $0.solution : nil }
       let solution = listed.solver.point(
         beta: beta, from: start, rule: rule, budget: budget, trace: trace)
-      return NetworkSolution(solution, listed.data, list: listed.bundle)
+      return NetworkSolution(solution, listed.data)
     }
     return withoutActuallyEscaping(trace) {
       NetworkSearch(self, beta: beta, rule: rule, budget: budget, trace: $0).run(from: start)

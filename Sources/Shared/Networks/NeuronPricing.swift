@@ -89,13 +89,6 @@ struct NeuronPricing {
     }
   }
 
-  /// The tops of the hills of `candidates`, each once, the highest first.
-  func climbed(_ candidates: [Candidate], _ nu: Matrix) -> [Candidate] {
-    var result = candidates
-    for k in result.indices { climb(&result[k], nu) }
-    return distinct(result)
-  }
-
   private func distinct(_ candidates: [Candidate]) -> [Candidate] {
     var result: [Candidate] = []
     for candidate in candidates.sorted(by: { $0.price > $1.price })

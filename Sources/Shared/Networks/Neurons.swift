@@ -70,6 +70,11 @@ extension Neurons {
         "the warm start \(bundle.name) has the activation \(quoted(activation.text)), expected \"relu\""
       )
     }
+    guard bundle[.hiddenRegion] == nil else {
+      throw Failure.data(
+        "the warm start \(bundle.name) has neurons of several pooling regions (tensor \"hidden.region\"), expected one region"
+      )
+    }
     let m = try bundle.require(.hiddenWeight).shape[0]
     let hidden = try bundle.require(.hiddenWeight, shape: [m, d]).doubles
     let weights = try bundle.require(.outputWeight, shape: [outputs, m]).doubles

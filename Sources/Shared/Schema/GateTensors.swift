@@ -69,6 +69,11 @@ package struct PatternTensors: Sendable {
   /// Whether the bundle says that these are all patterns of its data.
   package let isExact: Bool
 
+  /// `patterns` are those of the `gates`, or nil if these imply them.
+  package init(gates: GateTensors, patterns: Tensor?, isExact: Bool = false) {
+    (self.gates, self.patterns, self.isExact) = (gates, patterns, isExact)
+  }
+
   /// Reads the patterns of `samples` samples of K = `patches` patches of d = `dimension` features. They may be missing
   /// if the gates imply them. Throws `Failure.data` if the tensors do not fit each other or the data, or there are
   /// none.

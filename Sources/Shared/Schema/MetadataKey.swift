@@ -12,6 +12,7 @@ package protocol MetadataValue: Sendable {
 extension MetadataValue where Self: RawRepresentable & CaseIterable, RawValue == String {
   package static var expected: String {
     let words = allCases.map(\.rawValue)
+    if words.count == 1 { return words[0] }
     return words.dropLast().joined(separator: ", ") + " or " + words.last!
   }
   package static func parse(_ text: String) -> Self? { Self(rawValue: text) }
@@ -80,6 +81,8 @@ extension MetadataKey where Value == Double {
   package static var relativeGap: Self { Self(name: "relative_gap") }
   /// The largest price of a neuron that searches found, over β.
   package static var violation: Self { Self(name: "violation") }
+  /// An upper bound of all prices over β, from a proof that did not end.
+  package static var violationBound: Self { Self(name: "violation_bound") }
 }
 extension MetadataKey where Value == Int {
   package static var iterations: Self { Self(name: "iterations") }

@@ -32,6 +32,13 @@ package final class ArrangementData: PatternedData {
       ?? ArrangementData.patterns(of: features, listed.gates)
   }
 
+  /// `listed` are patterns of the rows of `features`, with their bits.
+  package init(features: Matrix, _ listed: PatternTensors) {
+    guard let bits = listed.patterns else { preconditionFailure("patterns without bits") }
+    (self.features, self.listed) = (features, listed)
+    patterns = Patterns(bits, rows: features.rows)
+  }
+
   /// The patterns that the gates of deferred data imply.
   private static func patterns(of features: Matrix, _ gates: GateTensors) throws -> Patterns {
     let (n, count) = (features.rows, gates.count)

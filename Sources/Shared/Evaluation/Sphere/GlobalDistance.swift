@@ -5,6 +5,7 @@ import Tensors
 
 /// How far a ReLU network, however it was trained, is from the global optimum of its objective ℓ(ŷ) + β Σ ‖u‖ |a|, at
 /// most: the bound that ν = −∇ℓ(ŷ) gives once it is scaled by the largest price of any neuron, which is proved.
+/// If the loss has kinks, its gradient at ŷ says little: the ν of a solution, if there is one, may give more.
 package struct GlobalDistance: Sendable {
   /// The network's objective, and a lower bound of that of every network.
   package let objective: Double
@@ -15,10 +16,10 @@ package struct GlobalDistance: Sendable {
   }
 
   /// `outputs` are those of `network` on `examples`, `expected` what they should be, n × C; the largest price is found
-  /// up to the share `tolerance`. Throws if the network is of another kind, or if there are too many dimensions.
+  /// up to the share `tolerance`. `others` is another ν that is tried, that of a solution. Throws if the network is of another kind, or if there are too many dimensions.
   package init(
     _ network: TrainedNetwork, on examples: Examples, outputs: Matrix, expected: Matrix,
-    objective: Double, beta: Double, tolerance: Double
+    objective: Double, beta: Double, tolerance: Double, or others: Matrix? = nil
   ) throws {
     self.objective = objective
     guard let function = network.function as? ReLUNetwork, function.kind == .relu,
@@ -29,18 +30,18 @@ package struct GlobalDistance: Sendable {
         "\(network.name) is no ReLU network of one pooling region with a group a class: for others --global proves nothing"
       )
     }
-    let dual = DualPoint(
-      GlobalDistance.residual(outputs, expected, network.loss), network.loss, expected: expected)
     let features = try examples.matrix(of: patches)
-    guard
-      let largest = AllNeurons.largestPrice(
-        features: features, dual: dual.values, above: beta, tolerance: tolerance)
-    else {
-      throw Failure.data(
-        "\(examples.name) has more than \(AllNeurons.mostDimensions) dimensions, or its prices are no numbers: no bound over "
-          + "all neurons can be proved")
+    let residual = GlobalDistance.residual(outputs, expected, network.loss)
+    var best = -Double.infinity
+    for nu in [residual] + (others.map { [$0] } ?? []) {
+      let dual = DualPoint(nu, network.loss, expected: expected)
+      do {
+        let largest = try AllNeurons(features: features, dual: dual.values)
+          .largestPrice(above: beta, tolerance: tolerance)
+        best = max(best, GlobalDistance.best(dual, upTo: beta / largest))
+      } catch { throw Failure.data("\(examples.name): \(error.text)") }
     }
-    bound = GlobalDistance.best(dual, upTo: largest > beta ? beta / largest : 1)
+    bound = best
   }
 
   /// The largest dual value of a multiple of ν from 0 to `limit`; the value is concave.
@@ -73,42 +74,5 @@ package struct GlobalDistance: Sendable {
       }
     }
     return result
-  }
-}
-
-extension AllNeurons {
-  /// An upper bound of the largest price of a neuron of length 1, at most 1 + `tolerance` times the larger of `above` and
-  /// a price that there is; nil if there are too many dimensions or numbers are not finite.
-  static func largestPrice(
-    features: Matrix, dual: Matrix, above: Double, tolerance: Double
-  ) -> Double? {
-    guard let rows = RowCoordinates(features, limit: mostDimensions) else { return nil }
-    let (count, rank) = (features.rows, rows.rank)
-    let patches = features.rows / max(1, dual.rows)
-    let search = SphereSearch(
-      rows: UnsafeBufferPointer(start: rows.coordinates.base, count: count * rank), count: count,
-      rank: rank)
-    let room = 1 + 8 * Double(features.columns + rank) * Double.ulpOfOne
-    var largest = above
-    for c in 0..<dual.columns {
-      for sign in [1.0, -1] {
-        let weights = (0..<count).map { sign * dual[$0 / patches, c] / Double(patches) }
-        let outside = zip(weights, rows.rests).reduce(0) { $0 + abs($1.0) * $1.1 }
-        var level = largest * (1 + tolerance)
-        while true {
-          let (verdict, _) = search.bound(
-            weights: weights, tau: level / room - outside, maximumNodes: mostNodes,
-            proceed: { true })
-          if case .proved(let bound) = verdict {
-            largest = max(largest, bound * room + outside)
-            break
-          }
-          // A price above the level raises it.
-          guard case .refuted(_, let value) = verdict, value.isFinite else { return nil }
-          level = max(level, value) * (1 + tolerance)
-        }
-      }
-    }
-    return largest
   }
 }
