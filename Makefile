@@ -28,7 +28,7 @@ help: ## list the targets
 
 ## ---------------------------------------------------------------- build, test, install
 
-PACKAGES := libopenblas-dev liblapacke-dev libpng-dev pkg-config
+PACKAGES := libopenblas-dev liblapacke-dev libpng-dev libjpeg-dev pkg-config
 
 # $(call install-packages,CHECK,NAMES,PACKAGES): unless CHECK succeeds, installs the PACKAGES that hold NAMES.
 define install-packages
@@ -44,7 +44,7 @@ endef
 
 .PHONY: packages
 packages: ## install the Debian packages that are missing (needs root or sudo)
-	$(call install-packages,pkg-config --exists openblas lapacke libpng,OpenBLAS$(comma) LAPACKE or libpng,$(PACKAGES))
+	$(call install-packages,pkg-config --exists openblas lapacke libpng libjpeg,OpenBLAS$(comma) LAPACKE$(comma) libpng or libjpeg,$(PACKAGES))
 
 .PHONY: gnuplot
 gnuplot:
@@ -108,10 +108,11 @@ check: lint test ## lint, then all tests (warnings are errors): what .ci/run run
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/convex-networks
+SHAREDIR = $(DESTDIR)$(PREFIX)/share/convex-networks
 
 .PHONY: install
-install: $(BUILT) ## install tools, manual pages and docs (PREFIX=, PROGRAM_PREFIX=, DESTDIR=)
-	install -d '$(BINDIR)' '$(MANDIR)' '$(DOCDIR)'
+install: $(BUILT) ## install tools, manual pages, docs and network.py (PREFIX=, PROGRAM_PREFIX=, DESTDIR=)
+	install -d '$(BINDIR)' '$(MANDIR)' '$(DOCDIR)' '$(SHAREDIR)'
 	@for tool in $(TOOLS); do name='$(PROGRAM_PREFIX)'$$tool; \
 	  install .build/release/$$tool "$(BINDIR)/$$name"; \
 	  .build/release/$$tool --manual | \
@@ -119,11 +120,12 @@ install: $(BUILT) ## install tools, manual pages and docs (PREFIX=, PROGRAM_PREF
 	      -e '5s/^\.B /&$(PROGRAM_PREFIX)/' > "$(MANDIR)/$$name.1"; \
 	done
 	install -m 644 LICENSE README.md docs/*.md '$(DOCDIR)'
+	install -m 644 python/network.py '$(SHAREDIR)'
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
 	rm -f $(TOOLS:%='$(BINDIR)/$(PROGRAM_PREFIX)%') $(TOOLS:%='$(MANDIR)/$(PROGRAM_PREFIX)%.1')
-	rm -rf '$(DOCDIR)'
+	rm -rf '$(DOCDIR)' '$(SHAREDIR)'
 
 .PHONY: clean
 clean: ## remove all products (not the data that `make data` fetched)

@@ -17,9 +17,10 @@ func shared(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 /// C of our own: what Swift cannot say.
-func c(_ name: String) -> Target {
+func c(_ name: String, libraries: [String] = []) -> Target {
   .target(
-    name: name, path: "Sources/Shared/\(name)", cSettings: [.treatAllWarnings(as: .error)])
+    name: name, path: "Sources/Shared/\(name)", cSettings: [.treatAllWarnings(as: .error)],
+    linkerSettings: libraries.map { .linkedLibrary($0) })
 }
 
 func system(_ name: String, package: String, apt: String) -> Target {
@@ -52,11 +53,12 @@ let package = Package(
     system("CLAPACKE", package: "lapacke", apt: "liblapacke-dev"),
     system("CPNG", package: "libpng", apt: "libpng-dev"),
     c("CFaults"),
+    c("CJPEG", libraries: ["jpeg"]),
     shared("Tensors", ["CFaults"]),
     shared("Schema", ["Tensors"]),
     shared("Command", ["Tensors", "Schema", "CFaults"]),
     shared("LinearAlgebra", ["Tensors", "CBLAS", "CLAPACKE"]),
-    shared("Images", ["Tensors", "Schema", "CPNG"]),
+    shared("Images", ["Tensors", "Schema", "CPNG", "CJPEG"]),
     shared("Patches", ["Tensors", "Schema", "LinearAlgebra"]),
     shared("Convex", ["Tensors", "Schema", "LinearAlgebra", "Patches"]),
     shared("Convolution", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),

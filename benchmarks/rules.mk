@@ -23,6 +23,14 @@ pytorch-check: $(EXAMPLE)/report ## whether PyTorch says what evaluate says of a
 	    $(EXAMPLE)/train $(EXAMPLE)/network $(EXAMPLE)/predictions; \
 	else echo "make: pytorch-check is skipped: pip could not install $(PYTORCH)" >&2; fi
 
+# Networks of every kind, for python/network.py, PyTorch and ONNX.
+ONNX := onnx onnxruntime onnxscript
+
+.PHONY: network-check
+network-check: $(BUILT) ## whether network.py, PyTorch and ONNX say what evaluate says of every kind of network
+	@if benchmarks/venv network $(PYTORCH) $(ONNX); then build/venv/network/bin/python benchmarks/network-check build/network; \
+	else echo "make: without PyTorch, NumPy alone is compared" >&2; python3 benchmarks/network-check build/network; fi
+
 # The same networks by stochastic gradients, here and in PyTorch, one after the other: seconds of the fastest
 # epoch, without those of checks.
 COMPARISON := build/baseline

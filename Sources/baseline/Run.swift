@@ -60,7 +60,9 @@ final class Run {
   /// The validation data, which `body` takes from their bundle.
   private func held<T>(_ body: (Bundle) throws -> T) throws -> T? {
     try settings.validation.map { path in
-      try invocation.read("--validation", path) { try body(Bundle(reading: $0)) }
+      try invocation.read("--validation", path) {
+        try body(DataModel(source).conform(Bundle(reading: $0)))
+      }
     }
   }
 

@@ -76,8 +76,9 @@ extension Settings {
       .text(
         "png", "DIR", \.pictures,
         """
-        Instead of records read a tree of PNG files, one folder a class; folders and files in the order \
-        of their names' bytes, which are UTF-8. Files that are not named .png are passed over with a warning.
+        Instead of records read PNG and JPEG files (.png, .jpg, .jpeg): a tree, one folder a class, or, without \
+        labels, a folder that holds pictures and no folders; folders and files in the order of their names' \
+        bytes, which are UTF-8. Files of other names are passed over with a warning.
         """, record: .placeholder),
       .integer(
         "synthetic", "N", \.synthetic,
@@ -95,7 +96,7 @@ extension Settings {
         "classes", "LIST", \.selection.classes,
         """
         Take only these classes, by name or number, comma-separated; they become the labels 0, 1, … in \
-        the order given.
+        the order given. Of --png some may have no folder, and so no image.
         """, expected: "names or numbers, comma-separated", parse: parseClasses),
       .value(
         "range", "A:B", \.selection.range,

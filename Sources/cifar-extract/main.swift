@@ -4,12 +4,13 @@ import Tensors
 
 let tool = Tool<Settings>(
   name: "cifar-extract",
-  summary: "images of CIFAR-10, CIFAR-100 or a tree of PNG files, as a bundle",
+  summary: "images of CIFAR-10, CIFAR-100 or folders of PNG and JPEG files, as a bundle",
   operands: "[PATH...]", operandCount: 0...1_000_000,
   description: """
     Writes a bundle of kind images: images U8 [n, channels, height, width], labels I32 [n], and index
     I32 [n], the number of each image's record in the source, counted from 0 over all files in order.
-    The metadata classes has the names of the classes in the order of the labels.
+    The metadata classes has the names of the classes in the order of the labels. Images of a folder
+    that is no class have no labels. Pictures have names U8 [n, L]: their paths within the folder.
 
     PATH is a directory that holds the binary batches of CIFAR or holds the directory
     cifar-10-batches-bin (cifar-100-binary) with them, a single batch file, or - for records on

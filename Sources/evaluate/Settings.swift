@@ -13,15 +13,23 @@ struct Settings: ToolSettings {
   var filters: String?
   var confusion: String?
 
+  /// The bundle to judge on, which is an option or the second operand. `validate` has checked that there is one.
+  var dataPath: String { data ?? common.operands.last ?? "-" }
+
   func validate() throws {
-    guard data != nil else { throw Failure.usage("--data BUNDLE is needed: what to judge on") }
+    guard data == nil || common.operands.count < 2 else {
+      throw Failure.usage("--data and the operand \(quoted(common.operands[1])) are both data")
+    }
+    guard data != nil || common.operands.count == 2 else {
+      throw Failure.usage("the data are missing: evaluate NETWORK DATA, or --data DATA")
+    }
     guard !provesDistance || beta.map({ $0 > 0 }) ?? (certify != nil) else {
       throw Failure.usage("--global needs --beta B above 0: the objective whose optimum is meant")
     }
     guard gap == nil || provesDistance else {
       throw Failure.usage("--gap is for --global: how exactly the largest price is found")
     }
-    let inputs = [data, certify, common.operands.first ?? "-"]
+    let inputs = [dataPath, certify, common.operands.first ?? "-"]
     if inputs.filter({ $0 == "-" }).count > 1 {
       throw Failure.usage("only one of NETWORK, --data and --certify can be standard input")
     }
@@ -38,24 +46,29 @@ extension Settings {
     Tool<Settings>(
       name: "evaluate",
       summary: "judge a network on data, and check the certificate of its training",
-      operands: "[NETWORK]",
+      operands: "[NETWORK] [DATA]",
+      operandCount: 0...2,
       description: description,
       options: inputOptions + distanceOptions + outputOptions,
       threaded: true,
       examples: [
-        "evaluate --data test.safetensors network.safetensors",
+        "evaluate network.safetensors test.safetensors",
+        "evaluate network.safetensors new.safetensors --predictions table.tsv",
         "recover s.safetensors | evaluate --data train.safetensors --certify s.safetensors --beta 0.01",
       ])
   }
 
   private static let description = """
-    Reads a network (from NETWORK or standard input) and applies it to the samples of --data, a
+    Reads a network (from NETWORK or standard input) and applies it to the samples of DATA, or of --data, a
     bundle of kind dataset, moments or arrangements; patches of deferred data are cut as they are needed.
-    The report is lines of a name, a tab and a number: samples, classes, neurons, loss (the one that the
+    Features that have names are taken by name, in the order of the training data; data that are not standardised are,
+    as the training data were; labels count by the names of their classes. Samples may have neither labels nor
+    targets: then --predictions tells what the network says of them. The report is lines of a name, a tab and a number: samples, classes, neurons, loss (the one that the
     network was trained on, summed over samples and outputs: half the squared errors, logistic, hinge,
     huber or cross-entropy), and accuracy, a fraction; for targets instead of labels rmse takes the place
     of classes and accuracy. Two classes with one output are told apart by the nearer target, more by the
-    largest output; ties go to the lower class.
+    largest output; ties go to the lower class. Last come recall_CLASS and precision_CLASS, the share of the class's samples
+    that were taken for it, and of those taken for it the share that are of it; where there are none the row is missing.
 
     With --certify the data must be the training data, for relu and gated-relu the arrangements that
     the solution was found over, or the dataset of a solution that brings its patterns along. Everything is recomputed from them by code that shares no numerics with the
@@ -122,7 +135,8 @@ extension Settings {
       .flag("json", \.json, "Print the report as one JSON object."),
       .output(
         "predictions", "FILE", \.predictions,
-        "Write a table: number, label and decision (or target), outputs of each sample."),
+        "Write a table: number, name, label, decision (or target), outputs, and the probabilities of the classes for the logistic and the "
+          + "cross-entropy loss, of each sample; docs/format.md tells the columns."),
       .output(
         "filters", "FILE.png", \.filters,
         "Draw the filters, those with the largest weights first, zero being gray."),

@@ -17,8 +17,10 @@ Settings.tool.main { invocation in
   let program = try settings.certify.map {
     try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
   }
-  let examples = try invocation.read("--data", settings.data ?? "-") {
-    try Examples(reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList)
+  let examples = try invocation.read("--data", settings.dataPath) {
+    try Examples(
+      reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList,
+      like: network.model)
   }
 
   let evaluation = try NetworkEvaluation(

@@ -11,8 +11,8 @@ Settings.tool.main { invocation in
   let earlier = try settings.like.map { path in
     try invocation.read("--like", path) { try EarlierPatches(reading: $0) }
   }
-  let images = try LabelledImages(reading: input)
-  try earlier?.expect(images)
+  var images = try LabelledImages(reading: input)
+  try earlier?.adapt(&images)
 
   let product = settings.product ?? earlier?.product ?? .dataset
   let earlierType = earlier.flatMap {

@@ -21,6 +21,7 @@ struct Settings: ToolSettings {
   var pathTable: String?
   var pathOutput: String?
   var validation: String?
+  var folds: Int?
   var warmStart: String?
   var trace: String?
   var requireOptimal = false
@@ -39,7 +40,10 @@ struct Settings: ToolSettings {
     }
     // Combinations that are refused for every shape of the data are refused before reading any.
     _ = try regularization(of: ProgramShape())
-    guard beta != nil else { throw Failure.usage("--beta is missing: the weight of the norm") }
+    guard beta != nil || path != nil else {
+      throw Failure.usage(
+        "--beta is missing: the weight of the norm (--path COUNT tries several, and needs none)")
+    }
     try validatePath()
     let inputs = [validation, warmStart, common.operands.first ?? "-"].filter { $0 == "-" }
     if inputs.count > 1 { throw Failure.usage("standard input can be read once only") }
@@ -50,10 +54,16 @@ struct Settings: ToolSettings {
       if validation != nil {
         throw Failure.usage("--validation needs --path COUNT: there is nothing to choose")
       }
+      if folds != nil {
+        throw Failure.usage("--folds needs --path COUNT: there is nothing to choose")
+      }
       for (option, value) in [("--path-table", pathTable), ("--path-output", pathOutput)]
       where value != nil {
         throw Failure.usage("\(option) needs --path COUNT: there is one beta only")
       }
+    }
+    if folds != nil, validation != nil {
+      throw Failure.usage("--folds and --validation exclude each other: both choose beta")
     }
     if pathOutput == "-" {
       throw Failure.usage("--path-output names a directory, which standard output is not")
@@ -70,6 +80,7 @@ struct Settings: ToolSettings {
       examples: [
         "solve --activation 0.09,0.5,0.47 --beta 1e-2 -o solution train.moments",
         "arrangements --sample 100 train | solve --activation gated-relu --beta 2 -o solution",
+        "solve --activation gated-relu --path 20 --folds 5 -o solution train",
         "solve --activation 1,0,0 --beta 0.01 --path 8 --validation val.moments train.moments >solution",
         "solve --activation relu --beta 0.1 --path 20 --path-table path.tsv --path-output path train >last",
       ])
@@ -178,7 +189,9 @@ struct Settings: ToolSettings {
         "For relu on a dataset: descend N times from random neurons (default 1) and go on from the best.",
         minimum: 1),
       .integer(
-        "seed", "S", \.seed, "The seed of random neurons and directions (default 0).", minimum: 0),
+        "seed", "S", \.seed,
+        "The seed of random neurons and directions, and of --folds (default 0).",
+        minimum: 0),
       .flag(
         "global", \.provesGlobally,
         "For relu on a dataset: prove the bound over all neurons whatever it costs, which grows three to ten times with "
@@ -197,12 +210,18 @@ struct Settings: ToolSettings {
       .integer(
         "path", "COUNT", \.path,
         "Solve for COUNT values of beta, evenly spaced by ratio from the smallest that makes the network "
-          + "zero (left out) down to --beta, each from the solution before, and write the last solution; "
-          + "with --validation the one that is chosen.", minimum: 1),
+          + "zero (left out) down to --beta (without it to a thousandth of that), each from the solution before, and write the "
+          + "last solution; with --validation or --folds the one that is chosen.", minimum: 1),
+      .integer(
+        "folds", "K", \.folds,
+        "Choose beta by cross-validation: the path is solved K times without one of K equal parts of the samples, of equal "
+          + "shares of the classes, and judged on that part; then on all samples. --seed decides of the parts.",
+        minimum: 2),
       .input(
         "validation", "BUNDLE", \.validation,
         "The data to choose beta by: the largest accuracy is best, of equals, and where there are no labels, the "
-          + "smallest loss, of equals the largest beta. A choice at an end of the path warns."),
+          + "smallest loss, of equals the largest beta. The choice is told on standard error, and one at an end of the path warns."
+      ),
       .output(
         "path-table", "FILE", \.pathTable,
         "With --path: write a table (TSV) of the values of beta, in the order of the path: beta, primal, dual, "

@@ -54,13 +54,22 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values, budget: budget) {
       [progress] text in progress.update(text)
     }
-    return try search(solver, validation: validation, from: warm, composer) { solution, beta in
-      let better = solution.withoutOpposedNeurons(program, beta: beta)
-      // An optimum can have more neurons than it needs, which are of no use.
-      let minimal = (better ?? solution).minimal(
-        data, of: program, targets: targets.values, beta: beta)
-      return minimal.map { ($0, ["minimal": "true"]) } ?? better.map { ($0, [:]) }
-    }
+    return try search(
+      solver, validation: validation, from: warm, composer,
+      folds: { [self] path, training, heldOut in
+        let data = try ArrangementData(training)
+        let targets = try Targets(training, samples: data.samples, like: targets)
+        let validation = try Validation(heldOut, like: training, data, targets)
+        let solver = try program.solver(data, targets: targets.values, budget: budget) { _ in }
+        return scores(solver, validation, from: nil, along: path)
+      },
+      reduce: { solution, beta in
+        let better = solution.withoutOpposedNeurons(program, beta: beta)
+        // An optimum can have more neurons than it needs, which are of no use.
+        let minimal = (better ?? solution).minimal(
+          data, of: program, targets: targets.values, beta: beta)
+        return minimal.map { ($0, ["minimal": "true"]) } ?? better.map { ($0, [:]) }
+      })
   }
 
   private func convolutional(
@@ -74,10 +83,19 @@ extension Training {
     let solver = try program.solver(data, targets: targets.values, budget: budget) {
       [progress] text in progress.update(text)
     }
-    return try search(solver, validation: validation, from: warm, composer) { solution, beta in
-      guard data.regions == 1 else { return nil }
-      return solution.withoutOpposedNeurons(program, beta: beta).map { ($0, [:]) }
-    }
+    return try search(
+      solver, validation: validation, from: warm, composer,
+      folds: { [self] path, training, heldOut in
+        let data = try ConvolutionalData(training)
+        let targets = try Targets(training, samples: data.samples, like: targets)
+        let validation = try Validation(heldOut, like: training, data.patches, targets)
+        let solver = try program.solver(data, targets: targets.values, budget: budget) { _ in }
+        return scores(solver, validation, from: nil, along: path)
+      },
+      reduce: { solution, beta in
+        guard data.regions == 1 else { return nil }
+        return solution.withoutOpposedNeurons(program, beta: beta).map { ($0, [:]) }
+      })
   }
 
   private func warmStart(

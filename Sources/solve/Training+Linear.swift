@@ -32,7 +32,15 @@ extension Training {
         try Solutions.linearStart($0, data: data, outputs: outputs, program: program)
       }
       let solver = LinearSolver(data, targets: targets.values, program: program)
-      return try search(solver, validation: validation, from: warm, composer)
+      return try search(solver, validation: validation, from: warm, composer) {
+        [self] path, training, heldOut in
+        let source = try LinearSource(training)
+        let targets = try Targets(training, samples: source.samples, like: targets)
+        let validation = try Validation(heldOut, like: training, source, targets)
+        let solver = LinearSolver(
+          try LinearData(source), targets: targets.values, program: program)
+        return scores(solver, validation, from: nil, along: path)
+      }
     }
   }
 }

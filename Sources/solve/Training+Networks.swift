@@ -36,13 +36,26 @@ extension Training {
       ) { [progress] text in progress.update(text) }
       tellCost(solver)
       let start = try warmStart { try solver.start($0) }
-      return try search(solver, validation: validation, from: start, composer) {
-        [self] solution, beta in
-        tellOfProof(solution)
-        return solver.reduced(solution, beta: beta).map {
-          ($0.solution, $0.isMinimal ? ["minimal": "true"] : [:])
-        }
-      }
+      return try search(
+        solver, validation: validation, from: start, composer,
+        folds: { [self] path, training, heldOut in
+          let patches = try PatchSource(training)
+          let targets = try Targets(training, samples: patches.count, like: targets)
+          let validation = try Validation(heldOut, like: training, patches, targets)
+          // No proof is asked of networks that only judge β.
+          var settings = networkSettings
+          settings.provesGlobally = false
+          let solver = try NetworkSolver(
+            training, patches: patches, targets: targets, settings: settings, budget: budget
+          ) { _ in }
+          return scores(solver, validation, from: nil, along: path)
+        },
+        reduce: { [self] solution, beta in
+          tellOfProof(solution)
+          return solver.reduced(solution, beta: beta).map {
+            ($0.solution, $0.isMinimal ? ["minimal": "true"] : [:])
+          }
+        })
     }
   }
 
@@ -81,7 +94,8 @@ extension Training {
   func expectNoNetworkOptions() throws {
     let given: [(String, Bool)] = [
       ("--neurons", settings.neurons != nil), ("--restarts", settings.restarts != nil),
-      ("--seed", settings.seed != nil), ("--global", settings.provesGlobally),
+      ("--seed", settings.seed != nil && settings.folds == nil),
+      ("--global", settings.provesGlobally),
       ("--max-nodes", settings.maximumNodes != nil),
     ]
     guard let option = given.first(where: { $0.1 })?.0 else { return }

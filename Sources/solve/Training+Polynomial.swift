@@ -30,7 +30,17 @@ extension Training {
         data, targets: targets.values, activation: activation, loss: settings.loss
       ) { [progress] text in progress.update(text) }
       solver.method = settings.method
-      return try search(solver, validation: validation, from: warm ?? .cold, composer)
+      return try search(solver, validation: validation, from: warm ?? .cold, composer) {
+        [self] path, training, heldOut in
+        let data = try MomentData(training)
+        let targets = try Targets(training, samples: data.samples, like: targets)
+        let validation = try Validation(heldOut, like: training, data, targets)
+        let solver = try PolynomialSolver(
+          data, targets: targets.values, activation: activation, loss: settings.loss
+        ) { _ in }
+        solver.method = settings.method
+        return scores(solver, validation, from: .cold, along: path)
+      }
     }
   }
 }

@@ -4,11 +4,16 @@ import Tensors
 extension Training {
   typealias Reduced<Solution> = (solution: Solution, notes: [String: String])
 
-  /// Searches for the β that the options ask for, or along their path. `reduce` makes the last solution for a β better
+  /// Solves `path` on the samples `training`, and returns the score of each β on the samples `heldOut`.
+  typealias FoldScores = (
+    _ path: RegularizationPath, _ training: Bundle, _ heldOut: Bundle
+  ) throws -> [ValidationScore]
+
+  /// Searches for the β that the options ask for, or along their path, which --folds judges by `folds`. `reduce` makes the last solution for a β better
   /// or smaller, if it can, with notes of what it did.
   func search<Solver: RegularizedSolver>(
     _ solver: Solver, validation: Validation<Solver.Data>?, from start: Solver.Start,
-    _ composer: Composer<Solver.Certified>,
+    _ composer: Composer<Solver.Certified>, folds: FoldScores,
     reduce: (Solver.Certified, _ beta: Double) -> Reduced<Solver.Certified>? = { _, _ in nil }
   ) throws -> Outcome {
     try expectRange(of: solver.betaMax)
@@ -20,7 +25,9 @@ extension Training {
       incumbent.take(composer.outcome(solution, beta: beta, betaMax: solver.betaMax))
       return reduced(solution, beta: beta, betaMax: solver.betaMax, notes: [:], composer, reduce)
     }
-    let path = RegularizationPath(from: solver.betaMax, to: beta, count: count)
+    let path = RegularizationPath(
+      from: solver.betaMax, to: try lastBeta(solver.betaMax), count: count)
+    let scores = try settings.folds.flatMap { try crossValidate(path, $0, folds) }
     // Until the first β is solved, its points are published.
     listen(composer, beta: path.betas[0], betaMax: solver.betaMax)
     func outcome(_ choice: RegularizationPath.Choice<Solver.Point>) -> Outcome {
@@ -29,7 +36,8 @@ extension Training {
         beta: choice.beta, betaMax: solver.betaMax, notes: choice.metadata)
     }
     let choice = try path.choose(
-      solver, rule: rule, budget: budget, validation: validation, from: start, trace: observe
+      solver, rule: rule, budget: budget, validation: validation, scores: scores, from: start,
+      trace: observe
     ) { choice, last in
       budget.listener = nil
       incumbent.offer { _ in outcome(choice) }
@@ -45,7 +53,7 @@ extension Training {
     let result = complete(
       solver, choice.point, beta: choice.beta, notes: choice.metadata, composer, reduce
     ) { incumbent.take($0) }
-    warnOfEnd(choice)
+    tell(choice)
     return result
   }
 
@@ -103,14 +111,30 @@ extension Training {
     }
   }
 
-  /// Warns if validation chose the first or the last β of several: the best may lie outside the path.
-  private func warnOfEnd<Point>(_ choice: RegularizationPath.Choice<Point>) {
+  /// The smallest β of the path: the one asked for, or a thousandth of β_max.
+  private func lastBeta(_ betaMax: Double) throws -> Double {
+    if let beta = settings.beta { return beta }
+    guard betaMax.isFinite, betaMax > 0 else {
+      throw Failure.data(
+        betaMax > 0
+          ? "the limit came before the path's betas were known: give the smallest by --beta"
+          : "the zero network is optimal for every beta: the targets are all 0, or the features are"
+      )
+    }
+    return betaMax / 1000
+  }
+
+  /// Tells which β was chosen, and warns if it is the first or the last of several: the best may lie outside the path.
+  private func tell<Point>(_ choice: RegularizationPath.Choice<Point>) {
     let last = choice.steps.count - 1
-    guard choice.steps[choice.best].score != nil, last > 0 else { return }
+    guard last > 0, let score = choice.steps[choice.best].score else { return }
+    progress.finish()
+    invocation.note(
+      "chose beta \(choice.beta), \(choice.best + 1) of \(last + 1), with \(score.measure) \(score.value)"
+        + (settings.folds.map { " over \($0) folds" } ?? " on the validation data"))
     let (end, other) =
       choice.best == 0 ? ("largest", "larger") : ("smallest", "smaller")
     guard choice.best == 0 || choice.best == last else { return }
-    progress.finish()
     invocation.warn(
       "validation chose beta \(choice.beta), the \(end) of the path: a \(other) one may be better")
   }

@@ -17,6 +17,7 @@ final class Training: @unchecked Sendable {
   private let earlier: Bundle?
   /// The activation; with --circular the circular one.
   let activation: Activation
+  /// The β that was asked for; 0 if that is left to the path.
   let beta: Double
   let rule: StoppingRule
   let budget: Budget
@@ -39,18 +40,20 @@ final class Training: @unchecked Sendable {
     self.output = output
     self.start = start
     settings = invocation.settings
-    guard let activation = settings.activation, let beta = settings.beta else {
-      throw Failure.usage("--activation or --beta is missing")
+    guard let activation = settings.activation else {
+      throw Failure.usage("--activation is missing")
     }
     self.activation = settings.circular ? .circular : activation
-    self.beta = beta
+    beta = settings.beta ?? 0
     record = try PathRecord(settings)
     trace = try Trace(path: settings.trace)
     source = try Bundle(reading: input)
-    func read(_ option: String, _ path: String?) throws -> Bundle? {
-      try path.map { try invocation.read(option, $0) { try Bundle(reading: $0) } }
+    let source = source
+    heldOut = try settings.validation.map { path in
+      try invocation.read("--validation", path) {
+        try DataModel(source).conform(Bundle(reading: $0))
+      }
     }
-    heldOut = try read("--validation", settings.validation)
     earlier = try settings.warmStart.map { path in
       try invocation.read("--warm-start", path) { input in
         let bundle = try Bundle(reading: input)
@@ -86,7 +89,7 @@ final class Training: @unchecked Sendable {
   /// Runs the set-up and the search in `body` and writes their result. If they do not end in time, the best point that
   /// was published is written; before there is any, `zero`.
   func run(orElse zero: Outcome, _ body: () throws -> Outcome) throws {
-    incumbent.take(zero)
+    if settings.beta != nil { incumbent.take(zero) }
     let watch = Watch(from: start, limit: rule.maximumSeconds) { self.expire($0) }
     try watch.begin()
     let result = Result { try body() }
@@ -115,8 +118,11 @@ final class Training: @unchecked Sendable {
       if let best = incumbent.value {
         try finish(
           best.with(best.reaches(settings.gap) && settings.path == nil ? .optimal : status))
+        _exit(0)
       }
-      _exit(0)
+      throw Failure.data(
+        "\(status.rawValue) before the path's largest beta was solved: without --beta there is nothing to write yet"
+      )
     } catch {
       let failure = error as? Failure
       if failure != .closedPipe { report("solve", failure?.message ?? "\(error)") }

@@ -29,7 +29,7 @@ func concatenate(_ run: Run) throws {
       let isPerSample = kind.perSample.contains(name)
       let agrees =
         isPerSample
-        ? tensor.shape.dropFirst() == model.shape.dropFirst()
+        ? tensor.shape.dropFirst() == model.shape.dropFirst() || isNames(name, tensor)
         : tensor.shape == model.shape && hasEqualBytes(tensor, model)
       guard agrees else {
         throw Failure.data(
@@ -38,6 +38,7 @@ func concatenate(_ run: Run) throws {
       }
     }
   }
+  let width = bundles.reduce(0) { max($0, $1[.names]?.shape.last ?? 0) }
   // Tensors are written piece by piece as they are read: the joined tensors never exist in memory.
   let names = first.tensors.keys.sorted(by: precedes)
   let writer = try BundleWriter(
@@ -46,16 +47,37 @@ func concatenate(_ run: Run) throws {
       let model = first.tensors[name]!
       guard kind.perSample.contains(name) else { return (name, model.type, model.shape) }
       let rows = bundles.reduce(0) { $0 + $1.tensors[name]!.shape[0] }
-      return (name, model.type, [rows] + model.shape.dropFirst())
+      let row = isNames(name, model) ? [width] : Array(model.shape.dropFirst())
+      return (name, model.type, [rows] + row)
     },
     metadata: first.metadata.merging(joinedRecipe(of: bundles, run)) { $1 })
   for name in names {
     for bundle in kind.perSample.contains(name) ? bundles : [first] {
-      try bundle.tensors[name]!.bytes.withBytes { try writer.write($0) }
+      let tensor = bundle.tensors[name]!
+      let whole = isNames(name, tensor) ? tensor.padded(to: width) : tensor
+      try whole.bytes.withBytes { try writer.write($0) }
     }
   }
   try writer.finish()
   try output.finish()
+}
+
+/// Whether `tensor` holds names of samples, which may be longer in one bundle than in another.
+private func isNames(_ name: String, _ tensor: Tensor) -> Bool {
+  name == TensorKey.names.name && tensor.type == .u8 && tensor.shape.count == 2
+}
+
+extension Tensor {
+  /// These names, U8 [n, L], padded to `width` bytes each.
+  fileprivate func padded(to width: Int) -> Tensor {
+    let (rows, own) = (shape[0], shape[1])
+    if own == width { return self }
+    let result = Tensor(type: .u8, shape: [rows, width])
+    for i in 0..<rows {
+      (result.bytes.base + i * width).copyMemory(from: bytes.base + i * own, byteCount: own)
+    }
+    return result
+  }
 }
 
 /// Throws unless `bundle` has the tensors of `first`, by name and type, and its metadata, except that other commands

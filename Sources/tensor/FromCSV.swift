@@ -4,58 +4,136 @@ import Tensors
 
 /// Makes a dataset from comma-separated values.
 func fromCSV(_ run: Run) throws {
+  let settings = run.settings
   let output = try run.bundleOutput()
-  let input = try Input(path: run.settings.arguments.first ?? "-")
+  let model = try settings.like.map { path in
+    try run.read("--like", path) {
+      try EarlierTable(reading: $0, fillIsNeeded: settings.missing != nil)
+    }
+  }
+  let missing = settings.missing ?? model?.missing
+  if let model, missing != nil, model.fill == nil {
+    throw Failure.data(
+      "--like \(model.name) has no values for missing features: make its dataset with --missing, or give that dataset"
+    )
+  }
+  let delimiterText = settings.delimiter ?? model?.delimiter
+  guard let delimiter = delimiterByte(delimiterText ?? ",") else {
+    throw Failure.data(
+      "metadata \"delimiter\" of \(model?.name ?? "") is \(quoted(delimiterText ?? "")), expected one character"
+    )
+  }
+  let input = try Input(path: settings.arguments.first ?? "-")
+  var reader = CSVReader(input, delimiter: delimiter)
+  guard let first = try reader.next() else {
+    throw Failure.data("\(input.name) is empty, expected comma-separated values")
+  }
+  let columns = try TableColumns(
+    first, of: input.name, as: settings.columns(missing: missing, delimiter: delimiter), like: model
+  )
+  if !columns.ignored.isEmpty, let header = columns.header {
+    run.warn(
+      "\(input.name) has columns that \(model?.name ?? "") does not have, which are left out: "
+        + columns.ignored.map { quoted(header[$0]) }.joined(separator: ", "))
+  }
+  let bias = settings.bias || model?.hasConstant == true
   let table = try NumericTable(
-    CSVReader(try input.readAll(), name: input.name), name: input.name,
-    labels: run.settings.labels,
-    targets: run.settings.targets?.split(separator: ",", omittingEmptySubsequences: false)
-      .map(String.init) ?? [],
-    constant: run.settings.bias ? 1 : nil)
+    &reader, columns, missing: missing, fill: model?.fill, hasConstant: bias)
+  for (k, count) in table.missing.enumerated() where count > 0 {
+    run.note(
+      "\(count) missing values of \(columns.title(of: k)) are now its mean, \(table.fill![k])")
+  }
+
   var bundle = Bundle(kind: .dataset, tensors: [:], metadata: run.metadata())
-  bundle.tensors["x"] = Tensor(table.features, shape: [table.rowCount, table.featureCount])
-  if run.settings.bias { bundle.metadata[.bias] = true }
-  if run.settings.labels != nil {
-    let (labels, classes) = try numbered(table.labels, in: input.name)
-    bundle.tensors["labels"] = Tensor(labels)
-    bundle.metadata["classes"] = classes.joined(separator: ",")
-  } else if table.targetCount > 0 {
-    bundle.tensors["targets"] = Tensor(
-      table.targets,
-      shape: table.targetCount == 1 ? [table.rowCount] : [table.rowCount, table.targetCount])
+  bundle[.x] = table.features
+  if bias { bundle.metadata[.bias] = true }
+  bundle[.fill] = table.fill.map { Tensor($0) }
+  try addAnswers(of: table, columns, like: model, settings, to: &bundle)
+  let willBeStandardized = settings.standardize || model != nil
+  for warning in table.warnings(
+    columns, labels: bundle[.labels], isStandardized: willBeStandardized)
+  {
+    run.warn(warning)
+  }
+  if let names = table.names { bundle[.names] = try Tensor(names: names) }
+  bundle.describe(columns, settings, like: model, missing: missing, delimiter: delimiterText)
+  if let fitted = try model?.standardization ?? (settings.standardize ? table.fitted(columns) : nil)
+  {
+    bundle.standardize(by: fitted)
   }
   try run.write(bundle, to: output)
 }
 
-/// Numbers the texts of a label column in their sorted order: by value if all are numbers (then 1 and 1.0 are one
-/// class), else by code points.
-private func numbered(
-  _ labels: [(text: String, line: Int)], in file: String
-) throws -> (labels: [Int32], classes: [String]) {
-  for (text, line) in labels {
-    // Commas separate the classes in the metadata.
-    let isBad =
-      text.isEmpty
-      || text.unicodeScalars.contains {
-        $0 == "," || $0.value < 0x20 || (0x7F...0x9F).contains($0.value)
+/// The byte that stands between fields: that of the text's one character; `tab` and `\t` are a tab. Nil for others.
+func delimiterByte(_ text: String) -> UInt8? {
+  if text == "tab" || text == "\\t" { return 0x09 }
+  let bytes = Array(text.utf8)
+  guard bytes.count == 1, ![0x0A, 0x0D, UInt8(ascii: "\"")].contains(bytes[0]),
+    bytes[0] >= 0x20 || bytes[0] == 0x09
+  else { return nil }
+  // What a number is made of cannot stand between two.
+  return text.contains(where: { $0.isLetter || $0.isNumber || "+-.".contains($0) })
+    ? nil : bytes[0]
+}
+
+private func addAnswers(
+  of table: NumericTable, _ columns: TableColumns, like model: EarlierTable?,
+  _ settings: TensorSettings, to bundle: inout Bundle
+) throws {
+  if let targets = table.targets {
+    bundle[.targets] =
+      columns.targets.count == 1
+      ? Tensor(type: .f64, shape: [table.rowCount], bytes: targets.bytes) : targets
+  }
+  if let labels = table.labels {
+    let (numbers, classes) = try labels.numbered(
+      classes: settings.classes ?? model?.classes,
+      owner: settings.classes == nil ? model?.name ?? "" : "--classes")
+    bundle[.labels] = numbers
+    bundle.metadata["classes"] = quotedArray(classes)
+  } else if let classes = model?.classes {
+    // These rows have none, but the columns stand for the same.
+    bundle.metadata["classes"] = quotedArray(classes)
+  }
+}
+
+extension NumericTable {
+  fileprivate func fitted(_ columns: TableColumns) throws -> Standardization {
+    try ColumnStatistics(of: features).standardization { k in
+      "\(columns.name): \(k < columns.features.count ? columns.title(of: k) : "the constant")"
+    }
+  }
+}
+
+extension Bundle {
+  /// Changes `x`, which nobody else has, to its standardised features.
+  fileprivate mutating func standardize(by fitted: Standardization) {
+    let d = fitted.shift.count
+    self[.x]?.withMutableElements(of: Double.self) { x in
+      for start in stride(from: 0, to: x.count, by: d) {
+        for k in 0..<d { x[start + k] = (x[start + k] - fitted.shift[k]) / fitted.divisor[k] }
       }
-    if isBad {
-      throw Failure.data(
-        "\(file), line \(line): the label \(quoted(text)) is empty or holds a comma or a control "
-          + "character")
     }
+    fitted.write(to: &self)
   }
-  let numbers = labels.map { Double(decimal: $0.text) }
-  if numbers.allSatisfy({ $0?.isFinite ?? false }) {
-    var names: [Double: String] = [:]
-    for (number, label) in zip(numbers, labels) where names[number!] == nil {
-      names[number!] = label.text
-    }
-    let order = names.keys.sorted()
-    let index = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($1, Int32($0)) })
-    return (numbers.map { index[$0!]! }, order.map { names[$0]! })
+
+  /// The metadata by which another table is read in the same way.
+  fileprivate mutating func describe(
+    _ columns: TableColumns, _ settings: TensorSettings, like model: EarlierTable?,
+    missing: String?, delimiter: String?
+  ) {
+    func names(_ places: [Int]) -> [String] { places.map { columns.header?[$0] ?? "\($0 + 1)" } }
+    metadata[TableKey.features] = (model?.features ?? columns.featureNames).map(quotedArray)
+    metadata[TableKey.label] =
+      columns.label.map { names([$0])[0] } ?? (columns.targets.isEmpty ? model?.label : nil)
+    let targets =
+      columns.targets.isEmpty && columns.label == nil
+      ? model?.targets ?? [] : names(columns.targets)
+    metadata[TableKey.targets] = targets.isEmpty ? nil : quotedArray(targets)
+    metadata[TableKey.names] = columns.names.map { names([$0])[0] } ?? model?.names
+    let dropped = settings.drop ?? model?.dropped ?? []
+    metadata[TableKey.dropped] = dropped.isEmpty ? nil : quotedArray(dropped)
+    metadata[TableKey.missing] = missing
+    metadata[TableKey.delimiter] = delimiter
   }
-  let order = Set(labels.map(\.text)).sorted(by: precedes)
-  let index = Dictionary(uniqueKeysWithValues: order.enumerated().map { ($1, Int32($0)) })
-  return (labels.map { index[$0.text]! }, order)
 }

@@ -21,7 +21,11 @@ func fromNPY(_ run: Run) throws {
       kind, bundle.tensors.map { ($0.key, $0.value.shape) }, in: bundle.name)
   }
   if kind != .solution, let labels = bundle.tensors["labels"] {
-    bundle.metadata["classes"] = try classes(of: labels)
+    let (numbers, classes) = try numberedClasses(of: labels, named: run.settings.classes)
+    bundle[.labels] = numbers
+    bundle.metadata["classes"] = quotedArray(classes)
+  } else if run.settings.classes != nil {
+    throw Failure.data("--classes needs labels: labels=FILE")
   }
   if kind.hasAnswers { try bundle.expectSoundAnswers(samples: samples) }
   try run.write(bundle, to: output)
@@ -60,13 +64,31 @@ private func adapted(
   return adapted
 }
 
-/// The classes of labels that have no names but their numbers.
-private func classes(of labels: Tensor) throws -> String {
-  let (low, high) = labels.withElements(of: Int32.self) { ($0.min() ?? 0, $0.max() ?? 0) }
-  // These are far more classes than any network here could have: the column is probably another one.
-  guard low >= 0, high < 1_000_000 else {
-    throw Failure.data(
-      "tensor \"labels\" holds \(low < 0 ? low : high), expected classes numbered from 0")
+/// Labels that count classes, and the names of these: each different value is a class, in ascending order. `names` name
+/// them: all of them, or those from 0 up to their number, of which some may have no sample.
+private func numberedClasses(
+  of labels: Tensor, named names: [String]?
+) throws -> (labels: Tensor, classes: [String]) {
+  try labels.withElements(of: Int32.self) { labels in
+    let values = Set(labels).sorted()
+    // These are far more classes than any network here could have: the column is probably another one.
+    guard values.count < 1_000_000 else {
+      throw Failure.data(
+        "tensor \"labels\" holds \(values.count) different values: are they classes?")
+    }
+    var classes = names ?? values.map(String.init)
+    var places = Dictionary(uniqueKeysWithValues: values.enumerated().map { ($1, Int32($0)) })
+    if let names, names.count != values.count {
+      guard values.first == 0, Int(values.last!) < names.count else {
+        throw Failure.data(
+          "tensor \"labels\" holds the \(values.count) values "
+            + "\(values.prefix(20).map(String.init).joined(separator: ", "))\(values.count > 20 ? ", …" : ""), but "
+            + "--classes has \(names.count) names: expected as many, or values from 0 to \(names.count - 1)"
+        )
+      }
+      classes = names
+      places = Dictionary(uniqueKeysWithValues: values.map { ($0, $0) })
+    }
+    return (Tensor(labels.map { places[$0]! }), classes)
   }
-  return (0...high).map(String.init).joined(separator: ",")
 }

@@ -1,105 +1,138 @@
+import Schema
 import Tensors
 
-/// A table of numbers read from text, its columns told apart into features, targets and labels.
+/// A table of numbers read from text, its columns told apart into features, targets, labels and names.
 struct NumericTable {
-  /// [rowCount, featureCount] and [rowCount, targetCount], row-major.
-  private(set) var features: [Double] = []
-  private(set) var targets: [Double] = []
-  /// The text in the label column, and its line.
-  private(set) var labels: [(text: String, line: Int)] = []
+  /// F64 [n, d], with the constant last if there is one.
+  let features: Tensor
+  /// F64 [n, T], if there are targets.
+  let targets: Tensor?
+  let labels: LabelColumn?
+  /// The names of the samples, if a column has them.
+  private(set) var names: [String]?
   private(set) var rowCount = 0
-  let featureCount: Int
-  let targetCount: Int
+  /// The mean of each feature that is there, which takes the place of those that are missing; nil if no text stands for
+  /// a missing value.
+  let fill: [Double]?
+  /// How many values of each feature are missing.
+  private(set) var missing: [Int]
 
-  private enum Use { case feature, target, label }
-
-  /// Reads all of `reader`. The columns are named as on the command line; `constant` is appended to the features of
-  /// each row.
+  /// Reads the rest of `reader`, whose first line `columns` know. `constant` is appended to the features of each row.
+  /// Values that are missing become those of `fill`, or the means of the columns.
   init(
-    _ reader: CSVReader, name: String, labels labelColumn: String?, targets targetColumns: [String],
-    constant: Double?
+    _ reader: inout CSVReader, _ columns: TableColumns, missing text: String?, fill: [Double]?,
+    hasConstant: Bool
   ) throws {
-    var reader = reader
-    guard let first = try reader.next() else {
-      throw Failure.data("\(name) is empty, expected comma-separated values")
-    }
-    let named = (labelColumn.map { [$0] } ?? []) + targetColumns
-    let indices = try named.map {
-      try NumericTable.index(of: $0, among: first.fields, in: name)
-    }
-    var uses = [Use](repeating: .feature, count: first.fields.count)
-    for (column, index) in zip(named, indices) {
-      guard uses[index.position] == .feature else {
-        throw Failure.usage("the column \(quoted(column)) is named twice")
+    let (d, name) = (columns.features.count, columns.name)
+    var rows = RowParser(columns, missing: text)
+    var (x, y) = (GrowingTensor(.f64, name: name), GrowingTensor(.f64, name: name))
+    var labels = columns.label.map { LabelColumn(column: $0, name: name) }
+    missing = [Int](repeating: 0, count: d)
+    names = columns.names == nil ? nil : []
+    var places: [Int] = []
+    var row = [Double](repeating: 1, count: d + (hasConstant ? 1 : 0))
+    var answers = [Double](repeating: 0, count: columns.targets.count)
+    var isMore = try columns.hasHeader ? reader.advance() : true
+    while isMore {
+      try rows.read(reader, &row, &answers)
+      for k in rows.missing {
+        missing[k] += 1
+        places.append(rowCount * row.count + k)
       }
-      uses[index.position] = labelColumn != nil ? .label : .target
-    }
-    // Targets come in the order of the command line.
-    let targetOrder = labelColumn == nil ? indices.map(\.position) : []
-    let featureOrder = uses.indices.filter { uses[$0] == .feature }
-    featureCount = featureOrder.count + (constant == nil ? 0 : 1)
-    targetCount = targetOrder.count
-    guard !featureOrder.isEmpty else {
-      throw Failure.data("\(name) has no column beside \(named.joined(separator: ", "))")
-    }
-
-    let numeric = featureOrder + targetOrder
-    let isHeader =
-      indices.contains { $0.isName } || numeric.allSatisfy { !resemblesNumber(first.fields[$0]) }
-    if isHeader { try NumericTable.expectDistinct(first.fields, in: name) }
-    var record = isHeader ? try reader.next() : first
-    while let row = record {
-      guard row.fields.count == first.fields.count else {
-        throw Failure.data(
-          "\(name), line \(row.line): \(row.fields.count) fields, "
-            + "expected \(first.fields.count) as on line \(first.line)")
-      }
-      func number(_ column: Int) throws -> Double {
-        if let value = Double(decimal: row.fields[column]), value.isFinite { return value }
-        let title = isHeader ? " (\(quoted(first.fields[column])))" : ""
-        throw Failure.data(
-          "\(name), line \(row.line), column \(column + 1)\(title): "
-            + "\(quoted(row.fields[column])), expected a finite number")
-      }
-      for column in featureOrder { features.append(try number(column)) }
-      if let constant { features.append(constant) }
-      for column in targetOrder { targets.append(try number(column)) }
-      if labelColumn != nil { labels.append((row.fields[indices[0].position], row.line)) }
+      try row.withUnsafeBufferPointer { try x.append($0) }
+      try answers.withUnsafeBufferPointer { try y.append($0) }
+      try labels?.append(reader)
+      if let column = columns.names { names!.append(try reader.text(of: column)) }
       rowCount += 1
-      record = try reader.next()
+      isMore = try reader.advance()
     }
     guard rowCount > 0 else { throw Failure.data("\(name) holds a header and no values") }
+    features = x.tensor(shape: [rowCount, row.count])
+    targets = answers.isEmpty ? nil : y.tensor(shape: [rowCount, answers.count])
+    try labels?.expectNoHeader(columns)
+    self.labels = labels
+    self.fill =
+      try text == nil
+      ? nil : fill ?? NumericTable.means(features, missing, columns)
+    NumericTable.put(self.fill ?? [], at: places, in: features)
   }
 
-  /// Throws if two columns have one name. Columns without names may be several.
-  private static func expectDistinct(_ header: [String], in name: String) throws {
-    var seen = Set<String>()
-    if let twice = header.first(where: { !$0.isEmpty && !seen.insert($0).inserted }) {
-      let count = header.count { $0 == twice }
-      throw Failure.data("the first line of \(name) has \(count) columns \(quoted(twice))")
-    }
-  }
-
-  /// The column that the header calls `column`; else the one of that number, counted from 1.
-  private static func index(
-    of column: String, among header: [String], in name: String
-  ) throws -> (position: Int, isName: Bool) {
-    let found = header.indices.filter { header[$0] == column }
-    if let number = Int(column) {
-      // A line that holds only numbers is no header: the text of a number names no column.
-      let isHeader = header.contains { !$0.isEmpty && !resemblesNumber($0) }
-      if isHeader, let position = found.first { return (position, true) }
-      guard (1...header.count).contains(number) else {
-        throw Failure.data(
-          "\(name) has the columns 1 to \(header.count), no column \(number)")
-      }
-      return (number - 1, false)
-    }
-    guard let position = found.first else {
+  /// The mean of the values that are there of each feature. Throws if a feature has none.
+  private static func means(
+    _ x: Tensor, _ missing: [Int], _ columns: TableColumns
+  ) throws -> [Double] {
+    if let k = missing.firstIndex(of: x.shape[0]) {
       throw Failure.data(
-        "the first line of \(name) has no column \(quoted(column)): "
-          + header.map(quoted).joined(separator: ", "))
+        "\(columns.name) has no value in \(columns.title(of: k)), only missing ones")
     }
-    return (position, true)
+    // Missing values are 0 until they are known.
+    return Array(ColumnStatistics(of: x, zeros: missing).means.prefix(missing.count))
   }
+
+  private static func put(_ fill: [Double], at places: [Int], in x: Tensor) {
+    x.withMutableElements(of: Double.self) { values in
+      for place in places { values[place] = fill[place % x.shape[1]] }
+    }
+  }
+}
+
+/// Reads the numbers of a record.
+private struct RowParser {
+  private let columns: TableColumns
+  private let missingText: [UInt8]?
+  /// The features whose values are missing in the record.
+  private(set) var missing: [Int] = []
+
+  init(_ columns: TableColumns, missing text: String?) {
+    self.columns = columns
+    missingText = text.map { Array($0.utf8) }
+  }
+
+  mutating func read(
+    _ reader: CSVReader, _ features: inout [Double], _ targets: inout [Double]
+  ) throws {
+    guard reader.fieldCount == columns.count else {
+      throw Failure.data(
+        "\(columns.name), line \(reader.line): \(reader.fieldCount) fields, "
+          + "expected \(columns.count) as on line \(columns.firstLine)")
+    }
+    missing.removeAll(keepingCapacity: true)
+    for (k, column) in columns.features.enumerated() {
+      let bytes = reader.bytes(of: column)
+      if let value = Double(decimal: bytes), value.isFinite {
+        features[k] = value
+      } else if let missingText, missingText.elementsEqual(bytes) {
+        features[k] = 0
+        missing.append(k)
+      } else {
+        throw badNumber(reader, column)
+      }
+    }
+    for (k, column) in columns.targets.enumerated() {
+      guard let value = Double(decimal: reader.bytes(of: column)), value.isFinite else {
+        throw badNumber(reader, column)
+      }
+      targets[k] = value
+    }
+  }
+
+  private func badNumber(_ reader: CSVReader, _ column: Int) -> Failure {
+    do {
+      let text = try reader.text(of: column)
+      let place = columns.header.map { " (\(quoted($0[column])))" } ?? ""
+      let isUnclear = columns.header == nil && !resemblesNumber(text)
+      let advice =
+        isUnclear && reader.line == columns.firstLine
+        ? "; --header yes takes the first line for a header"
+        : columns.targets.contains(column) || missingText != nil
+          ? "" : "; --missing \(shown(text)) puts the column's mean in its place"
+      return .data(
+        "\(columns.name), line \(reader.line), column \(column + 1)\(place): \(quoted(text)), "
+          + "expected a finite number\(advice)")
+    } catch {
+      return error as? Failure ?? .data("\(error)")
+    }
+  }
+
+  private func shown(_ text: String) -> String { text.isEmpty ? "''" : text }
 }

@@ -7,7 +7,7 @@ enum Subcommand: String, CaseIterable {
   case show, get
   case fromCSV = "from-csv"
   case fromNPY = "from-npy"
-  case slice, concat, rename, sum
+  case standardize, split, fold, slice, concat, rename, sum
 
   /// How many operands may follow, and their names in the usage.
   var operands: (count: ClosedRange<Int>, usage: String) {
@@ -16,6 +16,9 @@ enum Subcommand: String, CaseIterable {
     case .get: (1...2, "get NAME [FILE]")
     case .fromCSV: (0...1, "from-csv [FILE]")
     case .fromNPY: (1...Int.max, "from-npy NAME=FILE...")
+    case .standardize: (0...1, "standardize [--like BUNDLE] [FILE]")
+    case .split: (0...1, "split --fraction F -o FILE --rest REST [FILE]")
+    case .fold: (0...1, "fold --folds K --fold I -o FILE --rest REST [FILE]")
     case .slice: (0...1, "slice --rows A:B [FILE]")
     case .concat: (1...Int.max, "concat FILE...")
     case .rename: (1...Int.max, "rename OLD=NEW... [FILE]")
@@ -50,9 +53,30 @@ struct TensorSettings: ToolSettings {
   var npy = false
   /// from-csv: a column, and columns separated by commas.
   var labels: String?
-  var targets: String?
+  var targets: [String]?
   /// from-csv: append a constant feature.
   var bias = false
+  /// from-csv: whether the first line is a header.
+  var header: ColumnChoice.Header?
+  var delimiter: String?
+  /// from-csv: the text of a missing value.
+  var missing: String?
+  /// from-csv: columns to leave out, and the one that names the samples.
+  var drop: [String]?
+  var id: String?
+  /// from-csv: standardise what was read.
+  var standardize = false
+  /// from-csv, from-npy: the names of the classes.
+  var classes: [String]?
+  /// from-csv, standardize: an earlier bundle to follow.
+  var like: String?
+  /// split: the share of the samples that goes to the output; fold: into how many parts, and which of them is the rest.
+  var fraction: Double?
+  var folds: Int?
+  var fold: Int?
+  var seed: Int?
+  var stratify = false
+  var rest: String?
   /// from-npy: the bundle's kind.
   var kind: Kind?
   /// slice: the rows to keep.
@@ -62,6 +86,14 @@ struct TensorSettings: ToolSettings {
   var command: Subcommand { Subcommand(rawValue: common.operands[0])! }
   /// The operands after the command.
   var arguments: [String] { Array(common.operands.dropFirst()) }
+
+  /// The columns that the options name.
+  func columns(missing: String?, delimiter: UInt8) -> ColumnChoice {
+    ColumnChoice(
+      header: header ?? .auto, label: labels, targets: targets ?? [], names: id,
+      dropped: drop ?? [],
+      missing: missing, delimiter: delimiter)
+  }
 
   /// The OLD=NEW or NAME=FILE operands, cut at the first `=`.
   var pairs: [(left: String, right: String)] {
@@ -83,24 +115,64 @@ struct TensorSettings: ToolSettings {
       throw Failure.usage("unexpected argument \(quoted(arguments[count.upperBound]))")
     }
     if arguments.count < count.lowerBound { throw Failure.usage("expected \(usage)") }
-    let owners: [(isGiven: Bool, option: String, command: Subcommand)] = [
-      (csv, "csv", .get), (npy, "npy", .get), (labels != nil, "labels", .fromCSV),
-      (targets != nil, "targets", .fromCSV), (bias, "bias", .fromCSV),
-      (kind != nil, "kind", .fromNPY), (rows != nil, "rows", .slice),
-    ]
-    for owner in owners where owner.isGiven && owner.command != command {
+    for owner in owners where owner.isGiven && !owner.commands.contains(command) {
       throw Failure.usage(
-        "--\(owner.option) belongs to \(owner.command.rawValue), not to \(command.rawValue)")
+        "--\(owner.option) belongs to "
+          + owner.commands.map(\.rawValue).joined(separator: " and ")
+          + ", not to \(command.rawValue)")
     }
     if csv && npy { throw Failure.usage("--csv and --npy exclude each other") }
     if labels != nil && targets != nil {
       throw Failure.usage("--labels and --targets exclude each other")
     }
-    if command == .slice && rows == nil { throw Failure.usage("slice needs --rows A:B") }
+    if targets != nil && classes != nil {
+      throw Failure.usage("--targets and --classes exclude each other")
+    }
+    if like != nil && standardize {
+      throw Failure.usage(
+        "--like and --standardize exclude each other: --like standardises as that bundle was")
+    }
+    try validateNeeds(command)
     try validatePairs(command)
-    let paths = command == .fromNPY ? pairs.map(\.right) : arguments
-    if paths.count(where: { $0 == "-" }) > 1 {
+    var paths = command == .fromNPY ? pairs.map(\.right) : arguments
+    if paths.isEmpty, command != .fromNPY { paths = ["-"] }
+    if (paths + [like].compactMap(\.self)).count(where: { $0 == "-" }) > 1 {
       throw Failure.usage("standard input can be read only once")
+    }
+  }
+
+  /// The options that only some of the commands have.
+  private var owners: [(isGiven: Bool, option: String, commands: [Subcommand])] {
+    [
+      (csv, "csv", [.get]), (npy, "npy", [.get]), (labels != nil, "labels", [.fromCSV]),
+      (targets != nil, "targets", [.fromCSV]), (bias, "bias", [.fromCSV]),
+      (header != nil, "header", [.fromCSV]), (delimiter != nil, "delimiter", [.fromCSV]),
+      (missing != nil, "missing", [.fromCSV]), (drop != nil, "drop", [.fromCSV]),
+      (id != nil, "id", [.fromCSV]), (standardize, "standardize", [.fromCSV]),
+      (classes != nil, "classes", [.fromCSV, .fromNPY]),
+      (like != nil, "like", [.fromCSV, .standardize]), (kind != nil, "kind", [.fromNPY]),
+      (fraction != nil, "fraction", [.split]), (folds != nil, "folds", [.fold]),
+      (fold != nil, "fold", [.fold]), (seed != nil, "seed", [.split, .fold]),
+      (stratify, "stratify", [.split, .fold]), (rest != nil, "rest", [.split, .fold]),
+      (rows != nil, "rows", [.slice]),
+    ]
+  }
+
+  private func validateNeeds(_ command: Subcommand) throws {
+    if command == .slice && rows == nil { throw Failure.usage("slice needs --rows A:B") }
+    guard command == .split || command == .fold else { return }
+    if command == .split, fraction == nil { throw Failure.usage("split needs --fraction F") }
+    if command == .fold {
+      guard let folds, let fold else { throw Failure.usage("fold needs --folds K and --fold I") }
+      guard fold <= folds else {
+        throw Failure.usage("--fold is \(fold), but --folds is \(folds)")
+      }
+    }
+    guard let rest else {
+      throw Failure.usage("\(command.rawValue) needs --rest FILE: where the other samples go")
+    }
+    if rest == "-" {
+      throw Failure.usage("--rest needs a file: standard output is for the first part")
     }
   }
 

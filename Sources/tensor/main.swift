@@ -18,13 +18,28 @@ let tool = Tool<TensorSettings>(
     (all dimensions after the first in one line), with commas (--csv), or as a NumPy file (--npy).
     Numbers read back exactly.
 
-    from-csv [--labels COLUMN | --targets COLUMN,...] [--bias] [FILE]: makes a dataset of
+    from-csv [--labels COLUMN | --targets COLUMN,...] [--bias] [--like BUNDLE] [FILE]: makes a dataset of
     comma-separated values, a line a sample. The first line is a header where a COLUMN is named in it
-    or where none of its features is a number. Labels are numbered in the sorted order of what stands
-    in their column, by value where all are numbers. Every other column is a feature.
+    or where none of its features is a number; --header says so where that cannot be told. Labels are
+    numbered in the sorted order of what stands in their column, by value where all are numbers, or as
+    --classes names them. Every other column is a feature. --like reads a table as an earlier one was read,
+    from which BUNDLE was made (a dataset, or the arrangements, the solution or the network that came of it):
+    columns are taken by name in its order, whatever order they have here; labels count its classes; missing
+    values, the standardisation and the constant are as there. If the label column is missing, the rows have no labels.
 
-    from-npy [--kind KIND] NAME=FILE...: makes a bundle of NumPy files. Labels and other indices may
-    be integers of any type, features and targets numbers of any type.
+    from-npy [--kind KIND] [--classes NAME,...] NAME=FILE...: makes a bundle of NumPy files. Labels and other
+    indices may be integers of any type, features and targets numbers of any type. Each different label is a
+    class, in ascending order, whose name is its number, or that of --classes.
+
+    standardize [--like BUNDLE] [FILE]: a dataset whose features have mean 0 and deviation 1 over its
+    samples (and patches), or are scaled as those of BUNDLE were. A constant feature keeps its value. What was
+    subtracted and divided by goes with all that is made of the dataset: evaluate applies it to data that come raw.
+
+    split --fraction F [--stratify] [--seed N] -o FILE --rest REST [FILE]: writes a random share of the samples to
+    FILE, and the others to REST, each in their order. With --stratify each class is divided in the same proportion.
+
+    fold --folds K --fold I [--stratify] [--seed N] -o FILE --rest REST [FILE]: divides the samples into K equal
+    parts at random; part I, counted from 1 (0 is part K too), goes to REST, and all others to FILE.
 
     slice --rows A:B [FILE]: keeps the samples A to B - 1, counted from 0; A: and :B are open ends.
 
@@ -39,13 +54,7 @@ let tool = Tool<TensorSettings>(
   options: [
     .flag("csv", \.csv, "get: write comma-separated values."),
     .flag("npy", \.npy, "get: write a NumPy file."),
-    .text(
-      "labels", "COLUMN", \.labels,
-      "from-csv: the column of the class labels: its name in the header, or its number from 1."),
-    .text(
-      "targets", "COLUMN,...", \.targets,
-      "from-csv: the columns of the regression targets, named as for --labels."),
-    .flag("bias", \.bias, "from-csv: append the constant feature 1."),
+  ] + TensorSettings.tableOptions + TensorSettings.partOptions + [
     .value(
       "kind", "KIND", \.kind,
       "from-npy: the kind of bundle (default: the kind that has a tensor of one of the names).",
@@ -60,6 +69,8 @@ let tool = Tool<TensorSettings>(
     "tensor show images.safetensors",
     "tensor get labels --csv images.safetensors | sort -n | uniq -c",
     "tensor from-csv iris.csv --labels species --bias -o iris.safetensors",
+    "tensor from-csv new.csv --like iris.safetensors -o new.safetensors",
+    "tensor split --fraction 0.8 --stratify -o train --rest test iris.safetensors",
     "tensor from-npy x=x.npy targets=y.npy | tensor slice --rows 0:1000 > train.safetensors",
   ])
 
@@ -69,6 +80,9 @@ tool.main { run in
   case .get: try get(run)
   case .fromCSV: try fromCSV(run)
   case .fromNPY: try fromNPY(run)
+  case .standardize: try standardize(run)
+  case .split: try split(run)
+  case .fold: try fold(run)
   case .slice: try slice(run)
   case .concat: try concatenate(run)
   case .rename: try rename(run)

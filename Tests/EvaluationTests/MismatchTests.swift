@@ -70,7 +70,6 @@ private func complaint(_ network: Bundle, _ data: Bundle, _ solution: Bundle? = 
   check(["pool": Tensor([Int32(0), 0])], "expected I32 [1], one region a patch")
   check(["pool": Tensor([Int32(1)])], "\"pool\" of bundle holds 1")
   check(["pool": Tensor([Int32(-1)])], "\"pool\" of bundle holds -1")
-  check(["labels": nil], "neither \"labels\" nor \"targets\"")
   check(["targets": Tensor([0.0, 1])], "both \"labels\" and \"targets\"")
   check(["labels": Tensor([Int32(0)])], "is I32 [1], but there are 2 samples")
   check(["labels": Tensor([Int32(0), -1])], "label of sample 1 is -1")

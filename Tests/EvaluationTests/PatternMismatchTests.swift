@@ -159,7 +159,7 @@ private let constrained = PlantedPatterns(.relu, seed: 51)
   check("\"hidden.gate\", which a network with activation \"relu\" does not use", of: constrained) {
     $0.tensors["hidden.gate"] = $0.tensors["hidden.weight"]
   }
-  check("\"hidden.bias\", which") { $0.tensors["hidden.bias"] = Tensor([0.0]) }
+  check("\"hidden.bias\" of bundle is F64 [2]") { $0.tensors["hidden.bias"] = Tensor([0.0, 1]) }
   check("\"hidden.gate\" of bundle is F64 [1, 2], expected F64 [1, 3]") {
     $0.tensors["hidden.gate"] = Tensor([1.0, 2], shape: [1, 2])
   }

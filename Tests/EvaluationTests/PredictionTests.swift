@@ -85,7 +85,8 @@ func outputsFollowTheDefinition(
     // 0 is as near to -1 as to 1: the lower class.
     #expect(
       evaluation.report.text
-        == "samples\t4\nclasses\t2\nneurons\t0\nloss\t2.0\naccuracy\t0.25\nobjective\t2.0\n")
+        == "samples\t4\nclasses\t2\nneurons\t0\nloss\t2.0\naccuracy\t0.25\nobjective\t2.0\n"
+        + "recall_0\t1.0\nprecision_0\t0.25\nrecall_1\t0.0\n")
   }
 }
 
@@ -108,10 +109,10 @@ func outputsFollowTheDefinition(
   // Outputs x, x/2, x: the first of equals; below zero the middle one is largest.
   #expect(try judge([1, -1], [0, 1], 3, [:]).decisions == [0, 1])
   let evaluation = try judge([0.25, 2], [0, 1], 1, ["targets": "0,1"])
-  #expect(evaluation.expected.values.values == [0, 1])
+  #expect(evaluation.expected?.values.values == [0, 1])
   #expect(evaluation.report.text.contains("loss\t0.53125\naccuracy\t1.0\n"))
   let hot = try judge([1, 0], [2, 0], 3, ["targets": "-1,1"])
-  #expect(hot.expected.values.values == [-1, -1, 1, 1, -1, -1])
+  #expect(hot.expected?.values.values == [-1, -1, 1, 1, -1, -1])
   #expect(try hot.confusionMatrix().counts == [1, 0, 0, 0, 0, 0, 1, 0, 0])
 }
 

@@ -131,6 +131,6 @@ func rectifiedOutputsFollowTheDefinition(_ gated: Bool, _ thresholds: Bool) thro
     let evaluation = try NetworkEvaluation(TrainedNetwork(network), on: Examples(data), beta: 1)
     #expect(evaluation.outputs.values == [0, 0, 0, 0])
     #expect(evaluation.report.text.contains("neurons\t0\nloss\t1.0\n"))
-    #expect(evaluation.report.text.hasSuffix("objective\t1.0\n"))
+    #expect(evaluation.report.text.contains("objective\t1.0\n"))
   }
 }

@@ -17,6 +17,7 @@ enum Reader: String, CaseIterable, Sendable {
   /// Records of CIFAR-10 and of CIFAR-100.
   case cifar
   case png
+  case jpeg
 
   /// Whether the reader accepts the bytes; false if it throws a `Failure`.
   @discardableResult
@@ -43,6 +44,7 @@ enum Reader: String, CaseIterable, Sendable {
     case .csv: try readCSV(bytes)
     case .cifar: try withFile(of: bytes, readRecords)
     case .png: try readPicture(bytes)
+    case .jpeg: try check(decodeJPEG(bytes, name: "input"))
     }
   }
 
@@ -65,9 +67,21 @@ enum Reader: String, CaseIterable, Sendable {
     if let base = bytes.baseAddress { copy.base.copyMemory(from: base, byteCount: bytes.count) }
     var reader = CSVReader(copy, name: "input")
     var line = 0
+    var records: [CSVReader.Record] = []
     while let record = try reader.next() {
       precondition(record.line > line && !record.fields.isEmpty)
       line = record.line
+      records.append(record)
+    }
+    // The same if the bytes come in pieces that are cut anywhere.
+    try withFile(of: bytes) { path in
+      var reader = try CSVReader(Input(path: path), window: 1)
+      for record in records {
+        let same = try reader.next()
+        precondition(same == record)
+      }
+      let end = try reader.next()
+      precondition(end == nil)
     }
   }
 

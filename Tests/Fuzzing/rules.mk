@@ -1,10 +1,10 @@
 # libFuzzer on the readers. It comes with Swift's toolchain, but not by way of the package manager, which would
-# want a `main` of every program: the two modules and the target are compiled here.
+# want a `main` of every program: the modules and the target are compiled here.
 
 FUZZ := build/fuzz
 # Seconds for each reader.
 SECONDS ?= 600
-FUZZED := header bundle npy csv cifar png
+FUZZED := header bundle npy csv cifar png jpeg
 # The longest input. A PNG file can hold 8 x 1032 pixels a byte: 4 kB are 34 million.
 longest/header := 16384
 longest/bundle := 16384
@@ -12,8 +12,10 @@ longest/npy := 16384
 longest/csv := 16384
 longest/cifar := 9229
 longest/png := 4096
+longest/jpeg := 4096
 # The largest single allocation, in MB. Readers begin with 1 MB, and double what has arrived.
 largest/png := 256
+largest/jpeg := 64
 largest := 16
 
 # C of our own needs a map of its headers, which the package manager would make.
@@ -26,7 +28,7 @@ fuzz-module = swiftc $(FUZZ_FLAGS) -enable-testing -module-name $(1) -emit-modul
   -emit-module-path $(FUZZ)/$(1).swiftmodule -c Sources/Shared/$(1)/*.swift -o $(FUZZ)/$(1).o
 
 # The linker warns of each symbol of the sanitizer that it cannot export.
-$(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Images/*.swift) $(FUZZ_C) \
+$(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Schema/*.swift Sources/Shared/Images/*.swift) $(FUZZ_C) \
   Tests/Fuzzing/Readers.swift Tests/Fuzzing/Target/Target.swift Tests/Fuzzing/rules.mk
 	@$(MAKE) --no-print-directory packages
 	@mkdir -p $(FUZZ); rm -f $(FUZZ)/*.o
@@ -34,11 +36,12 @@ $(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Images/*.
 	  printf 'module %s { umbrella "%s" export * }\n' $$module "$(CURDIR)/Sources/Shared/$$module/include" \
 	    > $(FUZZ)/maps/$$module/module.modulemap; done
 	$(call fuzz-module,Tensors)
+	$(call fuzz-module,Schema)
 	$(call fuzz-module,Images)
 	$(foreach file,$(FUZZ_C),clang -O -c -fsanitize=address -I $(dir $(file))include $(file) \
 	  -o $(FUZZ)/$(notdir $(file)).o &&) true
 	swiftc $(FUZZ_FLAGS) -module-name Fuzzing Tests/Fuzzing/Readers.swift Tests/Fuzzing/Target/Target.swift \
-	  $(FUZZ)/*.o -lpng16 -o $@ 2>&1 | sed '/Cannot export local symbol/d'
+	  $(FUZZ)/*.o -lpng16 -ljpeg -o $@ 2>&1 | sed '/Cannot export local symbol/d'
 
 # $(call fuzz-run,READER): what is of interest stays in $(FUZZ)/READER, and the next run begins with it too.
 define fuzz-run
@@ -54,5 +57,5 @@ printf '%s: %s executions, %s findings\n' $(1) \
 endef
 
 .PHONY: fuzz
-fuzz: $(FUZZ)/fuzz ## libFuzzer on the readers of headers, NPY, CSV, CIFAR and PNG (SECONDS=600 each)
+fuzz: $(FUZZ)/fuzz ## libFuzzer on the readers of headers, NPY, CSV, CIFAR, PNG and JPEG (SECONDS=600 each)
 	$(foreach reader,$(FUZZED),$(call fuzz-run,$(reader)))

@@ -26,7 +26,7 @@ import Testing
     let output = try Output(path: path)
     try writePNG(picture, to: output)
     try output.finish()
-    #expect(try readPNG(path: path) == picture)
+    #expect(try readPicture(path: path) == picture)
   }
 
   @Test func placesPixelsByColumnAndRow() throws {

@@ -35,11 +35,12 @@ private let activation = "--activation 0.09,0.5,0.47"
       """)
   }
 
-  /// Runs a script that must succeed and say nothing on standard error; returns what it printed.
+  /// Runs a script that must succeed and say nothing on standard error but which β was chosen; returns what it printed.
   @discardableResult
   private func bash(_ script: String) throws -> String {
     let run = try Tools.shell("set -e; " + script, in: folder)
-    #expect(run.status == 0 && run.errors.isEmpty, "\(script): \(run.status) \(run.errors)")
+    let others = run.errors.split(separator: "\n").filter { !$0.hasPrefix("solve: chose beta ") }
+    #expect(run.status == 0 && others.isEmpty, "\(script): \(run.status) \(run.errors)")
     return run.text
   }
 

@@ -66,7 +66,11 @@ private func lines(_ run: Run) -> [String: Double] {
     let run = try Tools.run("evaluate", ["--data", "data", "network"], in: folder)
     #expect(run.status == 0 && run.errors == "")
     let names = run.text.split(separator: "\n").map { $0.split(separator: "\t")[0] }
-    #expect(names == ["samples", "classes", "neurons", "loss", "accuracy"])
+    #expect(
+      names == [
+        "samples", "classes", "neurons", "loss", "accuracy", "recall_cat", "precision_cat",
+        "recall_dog", "precision_dog",
+      ])
     #expect(lines(run)["samples"] == 20)
     // The network on standard input, the report into a file, one thread or three: the same bytes.
     let input = try Data(contentsOf: folder.url("network"))
@@ -153,12 +157,13 @@ private func lines(_ run: Run) -> [String: Double] {
     let rows = try String(contentsOf: folder.url("p.tsv"), encoding: .utf8).split(separator: "\n")
       .map { $0.split(separator: "\t") }
     #expect(rows.count == 21)
-    #expect(rows[0] == ["index", "label", "prediction", "output"])
+    #expect(rows[0] == ["index", "label", "prediction", "class", "output"])
     // The table tells the loss and the accuracy again.
     var loss = 0.0
     var right = 0
     for row in rows.dropFirst() {
-      let difference = try #require(Double(row[3])) - (row[1] == "0" ? -1 : 1)
+      #expect(row[3] == (row[2] == "0" ? "cat" : "dog"))
+      let difference = try #require(Double(row[4])) - (row[1] == "0" ? -1 : 1)
       loss += 0.5 * difference * difference
       right += row[1] == row[2] ? 1 : 0
     }

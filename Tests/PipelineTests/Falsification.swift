@@ -128,6 +128,9 @@ struct Falsification {
         by: .raise),
       tensor(.solution, "mean", "moved", expect: "\"mean\"", by: .raise),
       tensor(.solution, "whiten", "scaled", expect: "\"whiten\"", by: .double),
+      tensor(.solution, "shift", "moved", expect: "\"shift\"", by: .raise),
+      tensor(.solution, "divisor", "scaled", expect: "\"divisor\"", by: .double),
+      tensor(.solution, "divisor", "negated", expect: "\"divisor\"", by: .negate),
     ]
     return result
   }
@@ -200,6 +203,10 @@ struct Falsification {
       metadata(.network, "scaling", "unit", expect: "scaling") { $0.metadata["norm"] != nil },
       metadata(.network, "contrast", "0.5", expect: "\"contrast\"") { $0.metadata["size"] != nil },
       without(.network, "whiten"), without(.solution, "mean"),
+      without(.network, "shift"), without(.solution, "divisor"),
+      tensor(.network, "shift", "moved", expect: "\"shift\"", by: .raise),
+      tensor(.network, "divisor", "scaled", expect: "\"divisor\"", by: .double),
+      tensor(.data, "shift", "moved", expect: "\"shift\"", by: .raise),
       metadata(.network, "stride", "1", expect: "\"stride\"") { $0.metadata["stride"] != nil },
       tensor(
         .network, "hidden.weight", "with one entry changed", expect: "recovery_error", "length"

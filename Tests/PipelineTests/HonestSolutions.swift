@@ -97,6 +97,10 @@ struct HonestCase: CustomTestStringConvertible {
     if loss == "squared" {
       cases += [
         HonestCase(
+          "standardised, relu",
+          data: "\(table) | tensor standardize | arrangements --quiet --sample 12 -o data",
+          solve: "--activation relu --beta 0.2 \(options)"),
+        HonestCase(
           "deferred gated-relu",
           data: "\(patches) --defer | arrangements --quiet --sample 6 -o data",
           solve: "--activation gated-relu --beta 0.5 \(options)"),

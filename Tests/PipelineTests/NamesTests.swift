@@ -80,19 +80,19 @@ import Testing
     }
   }
 
-  @Test func whatIsNoPNGFileIsNamed() throws {
+  @Test func whatIsNoPictureIsNamed() throws {
     let folder = try Folder()
     let made = try Tools.shell(
       """
       mkdir -p tree/a tree/b; cifar-extract --synthetic 2 --contact-sheet tree/a/1.png -o images
-      cp tree/a/1.png tree/b; touch tree/a/photo.jpg
+      cp tree/a/1.png tree/b; touch tree/a/notes.txt
       """, in: folder)
     #expect(made.status == 0)
     let run = try Tools.run("cifar-extract", ["--png", "tree", "-o", "out"], in: folder)
     #expect(run.status == 0)
     #expect(
       run.errors
-        == "cifar-extract: warning: tree/a/photo.jpg is no file named .png in the folder of a class: passed over\n"
+        == "cifar-extract: warning: tree/a/notes.txt is no file named .png, .jpg or .jpeg in the folder of a class: passed over\n"
     )
     let chosen = try Tools.run(
       "cifar-extract", ["--png", "tree", "--classes", "b", "-o", "out"], in: folder)
@@ -106,11 +106,11 @@ import Testing
     let nested = try Tools.run(
       "cifar-extract", ["--png", "tree", "--classes", "b", "-o", "out"], in: folder)
     #expect(nested.status == 0)
-    #expect(nested.errors.contains("2 entries are no files named .png in the folder of a class"))
+    #expect(nested.errors.contains("2 entries are no files named .png, .jpg or .jpeg in"))
     for (script, words) in [
       ("mkfifo tree/a/2.png", "tree/a/2.png is a device or a pipe"),
       ("ln -s /dev/zero tree/a/2.png", "tree/a/2.png is a device or a pipe"),
-      ("truncate -s 1T tree/a/2.png", "tree/a/2.png as PNG: not a PNG file"),
+      ("truncate -s 1T tree/a/2.png", "tree/a/2.png is no picture"),
       // The header of 16384 x 16384 gray pixels, and as many bytes as could hold them.
       (
         "printf '\\x89PNG\\r\\n\\x1a\\n\\0\\0\\0\\rIHDR\\0\\0\\x40\\0\\0\\0\\x40\\0\\x08\\0\\0\\0\\0\\x8c\\xa3\\x4f\\x58"

@@ -105,7 +105,7 @@ private func csv(
   #expect(run.errors == "")
   let made = try #require(bundle)
   #expect(made.kind == .dataset)
-  #expect(made.metadata["classes"] == "setosa,versi color")
+  #expect(made.metadata["classes"] == "[\"setosa\",\"versi color\"]")
   #expect(made.metadata["command"] == "tensor from-csv --labels species")
   #expect(made.tensors["labels"]?.type == .i32)
   #expect(made.tensors["labels"]?.doubles == [0, 1, 0])
@@ -120,7 +120,7 @@ private func csv(
     try csv("1,2,cat\n3,4,ant\n", ["--labels=3", "--bias"], in: folder).bundle)
   #expect(byNumber.tensors["x"]?.doubles == [1, 2, 1, 3, 4, 1])
   #expect(byNumber.tensors["labels"]?.doubles == [1, 0])
-  #expect(byNumber.metadata["classes"] == "ant,cat")
+  #expect(byNumber.metadata["classes"] == "[\"ant\",\"cat\"]")
   let plain = try #require(try csv("1,2\n3,4\n", [], in: folder).bundle)
   #expect(plain.tensors["x"]?.shape == [2, 2])
   #expect(Set(plain.tensors.keys) == ["x"])
@@ -130,7 +130,7 @@ private func csv(
   let folder = try Folder()
   let made = try #require(
     try csv("x,y\n0,10\n0,9\n0,-1\n0,9.0\n", ["--labels", "y"], in: folder).bundle)
-  #expect(made.metadata["classes"] == "-1,9,10")
+  #expect(made.metadata["classes"] == "[\"-1\",\"9\",\"10\"]")
   #expect(made.tensors["labels"]?.doubles == [2, 1, 0, 1])
   // The header may be numbers, as pandas writes it; then a name goes before a number.
   let pandas = try #require(
@@ -170,7 +170,7 @@ private func csv(
     ("a,b\n1,2\n", ["--labels", "0"], "no column 0"),
     ("a\n1\n", ["--labels", "a"], "no column beside a"),
     ("a,b\n1,\n", ["--labels", "b"], "line 2: the label \"\" is empty"),
-    ("a,b\n1,\"x,y\"\n", ["--labels", "b"], "holds a comma"),
+    ("a,b\n1,\"x\ny\"\n", ["--labels", "b"], "holds a control character"),
   ]
   for (text, arguments, message) in cases {
     let run = try csv(text, arguments, in: folder).run
@@ -202,7 +202,7 @@ private func npy(_ descriptor: String, _ shape: String, _ data: [UInt8]) -> Data
   #expect(run.status == 0, "\(run)")
   let bundle = try folder.read("out")
   #expect(bundle.kind == .dataset)
-  #expect(bundle.metadata["classes"] == "0,1")
+  #expect(bundle.metadata["classes"] == "[\"0\",\"1\"]")
   #expect(bundle.metadata["command"] == "tensor from-npy x=FILE labels=FILE")
   #expect(bundle.tensors["x"]?.type == .f64)
   #expect(bundle.tensors["x"]?.doubles == [1, 2, 3, 4])
@@ -218,11 +218,9 @@ private func npy(_ descriptor: String, _ shape: String, _ data: [UInt8]) -> Data
   let folder = try Folder()
   try npy("|u1", "3, 2", [1, 2, 3, 4, 5, 6]).write(to: folder.url("x.npy"))
   try npy("|u1", "2,", [0, 1]).write(to: folder.url("short.npy"))
-  try npy("|i1", "3,", [0, 1, 255]).write(to: folder.url("negative.npy"))
   try npy("|u1", "3,", [0, 1]).write(to: folder.url("cut.npy"))
   let cases: [(arguments: [String], status: Int32, message: String)] = [
     (["x=x.npy", "labels=short.npy"], 1, "has 3 rows"),
-    (["x=x.npy", "labels=negative.npy"], 1, "holds -1"),
     (["x=short.npy"], 1, "expected F32 or F64 [n, K, d] or [n, d]"),
     (["x=cut.npy"], 1, "has 2 of 3 bytes"),
     (["images=x.npy"], 1, "expected U8 [n, channels, height, width]"),

@@ -1,3 +1,4 @@
+import Glibc
 import Tensors
 import Testing
 
@@ -36,6 +37,36 @@ private func records(bytes text: [UInt8]) throws -> [CSVReader.Record] {
 
 @Test func recordsKnowTheirLine() throws {
   #expect(try records(bytes: Array("a\n\n\"b\nb\"\r\nc".utf8)).map(\.line) == [1, 3, 5])
+}
+
+@Test func anotherByteMayStandBetweenFields() throws {
+  func fields(_ text: String, _ delimiter: UInt8) throws -> [String]? {
+    let bytes = Bytes(zeroed: text.utf8.count)
+    for (i, byte) in text.utf8.enumerated() {
+      bytes.base.storeBytes(of: byte, toByteOffset: i, as: UInt8.self)
+    }
+    var reader = CSVReader(bytes, name: "data", delimiter: delimiter)
+    return try reader.next()?.fields
+  }
+  #expect(try fields("a,b; \"c;d\" ;e\n", UInt8(ascii: ";")) == ["a,b", "c;d", "e"])
+  #expect(try fields("a\t\t b \t\n", 0x09) == ["a", "", "b", ""])
+  #expect(try fields("a  b", 0x20) == ["a", "", "b"])
+}
+
+/// Wherever the window on the text ends.
+@Test func aTextThatComesInPiecesIsTheSame() throws {
+  let text = "\u{FEFF}a, \"b\"\"\r\nc\" ,d\r\n\r\n\n\"\",x\ry,\r\nlast,\"e\",f"
+  let path = "/tmp/convex-networks-csv-\(getpid())"
+  let output = try Output(path: path)
+  try output.write(text)
+  try output.finish()
+  defer { unlink(path) }
+  for size in 1...20 {
+    var reader = CSVReader(try Input(path: path), window: size)
+    var found: [[String]] = []
+    while let record = try reader.next() { found.append(record.fields) }
+    #expect(found == [["a", "b\"\r\nc", "d"], ["", "x\ry", ""], ["last", "e", "f"]], "\(size)")
+  }
 }
 
 @Test func badTextNamesLineAndColumn() throws {

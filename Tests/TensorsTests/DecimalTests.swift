@@ -1,3 +1,4 @@
+import Glibc
 import Tensors
 import Testing
 
@@ -21,6 +22,26 @@ func decimalsAreRead(text: String, value: Double) {
 ])
 func whatIsNoDecimalIsRefused(text: String) {
   #expect(Double(decimal: text) == nil)
+}
+
+/// Numbers of every length, near and far from the middle between two doubles: the nearest one, as the C library finds
+/// it.
+@Test func decimalsAreRoundedToTheNearest() {
+  var random = RandomSource(seed: 3)
+  func expect(_ text: String) {
+    let (found, expected) = (Double(decimal: text), strtod(text, nil))
+    #expect(found?.bitPattern == expected.bitPattern, "\(text)")
+  }
+  for _ in 0..<20_000 {
+    let digits = (0..<1 + random.below(22)).map { _ in "\(random.below(10))" }.joined()
+    let point = random.below(digits.count + 1)
+    let text = digits.prefix(point) + "." + digits.dropFirst(point)
+    expect("\(random.below(2) == 0 ? "-" : "")\(text)e\(random.below(61) - 30)")
+    expect("\(random.gaussian())")
+    // Middles, and their neighbours in the nineteenth digit.
+    let middle = (1 << 53 | random.next() >> 11) << 1 | 1
+    for offset in [-1, 0, 1] { expect("\(Int64(middle) + Int64(offset))e\(random.below(3) - 1)") }
+  }
 }
 
 /// A first line of these is no header that could be passed over.

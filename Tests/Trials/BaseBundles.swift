@@ -64,6 +64,12 @@ struct BaseBundles {
       "a,b,y\n"
         + (0..<8).map { "\(Double($0) - 3.5),\(Double(($0 * 3) % 8) / 4),\($0 % 2)\n" }
         .joined(), to: "\(folder)/signs.csv")
+    try write(
+      "who,c,a,b,kind\n"
+        + (0..<12).map {
+          "row \($0),\($0 % 5),\($0 * $0),\(3 - $0),\(["x", "y, z", "w"][$0 % 3])\n"
+        }
+        .map { $0.replacing("y, z", with: "\"y, z\"") }.joined(), to: "\(folder)/named.csv")
     try tool("cifar-extract --synthetic 14 --classes 0,1 --resize 4x4", output: "two.images")
     try tool("cifar-extract --synthetic 20 --resize 4x4 --grayscale", output: "ten.images")
     images = ["two.images", "ten.images"]
@@ -82,9 +88,13 @@ struct BaseBundles {
     try tool("tensor from-csv --targets y --bias signs.csv", output: "signs")
     try tool("tensor from-csv --labels class points.csv", output: "classes")
     try tool("tensor from-csv --targets y,b points.csv", output: "targets")
+    try tool("tensor from-csv --labels kind --id who --drop c named.csv", output: "named")
+    try tool(
+      "tensor from-csv --labels kind --id who --bias --missing ? --standardize named.csv",
+      output: "table")
     datasets = [
       "flat", "flat.ten", "patches", "deferred", "plain.ten", "plain", "dense", "signs", "classes",
-      "targets",
+      "targets", "named", "table",
     ]
     try tool("arrangements --exact signs", output: "exact")
     try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
@@ -124,6 +134,7 @@ struct BaseBundles {
       "gated-nuclear-patches", "sampled.patches",
       "--activation gated-relu --loss huber --norm nuclear --group pattern --beta 0.5")
     try add("relu-quantile", "exact", "--activation relu --loss quantile-0.7 --beta 0.05")
+    try add("table", "table", "--activation linear --loss cross-entropy --beta 0.2")
     try add("linear", "patches", "--activation linear --beta 0.5")
     try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
     try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")

@@ -45,6 +45,12 @@ extension BaseBundles {
       Call("tensor sum MUTANT MUTANT", .bundle, passesOn: true),
       Call("tensor get x --npy MUTANT", .table), Call("tensor get labels --csv MUTANT", .table),
       Call("tensor get hidden.weight MUTANT", .table),
+      Call("tensor split --fraction 0.5 --stratify --rest rest MUTANT", .bundle, passesOn: true),
+      Call("tensor fold --folds 3 --fold 1 --rest rest MUTANT", .bundle, passesOn: true),
+      Call("tensor standardize MUTANT", .bundle),
+      Call("tensor standardize --like MUTANT \(folder)/named", .bundle),
+      Call("tensor from-csv --like MUTANT \(folder)/named.csv", .bundle),
+      Call("tensor from-csv --like MUTANT --missing ? \(folder)/named.csv", .bundle),
     ]
   }
 
@@ -80,6 +86,7 @@ extension BaseBundles {
     let network = "\(folder)/\(family.network)"
     var calls = [
       Call("evaluate --data MUTANT \(network)", .report),
+      Call("evaluate --predictions predictions \(network) MUTANT", .report),
       Call("patchify --like MUTANT \(folder)/two.images", .bundle),
     ]
     guard let solution = family.solution else {
@@ -95,6 +102,7 @@ extension BaseBundles {
       Call("\(solve) MUTANT", .bundle),
       Call("\(solve) --warm-start \(folder)/\(solution) MUTANT", .bundle),
       Call("\(solve) --path 2 --path-table path.tsv --path-output steps MUTANT", .bundle),
+      Call("\(solve) --path 2 --folds 2 MUTANT", .bundle),
       Call("\(solve) --path 2 --validation MUTANT \(data)", .bundle),
       Call("\(solve) --path 2 --validation \(data) MUTANT", .bundle),
       Call("recover --data MUTANT \(folder)/\(solution)", .bundle),

@@ -1,10 +1,11 @@
+import Schema
 import Tensors
 
 /// What is wrong with a run, if anything.
 struct Verdict {
   /// Files that a run may leave in its folder beside its output.
   static let sideProducts: Set<String> = [
-    "filters.png", "confusion.png", "predictions", "path.tsv", "steps",
+    "filters.png", "confusion.png", "predictions", "path.tsv", "steps", "rest",
   ]
 
   let call: Call
@@ -102,7 +103,8 @@ struct Verdict {
         return ["writes \(tensor.nonFiniteCount) numbers that are not finite in \(quoted(name))"]
       }
       if call.passesOn { return [] }
-      for (key, value) in bundle.metadata.sorted(by: { $0.key < $1.key }) where key != "classes" {
+      for (key, value) in bundle.metadata.sorted(by: { $0.key < $1.key })
+      where key != "classes" && !TableKey.all.contains(key) {
         if isNonFiniteNumber(value) {
           return ["writes the metadata \(quoted(key)) \(quoted(value))"]
         }

@@ -44,11 +44,11 @@ package struct RegularizationPath {
   }
 
   /// Solves along the path, each β from the solution before, and chooses the β that is best on the validation data, the
-  /// larger of equals; without such data the last β. After each β, `tell` receives the choice so far and the point that
-  /// was found last; if it throws, the path ends.
+  /// larger of equals; without such data the last β. `scores`, one for each β, take the place of validation data. After
+  /// each β, `tell` receives the choice so far and the point that was found last; if it throws, the path ends.
   package func choose<Solver: RegularizedSolver>(
     _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>?,
-    from start: Solver.Start, trace: (TraceRow, Double) -> Void,
+    scores: [ValidationScore]? = nil, from start: Solver.Start, trace: (TraceRow, Double) -> Void,
     tell: (_ choice: Choice<Solver.Point>, _ last: Solver.Point) throws -> Void = { _, _ in }
   ) rethrows -> Choice<Solver.Point> {
     var steps: [Step] = []
@@ -56,7 +56,8 @@ package struct RegularizationPath {
       solver.point(beta: beta, from: start, rule: rule, budget: budget) { trace($0, beta) }
     }
     func add(_ point: Solver.Point, _ beta: Double) -> Solver.Point {
-      let score = validation.map { $0.score(solver.predictions(point, on: $0.data)) }
+      let score =
+        scores?[steps.count] ?? validation.map { $0.score(solver.predictions(point, on: $0.data)) }
       steps.append(Step(beta: beta, primal: point.primal, dual: point.dualBound, score: score))
       return point
     }

@@ -7,6 +7,8 @@ import Tensors
 package struct Validation<Data> {
   package let data: Data
   package let targets: Targets
+  /// n.
+  package var samples: Int { targets.values.rows }
 
   package init(data: Data, targets: Targets) {
     self.data = data
@@ -34,6 +36,16 @@ package struct ValidationScore {
     var result = ["validation_loss": "\(loss)"]
     if let accuracy { result["validation_accuracy"] = "\(accuracy)" }
     return result
+  }
+
+  /// The quality on all of several parts of the data, of which each has its number of samples.
+  package static func combined(_ parts: [(score: ValidationScore, samples: Int)]) -> ValidationScore
+  {
+    let total = Double(parts.reduce(0) { $0 + $1.samples })
+    let right = parts.reduce(0) { $0 + ($1.score.accuracy ?? .nan) * Double($1.samples) }
+    // A share of samples has no other values than their multiples.
+    let accuracy = right.isNaN ? nil : right.rounded() / total
+    return ValidationScore(accuracy: accuracy, loss: parts.reduce(0) { $0 + $1.score.loss })
   }
 
   /// Compares accuracies, and losses if these are equal or there are no labels. NaN is worse than every number.

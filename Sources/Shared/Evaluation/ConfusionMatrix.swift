@@ -12,6 +12,27 @@ package struct ConfusionMatrix: Sendable, Equatable {
     self.counts = counts
   }
 
+  /// Counts the classes decided for samples of these labels.
+  init(names: [String], labels: [Int], decisions: [Int]) {
+    var counts = [Int](repeating: 0, count: names.count * names.count)
+    for (label, decision) in zip(labels, decisions) { counts[label * names.count + decision] += 1 }
+    self.init(names: names, counts: counts)
+  }
+
+  /// The share of the samples of class `c` that were taken for it; nil if there are none.
+  func recall(_ c: Int) -> Double? {
+    share(c, of: names.indices.reduce(0) { $0 + self[c, $1] })
+  }
+
+  /// The share of the samples taken for class `c` that are of it; nil if there are none.
+  func precision(_ c: Int) -> Double? {
+    share(c, of: names.indices.reduce(0) { $0 + self[$1, c] })
+  }
+
+  private func share(_ c: Int, of total: Int) -> Double? {
+    total == 0 ? nil : Double(self[c, c]) / Double(total)
+  }
+
   package subscript(label: Int, decision: Int) -> Int { counts[label * names.count + decision] }
 
   /// The matrix as a picture: a row for each true class, a column for each class decided, each cell shaded by its

@@ -14,9 +14,14 @@ package struct Examples: Sendable {
   /// The name of the bundle in messages.
   package let name: String
   package let features: Features
-  package let answers: Answers
+  /// Nil if the samples have neither labels nor targets.
+  package let answers: Answers?
   /// The names of the classes, if the bundle has them.
   package let classes: [String]?
+  /// Features of the bundle that the network does not have, and that were left out.
+  let leftOut: [String]
+  /// The names of the samples, if the bundle has them.
+  let sampleNames: [String]?
   let statistics: FittedStatistics
   package let metadata: [String: String]
   /// The patterns of an `arrangements` bundle, if they were asked for.
@@ -61,13 +66,16 @@ package struct Examples: Sendable {
   }
 
   /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, and keeps only what is used here. With `patterns`
-  /// it must be of kind `arrangements`, unless `list` has patterns for its samples.
-  package init(reading input: Input, patterns: Bool = false, list: Bundle? = nil) throws {
+  /// it must be of kind `arrangements`, unless `list` has patterns for its samples. Samples are put right as `model`
+  /// says.
+  package init(
+    reading input: Input, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil
+  ) throws {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
-      ["x", "images", "moments", "pool", "labels", "targets", "mean", "whiten"]
-      + (patterns ? ["gates", "thresholds", "patterns"] : [])
+      ["x", "images", "moments", "pool", "labels", "targets", "names"]
+      + FittedStatistics.keys.map(\.name) + (patterns ? ["gates", "thresholds", "patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {
       if used.contains(entry.name) {
@@ -79,13 +87,17 @@ package struct Examples: Sendable {
     try reader.finish()
     try self.init(
       Bundle(tensors: tensors, metadata: reader.metadata, name: input.name),
-      patterns: patterns, list: list)
+      patterns: patterns, list: list, like: model)
   }
 
   /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws if its tensors do not fit each other;
   /// whether the features are finite shows when they are read.
-  package init(_ bundle: Bundle, patterns: Bool = false, list: Bundle? = nil) throws {
-    try bundle.expect(.dataset, .moments, .arrangements)
+  package init(
+    _ given: Bundle, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil
+  ) throws {
+    try given.expect(.dataset, .moments, .arrangements)
+    let bundle = try model?.conform(given) ?? given
+    leftOut = try model?.leftOut(of: given) ?? []
     name = bundle.name
     metadata = bundle.metadata
     features =
@@ -98,6 +110,7 @@ package struct Examples: Sendable {
     }
     classes = try bundle.classNames()
     statistics = try FittedStatistics(bundle)
+    sampleNames = try bundle.sampleNames(n)
     answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
     arrangements =
       if patterns, case .patches(let features) = features {
@@ -116,7 +129,8 @@ package struct Examples: Sendable {
     }
   }
 
-  private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers {
+  private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers? {
+    if bundle[.labels] == nil, bundle[.targets] == nil { return nil }
     let answers = try Answers(bundle, samples: n)
     let limit = classes ?? Int(Int32.max)
     if case .labels(let values) = answers,

@@ -13,7 +13,8 @@ package struct ExpectedOutputs: Sendable {
   package let classNames: [String]
   private let targets: TargetValues
 
-  /// The targets of `examples` for a network of `outputs` outputs that was trained on `loss`.
+  /// The targets of `examples` for a network of `outputs` outputs that was trained on `loss`. Throws `Failure.data` if
+  /// they have none.
   package init(
     _ examples: Examples, targets: TargetValues, outputs: Int, classes: [String]?,
     loss: LossName
@@ -24,6 +25,8 @@ package struct ExpectedOutputs: Sendable {
         "the network has one output, expected one for each class for the cross-entropy loss")
     }
     switch examples.answers {
+    case nil:
+      throw Failure.data("\(examples.name) has neither \"labels\" nor \"targets\"")
     case .targets(let tensor, let columns):
       guard columns == outputs else {
         throw Failure.data(
@@ -65,27 +68,6 @@ package struct ExpectedOutputs: Sendable {
     }
   }
 
-  /// The class that the outputs of a sample decide for: with one output the class whose target is nearer, with more the
-  /// one whose output stands out most. Ties go to the lower class.
-  package func decide(_ outputs: UnsafeBufferPointer<Double>) -> Int {
-    if outputs.count == 1 {
-      return abs(outputs[0] - targets.second) < abs(outputs[0] - targets.first) ? 1 : 0
-    }
-    let sign = targets.second > targets.first ? 1.0 : -1.0
-    var best = 0
-    for c in 1..<outputs.count where sign * outputs[c] > sign * outputs[best] { best = c }
-    return best
-  }
-
-  /// The decisions for n × C outputs; `nil` for regression.
-  package func decisions(_ outputs: Matrix) -> [Int]? {
-    labels.map { _ in
-      (0..<outputs.rows).map {
-        decide(UnsafeBufferPointer(start: outputs.row($0), count: outputs.columns))
-      }
-    }
-  }
-
   /// The share of samples whose outputs decide as their targets do, if the targets tell one class: by a sign, or by one
   /// of the columns that stands out.
   func accuracyOfTargets(_ outputs: Matrix) -> Double? {
@@ -94,7 +76,7 @@ package struct ExpectedOutputs: Sendable {
       let row = UnsafeBufferPointer(start: values.row(i), count: values.columns)
       guard row.count == 1 || row.count(where: { $0 == row.max() }) == 1 else { return nil }
       let theirs = UnsafeBufferPointer(start: outputs.row(i), count: values.columns)
-      right += decide(theirs) == decide(row) ? 1 : 0
+      right += targets.decide(theirs) == targets.decide(row) ? 1 : 0
     }
     return Double(right) / Double(values.rows)
   }

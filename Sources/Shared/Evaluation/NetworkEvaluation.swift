@@ -6,13 +6,15 @@ import Tensors
 /// promise.
 package struct NetworkEvaluation: Sendable {
   package let outputs: Matrix
-  package let expected: ExpectedOutputs
+  /// Nil if the samples have neither labels nor targets.
+  package let expected: ExpectedOutputs?
   /// The class decided for each sample; `nil` for regression.
   package let decisions: [Int]?
   package let report: Report
   /// The ways in which the solution's claim fails; empty if it holds or nothing was to be certified.
   package let violations: [String]
   package let warnings: [String]
+  private let predictions: PredictionTable
 
   /// `beta` asks for the training objective, `solution` for the certificate and the objective at its β; then `examples`
   /// must be the training data. `tolerance` asks for the distance from the global optimum, with the largest price of a
@@ -28,31 +30,68 @@ package struct NetworkEvaluation: Sendable {
         to: solution, of: network, on: examples, beta: beta, disagreements: warnings)
       warnings.removeAll()
     }
-    expected = try ExpectedOutputs(
-      examples, targets: network.targets, outputs: network.function.outputs,
-      classes: network.classes, loss: network.loss)
-    let judged = try solution?.certificate(
-      on: examples, expected: expected.values, with: network.function)
+    if !examples.leftOut.isEmpty {
+      warnings.append(
+        "\(examples.name) has features that \(network.name) does not have, which are left out: "
+          + examples.leftOut.map { quoted($0) }.joined(separator: ", "))
+    }
+    let isPrediction = examples.answers == nil && beta == nil && solution == nil
+    expected =
+      isPrediction
+      ? nil
+      : try ExpectedOutputs(
+        examples, targets: network.targets, outputs: network.function.outputs,
+        classes: network.classes, loss: network.loss)
+    let judged = try expected.flatMap {
+      try solution?.certificate(on: examples, expected: $0.values, with: network.function)
+    }
     outputs = try judged?.outputs ?? network.function.values(on: examples)
-    let loss = try network.loss(of: outputs, expected.values)
-    decisions = expected.decisions(outputs)
+    try network.expectFinite(outputs)
+    predictions = PredictionTable(outputs, of: network, on: examples, expected: expected)
+    decisions = predictions.decisions
 
     var report = Report()
     report.add("samples", examples.count)
-    if expected.labels != nil { report.add("classes", expected.classCount) }
+    if decisions != nil { report.add("classes", predictions.classNames.count) }
     report.add("neurons", network.function.neurons)
+    var violations: [String] = []
+    if let expected {
+      violations = try Self.judge(
+        network, examples, outputs, expected, decisions, solution.map { ($0, judged?.proof) },
+        objections: objections, beta: beta, tolerance: tolerance, &report, &warnings)
+    }
+    if let name = report.firstNonFinite {
+      throw Failure.data(
+        "\(name) of \(network.name) on \(examples.name) is no finite number: something overflowed")
+    }
+    self.report = report
+    self.violations = violations
+    self.warnings = warnings
+  }
+
+  /// Adds to `report` what labels or targets tell of the network, and its objective and certificate if they are asked
+  /// for. Returns the violations of the solution's claim.
+  private static func judge(
+    _ network: TrainedNetwork, _ examples: Examples, _ outputs: Matrix,
+    _ expected: ExpectedOutputs, _ decisions: [Int]?,
+    _ claimed: (solution: any Solution, proof: Certificate?)?, objections: [String],
+    beta: Double?, tolerance: Double?, _ report: inout Report, _ warnings: inout [String]
+  ) throws -> [String] {
+    let loss = try network.loss(of: outputs, expected.values)
     report.add("loss", loss)
     report.add(outputs, decisions, against: expected, network.loss)
-    let weight = solution?.program.beta ?? beta
+    let weight = claimed?.solution.program.beta ?? beta
     let objective = try weight.map { try network.objective(loss: loss, beta: $0) }
     if let objective { report.add("objective", objective) }
     if let tolerance, let objective, let weight {
       report.add(
         try GlobalDistance(
           network, on: examples, outputs: outputs, expected: expected.values,
-          objective: objective, beta: weight, tolerance: tolerance, or: solution?.program.dual))
+          objective: objective, beta: weight, tolerance: tolerance,
+          or: claimed?.solution.program.dual))
     }
-    if let solution, let objective, let certificate = judged?.proof {
+    var violations: [String] = []
+    if let solution = claimed?.solution, let objective, let certificate = claimed?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
       try report.add(certificate, of: solution, network, examples, recoveryError: recoveryError)
       let program = solution.program
@@ -65,15 +104,9 @@ package struct NetworkEvaluation: Sendable {
         Claim.violations(
           of: solution, certificate, recoveryError: recoveryError, objective: objective)
         + objections
-    } else {
-      violations = []
     }
-    if let name = report.firstNonFinite {
-      throw Failure.data(
-        "\(name) of \(network.name) on \(examples.name) is no finite number: something overflowed")
-    }
-    self.report = report
-    self.warnings = warnings
+    report.addClasses(decisions, against: expected)
+    return violations
   }
 
   /// The ways in which `network` and `examples` are not those of `solution`. `disagreements` are those between the two:
@@ -92,49 +125,54 @@ package struct NetworkEvaluation: Sendable {
     return objections + (try network.function.objections(to: solution, on: examples))
   }
 
-  /// A table of tab-separated values: for each sample its number, the label and the class decided (or
-  /// the targets), and the outputs.
-  package var table: String {
-    let columns = outputs.columns
-    func names(_ name: String) -> [String] {
-      columns == 1 ? [name] : (0..<columns).map { "\(name)_\($0)" }
-    }
-    let answers = expected.labels == nil ? names("target") : ["label", "prediction"]
-    var text = (["index"] + answers + names("output")).joined(separator: "\t") + "\n"
-    for i in 0..<outputs.rows {
-      text += "\(i)"
-      if let labels = expected.labels, let decisions {
-        text += "\t\(labels[i])\t\(decisions[i])"
-      } else {
-        for c in 0..<columns { text += "\t\(expected.values[i, c])" }
-      }
-      for c in 0..<columns { text += "\t\(outputs[i, c])" }
-      text += "\n"
-    }
-    return text
-  }
+  /// A table of tab-separated values: what the network says of each sample.
+  package var table: String { predictions.text }
 
   /// How often class i (row) was taken for class j (column). Throws for regression.
   package func confusionMatrix() throws -> ConfusionMatrix {
-    guard let labels = expected.labels, let decisions else {
-      throw Failure.data("a confusion matrix needs \"labels\", the data have \"targets\"")
+    guard let labels = expected?.labels, let decisions else {
+      throw Failure.data(
+        expected == nil
+          ? "a confusion matrix needs \"labels\", and the data have none"
+          : "a confusion matrix needs \"labels\", the data have \"targets\"")
     }
-    var counts = [Int](repeating: 0, count: expected.classCount * expected.classCount)
-    for (label, decision) in zip(labels, decisions) {
-      counts[label * expected.classCount + decision] += 1
-    }
-    return ConfusionMatrix(names: expected.classNames, counts: counts)
+    return ConfusionMatrix(
+      names: predictions.classNames, labels: labels, decisions: decisions)
+  }
+}
+
+extension PredictionTable {
+  fileprivate init(
+    _ outputs: Matrix, of network: TrainedNetwork, on examples: Examples,
+    expected: ExpectedOutputs?
+  ) {
+    let classes = expected.map { $0.labels == nil ? nil : $0.classNames } ?? network.decidedClasses
+    let targets = network.targets
+    self.init(
+      outputs: outputs, names: examples.sampleNames, expected: expected,
+      decisions: classes.map { _ in
+        (0..<outputs.rows).map {
+          targets.decide(UnsafeBufferPointer(start: outputs.row($0), count: outputs.columns))
+        }
+      }, classNames: classes ?? [], targets: targets, loss: network.loss)
   }
 }
 
 extension TrainedNetwork {
-  /// ℓ(`outputs`). Throws if one of these, or it, is not finite.
+  /// ℓ(`outputs`). Throws if it is not finite.
   fileprivate func loss(of outputs: Matrix, _ expected: Matrix) throws -> Double {
     let value = loss.value(outputs, expected)
-    guard areFinite(outputs.base, outputs.count), value.isFinite else {
-      throw Failure.data("the outputs of \(name) are not finite: its weights overflow")
-    }
+    guard value.isFinite else { throw overflow }
     return value
+  }
+
+  /// Throws if an output is not a finite number.
+  fileprivate func expectFinite(_ outputs: Matrix) throws {
+    guard areFinite(outputs.base, outputs.count) else { throw overflow }
+  }
+
+  private var overflow: Failure {
+    .data("the outputs of \(name) are not finite: its weights overflow")
   }
 
   /// ℓ + β · penalty. Throws if that is not finite.
@@ -163,6 +201,17 @@ extension Report {
     }
   }
 
+  /// Adds recall and precision of each class; those of classes without samples, or without decisions, are left out.
+  fileprivate mutating func addClasses(_ decisions: [Int]?, against expected: ExpectedOutputs) {
+    guard let labels = expected.labels, let decisions else { return }
+    let names = expected.classNames
+    let counts = ConfusionMatrix(names: names, labels: labels, decisions: decisions)
+    for (c, name) in names.map(printable).enumerated() {
+      if let recall = counts.recall(c) { add("recall_\(name)", recall) }
+      if let precision = counts.precision(c) { add("precision_\(name)", precision) }
+    }
+  }
+
   fileprivate mutating func add(_ distance: GlobalDistance) {
     add("global_bound", distance.bound)
     add("distance_bound", distance.distance)
@@ -173,6 +222,7 @@ extension Report {
     _ certificate: Certificate, of solution: any Solution, _ network: TrainedNetwork,
     _ examples: Examples, recoveryError: Double
   ) throws {
+    if solution.program.isChosen { add("beta", solution.program.beta) }
     add("certificate", certificate.scope.rawValue)
     add("primal_objective", certificate.primalObjective)
     add("dual_objective", certificate.dualObjective)

@@ -46,6 +46,8 @@ package struct SolvedProgram: Sendable {
   package let claim: Claim
   private let statistics: FittedStatistics
   private let metadata: [String: String]
+  /// Whether β was chosen among those of a path.
+  var isChosen: Bool { metadata["path"] != nil }
 
   /// n and C.
   package var samples: Int { dual.rows }

@@ -13,11 +13,14 @@ package struct TrainedNetwork: Sendable {
   /// and on the class.
   package let targets: TargetValues
   let statistics: FittedStatistics
+  /// What data must have for this network.
+  package let model: DataModel
   package let metadata: [String: String]
 
-  /// Takes over a bundle of kind `network`.
-  package init(_ bundle: Bundle) throws {
-    try bundle.expect(.network)
+  /// Takes over a bundle of kind `network`, with its biases as weights of a constant feature.
+  package init(_ given: Bundle) throws {
+    try given.expect(.network)
+    let bundle = try given.foldingBiases()
     name = bundle.name
     metadata = bundle.metadata
     function =
@@ -30,6 +33,15 @@ package struct TrainedNetwork: Sendable {
     targets = try bundle.targetValues(outputs: function.outputs, loss: loss)
     statistics = try FittedStatistics(bundle)
     try statistics.whiten?.expectFinite("whiten")
+    model = try DataModel(bundle)
+  }
+
+  /// The names of the classes that its outputs tell apart; nil if they are numbers.
+  var decidedClasses: [String]? {
+    guard classes != nil || metadata["targets"] != nil else { return nil }
+    let count = function.outputs == 1 ? 2 : function.outputs
+    guard let classes, classes.count == count else { return (0..<count).map(String.init) }
+    return classes
   }
 
   /// Throws if the network and the samples do not belong together. Returns warnings of what is only unusual.
@@ -41,7 +53,34 @@ package struct TrainedNetwork: Sendable {
         "tensor \(quoted(other)) of \(examples.name) is not that of \(name): these data went "
           + "another way than the training data (use patchify --like)")
     }
-    return examples.otherChoices(than: metadata, of: name)
+    return examples.otherChoices(than: metadata, of: name) + unlikely(examples)
+  }
+
+  /// A mean of a standardised feature that is farther from 0 than this is hardly that of samples like the training data.
+  private static let farthestMean = 10.0
+
+  /// A warning if a standardised feature is far from what it was in the training data.
+  private func unlikely(_ examples: Examples) -> [String] {
+    guard statistics.standardization != nil, case .patches(let patches) = examples.features,
+      let x = patches.tensor, patches.patchCount == 1
+    else { return [] }
+    let (n, d) = (patches.count, patches.dimension)
+    var sums = [Double](repeating: 0, count: d)
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: d) { row in
+      for i in 0..<n {
+        x.copyDoubles(i * d..<(i + 1) * d, into: row.baseAddress!)
+        for k in 0..<d { sums[k] += row[k] / Double(n) }
+      }
+    }
+    guard let k = sums.indices.max(by: { abs(sums[$0]) < abs(sums[$1]) }),
+      abs(sums[k]) > TrainedNetwork.farthestMean
+    else { return [] }
+    let names = model.features ?? []
+    let title = names.indices.contains(k) ? "feature \(quoted(names[k]))" : "feature \(k + 1)"
+    return [
+      "\(title) of \(examples.name) is on average \(Int(clamping: Int64(abs(sums[k]).rounded()))) deviations from that of the "
+        + "training data: are its units, or its scale, the same?"
+    ]
   }
 }
 

@@ -1,9 +1,11 @@
 /// A picture of the first images of each class: a row for each class, in the order of the labels; small images are
 /// magnified by a whole factor.
 package func contactSheet(of images: ImageSet, perClass: Int = 10) -> Picture {
-  var rows = [[Int]](repeating: [], count: images.classes.count)
-  for (i, label) in images.labels.enumerated() where rows[Int(label)].count < perClass {
-    rows[Int(label)].append(i)
+  // Images without classes are of one.
+  var rows = [[Int]](repeating: [], count: max(1, images.classes.count))
+  for i in 0..<images.count {
+    let row = Int(images.labels?[i] ?? 0)
+    if rows[row].count < perClass { rows[row].append(i) }
   }
   let shape = images.shape
   // About 64 pixels a side: enough to see something, small enough for a hundred classes.

@@ -53,12 +53,14 @@ extension ImageSet {
       }
     }
     return ImageSet(
-      classes: classes, shape: shape, pixels: target, labels: labels.flatMap { [$0, $0] },
-      index: index.flatMap { [$0, $0] })
+      classes: classes, shape: shape, pixels: target,
+      labels: labels.map { $0.flatMap { [$0, $0] } }, index: index.flatMap { [$0, $0] },
+      names: names.map { $0.flatMap { [$0, $0] } })
   }
 
   /// The same images with other pixels.
-  private func with(_ shape: ImageShape, _ pixels: Bytes) -> ImageSet {
-    ImageSet(classes: classes, shape: shape, pixels: pixels, labels: labels, index: index)
+  func with(_ shape: ImageShape, _ pixels: Bytes) -> ImageSet {
+    ImageSet(
+      classes: classes, shape: shape, pixels: pixels, labels: labels, index: index, names: names)
   }
 }

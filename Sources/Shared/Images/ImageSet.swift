@@ -1,21 +1,27 @@
 import Schema
 import Tensors
 
-/// Images of one size, each with its class and its place in the source.
+/// Images of one size, each with its place in the source and, if it is known, its class.
 package struct ImageSet {
-  /// The names of the classes; a label is a place in this list.
+  /// The names of the classes; a label is a place in this list. None if the images have no labels.
   package let classes: [String]
   package let shape: ImageShape
   /// `count × channels × height × width` values.
   package let pixels: Bytes
-  package let labels: [Int32]
+  package let labels: [Int32]?
   /// The number of each image's record in its source.
   package let index: [Int32]
+  /// The name of each image's file, if it has one of its own.
+  package let names: [String]?
 
   package init(
-    classes: [String], shape: ImageShape, pixels: Bytes, labels: [Int32], index: [Int32]
+    classes: [String], shape: ImageShape, pixels: Bytes, labels: [Int32]?, index: [Int32],
+    names: [String]? = nil
   ) {
-    precondition(labels.count == index.count && pixels.count == labels.count * shape.count)
+    precondition((labels?.count ?? index.count) == index.count, "a label for each image")
+    precondition((names?.count ?? index.count) == index.count, "a name for each image")
+    precondition(pixels.count == index.count * shape.count, "the pixels of each image")
+    self.names = names
     self.classes = classes
     self.shape = shape
     self.pixels = pixels
@@ -23,7 +29,7 @@ package struct ImageSet {
     self.index = index
   }
 
-  package var count: Int { labels.count }
+  package var count: Int { index.count }
 
   /// The values of image `i`, channel after channel.
   package func image(_ i: Int) -> UnsafePointer<UInt8> {
@@ -31,16 +37,20 @@ package struct ImageSet {
   }
 
   /// The set as a bundle of kind `images`; `metadata` are added by the run.
-  package func bundle(metadata: [String: String]) -> Bundle {
+  package func bundle(metadata: [String: String]) throws -> Bundle {
     var bundle = Bundle(
       kind: .images,
       tensors: [
         "images": Tensor(
           type: .u8, shape: [count, shape.channels, shape.height, shape.width], bytes: pixels),
-        "labels": Tensor(labels),
         "index": Tensor(index),
       ], metadata: metadata)
-    bundle.metadata["classes"] = classes.joined(separator: ",")
+    bundle[.labels] = labels.map { Tensor($0) }
+    bundle[.names] = try names.map { try Tensor(names: $0) }
+    if !classes.isEmpty {
+      let isPlain = classes.allSatisfy { !$0.contains(",") } && !classes[0].hasPrefix("[\"")
+      bundle.metadata["classes"] = isPlain ? classes.joined(separator: ",") : quotedArray(classes)
+    }
     return bundle
   }
 }

@@ -9,22 +9,6 @@ package func writePNG(_ picture: Picture, to output: Output) throws {
 /// The largest number of pixels in a picture that is read: as many as can be averaged.
 package let largestPicture = AreaAverage.limit
 
-/// Reads the PNG file `path`, a regular file: pipes and devices may never end.
-package func readPNG(path: String) throws -> Picture {
-  let input = try Input(path: path, regularOnly: true)
-  let start = try input.readBytes(signature.count)
-  guard start.withBytes({ $0.elementsEqual(signature) }) else {
-    throw Failure.data(
-      start.count == 0
-        ? "\(path) is empty, expected a PNG file" : "cannot read \(path) as PNG: not a PNG file")
-  }
-  let rest = try input.readAll()
-  let bytes = Bytes(uninitialized: start.count + rest.count)
-  bytes.base.copyMemory(from: start.base, byteCount: start.count)
-  (bytes.base + start.count).copyMemory(from: rest.base, byteCount: rest.count)
-  return try decodePNG(UnsafeRawBufferPointer(start: bytes.base, count: bytes.count), name: path)
-}
-
 /// The bytes of a PNG file: the same for the same picture.
 package func encodePNG(_ picture: Picture) throws -> [UInt8] {
   var image = emptyImage()
@@ -81,7 +65,7 @@ package func decodePNG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> 
 }
 
 /// The first bytes of every PNG file.
-private let signature: [UInt8] = [0x89] + Array("PNG\r\n".utf8) + [0x1A, 0x0A]
+let signatureOfPNG: [UInt8] = [0x89] + Array("PNG\r\n".utf8) + [0x1A, 0x0A]
 
 private func emptyImage() -> png_image {
   var image = png_image()

@@ -10,7 +10,7 @@ package struct EarlierPatches {
   /// The type of its features.
   package let type: ElementType
   private let shape: ImageShape
-  private let classes: String?
+  private let model: DataModel
   private let name: String
 
   /// Reads the header and the fitted statistics of a `dataset`, `moments` or `arrangements` bundle; large tensors are
@@ -31,7 +31,7 @@ package struct EarlierPatches {
 
     let recipe = try PatchRecipe(bundle)
     (steps, fit, shape) = (recipe.steps, recipe.fit, recipe.shape)
-    classes = bundle.metadata["classes"]
+    model = try DataModel(bundle)
     func entry(_ name: String) -> BundleEntry? { reader.entries.first { $0.name == name } }
     if bundle.kind != .moments, entry("x") == nil, entry("images") != nil {
       product = .deferred
@@ -46,16 +46,12 @@ package struct EarlierPatches {
     type = features.type
   }
 
-  /// Throws `Failure.data` if `images` cannot be treated in the same way.
-  package func expect(_ images: LabelledImages) throws {
+  /// Gives the labels of `images` the numbers that classes of their names have here. Throws `Failure.data` if `images`
+  /// cannot be treated in the same way.
+  package func adapt(_ images: inout LabelledImages) throws {
     guard images.shape == shape else {
       throw Failure.data("the images have \(images.shape), those of \(name) had \(shape)")
     }
-    guard images.metadata["classes"] == classes else {
-      func text(_ classes: String?) -> String { classes ?? "none" }
-      throw Failure.data(
-        "the classes of the images are \(text(images.metadata["classes"])), those of \(name) are "
-          + text(classes))
-    }
+    try images.renumber(like: model, of: "the images' bundle")
   }
 }

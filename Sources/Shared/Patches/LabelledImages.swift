@@ -9,13 +9,16 @@ package struct LabelledImages {
   package let count: Int
   package let shape: ImageShape
   /// I32 [n], each below the number of classes.
-  package let labels: Tensor?
+  package private(set) var labels: Tensor?
   /// F64 [n] or [n, C], finite.
   package let targets: Tensor?
+  /// U8 [n, L], the names of the images.
+  package let names: Tensor?
   /// The metadata of the bundle.
-  package let metadata: [String: String]
+  package private(set) var metadata: [String: String]
 
-  /// Reads the whole of `input`; throws `Failure.data` if it is no sound bundle of labelled images.
+  /// Reads the whole of `input`; throws `Failure.data` if it is no sound bundle of images. They may have neither labels
+  /// nor targets.
   package init(reading input: Input) throws {
     let reader = try BundleReader(input)
     try reader.expect(.images)
@@ -23,6 +26,7 @@ package struct LabelledImages {
     var pixels: RowSource?
     var labels: Tensor?
     var targets: Tensor?
+    var names: Tensor?
     while let entry = reader.next {
       switch entry.name {
       case "images":
@@ -39,6 +43,8 @@ package struct LabelledImages {
       case "targets":
         try entry.expect([.f64], ["[n]", "[n, C]"], of: input.name)
         targets = try reader.readTensor()
+      case "names":
+        names = try reader.readTensor()
       default:
         try reader.skipTensor()
       }
@@ -46,9 +52,6 @@ package struct LabelledImages {
     try reader.finish()
 
     guard let pixels else { throw Failure.data("\(input.name) has no tensor \"images\"") }
-    guard labels != nil || targets != nil else {
-      throw Failure.data("\(input.name) has neither a tensor \"labels\" nor \"targets\"")
-    }
     for (name, tensor) in [("labels", labels), ("targets", targets)] {
       if let tensor, tensor.shape[0] != pixels.shape[0] {
         throw Failure.data(
@@ -57,16 +60,27 @@ package struct LabelledImages {
       }
     }
     var answers = Bundle(metadata: metadata, name: input.name)
-    (answers[.labels], answers[.targets]) = (labels, targets)
+    (answers[.labels], answers[.targets], answers[.names]) = (labels, targets, names)
+    _ = try answers.sampleNames(pixels.shape[0])
     guard labels == nil || metadata["classes"] != nil else {
       throw Failure.data("the metadata of \(input.name) has no \"classes\"")
     }
     try answers.expectSoundAnswers(samples: pixels.shape[0])
     self.pixels = pixels
     self.labels = labels
+    self.names = names
     self.targets = targets
     count = pixels.shape[0]
     shape = ImageShape(
       channels: pixels.shape[1], height: pixels.shape[2], width: pixels.shape[3])
+  }
+
+  /// Gives the labels the numbers of the classes of `model`. Throws `Failure.data` if an image has another class.
+  mutating func renumber(like model: DataModel, of name: String) throws {
+    var answers = Bundle(kind: .images, tensors: [:], metadata: metadata)
+    answers.name = name
+    answers[.labels] = labels
+    answers = try model.conform(answers)
+    (labels, metadata) = (answers[.labels], answers.metadata)
   }
 }

@@ -131,6 +131,7 @@ package struct PatchExtraction {
     var small: [String: Tensor] = [:]
     small["labels"] = images.labels
     small["targets"] = images.targets
+    small["names"] = images.names
     small["mean"] = fit.map { Tensor($0.mean) }
     small["whiten"] = fit?.whiten.map { Tensor($0.values, shape: [$0.rows, $0.columns]) }
     if product != .moments { small["pool"] = Tensor(grid.pool) }

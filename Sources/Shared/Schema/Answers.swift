@@ -13,7 +13,9 @@ package enum Answers: Sendable {
   package init(_ bundle: Bundle, samples: Int) throws {
     let (labels, targets) = (try bundle.optional(.labels), try bundle.optional(.targets))
     guard let tensor = labels ?? targets else {
-      throw Failure.data("\(bundle.name) has neither \"labels\" nor \"targets\"")
+      throw Failure.data(
+        "\(bundle.name) has neither \"labels\" nor \"targets\": its samples tell nothing to learn from (tensor from-csv "
+          + "--labels COLUMN or --targets COLUMN; cifar-extract --png of a folder a class)")
     }
     guard labels == nil || targets == nil else {
       throw Failure.data("\(bundle.name) has both \"labels\" and \"targets\", expected one of them")

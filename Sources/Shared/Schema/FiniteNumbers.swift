@@ -2,7 +2,7 @@ import Tensors
 
 extension Bundle {
   /// Metadata that are text, whatever it spells.
-  private static let texts: Set = ["classes", "features", "command", "producer", "kind"]
+  private static let texts = Set(["classes", "command", "producer", "kind"] + TableKey.all)
 
   /// Fails if a number that stands in a tensor or is a value of the metadata is not finite; no tool writes such a
   /// bundle. `advice` ends the message.

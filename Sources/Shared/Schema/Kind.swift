@@ -34,6 +34,19 @@ private func expectKind(_ kind: String?, among kinds: [Kind], in name: String) t
   }
   guard kinds.contains(where: { $0.rawValue == kind }) else {
     let wanted = kinds.map(\.rawValue).joined(separator: " or ")
-    throw Failure.data("\(name) is a bundle of kind \(quoted(kind)), expected \(wanted)")
+    throw Failure.data(
+      "\(name) is a bundle of kind \(quoted(kind)), expected \(wanted)" + advice(kind, for: kinds))
+  }
+}
+
+/// What to do with a bundle of `kind` where one of `kinds` is expected; empty if nobody can tell.
+private func advice(_ kind: String, for kinds: [Kind]) -> String {
+  switch Kind(rawValue: kind) {
+  case .images where kinds.contains(.dataset): "; patchify makes a dataset of it"
+  case .solution where kinds.contains(.network): "; recover makes a network of it"
+  case .network where kinds.contains(.solution): "; a solution is what solve writes"
+  case .dataset where kinds == [.network], .arrangements where kinds == [.network]:
+    "; the network comes first: evaluate NETWORK DATA"
+  default: ""
   }
 }

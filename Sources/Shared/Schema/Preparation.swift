@@ -6,23 +6,60 @@ package struct FittedStatistics: Sendable {
   package let mean: Tensor?
   /// F32 or F64 [d, N]: a patch x becomes (x − mean) W.
   package let whiten: Tensor?
+  package let standardization: Standardization?
+  private let tensors: [Tensor?]
 
   /// Names of the tensors.
-  package static let keys: [TensorKey] = [.mean, .whiten]
+  package static let keys: [TensorKey] = [.mean, .whiten, .shift, .divisor]
 
-  /// Throws `Failure.data` if a tensor has another type or number of dimensions.
+  /// Throws `Failure.data` if a tensor has another type or number of dimensions, or nothing can be divided by it.
   package init(_ bundle: Bundle) throws {
-    mean = try bundle.optional(.mean)
-    whiten = try bundle.optional(.whiten)
+    tensors = try FittedStatistics.keys.map { try bundle.optional($0) }
+    (mean, whiten) = (tensors[0], tensors[1])
+    standardization = try Standardization(bundle)
   }
 
   /// The names of the tensors that are not those of `other`; with `ifPresent` only of those that both have.
   package func differences(from other: FittedStatistics, ifPresent: Bool = false) -> [String] {
-    zip(FittedStatistics.keys, [(mean, other.mean), (whiten, other.whiten)]).compactMap {
-      key, pair in
+    zip(FittedStatistics.keys, zip(tensors, other.tensors)).compactMap { key, pair in
       if ifPresent, pair.0 == nil || pair.1 == nil { return nil }
       return pair.0?.doubles == pair.1?.doubles ? nil : key.name
     }
+  }
+}
+
+/// The change of the features that gives the training data mean 0 and deviation 1: x becomes (x − shift) / divisor,
+/// rounded to the type of x. It leaves a constant feature as it is.
+package struct Standardization: Sendable {
+  /// d numbers each; divisors are above 0.
+  package let shift: [Double]
+  package let divisor: [Double]
+
+  package init(shift: [Double], divisor: [Double]) {
+    (self.shift, self.divisor) = (shift, divisor)
+  }
+
+  /// That of a bundle; nil if it has none. Throws `Failure.data` if it has one tensor of the two, or one that is none.
+  package init?(_ bundle: Bundle) throws {
+    guard bundle[.shift] != nil || bundle[.divisor] != nil else { return nil }
+    let (shift, divisor) = (try bundle.require(.shift), try bundle.require(.divisor))
+    try shift.expectFinite("shift", of: bundle.name)
+    try divisor.expectFinite("divisor", of: bundle.name)
+    guard shift.shape == divisor.shape, shift.count > 0 else {
+      throw Failure.data(
+        "tensor \"shift\" of \(bundle.name) is \(shift.summary), but \"divisor\" is \(divisor.summary)"
+      )
+    }
+    (self.shift, self.divisor) = (shift.doubles, divisor.doubles)
+    if let bad = self.divisor.first(where: { $0 <= 0 }) {
+      throw Failure.data(
+        "tensor \"divisor\" of \(bundle.name) holds \(bad), expected numbers above 0")
+    }
+  }
+
+  package func write(to bundle: inout Bundle) {
+    bundle[.shift] = Tensor(shift)
+    bundle[.divisor] = Tensor(divisor)
   }
 }
 
@@ -35,7 +72,8 @@ package enum Preparation {
   ]
 
   /// The metadata that a solution or a network of such data still needs.
-  package static let inherited = Set(choices + ["channels", "classes", "height", "width"])
+  package static let inherited = Set(
+    choices + ["channels", "classes", "height", "width"] + TableKey.all)
 }
 
 extension Bundle {
@@ -46,20 +84,6 @@ extension Bundle {
   }
 
   package mutating func copyStatistics(of source: Bundle) {
-    for key in FittedStatistics.keys { self[key] = source[key] }
-  }
-
-  /// The names of the classes, nil if they have none. Throws `Failure.data` if one of them is empty, or stands for two.
-  package func classNames() throws -> [String]? {
-    guard let text = metadata["classes"], !text.isEmpty else { return nil }
-    let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    guard !names.contains("") else {
-      throw Failure.data("metadata \"classes\" of \(name) is \(quoted(text)): an empty name")
-    }
-    var seen = Set<String>()
-    if let twice = names.first(where: { !seen.insert($0).inserted }) {
-      throw Failure.data("metadata \"classes\" of \(name) has the name \(quoted(twice)) twice")
-    }
-    return names
+    for key in FittedStatistics.keys + [.fill] { self[key] = source[key] }
   }
 }

@@ -18,6 +18,13 @@ package struct TensorKey: Sendable {
   package static let targets = TensorKey("targets", .f64, .f32, shapes: "[n]", "[n, C]")
   package static let mean = TensorKey("mean", .f32, .f64, shapes: "[d]")
   package static let whiten = TensorKey("whiten", .f32, .f64, shapes: "[d, N]")
+  /// What was subtracted from each feature, and what the difference was divided by.
+  package static let shift = TensorKey("shift", .f64, shapes: "[d]")
+  package static let divisor = TensorKey("divisor", .f64, shapes: "[d]")
+  /// What stands for a missing value of each feature, before it is standardised.
+  package static let fill = TensorKey("fill", .f64, shapes: "[d]")
+  /// The name of each sample in UTF-8, padded with 0.
+  package static let names = TensorKey("names", .u8, shapes: "[n, L]")
   package static let gates = TensorKey("gates", .f64, shapes: "[P, d]")
   package static let thresholds = TensorKey("thresholds", .f64, shapes: "[P]")
   /// A bit for each row of the data, the least significant bit of a byte first.
@@ -30,6 +37,8 @@ package struct TensorKey: Sendable {
   package static let v = TensorKey("v", .f64, shapes: "[A, d]", "[C, A, d]", "[C, A, R, d]")
   package static let w = TensorKey("w", .f64, shapes: "[A, d]", "[C, A, d]", "[C, A, R, d]")
   package static let hiddenWeight = TensorKey("hidden.weight", .f64, shapes: "[m, d]")
+  package static let hiddenBias = TensorKey("hidden.bias", .f64, shapes: "[m]")
+  package static let outputBias = TensorKey("output.bias", .f64, shapes: "[C]")
   package static let outputWeight = TensorKey("output.weight", .f64, shapes: "[C, m]")
   package static let hiddenRegion = TensorKey("hidden.region", .i32, shapes: "[m]")
   package static let hiddenGroup = TensorKey("hidden.group", .i32, shapes: "[m]")

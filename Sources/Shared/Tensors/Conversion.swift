@@ -20,6 +20,34 @@ extension Tensor {
   /// The same values in double precision; 64-bit integers beyond 2⁵³ round.
   package var asDouble: Tensor { type == .f64 ? self : Tensor(doubles, shape: shape) }
 
+  /// A tensor of this type, which is F32 or F64, and of `shape`, whose rows `body` makes from the rows of this one, in
+  /// double precision. Rows are the last dimension; this one's have `width` elements.
+  package func mapRows(
+    of width: Int, shape: [Int],
+    _ body: (UnsafeMutablePointer<Double>, UnsafeMutablePointer<Double>) -> Void
+  ) -> Tensor {
+    precondition(type == .f32 || type == .f64, "a tensor of real numbers")
+    let result = Tensor(type: type, shape: shape)
+    let other = shape.last!
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: width + other) { room in
+      let (source, target) = (room.baseAddress!, room.baseAddress! + width)
+      for i in 0..<(width == 0 ? 0 : count / width) {
+        copyDoubles(i * width..<(i + 1) * width, into: source)
+        body(source, target)
+        if type == .f64 {
+          result.withMutableElements(of: Double.self) {
+            for k in 0..<other { $0[i * other + k] = target[k] }
+          }
+        } else {
+          result.withMutableElements(of: Float.self) {
+            for k in 0..<other { $0[i * other + k] = Float(target[k]) }
+          }
+        }
+      }
+    }
+    return result
+  }
+
   /// Calls `body` with each of the elements `range` as text, in turn: numbers read back exactly, truth values are 0 and
   /// 1.
   package func forEachText(_ range: Range<Int>, _ body: (String) throws -> Void) rethrows {

@@ -22,6 +22,17 @@ struct HeaderParser {
     return try parser.header()
   }
 
+  /// The strings of a JSON array; nil if `text` is no such array.
+  static func strings(in text: String) -> [String]? {
+    var text = text
+    return text.withUTF8 { bytes in
+      var parser = HeaderParser(bytes: UnsafeRawBufferPointer(bytes), name: "")
+      guard let result = try? parser.strings() else { return nil }
+      parser.skipSpace()
+      return parser.position == bytes.count ? result : nil
+    }
+  }
+
   private init(bytes: UnsafeRawBufferPointer, name: String) {
     self.bytes = bytes
     self.name = name
@@ -112,6 +123,18 @@ struct HeaderParser {
     try expect("}")
   }
 
+  private mutating func strings() throws -> [String] {
+    try expect("[")
+    var result: [String] = []
+    if accept("]") { return result }
+    repeat {
+      skipSpace()
+      result.append(try string())
+    } while accept(",")
+    try expect("]")
+    return result
+  }
+
   private mutating func integers() throws -> [Int] {
     try expect("[")
     var result: [Int] = []
@@ -197,6 +220,14 @@ struct HeaderParser {
     return value
   }
 }
+
+/// `texts` as a JSON array of strings.
+package func quotedArray(_ texts: [String]) -> String {
+  "[\(texts.map(quoted).joined(separator: ","))]"
+}
+
+/// The strings of a JSON array; nil if `text` is no such array.
+package func parseQuotedArray(_ text: String) -> [String]? { HeaderParser.strings(in: text) }
 
 /// `text` as a JSON string.
 package func quoted(_ text: String) -> String {

@@ -216,4 +216,17 @@ package struct Tensor: Sendable {
     copy.base.copyMemory(from: bytes.base + row * range.lowerBound, byteCount: copy.count)
     return Tensor(type: type, shape: [range.count] + shape.dropFirst(), bytes: copy)
   }
+
+  /// The rows `chosen` of the first dimension, copied in this order.
+  package func rows(_ chosen: [Int]) -> Tensor {
+    precondition(
+      !shape.isEmpty && chosen.allSatisfy { (0..<shape[0]).contains($0) }, "rows outside the tensor"
+    )
+    let row = shape.dropFirst().reduce(type.size, *)
+    let copy = Bytes(uninitialized: row * chosen.count)
+    for (place, i) in chosen.enumerated() {
+      (copy.base + place * row).copyMemory(from: bytes.base + i * row, byteCount: row)
+    }
+    return Tensor(type: type, shape: [chosen.count] + shape.dropFirst(), bytes: copy)
+  }
 }

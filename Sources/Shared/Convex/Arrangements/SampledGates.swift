@@ -42,8 +42,9 @@ package struct SampledGates {
 
   /// The gates of a `network` bundle's neurons: of gated ones their own, of ReLU neurons their filters. Equal ones, and
   /// filters of zeros, are left out.
-  package init(network bundle: Bundle, rows: DataRows) throws {
-    try bundle.expect(.network)
+  package init(network given: Bundle, rows: DataRows) throws {
+    try given.expect(.network)
+    let bundle = try given.foldingBiases()
     let activation = try bundle.read(.activation)
     guard activation == .relu || activation == .gatedReLU else {
       throw Failure.data(
