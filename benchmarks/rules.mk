@@ -50,3 +50,13 @@ bench-baseline: $(COMPARISON)/connected $(COMPARISON)/convolutional $(BIN)/basel
 .PHONY: bench-solvers
 bench-solvers: $(BIN)/solve $(BIN)/arrangements $(BIN)/patchify $(BIN)/cifar-extract $(BIN)/tensor ## seconds of solve on fixed problems; fails if one got 1.3 times slower
 	benchmarks/solvers $(if $(RECORD),--record) build/solvers benchmarks/solvers.tsv $(CIFAR)
+
+# ReLU networks over all patterns against Adam and L-BFGS of PyTorch on the same objective, by time. With ten trials of
+# each it takes five hours; TRIALS=2 gives a first look, and a run that was stopped goes on where it was.
+TRIALS ?= 10
+.PHONY: bench-networks
+bench-networks: $(BUILT) ## objective by time of solve over all patterns, Adam and L-BFGS (hours; TRIALS=, BUDGETS=, ONLY=)
+	@if benchmarks/venv networks $(PYTORCH) scikit-learn; then BIN=$(BIN) build/venv/networks/bin/python \
+	  benchmarks/networks --trials $(TRIALS) $(if $(BUDGETS),--budgets $(BUDGETS)) $(if $(ONLY),--only "$(ONLY)") \
+	  build/networks $(CIFAR); \
+	else echo "make: bench-networks is skipped: pip could not install $(PYTORCH)" >&2; fi

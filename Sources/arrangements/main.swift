@@ -31,7 +31,9 @@ Settings.tool.main { invocation in
     }
   } else if let path = settings.from {
     let drawn = try invocation.read("--from", path) {
-      try SampledGates(network: Bundle(reading: $0), rows: rows)
+      let network = try Bundle(reading: $0)
+      try DataModel(network).expectSame(bundle)
+      return try SampledGates(network: network, rows: rows)
     }
     let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
     result =

@@ -20,7 +20,7 @@ Settings.tool.main { invocation in
   let examples = try invocation.read("--data", settings.dataPath) {
     try Examples(
       reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList,
-      like: network.model)
+      like: network.model, forClaim: program != nil || settings.provesDistance)
   }
 
   let evaluation = try NetworkEvaluation(

@@ -99,11 +99,11 @@ private struct RowParser {
     missing.removeAll(keepingCapacity: true)
     for (k, column) in columns.features.enumerated() {
       let bytes = reader.bytes(of: column)
-      if let value = Double(decimal: bytes), value.isFinite {
-        features[k] = value
-      } else if let missingText, missingText.elementsEqual(bytes) {
+      if let missingText, missingText.elementsEqual(bytes) {
         features[k] = 0
         missing.append(k)
+      } else if let value = Double(decimal: bytes), value.isFinite {
+        features[k] = value
       } else {
         throw badNumber(reader, column)
       }
@@ -116,6 +116,12 @@ private struct RowParser {
     }
   }
 
+  /// Whether a cell looks like the sign of a missing value: nothing, `?`, `-`, `NA`, `null`, ….
+  private func standsForNothing(_ text: String) -> Bool {
+    text.utf8.count <= 6
+      && text.utf8.allSatisfy { "?-./".utf8.contains($0) || (65...90).contains($0 & 0xDF) }
+  }
+
   private func badNumber(_ reader: CSVReader, _ column: Int) -> Failure {
     do {
       let text = try reader.text(of: column)
@@ -125,7 +131,10 @@ private struct RowParser {
         isUnclear && reader.line == columns.firstLine
         ? "; --header yes takes the first line for a header"
         : columns.targets.contains(column) || missingText != nil
-          ? "" : "; --missing \(shown(text)) puts the column's mean in its place"
+          ? ""
+          : standsForNothing(text)
+            ? "; --missing \(shown(text)) puts the column's mean in its place"
+            : "; --drop leaves the column out, --id keeps it as the samples' names"
       return .data(
         "\(columns.name), line \(reader.line), column \(column + 1)\(place): \(quoted(text)), "
           + "expected a finite number\(advice)")

@@ -78,6 +78,26 @@ import Testing
     }
   }
 
+  /// Rounds of projected neurons alone come near the optimum where that has few neurons.
+  @Test(arguments: [1, 3]) func columnsComeNearTheOptimum(_ outputs: Int) throws {
+    let problem = GatedProblem(n: 40, d: 6, patterns: 20, outputs: outputs)
+    let solver = try problem.reluSolver()
+    let beta = 0.5 * solver.betaMax
+    var rule = StoppingRule()
+    rule.gap = 1e-6
+    let budget = Budget(rule, startedAt: Budget.now())
+    let points = solver.outputs.map {
+      PatternIncumbent($0.y, dimension: 6, loss: SquaredLoss(), beta: beta)
+    }
+    _ = solver.offerAtoms(
+      Array(0..<outputs), points, beta: beta, gap: rule.gap, budget, report: {})
+    let solution = solver.compose(points, beta: beta, iterations: budget.iterations)
+    #expect(budget.iterations <= 10)
+    expectReLUCertified(solution, problem, beta: beta, gap: 1e-2)
+    let best = solver.train(beta: beta, gap: 1e-6)
+    #expect(solution.primal <= 1.005 * best.primal, "\(solution.primal), \(best.primal)")
+  }
+
   @Test func outputsAreProblemsOfTheirOwn() throws {
     let problem = GatedProblem(n: 40, d: 6, patterns: 20, outputs: 3)
     let solver = try problem.reluSolver()

@@ -67,9 +67,11 @@ package struct Examples: Sendable {
 
   /// Reads a bundle of kind `dataset`, `arrangements` or `moments`, and keeps only what is used here. With `patterns`
   /// it must be of kind `arrangements`, unless `list` has patterns for its samples. Samples are put right as `model`
-  /// says.
+  /// says. `forClaim` says that a claim about these very data is judged: then no feature is left out, and raw ones
+  /// are standardised only by their own means and deviations.
   package init(
-    reading input: Input, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil
+    reading input: Input, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil,
+    forClaim: Bool = false
   ) throws {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .moments, .arrangements)
@@ -87,16 +89,20 @@ package struct Examples: Sendable {
     try reader.finish()
     try self.init(
       Bundle(tensors: tensors, metadata: reader.metadata, name: input.name),
-      patterns: patterns, list: list, like: model)
+      patterns: patterns, list: list, like: model, forClaim: forClaim)
   }
 
   /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws if its tensors do not fit each other;
   /// whether the features are finite shows when they are read.
   package init(
-    _ given: Bundle, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil
+    _ given: Bundle, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil,
+    forClaim: Bool = false
   ) throws {
     try given.expect(.dataset, .moments, .arrangements)
-    let bundle = try model?.conform(given) ?? given
+    let bundle = try model?.conform(given, keepingAll: forClaim) ?? given
+    if forClaim, try Standardization(given) == nil, let fitted = try Standardization(bundle) {
+      try fitted.expectFitted(bundle)
+    }
     leftOut = try model?.leftOut(of: given) ?? []
     name = bundle.name
     metadata = bundle.metadata
@@ -141,5 +147,42 @@ package struct Examples: Sendable {
           + (classes.map { "0 to \($0 - 1)" } ?? "0 or more"))
     }
     return answers
+  }
+}
+
+extension Standardization {
+  /// Means and deviations may differ from 0 and 1 by so much, and by the rounding of what was subtracted.
+  private static let tolerance = 1e-9
+
+  /// Throws if `data`, which this has standardised, have not the mean 0 and the deviation 1, constants apart.
+  fileprivate func expectFitted(_ data: Bundle) throws {
+    let patches = try PatchTensor(data)
+    let (d, rows) = (patches.dimension, patches.x.count / max(1, patches.dimension))
+    var (sums, squares) = ([Double](repeating: 0, count: d), [Double](repeating: 0, count: d))
+    var isConstant = [Bool](repeating: true, count: d)
+    var (row, first) = (sums, sums)
+    for i in 0..<rows {
+      row.withUnsafeMutableBufferPointer {
+        patches.x.copyDoubles(i * d..<(i + 1) * d, into: $0.baseAddress!)
+      }
+      if i == 0 { first = row }
+      for k in 0..<d {
+        sums[k] += row[k]
+        squares[k] += row[k] * row[k]
+        if row[k] != first[k] { isConstant[k] = false }
+      }
+    }
+    for k in 0..<d {
+      let room = Standardization.tolerance * (1 + abs(shift[k]) / divisor[k])
+      let (mean, square) = (sums[k] / Double(rows), squares[k] / Double(rows))
+      let isFitted =
+        isConstant[k]
+        ? shift[k] == 0 && divisor[k] == 1 : abs(mean) <= room && abs(square - 1) <= 2 * room
+      guard isFitted else {
+        throw Failure.data(
+          "the network standardises feature \(k + 1) of \(data.name) by other numbers than its own mean and deviation: a "
+            + "claim about these data needs them as the training had them (tensor standardize)")
+      }
+    }
   }
 }

@@ -80,6 +80,15 @@ package struct SolvedProgram: Sendable {
         found.append("tensor \(quoted(key.name)) of \(bundle) is not that of \(examples.name)")
       }
     }
+    for (bundle, metadata) in [(name, metadata), (network.name, network.metadata)] {
+      for key in [TableKey.features, "bias"] where examples.metadata[key] != metadata[key] {
+        // The step that cuts patches tells its choices itself.
+        guard key == TableKey.features || examples.metadata[TableKey.features] != nil else {
+          continue
+        }
+        found.append("metadata \(quoted(key)) of \(bundle) is not that of \(examples.name)")
+      }
+    }
     if kind == .gatedReLU, metadata[.exact] == true, examples.arrangements?.isExact != true {
       found.append(
         "metadata \"exact\" of \(name) is \"true\", but that of \(examples.name) is not")

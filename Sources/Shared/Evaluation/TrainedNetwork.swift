@@ -75,10 +75,12 @@ package struct TrainedNetwork: Sendable {
     guard let k = sums.indices.max(by: { abs(sums[$0]) < abs(sums[$1]) }),
       abs(sums[k]) > TrainedNetwork.farthestMean
     else { return [] }
+    let size = abs(sums[k]).rounded()
+    let distance = size < 1e15 ? "\(Int(size))" : "\(size)"
     let names = model.features ?? []
     let title = names.indices.contains(k) ? "feature \(quoted(names[k]))" : "feature \(k + 1)"
     return [
-      "\(title) of \(examples.name) is on average \(Int(clamping: Int64(abs(sums[k]).rounded()))) deviations from that of the "
+      "\(title) of \(examples.name) is on average \(distance) deviations from that of the "
         + "training data: are its units, or its scale, the same?"
     ]
   }

@@ -26,14 +26,21 @@ package struct DataModel: Sendable {
 
   /// `data` with features in the order of the model, standardised if they are raw and the model's are not, and with
   /// labels that count its classes. Throws `Failure.data` if they lack a feature, or have a class that is none of the
-  /// model's.
-  package func conform(_ data: Bundle) throws -> Bundle {
+  /// model's; if `keepsAll`, as a claim about these very data needs it, also if they have a feature that the model has
+  /// not, or only one of them has the constant.
+  package func conform(_ data: Bundle, keepingAll keepsAll: Bool = false) throws -> Bundle {
     var result = data
     try renumberLabels(of: &result)
     guard data.kind == .dataset || data.kind == .arrangements, data[.x] != nil else {
+      guard try standardization == nil || Standardization(data) != nil else {
+        throw Failure.data(
+          "\(name) is of standardised features, which \(data.name) does not hold: its features are those of images and "
+            + "cannot be standardised; give a dataset with the tensor \"x\"")
+      }
       return result
     }
     let columns = try columns(of: data)
+    if keepsAll { try expectAll(columns, of: data) }
     let raw = try Standardization(data) == nil ? standardization : nil
     guard columns != nil || raw != nil else { return result }
     guard data.kind == .dataset else {
@@ -43,6 +50,35 @@ package struct DataModel: Sendable {
     }
     try arrange(&result, columns, standardize: raw)
     return result
+  }
+
+  /// Throws if `data` have to be put right before the model's gates fit them.
+  package func expectSame(_ data: Bundle) throws {
+    let isRaw = try data[.x] != nil && Standardization(data) == nil && standardization != nil
+    guard try data[.x] == nil || columns(of: data) == nil, !isRaw else {
+      throw Failure.data(
+        "the features of \(data.name) have another order than those of \(name), or are not standardised like them: "
+          + "tensor from-csv --like or tensor standardize --like makes them so")
+    }
+  }
+
+  /// `columns` of all features of `data`, and no others.
+  private func expectAll(_ columns: [Int?]?, of data: Bundle) throws {
+    guard let columns else { return }
+    let left = try leftOut(of: data)
+    guard left.isEmpty else {
+      throw Failure.data(
+        "\(data.name) has the feature \(quoted(left[0])), which \(name) has not: a claim about these data is about all of "
+          + "their features")
+    }
+    let dimension = try PatchTensor(data).dimension
+    guard Set(columns.compactMap { $0 }).count == dimension - (hasConstant ? 1 : 0),
+      try data.read(.bias, default: false) == hasConstant
+    else {
+      throw Failure.data(
+        "only one of \(data.name) and \(name) has the constant feature: a claim about these data is about all of their "
+          + "features")
+    }
   }
 
   /// The features of `data`, by name, that the model does not have: `conform` leaves them out.

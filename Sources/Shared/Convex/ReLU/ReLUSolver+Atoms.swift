@@ -20,7 +20,8 @@ extension ReLUSolver {
     var networks = open.map { c in AtomNetwork(outputs[c].y, dimension: data.dimension) }
     var result: [Int: Beginning] = [:]
     var left = Array(open.indices)
-    for round in 1...ReLUSolver.rounds where !left.isEmpty {
+    for round in 1...ReLUSolver.rounds where !left.isEmpty && budget.exhausted == nil {
+      budget.count()
       left = left.filter { place in
         guard budget.seconds < end, budget.exhausted == nil else { return false }
         let c = open[place]
