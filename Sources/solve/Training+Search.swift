@@ -9,8 +9,8 @@ extension Training {
     _ path: RegularizationPath, _ training: Bundle, _ heldOut: Bundle
   ) throws -> [ValidationScore]
 
-  /// Searches for the β that the options ask for, or along their path, which --folds judges by `folds`. `reduce` makes the last solution for a β better
-  /// or smaller, if it can, with notes of what it did.
+  /// Searches for the β that the options ask for, or along their path, which --folds judges by `folds`. `reduce` makes the
+  /// last solution for a β better or smaller, if it can, with notes of what it did.
   func search<Solver: RegularizedSolver>(
     _ solver: Solver, validation: Validation<Solver.Data>?, from start: Solver.Start,
     _ composer: Composer<Solver.Certified>, folds: FoldScores,

@@ -34,8 +34,8 @@ final class ConeBound {
   /// A point of the cone in coordinates of its rays.
   let c: Numbers
   private let products: Matrix
-
-  private static let mostRounds = 30
+  /// w² of the least-squares problem (`improve`).
+  private var weight = 1.0
 
   init(rank: Int, mostRows: Int) {
     r = rank
@@ -62,7 +62,7 @@ final class ConeBound {
     var bound = cone.bound
     var lower = combineDowns(cone)
     prepare()
-    for count in 1...min(ConeBound.mostRounds, mostTangents) {
+    for count in 1...mostTangents {
       addTangent(cone, count - 1)
       bound = min(bound, improve(cone, tangents: count, height: height))
       if bound <= tau { return .settled(bound) }
@@ -151,7 +151,6 @@ final class ConeBound {
     }
     return RowLoops.dot(r, p, p).squareRoot() + height * lack
   }
-  private var weight = 1.0
 
   /// `inverse` ← R⁻¹ by elimination with row pivots; false if the rays are too nearly dependent.
   private func invert(_ cone: ProofCone) -> Bool {

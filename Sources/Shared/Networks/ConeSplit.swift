@@ -1,4 +1,3 @@
-import Glibc
 import LinearAlgebra
 
 /// Cuts cones in two, and the room that it takes: one a thread.

@@ -1,12 +1,12 @@
 import LinearAlgebra
 
-/// Column generation: the best networks of neurons that were the best of their blocks at some ν. It finds most of the
-/// optimum in a few rounds if that has few neurons, and all of it at large β.
+/// Column generation: the best network of neurons each of which had the largest price in its block at some ν. A few rounds
+/// come near an optimum of few neurons, and reach that of a large β.
 extension ReLUSolver {
   /// The most rounds, and the blocks that enter in each.
   private static let (rounds, entering) = (10, 24)
-  /// It goes on as long as a round lowers the objective by so much, and gives up if the later rounds still lower it by more
-  /// than the second: then the optimum has many neurons.
+  /// It goes on as long as a round lowers the objective by the share `leastGain`. If round `later` or one after it still
+  /// lowers it by `mostGain`, the optimum has many neurons, and another start is better.
   private static let (leastGain, mostGain, later) = (0.003, 0.06, 5)
 
   /// Offers networks of the projections of ± Xᵀ D_i ν onto their cones, with the best lengths, to the outputs `open`: ν is
@@ -28,7 +28,8 @@ extension ReLUSolver {
         let problem = Problem(y: outputs[c].y, beta: beta, tolerance: 0, point: points[c])
         let before = points[c].primal
         extend(&networks[place], problem)
-        offer(networks[place].sums, networks[place].sumRows, to: problem)
+        let (weights, rows) = networks[place].weights
+        offer(weights, rows, to: problem)
         let gain = (before - points[c].primal) / max(abs(before), .leastNonzeroMagnitude)
         if round >= ReLUSolver.later, gain > ReLUSolver.mostGain {
           result[c] = nil
@@ -75,23 +76,22 @@ private struct AtomNetwork {
     residual = Matrix(copying: y)
   }
 
-  /// The weights of each block that has some, and the blocks.
-  var sums: Matrix {
-    let blocks = sumRows
-    let result = Matrix(blocks.count, dimension)
-    for k in rows.indices {
-      guard let place = blocks.firstIndex(of: rows[k]) else { continue }
-      axpy(dimension, lengths[k], vectors[k], result.row(place))
+  /// The sums of the weights of each block that has some, and these blocks.
+  var weights: (sums: Matrix, rows: [Int]) {
+    let used = Set(rows.indices.filter { lengths[$0] > 0 }.map { rows[$0] }).sorted()
+    let places = Dictionary(uniqueKeysWithValues: used.enumerated().map { ($1, $0) })
+    let sums = Matrix(used.count, dimension)
+    for k in rows.indices where lengths[k] > 0 {
+      axpy(dimension, lengths[k], vectors[k], sums.row(places[rows[k]]!))
     }
-    return result
+    return (sums, used)
   }
-  var sumRows: [Int] { Set(rows.indices.filter { lengths[$0] > 0 }.map { rows[$0] }).sorted() }
 
   /// The blocks, η = ‖v‖/β, and ν.
   func beginning(_ beta: Double) -> ReLUSolver.Beginning {
-    let (blocks, sums) = (sumRows, sums)
+    let (sums, used) = weights
     return (
-      blocks.map(ConePricing.block), blocks.indices.map { norm(dimension, sums.row($0)) / beta },
+      used.map(ConePricing.block), used.indices.map { norm(dimension, sums.row($0)) / beta },
       residual.values
     )
   }

@@ -9,8 +9,8 @@ import Tensors
 ///   min ½ ‖Σ D_i X (v_i − w_i) − y‖² + β Σ (‖v_i‖ + ‖w_i‖),  (2D_i − I) X v_i ≥ 0, the same for w
 ///
 /// (Pilanci and Ergen 2020, equation 8): by rounds of projected neurons (`offerAtoms`), then by `ConeNewton` from these or
-/// from the solution of the gated program and, if its steps end, by `ConeInteriorPoint`. Both work on the blocks that matter; `ConePricing` bounds the dual constraints of all
-/// others. Outputs share no variables: each is solved separately.
+/// from the solution of the gated program and, if its steps end, by `ConeInteriorPoint`. Both work on the blocks that
+/// matter; `ConePricing` bounds the dual constraints of all others. Outputs share no variables: each is solved separately.
 package final class ReLUSolver: ArrangementSolver {
   package let betaMax: Double
   let data: ArrangementData
