@@ -67,7 +67,9 @@ final class Training: @unchecked Sendable {
     rule.maximumIterations = settings.maximumIterations ?? .max
     rule.maximumSeconds = settings.maximumSeconds ?? .infinity
     self.rule = rule
-    incumbent = LatestResult(after: min(Training.unattended, 0.2 * rule.maximumSeconds))
+    incumbent = LatestResult(
+      after: min(Training.unattended, 0.2 * rule.maximumSeconds),
+      afterSetUp: settings.maximumSeconds == nil)
     budget = Budget(rule, startedAt: start) { Signals.isRequested }
     progress = invocation.progress()
   }

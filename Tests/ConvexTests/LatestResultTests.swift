@@ -35,6 +35,23 @@ import Testing
     #expect(incumbent.value == 5)
   }
 
+  @Test func theFirstOfferMayWaitForHalfOfTheSetUp() {
+    nonisolated(unsafe) var now = 100.0
+    for waits in [false, true] {
+      now = 100
+      let incumbent = LatestResult<Int>(after: 4, afterSetUp: waits, clock: { now })
+      now = 120
+      incumbent.offer { _ in 1 }
+      #expect(incumbent.value == (waits ? nil : 1))
+      now = 129
+      incumbent.offer { _ in 2 }
+      #expect(incumbent.value == (waits ? nil : 2))
+      now = 130
+      incumbent.offer { _ in 3 }
+      #expect(incumbent.value == 3)
+    }
+  }
+
   @Test func interruptionsEndABudget() {
     nonisolated(unsafe) var isInterrupted = false
     var rule = StoppingRule()

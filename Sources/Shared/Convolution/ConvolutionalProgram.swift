@@ -31,12 +31,14 @@ extension ArrangementProgram {
   }
 
   /// Whether ADMM over the kernel solves a program with squared loss and small β sooner than Newton's method over FᵀF:
-  /// if samples are fewer than features and F fits into memory. CPU seconds, ADMM against Newton's method: n = 1,000, Q
-  /// = 10,000: 1.8 against 36 at 0.002 β_max, 7 against 6 at 0.5 β_max; n = 4,000, Q = 20,000: 21 against 58 at 0.005
-  /// β_max, 52 against 34 at 0.05 β_max.
+  /// if features are at least three times as many as samples and F fits into memory. CPU seconds, ADMM against Newton's
+  /// method: n = 1,000, Q = 10,000: 1.8 against 36 at 0.002 β_max, 7 against 6 at 0.5 β_max; n = 4,000, Q = 20,000: 21
+  /// against 58 at 0.005 β_max, 52 against 34 at 0.05 β_max; n = 10,000, Q = 20,000: 100 against 80 at 0.001 β_max, most
+  /// of it for the kernel.
   private func suitsSplitting(_ data: ConvolutionalData, outputs: Int) -> Bool {
     let order = data.gates.shape[0] * data.regions * data.dimension
-    return FeatureMoments.form(samples: data.samples, order: order) == .samples
+    return 3 * data.samples <= order
+      && FeatureMoments.form(samples: data.samples, order: order) == .samples
       && ConvolutionalLossSolver.memory(data, outputs: outputs)
         + FeatureMoments.memory(.samples, samples: data.samples, order: order) <= memoryLimit
   }
