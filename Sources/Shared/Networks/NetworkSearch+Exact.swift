@@ -117,6 +117,7 @@ extension NetworkSearch {
   /// Cone programs over the patterns found so far, each with those of the maximisers at the ν before, until the search
   /// finds no violation above what the gap allows.
   func refine(_ start: Neurons) -> NetworkSolution {
+    let lengths = DirectionWeights(objective: objective)
     var neurons = start
     var last = Double.infinity
     var slow = 0
@@ -134,9 +135,8 @@ extension NetworkSearch {
       slow = isStuck ? slow + 1 : 0
       last = min(last, current.primal)
       let level = slack(current)
-      let found = price(
-        dualPoint(current), neurons, count: starts(isStuck))
-      var new = entering(found, above: beta * (1 + 0.4 * level), beside: neurons, limit: 60)
+      var new = violators(
+        dualPoint(current), neurons, above: beta * (1 + 0.4 * level), thoroughly: isStuck)
       if new.count == 0, isToBeProved, !isProofStopped, level > 0 {
         switch prove(current) {
         case .proved(let bound):
@@ -156,6 +156,8 @@ extension NetworkSearch {
       let before = patterns.count
       _ = patterns.add(solver.rows.lift(new.filters))
       neurons = descend(neurons + new, limit: 60, tolerance: 1e-7)
+      // Few neurons, none of which others could replace: Newton's method needs them so.
+      neurons = merged(lengths.improved(neurons))
       _ = patterns.add(solver.rows.lift(neurons.filters))
       // Violations within the list are those of −∇ℓ(ŷ) alone.
       pricesProgram = patterns.count == before
@@ -181,8 +183,9 @@ extension NetworkSearch {
       slow = current.primal < last * (1 - 1e-10) ? 0 : slow + 1
       last = min(last, current.primal)
       let level = slack(current)
-      let found = price(residual(current.predictions), neurons, count: starts(slow > 0))
-      var new = entering(found, above: beta * (1 + 0.1 * level), beside: neurons, limit: 60)
+      var new = violators(
+        residual(current.predictions), neurons, above: beta * (1 + 0.1 * level),
+        thoroughly: slow > 0)
       if new.count == 0 {
         guard level > 0 else { return nil }
         switch prove(current) {
@@ -209,11 +212,25 @@ extension NetworkSearch {
     return bound.value > solver.loss.dualValue(Matrix(targets.rows, targets.columns), targets)
   }
 
-  /// How many random directions of each sign and output are priced. Before a proof they are many: it takes longer.
-  func starts(_ isStuck: Bool) -> Int {
-    guard isToBeProved else { return isStuck ? 64 : 16 }
+  /// The neurons that enter beside `neurons`, whose prices at `nu` were found to be above `level`. Before a proof, which
+  /// takes longer, or if `thoroughly`, many directions are tried.
+  private func violators(
+    _ nu: Matrix, _ neurons: Neurons, above level: Double, thoroughly: Bool
+  ) -> Neurons {
     let size = solver.rows.x.count * solver.targets.values.columns
-    return max(isStuck ? 100 : 40, min(isStuck ? 800 : 300, 2_000_000 / size))
+    guard isToBeProved else {
+      let found = price(nu, neurons, count: thoroughly ? 64 : 16)
+      return entering(found, above: level, beside: neurons, limit: 60)
+    }
+    for isLast in thoroughly || !solver.rows.isSmall ? [true] : [false, true] {
+      let found =
+        solver.rows.isSmall && isLast
+        ? price(nu, neurons, count: max(60, min(600, 4_000_000 / size)), hops: 3)
+        : price(nu, neurons, count: max(thoroughly ? 100 : 40, min(300, 2_000_000 / size)))
+      let new = entering(found, above: level, beside: neurons, limit: 60)
+      if new.count > 0 { return new }
+    }
+    return Neurons(dimension: solver.rows.dimension)
   }
 
   /// Neurons of one pattern, sign and output become one, which has the sum of their weights.

@@ -49,7 +49,7 @@ final class NetworkSearch {
       ? Threads.withSerialBLAS { search(from: start) } : search(from: start)
   }
 
-  private static let fewNumbers = 200_000
+  private static let (fewest, fewNumbers) = (2_000, 200_000)
 
   private func search(from start: NetworkSolution?) -> NetworkSolution {
     var neurons = explore(start.map(neurons(of:)) ?? bestStart())
@@ -71,7 +71,10 @@ final class NetworkSearch {
   private func bestStart() -> Neurons {
     var best: (neurons: Neurons, value: Double)?
     for _ in 0..<max(1, solver.settings.restarts) where best == nil || budget.exhausted == nil {
-      let neurons = descend(initial(), limit: 2000, tolerance: 2e-4)
+      // Where rounds of pricing cost little they replace most of the first descent.
+      let isSmall = isToBeProved && solver.rows.x.count < NetworkSearch.fewest
+      let neurons = descend(
+        initial(), limit: isSmall ? 300 : 2000, tolerance: isSmall ? 1e-3 : 2e-4)
       let value = self.value(neurons)
       if best.map({ value < $0.value }) ?? true { best = (neurons, value) }
     }
@@ -144,15 +147,41 @@ final class NetworkSearch {
       ? residual(solution.predictions) : Matrix(copying: solution.dual)
   }
 
-  /// Local maxima of the price at `nu`, from the neurons and from `count` new directions for each sign and output.
-  func price(_ nu: Matrix, _ neurons: Neurons, count: Int) -> [NeuronPricing.Candidate] {
+  /// Local maxima of the price at `nu`, from the neurons and from `count` new directions for each sign and output, then
+  /// `hops` times from as many directions near the highest so far: high hills stand close together.
+  func price(
+    _ nu: Matrix, _ neurons: Neurons, count: Int, hops: Int = 0
+  ) -> [NeuronPricing.Candidate] {
     let classes = solver.targets.values.columns
-    let starts = neurons + NetworkSolver.starts(count, solver.rows, outputs: classes, &random)
-    searches += starts.count
-    let found = solver.pricing.maxima(nu, from: starts, polished: 24) { budget.exhausted == nil }
+    var starts = neurons + NetworkSolver.starts(count, solver.rows, outputs: classes, &random)
+    var found: [NeuronPricing.Candidate] = []
+    for hop in 0...hops where hop == 0 || budget.exhausted == nil {
+      if hop > 0 { starts = near(found.prefix(NetworkSearch.hills), count: 2 * classes * count) }
+      searches += starts.count
+      found = solver.pricing.distinct(
+        found + solver.pricing.maxima(nu, from: starts, polished: 24) { budget.exhausted == nil })
+    }
     // Ascents that were cut short tell nothing.
     if budget.exhausted == nil { violation = (found.first?.price ?? 0) / beta }
     return found
+  }
+
+  /// How many hills are searched around, and how far, relative to the length of their directions.
+  private static let (hills, distance) = (40, 0.2)
+
+  /// `count` directions near those of `candidates`.
+  private func near(_ candidates: ArraySlice<NeuronPricing.Candidate>, count: Int) -> Neurons {
+    guard !candidates.isEmpty else { return Neurons(dimension: solver.rows.dimension) }
+    let d = solver.rows.dimension
+    let filters = Matrix(count, d)
+    let share = NetworkSearch.distance / Double(d).squareRoot() * 2
+    for j in 0..<count {
+      let direction = candidates[j % candidates.count].direction
+      for k in 0..<d { filters[j, k] = direction[k] + share * random.gaussian() }
+    }
+    return Neurons(
+      filters: filters, signs: (0..<count).map { candidates[$0 % candidates.count].sign },
+      outputs: (0..<count).map { candidates[$0 % candidates.count].output })
   }
 
   /// The candidates above `level` as neurons whose outputs are small beside those of `neurons`; at most `limit`.

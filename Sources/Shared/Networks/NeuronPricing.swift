@@ -5,9 +5,8 @@ import Tensors
 /// Searches for the neurons of the largest price s νᵀ(Xu)₊ (pooled: s Σ_i ν_i (1/K) Σ_k (x_ik·u)₊), ‖u‖ = 1: the dual
 /// constraint of ReLU networks over all patterns is that none exceeds β.
 ///
-/// Ascents begin at many directions at once and replace u by the gradient, which is the best u of its pattern; then
-/// those that end highest climb on alone by L-BFGS. They end at local maxima: the largest price found is an estimate
-/// from below, never a bound.
+/// Ascents begin at many directions at once; those that end highest climb on alone by L-BFGS. They end at local maxima:
+/// the largest price found is an estimate from below, never a bound.
 struct NeuronPricing {
   let pass: BlockPass
 
@@ -19,7 +18,8 @@ struct NeuronPricing {
     var price: Double
   }
 
-  private static let rounds = 24
+  /// Of few numbers hills are narrow, and rounds cheap.
+  private var rounds: Int { pass.rows.isSmall ? 50 : 30 }
 
   /// Local maxima from the directions of `starts` (of any length, each with its sign and output), the largest price
   /// first, without those that nearly equal a larger one. At most `polished` are climbed to the top.
@@ -42,36 +42,18 @@ struct NeuronPricing {
       && dot(a.direction.count, a.direction, b.direction) > 1 - distance
   }
 
+  /// Each ascent steps along the sphere in the direction of its gradient; a step that gains is taken and the next is
+  /// longer, another is tried again shorter. Hills of few samples are narrow: steps to the gradient itself, the best u
+  /// of a pattern, pass over them. The lower half of the ascents is given up now and then.
   private func ascend(_ nu: Matrix, _ starts: Neurons, _ proceed: () -> Bool) -> [Candidate] {
-    let (m, d) = (starts.count, pass.rows.dimension)
-    guard m > 0 else { return [] }
-    let u = Matrix(copying: starts.filters)
-    for j in 0..<m { normalize(u.row(j), d) }
-    let gradient = Matrix(m, d)
-    let best = Matrix(copying: u)
-    var prices = [Double](repeating: -.infinity, count: m)
-    for round in 0..<NeuronPricing.rounds where round == 0 || proceed() {
-      differentiate(nu, u, starts, into: gradient)
-      for j in 0..<m {
-        // The price is linear in u within a pattern: it is u·gradient.
-        let price = dot(d, u.row(j), gradient.row(j))
-        if price > prices[j] {
-          prices[j] = price
-          best.row(j).update(from: u.row(j), count: d)
-        }
-        let length = norm(d, gradient.row(j))
-        guard length > 0 else { continue }
-        // Half steps end the circling around a kink.
-        let kept = round % 2 == 0 ? 0.0 : 0.5
-        for k in 0..<d { u[j, k] = kept * u[j, k] + (1 - kept) * gradient[j, k] / length }
-        normalize(u.row(j), d)
-      }
+    guard starts.count > 0 else { return [] }
+    var climbers = Climbers(starts, dimension: pass.rows.dimension)
+    for round in 0..<rounds where round == 0 || proceed() {
+      differentiate(nu, climbers.tried, climbers.starts, into: climbers.gradient)
+      climbers.step()
+      if round % 10 == 9 { climbers.keepBetterHalf(atLeast: 48) }
     }
-    return (0..<m).map { j in
-      Candidate(
-        direction: Array(UnsafeBufferPointer(start: best.row(j), count: d)), sign: starts.signs[j],
-        output: starts.outputs[j], price: prices[j])
-    }
+    return climbers.candidates
   }
 
   /// `gradient` ← the gradients of the prices of the rows of `u`.
@@ -89,7 +71,8 @@ struct NeuronPricing {
     }
   }
 
-  private func distinct(_ candidates: [Candidate]) -> [Candidate] {
+  /// The largest price first, without directions that nearly equal another.
+  func distinct(_ candidates: [Candidate]) -> [Candidate] {
     var result: [Candidate] = []
     for candidate in candidates.sorted(by: { $0.price > $1.price })
     where !result.contains(where: { isSame($0, candidate, 1e-10) }) {
@@ -142,8 +125,4 @@ struct NeuronPricing {
     candidate.price = -method.value
   }
 
-  private func normalize(_ u: UnsafeMutablePointer<Double>, _ d: Int) {
-    let length = norm(d, u)
-    if length > 0 { scale(d, 1 / length, u) }
-  }
 }

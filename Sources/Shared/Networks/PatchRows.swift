@@ -35,6 +35,9 @@ package final class PatchRows {
     self.init(x, patches: patches)
   }
 
+  /// Whether the data are few numbers, of which prices cost little.
+  var isSmall: Bool { x.count <= 10_000 }
+
   init(_ original: Matrix, patches: Int = 1) {
     (self.original, self.patches) = (original, patches)
     let (rows, d) = (original.rows, original.columns)
