@@ -4,7 +4,7 @@ import Tensors
 
 let tool = Tool<Settings>(
   name: "cifar-extract",
-  summary: "images of CIFAR, Fashion-MNIST or folders of PNG and JPEG files, as a bundle",
+  summary: "images of CIFAR, Fashion-MNIST or folders, as a bundle",
   operands: "[PATH...]", operandCount: 0...1_000_000,
   description: """
     Writes a bundle of kind images: images U8 [n, channels, height, width], labels I32 [n], and index

@@ -65,7 +65,7 @@ import Testing
     let run = try Tools.shell(
       """
       set -e
-      (cat train.csv; echo 9000,1,x) | tensor from-csv --like data -o far
+      (cat train.csv; echo 500,1,x) | tensor from-csv --like data -o far
       evaluate network far >out
       evaluate --certify solution network data >out
       """, in: folder)

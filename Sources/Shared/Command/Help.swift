@@ -52,7 +52,7 @@ extension Tool {
     }
     /// The text in lines that are no requests, of at most 80 bytes as mandoc likes them.
     func filled(_ text: String) -> String {
-      wrapped(escaped(text), indent: 0).split(separator: "\n").map {
+      wrapped(escaped(text), indent: 0, isRoff: true).split(separator: "\n").map {
         ($0.hasPrefix(".") ? "\\&" : "") + $0 + "\n"
       }.joined()
     }
@@ -67,19 +67,23 @@ extension Tool {
     text += ".SH EXAMPLES\n.nf\n"
     // A line that ends in a backslash goes on: what is printed is one line.
     for example in examples {
-      let lines = wrapped(escaped(example), indent: 0, width: 78).split(separator: "\n")
+      let lines = wrapped(escaped(example), indent: 0, isRoff: true).split(separator: "\n")
       text += lines.joined(separator: " \\\n") + "\n"
     }
     return text + ".fi\n"
   }
 
-  /// `text` in lines of at most `width` columns.
-  private func wrapped(_ text: String, indent: Int, width: Int = 80) -> String {
+  /// `text` in lines of at most 80 columns; of roff at most 78 bytes as mandoc counts them, which makes \[u2026] of a
+  /// character that is not ASCII.
+  private func wrapped(_ text: String, indent: Int, isRoff: Bool = false) -> String {
+    func size(_ text: some StringProtocol) -> Int {
+      isRoff ? text.unicodeScalars.reduce(0) { $0 + ($1.isASCII ? 1 : 9) } : text.count
+    }
     let margin = String(repeating: " ", count: indent)
     var lines: [String] = []
     var line = margin
     for word in text.split(separator: " ") {
-      if line.count > indent, line.count + 1 + word.count > width {
+      if line.count > indent, size(line) + 1 + size(word) > (isRoff ? 78 : 80) {
         lines.append(line)
         line = margin
       }
