@@ -56,7 +56,7 @@ struct Settings: ToolSettings {
   static var tool: Tool<Settings> {
     Tool(
       name: "baseline",
-      summary: "train a two-layer network by stochastic gradients, to compare with",
+      summary: "train the same networks by stochastic gradients",
       description: description,
       options: objectiveOptions + optimizerOptions + trialOptions,
       threaded: true,

@@ -49,7 +49,7 @@ extension Settings {
   static var tool: Tool<Settings> {
     Tool<Settings>(
       name: "evaluate",
-      summary: "judge a network on data, and check the certificate of its training",
+      summary: "judge a network on data, and check its certificate",
       operands: "[NETWORK] [DATA]",
       operandCount: 0...2,
       description: description,
