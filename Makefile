@@ -28,7 +28,7 @@ help: ## list the targets
 
 ## ---------------------------------------------------------------- build, test, install
 
-PACKAGES := libopenblas-dev liblapacke-dev libpng-dev libjpeg-dev pkg-config
+PACKAGES := libopenblas-dev liblapacke-dev libpng-dev libjpeg-dev zlib1g-dev pkg-config
 
 # $(call install-packages,CHECK,NAMES,PACKAGES): unless CHECK succeeds, installs the PACKAGES that hold NAMES.
 define install-packages
@@ -44,7 +44,7 @@ endef
 
 .PHONY: packages
 packages: ## install the Debian packages that are missing (needs root or sudo)
-	$(call install-packages,pkg-config --exists openblas lapacke libpng libjpeg,OpenBLAS$(comma) LAPACKE$(comma) libpng or libjpeg,$(PACKAGES))
+	$(call install-packages,pkg-config --exists openblas lapacke libpng libjpeg zlib,OpenBLAS$(comma) LAPACKE$(comma) libpng$(comma) libjpeg or zlib,$(PACKAGES))
 
 .PHONY: gnuplot
 gnuplot:
@@ -107,24 +107,40 @@ check: lint test ## lint, then all tests (warnings are errors): what .ci/run run
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+FORMATDIR = $(DESTDIR)$(PREFIX)/share/man/man5
+BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+.PHONY: manual
+manual: ## write build/man/convex-networks-format.5
+	@mkdir -p build/man
+	awk -v name=convex-networks-format -v date='$(shell sed -n 's/^package let versionDay = "\(.*\)"/\1/p' \
+	  Sources/Shared/Command/Tool.swift)' -v source=convex-networks -f docs/manual.awk docs/format.md \
+	  > build/man/convex-networks-format.5
+
 DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/convex-networks
 SHAREDIR = $(DESTDIR)$(PREFIX)/share/convex-networks
 
 .PHONY: install
-install: $(BUILT) ## install tools, manual pages, docs and network.py (PREFIX=, PROGRAM_PREFIX=, DESTDIR=)
-	install -d '$(BINDIR)' '$(MANDIR)' '$(DOCDIR)' '$(SHAREDIR)'
-	@for tool in $(TOOLS); do name='$(PROGRAM_PREFIX)'$$tool; \
+install: $(BUILT) manual ## install tools, manual pages, completion, docs and network.py (PREFIX=, PROGRAM_PREFIX=, DESTDIR=)
+	install -d '$(BINDIR)' '$(MANDIR)' '$(FORMATDIR)' '$(BASHDIR)' '$(ZSHDIR)' '$(DOCDIR)' '$(SHAREDIR)'
+	@prefix='$(PROGRAM_PREFIX)'; \
+	for tool in $(TOOLS); do name='$(PROGRAM_PREFIX)'$$tool; \
 	  install .build/release/$$tool "$(BINDIR)/$$name"; \
 	  .build/release/$$tool --manual | \
-	    sed -e '1s/^\.TH /&$(PROGRAM_PREFIX)/' -e '3s/^/$(PROGRAM_PREFIX)/' \
+	    sed -e '1s/^\.TH /&'"$${prefix^^}"'/' -e '3s/^/$(PROGRAM_PREFIX)/' \
 	      -e '5s/^\.B /&$(PROGRAM_PREFIX)/' > "$(MANDIR)/$$name.1"; \
+	  .build/release/$$tool --completion bash | sed "\$$s/$$tool\$$/$$name/" > "$(BASHDIR)/$$name"; \
+	  .build/release/$$tool --completion zsh | sed "1s/$$tool/$$name/" > "$(ZSHDIR)/_$$name"; \
 	done
+	install -m 644 build/man/convex-networks-format.5 '$(FORMATDIR)'
 	install -m 644 LICENSE README.md docs/*.md '$(DOCDIR)'
 	install -m 644 python/network.py '$(SHAREDIR)'
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
-	rm -f $(TOOLS:%='$(BINDIR)/$(PROGRAM_PREFIX)%') $(TOOLS:%='$(MANDIR)/$(PROGRAM_PREFIX)%.1')
+	rm -f $(TOOLS:%='$(BINDIR)/$(PROGRAM_PREFIX)%') $(TOOLS:%='$(MANDIR)/$(PROGRAM_PREFIX)%.1') \
+	  $(TOOLS:%='$(BASHDIR)/$(PROGRAM_PREFIX)%') $(TOOLS:%='$(ZSHDIR)/_$(PROGRAM_PREFIX)%') \
+	  '$(FORMATDIR)/convex-networks-format.5'
 	rm -rf '$(DOCDIR)' '$(SHAREDIR)'
 
 .PHONY: clean

@@ -60,3 +60,10 @@ bench-networks: $(BUILT) ## objective by time of solve over all patterns, Adam a
 	  benchmarks/networks --trials $(TRIALS) $(if $(BUDGETS),--budgets $(BUDGETS)) $(if $(ONLY),--only "$(ONLY)") \
 	  build/networks $(CIFAR); \
 	else echo "make: bench-networks is skipped: pip could not install $(PYTORCH)" >&2; fi
+
+# Tables that scikit-learn has, beside its own networks, linear models and forests. docs/results.md takes the table.
+.PHONY: bench-tables
+bench-tables: $(BUILT) ## test accuracy on small tables beside scikit-learn, into docs/results.md
+	@if benchmarks/venv tables scikit-learn numpy; then \
+	  BIN=$(BIN) build/venv/tables/bin/python benchmarks/tables --results docs/results.md build/tables; \
+	else echo "make: bench-tables is skipped: pip could not install scikit-learn" >&2; fi

@@ -93,3 +93,13 @@ figures: $(foreach name,$(if $(CIFAR),$(FIGURES),$(TOY_FIGURES)),build/figures/$
 figures: ## the papers' figures, in build/figures (without CIFAR-10, those of points)
 	@$(if $(CIFAR),,echo "CIFAR-10 is not here, so these were left out: $(filter-out $(TOY_FIGURES),$(FIGURES))." >&2; \
 	  echo "'make data' fetches it, or CIFAR10=DIR names where it is." >&2)
+
+# Of a search of one's own.
+TRACE ?=
+TABLE ?=
+PLOT ?= build/plot.png
+.PHONY: plot
+plot: gnuplot ## draw how a search went: TRACE=FILE of solve --trace, TABLE=FILE of --path-table, into PLOT=FILE.png or .svg
+	@[ -n '$(TRACE)' ] || { echo "make: TRACE=FILE is missing, which solve --trace writes" >&2; exit 2; }
+	@mkdir -p '$(dir $(PLOT))'
+	experiments/figure progress trace='$(TRACE)' $(if $(TABLE),path='$(TABLE)') -o '$(PLOT)'

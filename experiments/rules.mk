@@ -198,6 +198,8 @@ experiments: $(EXPERIMENTS) ## our own experiments: minutes, and some 10 GB in b
 .PHONY: results
 results: reproduce experiments ## both, and docs/results.md from their reports
 	experiments/results $(CIFAR) > build/results.md
+	echo >> build/results.md
+	sed -n '/^# Tables, beside/,$$p' docs/results.md >> build/results.md
 	mkdir -p docs/figures
 	cp $(SHOWN:%=build/figures/small/%.png) docs/figures/
 	mv build/results.md docs/results.md

@@ -12,11 +12,13 @@
 
 Tables come as `tensor from-csv` reads them: the features in the order of `net.features`, not standardised, without the
 constant of --bias. Images come as pixels from 0 to 255. What was done to the training data (patches, contrast, whitening,
-mirror images, standardisation) is part of the network, and is done here. Patches that were cut elsewhere, n x K x d, go
-to `net.outputs(x, pool)`.
+mirror images, standardisation) is part of the network, and is done here; outputs have the units that the targets came in.
+Patches that were cut elsewhere, n x K x d, go to `net.outputs(x, pool)`, whose outputs are those before targets are scaled
+back.
 """
 
 import json
+import re
 import struct
 import sys
 
@@ -158,6 +160,8 @@ class Network:
         self.polynomial = None if self.activation in known else [float(t) for t in self.activation.split(",")]
         self.shift = tensors["shift"].astype(float) if "shift" in tensors else None
         self.divisor = tensors["divisor"].astype(float) if "divisor" in tensors else None
+        self.target_shift = tensors["target_shift"].astype(float) if "target_shift" in tensors else None
+        self.target_divisor = tensors["target_divisor"].astype(float) if "target_divisor" in tensors else None
         self.patches = Patches(tensors, metadata) if "flatten" in metadata else None
         self.bias = metadata.get("bias") == "true"
         self.classes = _names(metadata.get("classes"))
@@ -207,8 +211,11 @@ class Network:
 
     def __call__(self, x, block=256):
         x = np.asarray(x)
+        if not np.isfinite(np.asarray(x, float)).all():
+            raise ValueError("the features hold numbers that are not finite")
         parts = [self.outputs(*self.prepare(x[i:i + block])) for i in range(0, len(x), block)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.output)))
+        result = np.concatenate(parts) if parts else np.zeros((0, len(self.output)))
+        return result if self.target_shift is None else result * self.target_divisor + self.target_shift
 
     def decide(self, x):
         """The name of the class of each sample; its number if classes have no names."""
@@ -261,8 +268,13 @@ def _torch_module(net):
             # K x m: the share of each patch in the average that a neuron takes.
             self.put("average", regions / np.maximum(regions.sum(0), 1))
             self.put("output", net.output.T)
-            self.put("shift", net.shift)
+            # In single precision the digits that a large mean would lose are subtracted after it.
+            near = None if net.shift is None else net.shift.astype(np.float32).astype(float)
+            self.put("shift", near)
+            self.put("shift_rest", None if near is None else net.shift - near)
             self.put("divisor", net.divisor)
+            self.put("target_shift", net.target_shift)
+            self.put("target_divisor", net.target_divisor)
             if p is not None:
                 cut = p.channels * p.size[0] * p.size[1]
                 self.put("kernel", np.eye(cut).reshape(cut, p.channels, *p.size))
@@ -299,7 +311,7 @@ def _torch_module(net):
                 x = x.unsqueeze(1)
             if net.bias:
                 x = torch.cat([x, torch.ones_like(x[:, :, :1])], 2)
-            return x if self.shift is None else (x - self.shift) / self.divisor
+            return x if self.shift is None else (x - self.shift - self.shift_rest) / self.divisor
 
         def forward(self, x):
             x = self.prepare(x)
@@ -311,7 +323,8 @@ def _torch_module(net):
             elif net.polynomial:
                 a, b, c = net.polynomial
                 t = a * t * t + b * t + c
-            return (t * self.average).sum(1) @ self.output + self.output_bias
+            result = (t * self.average).sum(1) @ self.output + self.output_bias
+            return result if self.target_shift is None else result * self.target_divisor + self.target_shift
 
     return Module()
 
@@ -337,15 +350,24 @@ def export(path, target):
             dynamic_shapes=(batch,), external_data=False, verbose=False)
 
 
-def import_state(state, target, metadata=None):
-    """Writes two Linear layers as a network bundle; `state` is a state dictionary: weight, bias, weight, bias."""
+def _natural(name):
+    """The name with its numbers as numbers, for sorting."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def import_state(state, target, metadata=None, ordered=True):
+    """Writes two Linear layers as a network bundle; `state` is a state dictionary: weight, bias, weight, bias. One that is
+    not `ordered` is taken by the shapes of its weights, and by their names if both orders fit."""
     arrays = [(name, np.asarray(value, dtype=float)) for name, value in state.items()]
     weights = [(name, value) for name, value in arrays if value.ndim == 2]
     others = [name for name, value in arrays if value.ndim not in (1, 2)]
     if len(weights) != 2 or others:
         found = ", ".join(f"{name} {list(value.shape)}" for name, value in arrays)
         raise ValueError(f"expected the weights of two Linear layers, but there are {found}")
-    (first, hidden), (second, output) = weights
+    pairs = [weights if ordered else sorted(weights, key=lambda pair: _natural(pair[0]))]
+    pairs.append(pairs[0][::-1])
+    fitting = [pair for pair in pairs if pair[1][1].shape[1] == len(pair[0][1])]
+    (first, hidden), (second, output) = (fitting or pairs)[0]
 
     def bias(name, size):
         own = name[:-len("weight")] + "bias" if name.endswith("weight") else None
@@ -360,6 +382,9 @@ def import_state(state, target, metadata=None):
         found = ", ".join(f"{name} {list(value.shape)}" for name, value in arrays)
         raise ValueError(f"these are not two Linear layers one after the other: {found}")
     facts = {"kind": "network", "activation": "relu", "norm": "nuclear", "loss": "squared"}
+    activation = (metadata or {}).get("activation", "relu")
+    if (b is not None or c is not None) and activation not in ("relu", "gated-relu"):
+        raise ValueError(f"networks of activation {activation} have no biases: append a constant feature instead")
     tensors = {"hidden.weight": hidden, "output.weight": output}
     if b is not None:
         tensors["hidden.bias"] = b
@@ -381,19 +406,22 @@ def _import(arguments):
     parser.add_argument("--targets", help="the two numbers that stand for classes, such as 0,1 (default: -1,1 for one output)")
     parser.add_argument("--loss", default="squared", help="the loss that evaluate reports (default squared)")
     options = parser.parse_args(arguments)
+    ordered = False
     try:
+        # The layers of a safetensors file stand in any order.
         state, _ = read_bundle(options.state)
     except (ValueError, UnicodeDecodeError, KeyError):
         import torch
 
         state = torch.load(options.state, map_location="cpu", weights_only=True)
         state = {name: value.detach().double().numpy() for name, value in state.items()}
+        ordered = True
     facts = {"loss": options.loss}
     if options.classes:
         facts["classes"] = json.dumps(options.classes.split(","), ensure_ascii=False, separators=(",", ":"))
     if options.targets:
         facts["targets"] = options.targets
-    import_state(state, options.network, facts)
+    import_state(state, options.network, facts, ordered)
 
 
 def main():

@@ -54,7 +54,9 @@ final class Run {
   }
 
   private func targets(_ samples: Int) throws -> Targets {
-    try Targets(source, samples: samples, targetValues: settings.targets, loss: settings.loss)
+    try Targets(
+      source, samples: samples, targetValues: settings.targets, loss: settings.loss,
+      classWeights: settings.classWeights)
   }
 
   /// The validation data, which `body` takes from their bundle.

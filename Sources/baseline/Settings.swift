@@ -11,6 +11,7 @@ struct Settings: ToolSettings {
   var program: MatrixForm?
   var loss = LossName.squared
   var targets: TargetValues?
+  var classWeights: ClassWeightChoice?
   var momentum: Double?
   var learningRate: Double?
   var validation: String?
@@ -55,7 +56,7 @@ struct Settings: ToolSettings {
   static var tool: Tool<Settings> {
     Tool(
       name: "baseline",
-      summary: "train a two-layer network by stochastic gradients, to compare with",
+      summary: "train the same networks by stochastic gradients",
       description: description,
       options: objectiveOptions + optimizerOptions + trialOptions,
       threaded: true,
@@ -92,7 +93,7 @@ struct Settings: ToolSettings {
         "relu (default), gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as "
           + "0.09,0.5,0.47. Gates of gated-relu are those of arrangements in turn, or else drawn from a "
           + "normal distribution.",
-        expected: Activation.expectedOption
+        words: ["relu", "gated-relu", "linear"], expected: Activation.expectedOption
       ) { Activation.parse(option: $0) },
       .integer("neurons", "M", \.network.neurons, "Hidden neurons (default 100).", minimum: 1),
       .choice(
@@ -105,6 +106,7 @@ struct Settings: ToolSettings {
         "What beta multiplies, u_j being filters and a_j output weights: decay, half the squares of all "
           + "weights (default for linear); group, 1/2 sum_j (|u_j|^2 + |a_j|_1^2), the same for one output "
           + "(default for relu and gated-relu); l1, sum_j |a_j|_1 with |u_j| = 1 (the one for polynomials).",
+        words: WeightPenalty.allCases.map(\.rawValue),
         expected: WeightPenalty.allCases.map(\.rawValue).joined(separator: ", ")
       ) { WeightPenalty(rawValue: $0).map { .some($0) } },
       .value(
@@ -112,6 +114,7 @@ struct Settings: ToolSettings {
         "Train the matrices Z of the convex program of a polynomial in place of a network: free; symmetric, "
           + "(Z + Z^T)/2; psd, Z Z^T. What goes out is a bundle of kind solution. The trace of Z is not "
           + "constrained, so that recover refuses most of them, and only psd bounds the objective from below.",
+        words: MatrixForm.allCases.map(\.rawValue),
         expected: MatrixForm.allCases.map(\.rawValue).joined(separator: ", ")
       ) { MatrixForm(rawValue: $0).map { .some($0) } },
       .nonNegative("beta", "B", \.network.beta, "The weight of the penalty (default 0)."),
@@ -120,6 +123,12 @@ struct Settings: ToolSettings {
         "With two classes: the outputs to aim at for the first and the second (default -1,1).",
         expected: "two different numbers"
       ) { TargetValues.parse($0).map { .some($0) } },
+      .value(
+        "class-weights", "W", \.classWeights,
+        "Multiply the loss of each sample by the weight of its class: balanced, n / (C n_c) for n_c of n samples and C "
+          + "classes, so that all classes weigh the same; or A,B,... above 0, in the order of the classes.",
+        words: ["balanced"], expected: "balanced, or numbers above 0 with commas between them"
+      ) { ClassWeightChoice.parse($0).map { .some($0) } },
     ]
   }
 

@@ -6,7 +6,7 @@ struct Settings: ToolSettings {
   var common = CommonSettings()
   var selection = Selection()
   var split: Split?
-  var format: CIFARFormat?
+  var format: RecordFormat?
   var pictures: String?
   var synthetic: Int?
   var size: (width: Int, height: Int)?
@@ -29,10 +29,32 @@ struct Settings: ToolSettings {
       }
       if format != nil { throw Failure.usage("--dataset does not go with \(source)") }
     }
+    if case .idx(let dataset) = format, common.operands.count != 1 || common.operands == ["-"] {
+      throw Failure.usage(
+        "--dataset \(dataset.rawValue) needs one directory, which holds its files")
+    }
     if let contactSheet {
       if contactSheet == "-" {
         throw Failure.usage("--contact-sheet needs a file: standard output is for the bundle")
       }
+    }
+  }
+}
+
+/// The kinds of files that images are read from.
+enum RecordFormat {
+  case cifar(CIFARFormat)
+  case idx(IDXDataset)
+
+  static let names = CIFARFormat.allCases.map(\.rawValue) + IDXDataset.allCases.map(\.rawValue)
+
+  init?(_ name: String) {
+    if let format = CIFARFormat(rawValue: name) {
+      self = .cifar(format)
+    } else if let dataset = IDXDataset(rawValue: name) {
+      self = .idx(dataset)
+    } else {
+      return nil
     }
   }
 }
@@ -69,10 +91,11 @@ extension Settings {
       .value(
         "dataset", "NAME", \.format,
         """
-        What the records are: cifar-10 (default), cifar-100 with its 100 fine classes, or \
-        cifar-100-coarse with its 20 coarse ones.
-        """, expected: CIFARFormat.allCases.map(\.rawValue).joined(separator: ", "),
-        parse: { CIFARFormat(rawValue: $0).map(Optional.some) }),
+        What is read: records of cifar-10 (default), of cifar-100 with its 100 fine classes, or \
+        of cifar-100-coarse with its 20 coarse ones; or a directory of the IDX files of fashion-mnist, packed \
+        by gzip or not.
+        """, words: RecordFormat.names, expected: RecordFormat.names.joined(separator: ", "),
+        parse: { RecordFormat($0).map(Optional.some) }),
       .text(
         "png", "DIR", \.pictures,
         """

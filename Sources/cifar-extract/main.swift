@@ -4,7 +4,7 @@ import Tensors
 
 let tool = Tool<Settings>(
   name: "cifar-extract",
-  summary: "images of CIFAR-10, CIFAR-100 or folders of PNG and JPEG files, as a bundle",
+  summary: "images of CIFAR, Fashion-MNIST or folders, as a bundle",
   operands: "[PATH...]", operandCount: 0...1_000_000,
   description: """
     Writes a bundle of kind images: images U8 [n, channels, height, width], labels I32 [n], and index
@@ -26,6 +26,7 @@ let tool = Tool<Settings>(
     "cifar-extract --classes airplane,automobile ~/data > train.images",
     "cifar-extract --split test --classes airplane,automobile ~/data > test.images",
     "tar xOf cifar-10-binary.tar.gz cifar-10-batches-bin/test_batch.bin | cifar-extract > t.images",
+    "cifar-extract --dataset fashion-mnist ~/fashion > train.images",
     "cifar-extract --synthetic 2000 --contact-sheet textures.png -o textures.images",
   ])
 
@@ -45,8 +46,12 @@ tool.main { invocation in
   } else if let count = settings.synthetic {
     images = try SyntheticTextures.make(
       count, split: settings.split ?? .train, selection, listener)
+  } else if case .idx(let dataset) = settings.format {
+    images = try dataset.read(
+      settings.common.operands[0], split: settings.split ?? .train, selection, listener)
   } else {
-    let format = settings.format ?? .cifar10
+    var format = CIFARFormat.cifar10
+    if case .cifar(let given) = settings.format { format = given }
     let paths = settings.inputOperands
     let batches = try format.batches(in: paths, split: settings.split, listener)
     images = try format.read(batches, selection, listener)

@@ -11,6 +11,7 @@ struct Settings: ToolSettings {
   var json = false
   var predictions: String?
   var filters: String?
+  var filtersCount: Int?
   var confusion: String?
 
   /// The bundle to judge on, which is an option or the second operand. `validate` has checked that there is one.
@@ -25,6 +26,9 @@ struct Settings: ToolSettings {
     }
     guard !provesDistance || beta.map({ $0 > 0 }) ?? (certify != nil) else {
       throw Failure.usage("--global needs --beta B above 0: the objective whose optimum is meant")
+    }
+    guard filtersCount == nil || filters != nil else {
+      throw Failure.usage("--filters-count is for --filters FILE: how many it shows")
     }
     guard gap == nil || provesDistance else {
       throw Failure.usage("--gap is for --global: how exactly the largest price is found")
@@ -45,7 +49,7 @@ extension Settings {
   static var tool: Tool<Settings> {
     Tool<Settings>(
       name: "evaluate",
-      summary: "judge a network on data, and check the certificate of its training",
+      summary: "judge a network on data, and check its certificate",
       operands: "[NETWORK] [DATA]",
       operandCount: 0...2,
       description: description,
@@ -139,7 +143,11 @@ extension Settings {
           + "cross-entropy loss, of each sample; docs/format.md tells the columns."),
       .output(
         "filters", "FILE.png", \.filters,
-        "Draw the filters, those with the largest weights first, zero being gray."),
+        "Draw the filters, those with the largest weights first, zero being gray, each above the number of its row in "
+          + "hidden.weight, counted from 0. Of filters that are nearly the same one is drawn."),
+      .integer(
+        "filters-count", "N", \.filtersCount, "With --filters: draw at most N (default 64).",
+        minimum: 1),
       .output(
         "confusion", "FILE.png", \.confusion,
         "Draw how often each class was taken for each other."),

@@ -30,7 +30,7 @@ Settings.tool.main { invocation in
 
   // All pictures are made before the first file is written.
   let pictures = [
-    try filters.map { (try network.filterPicture(), $0) },
+    try filters.map { (try network.filterPicture(count: settings.filtersCount ?? 64), $0) },
     try confusion.map { (try evaluation.confusionMatrix().picture, $0) },
   ]
   try predictions?.write(evaluation.table)

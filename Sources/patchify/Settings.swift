@@ -90,7 +90,7 @@ extension Settings {
   static var tool: Tool<Settings> {
     Tool(
       name: "patchify",
-      summary: "cut images into patches, normalise and whiten them, or take their pooled moments",
+      summary: "cut images into patches, normalise, whiten, or pool their moments",
       description: description,
       options: patchOptions + normalizationOptions + outputOptions,
       threaded: true,

@@ -17,6 +17,7 @@ struct Settings: ToolSettings {
   var maximumSeconds: Double?
   var method = PolynomialMethod.auto
   var targets: TargetValues?
+  var classWeights: ClassWeightChoice?
   var path: Int?
   var pathTable: String?
   var pathOutput: String?
@@ -129,7 +130,7 @@ struct Settings: ToolSettings {
       .value(
         "activation", "NAME", \.activation,
         "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
-        expected: Activation.expectedOption
+        words: ["relu", "gated-relu", "linear"], expected: Activation.expectedOption
       ) { Activation.parse(option: $0).map { .some($0) } },
       .choice(
         "loss", "LOSS", \.loss,
@@ -142,6 +143,7 @@ struct Settings: ToolSettings {
           + "all there is); nuclear, for gated-relu with several outputs or pooling regions the nuclear norm of each "
           + "pattern's weights, d x (regions * outputs), so that neurons share filters (with --group class a matrix "
           + "d x regions for each output). Linear networks have nuclear. Where weights are one row both are the same.",
+        words: WeightNorm.allCases.map(\.rawValue),
         expected: WeightNorm.allCases.map(\.rawValue).joined(separator: ", ")
       ) { WeightNorm.parse($0).map { .some($0) } },
       .value(
@@ -149,6 +151,7 @@ struct Settings: ToolSettings {
         "Which weights make a group: class, those of a pattern and an output; pattern, all of a pattern. "
           + "The default is class, for --norm nuclear pattern. Polynomials have class, linear networks that are not "
           + "circular pattern. With one output both are the same.",
+        words: WeightGrouping.allCases.map(\.rawValue),
         expected: WeightGrouping.allCases.map(\.rawValue).joined(separator: ", ")
       ) { WeightGrouping.parse($0).map { .some($0) } },
       .flag(
@@ -174,6 +177,12 @@ struct Settings: ToolSettings {
         "With two classes: the outputs to aim at for the first and the second (default -1,1).",
         expected: "two different numbers"
       ) { TargetValues.parse($0).map { .some($0) } },
+      .value(
+        "class-weights", "W", \.classWeights,
+        "Multiply the loss of each sample by the weight of its class: balanced, n / (C n_c) for n_c of n samples and C "
+          + "classes, so that all classes weigh the same; or A,B,... above 0, in the order of the classes.",
+        words: ["balanced"], expected: "balanced, or numbers above 0 with commas between them"
+      ) { ClassWeightChoice.parse($0).map { .some($0) } },
     ]
   }
 

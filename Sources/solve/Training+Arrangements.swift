@@ -10,14 +10,15 @@ extension Training {
     let data = try layout()
     try Magnitudes.expect(data.patches)
     let targets = try Targets(
-      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
+      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss,
+      classWeights: settings.classWeights)
     try Magnitudes.expect(targets)
     let regularization = try settings.regularization(
       of: ProgramShape(
         patches: data.patches.patchCount, regions: data.regions, outputs: targets.values.columns))
     let program = ArrangementProgram(
       activation: activation, norm: regularization.norm, grouping: regularization.grouping,
-      loss: settings.loss)
+      loss: settings.loss, weighting: targets.weighting)
     let composer = Composer<ArrangementSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: data, targets: targets, program: program, beta: beta, betaMax: betaMax,

@@ -8,14 +8,16 @@ extension Training {
     let patches = try LinearSource(source)
     try Magnitudes.expect(patches.patches)
     let targets = try Targets(
-      source, samples: patches.samples, targetValues: settings.targets, loss: settings.loss)
+      source, samples: patches.samples, targetValues: settings.targets, loss: settings.loss,
+      classWeights: settings.classWeights)
     try Magnitudes.expect(targets)
     let regularization = try settings.regularization(
       of: ProgramShape(
         name: source.name, patches: patches.patches.patchCount, regions: patches.regions,
         outputs: targets.values.columns))
     let program = LinearProgram(
-      activation: activation, grouping: regularization.grouping, loss: settings.loss)
+      activation: activation, grouping: regularization.grouping, loss: settings.loss,
+      weighting: targets.weighting)
     let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: patches, targets: targets, program: program, beta: beta, betaMax: betaMax,

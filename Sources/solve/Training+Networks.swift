@@ -12,7 +12,8 @@ extension Training {
     let patches = try PatchSource(source)
     try Magnitudes.expect(patches)
     let targets = try Targets(
-      source, samples: patches.count, targetValues: settings.targets, loss: settings.loss)
+      source, samples: patches.count, targetValues: settings.targets, loss: settings.loss,
+      classWeights: settings.classWeights)
     try Magnitudes.expect(targets)
     let regularization = try settings.regularization(
       of: ProgramShape(

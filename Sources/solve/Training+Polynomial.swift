@@ -6,7 +6,8 @@ extension Training {
   func polynomial(_ activation: PolynomialActivation) throws {
     let data = try MomentData(source)
     let targets = try Targets(
-      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
+      source, samples: data.samples, targetValues: settings.targets, loss: settings.loss,
+      classWeights: settings.classWeights)
     try Magnitudes.expect(targets)
     _ = try settings.regularization(
       of: ProgramShape(regions: data.regions, outputs: targets.values.columns))
@@ -27,7 +28,8 @@ extension Training {
             $0, classes: targets.values.columns, regions: data.regions, order: data.features + 1))
       }
       let solver = try PolynomialSolver(
-        data, targets: targets.values, activation: activation, loss: settings.loss
+        data, targets: targets.values, activation: activation, loss: settings.loss,
+        weighting: targets.weighting
       ) { [progress] text in progress.update(text) }
       solver.method = settings.method
       return try search(solver, validation: validation, from: warm ?? .cold, composer) {
@@ -36,7 +38,8 @@ extension Training {
         let targets = try Targets(training, samples: data.samples, like: targets)
         let validation = try Validation(heldOut, like: training, data, targets)
         let solver = try PolynomialSolver(
-          data, targets: targets.values, activation: activation, loss: settings.loss
+          data, targets: targets.values, activation: activation, loss: settings.loss,
+          weighting: targets.weighting
         ) { _ in }
         solver.method = settings.method
         return scores(solver, validation, from: .cold, along: path)

@@ -22,6 +22,7 @@ final class Training: @unchecked Sendable {
   let rule: StoppingRule
   let budget: Budget
   let progress: Progress
+  private var remaining = RemainingTime()
   private let start: Double
   let trace: Trace
   let record: PathRecord
@@ -107,9 +108,10 @@ final class Training: @unchecked Sendable {
   /// Reports a check to the trace and to waiting users.
   func observe(_ row: TraceRow, beta: Double) {
     trace.write(row, beta: beta)
+    let left = remaining.seconds(at: row.seconds, gap: row.gap, goal: rule.gap, of: beta)
     progress.update(
       "beta \(beta), iteration \(row.iteration), primal \(row.primal), dual \(row.dual), "
-        + "gap \(row.gap)")
+        + "gap \(row.gap)" + (left.map { ", about \(RemainingTime.text($0)) left" } ?? ""))
   }
 
   // MARK: The end

@@ -11,6 +11,7 @@ struct EarlierTable {
   let hasConstant: Bool
   let classes: [String]?
   let standardization: Standardization?
+  let targetScale: Standardization?
   let label: String?
   let targets: [String]
   let names: String?
@@ -26,7 +27,7 @@ struct EarlierTable {
     let reader = try BundleReader(input)
     try reader.expect(.dataset, .arrangements, .solution, .network)
     var bundle = Bundle(metadata: reader.metadata, name: input.name)
-    var wanted = ["shift", "divisor", "fill"]
+    var wanted = ["shift", "divisor", "fill", "target_shift", "target_divisor"]
     if fillIsNeeded, !reader.entries.contains(where: { $0.name == "fill" }) { wanted.append("x") }
     while let entry = reader.next {
       if wanted.contains(entry.name) {
@@ -42,6 +43,7 @@ struct EarlierTable {
     hasConstant = try bundle.read(.bias, default: false)
     classes = try bundle.classNames()
     standardization = try Standardization(bundle)
+    targetScale = try Standardization(bundle, of: .targets)
     label = bundle.metadata[TableKey.label]
     names = bundle.metadata[TableKey.names]
     missing = bundle.metadata[TableKey.missing]

@@ -11,6 +11,11 @@ func fromCSV(_ run: Run) throws {
       try EarlierTable(reading: $0, fillIsNeeded: settings.missing != nil)
     }
   }
+  if let given = settings.classes, let earlier = model?.classes, given != earlier {
+    throw Failure.usage(
+      "--classes has other classes, or another order, than \(model?.name ?? ""): "
+        + earlier.map(quoted).joined(separator: ", ") + "; leave it out")
+  }
   let missing = settings.missing ?? model?.missing
   if let model, missing != nil, model.fill == nil {
     throw Failure.data(
@@ -36,32 +41,81 @@ func fromCSV(_ run: Run) throws {
       "\(input.name) has columns that \(model?.name ?? "") does not have, which are left out: "
         + columns.ignored.map { quoted(header[$0]) }.joined(separator: ", "))
   }
-  let bias = settings.bias || model?.hasConstant == true
-  let table = try NumericTable(
-    &reader, columns, missing: missing, fill: model?.fill, hasConstant: bias)
-  for (k, count) in table.missing.enumerated() where count > 0 {
-    run.note(
-      "\(count) missing values of \(columns.title(of: k)) are now its mean, \(table.fill![k])")
+  let way = TableWay(
+    columns: columns, model: model, settings: settings, missing: missing, delimiter: delimiterText)
+  try way.expectChunks()
+  var lines = try TableLines(reader, columns)
+  var counts = [Int](repeating: 0, count: columns.features.count)
+  var fill: [Double] = []
+  repeat {
+    let isFirst = lines.isFirst
+    let table = try NumericTable(
+      &lines, columns, missing: missing, fill: model?.fill, hasConstant: way.hasConstant,
+      limit: settings.chunk ?? .max)
+    for k in counts.indices { counts[k] += table.missing[k] }
+    fill = table.fill ?? []
+    let bundle = try way.bundle(of: table, run, warns: isFirst)
+    try bundle.expectFiniteNumbers()
+    try bundle.write(to: output)
+  } while lines.isMore
+  for (k, count) in counts.enumerated() where count > 0 {
+    run.note("\(count) missing values of \(columns.title(of: k)) are now its mean, \(fill[k])")
+  }
+  try output.finish()
+}
+
+/// How the rows of a table become bundles.
+private struct TableWay {
+  let columns: TableColumns
+  let model: EarlierTable?
+  let settings: TensorSettings
+  let missing: String?
+  let delimiter: String?
+
+  var hasConstant: Bool { settings.bias || model?.hasConstant == true }
+
+  /// Throws if a bundle of some rows would need to know the others.
+  func expectChunks() throws {
+    guard settings.chunk != nil else { return }
+    if columns.label != nil, settings.classes == nil, model?.classes == nil {
+      throw Failure.usage(
+        "--chunk with labels needs --classes, or --like with classes: those of a part may not be all"
+      )
+    }
+    if missing != nil, model == nil {
+      throw Failure.usage("--chunk with --missing needs --like: the mean is that of all rows")
+    }
   }
 
-  var bundle = Bundle(kind: .dataset, tensors: [:], metadata: run.metadata())
-  bundle[.x] = table.features
-  if bias { bundle.metadata[.bias] = true }
-  bundle[.fill] = table.fill.map { Tensor($0) }
-  try addAnswers(of: table, columns, like: model, settings, to: &bundle)
-  let willBeStandardized = settings.standardize || model != nil
-  for warning in table.warnings(
-    columns, labels: bundle[.labels], isStandardized: willBeStandardized)
-  {
-    run.warn(warning)
+  /// The dataset of `table`; `warns` tells of what is probably a mistake.
+  func bundle(of table: NumericTable, _ run: Run, warns: Bool) throws -> Bundle {
+    var bundle = Bundle(kind: .dataset, tensors: [:], metadata: run.metadata())
+    bundle[.x] = table.features
+    if hasConstant { bundle.metadata[.bias] = true }
+    bundle[.fill] = table.fill.map { Tensor($0) }
+    try addAnswers(of: table, columns, like: model, settings, to: &bundle)
+    let willBeStandardized = settings.standardize || model != nil
+    if warns {
+      for warning in table.warnings(
+        columns, labels: bundle[.labels], isStandardized: willBeStandardized)
+      {
+        run.warn(warning)
+      }
+    }
+    if let names = table.names { bundle[.names] = try Tensor(names: names) }
+    bundle.describe(columns, settings, like: model, missing: missing, delimiter: delimiter)
+    if let fitted = try model?.standardization
+      ?? (settings.standardize ? table.fitted(columns) : nil)
+    {
+      bundle.standardize(by: fitted)
+    }
+    bundle.name = columns.name
+    let targetScale =
+      try model?.targetScale
+      ?? (settings.standardize && !settings.keepTargets ? fittedToTargets(of: bundle) : nil)
+    try targetScale?.changeTargets(of: &bundle, owner: model?.name ?? columns.name)
+    return bundle
   }
-  if let names = table.names { bundle[.names] = try Tensor(names: names) }
-  bundle.describe(columns, settings, like: model, missing: missing, delimiter: delimiterText)
-  if let fitted = try model?.standardization ?? (settings.standardize ? table.fitted(columns) : nil)
-  {
-    bundle.standardize(by: fitted)
-  }
-  try run.write(bundle, to: output)
 }
 
 /// The byte that stands between fields: that of the text's one character; `tab` and `\t` are a tab. Nil for others.

@@ -17,11 +17,11 @@ struct NumericTable {
   /// How many values of each feature are missing.
   private(set) var missing: [Int]
 
-  /// Reads the rest of `reader`, whose first line `columns` know. `constant` is appended to the features of each row.
-  /// Values that are missing become those of `fill`, or the means of the columns.
+  /// Reads the next `limit` of `lines`, or all. The constant is appended to the features of each row if the table has
+  /// one. Values that are missing become those of `fill`, or the means of the columns.
   init(
-    _ reader: inout CSVReader, _ columns: TableColumns, missing text: String?, fill: [Double]?,
-    hasConstant: Bool
+    _ lines: inout TableLines, _ columns: TableColumns, missing text: String?, fill: [Double]?,
+    hasConstant: Bool, limit: Int = .max
   ) throws {
     let (d, name) = (columns.features.count, columns.name)
     var rows = RowParser(columns, missing: text)
@@ -32,24 +32,24 @@ struct NumericTable {
     var places: [Int] = []
     var row = [Double](repeating: 1, count: d + (hasConstant ? 1 : 0))
     var answers = [Double](repeating: 0, count: columns.targets.count)
-    var isMore = try columns.hasHeader ? reader.advance() : true
-    while isMore {
-      try rows.read(reader, &row, &answers)
+    let isFirst = lines.isFirst
+    while lines.isMore, rowCount < limit {
+      try rows.read(lines.reader, &row, &answers)
       for k in rows.missing {
         missing[k] += 1
         places.append(rowCount * row.count + k)
       }
       try row.withUnsafeBufferPointer { try x.append($0) }
       try answers.withUnsafeBufferPointer { try y.append($0) }
-      try labels?.append(reader)
-      if let column = columns.names { names!.append(try reader.text(of: column)) }
+      try labels?.append(lines.reader)
+      if let column = columns.names { names!.append(try lines.reader.text(of: column)) }
       rowCount += 1
-      isMore = try reader.advance()
+      try lines.advance()
     }
     guard rowCount > 0 else { throw Failure.data("\(name) holds a header and no values") }
     features = x.tensor(shape: [rowCount, row.count])
     targets = answers.isEmpty ? nil : y.tensor(shape: [rowCount, answers.count])
-    try labels?.expectNoHeader(columns)
+    if isFirst { try labels?.expectNoHeader(columns) }
     self.labels = labels
     self.fill =
       try text == nil
@@ -73,6 +73,27 @@ struct NumericTable {
     x.withMutableElements(of: Double.self) { values in
       for place in places { values[place] = fill[place % x.shape[1]] }
     }
+  }
+}
+
+/// The samples of a table, a line each.
+struct TableLines {
+  private(set) var reader: CSVReader
+  /// Whether the reader is at a sample; after the last one it is not.
+  private(set) var isMore: Bool
+  /// Whether that is the first.
+  private(set) var isFirst = true
+
+  /// `reader` is at its first line, which `columns` know.
+  init(_ reader: CSVReader, _ columns: TableColumns) throws {
+    var reader = reader
+    isMore = try columns.hasHeader ? reader.advance() : true
+    self.reader = reader
+  }
+
+  mutating func advance() throws {
+    isMore = try reader.advance()
+    isFirst = false
   }
 }
 

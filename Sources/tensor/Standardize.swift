@@ -2,15 +2,16 @@ import Command
 import Schema
 import Tensors
 
-/// Gives the features of a dataset mean 0 and deviation 1, or those of an earlier one's scale.
+/// Gives the features and the targets of a dataset mean 0 and deviation 1, or those of an earlier one's scale.
 func standardize(_ run: Run) throws {
   let output = try run.bundleOutput()
   let model = try run.settings.like.map { path in
     try run.read("--like", path) { input in
-      guard let found = try earlierStandardization(input) else {
+      let found = try earlierStandardization(input)
+      guard let features = found.features else {
         throw Failure.data("\(input.name) is not standardised: it has no tensor \"shift\"")
       }
-      return found
+      return (name: input.name, features: features, targets: found.targets)
     }
   }
   var bundle = try Bundle(reading: run.input(path: run.settings.arguments.first ?? "-"))
@@ -32,7 +33,7 @@ func standardize(_ run: Run) throws {
   let d = patches.dimension
   let names = try bundle.featureNames()
   let fitted =
-    try model
+    try model?.features
     ?? ColumnStatistics(of: patches.x).standardization { k in
       let title = names.flatMap { $0.indices.contains(k) ? quoted($0[k]) : nil }
       return "feature \(title ?? "\(k + 1)") of \(bundle.name)"
@@ -46,21 +47,59 @@ func standardize(_ run: Run) throws {
     for k in 0..<d { target[k] = (row[k] - fitted.shift[k]) / fitted.divisor[k] }
   }
   fitted.write(to: &bundle)
+  if let model {
+    try model.targets?.changeTargets(of: &bundle, owner: model.name)
+  } else if !run.settings.keepTargets {
+    try fittedToTargets(of: bundle)?.changeTargets(of: &bundle, owner: bundle.name)
+  }
   bundle.metadata.merge(run.metadata(after: bundle.metadata)) { $1 }
   try run.write(bundle, to: output)
 }
 
-private func earlierStandardization(_ input: Input) throws -> Standardization? {
+/// The standardisation of the targets of `bundle`; nil if it has none, or if they are better left as they are: a column
+/// of one or two values, which are signs or classes, and rows that are distributions, as cross-entropy has them.
+func fittedToTargets(of bundle: Bundle) throws -> Standardization? {
+  guard let targets = try bundle.optional(.targets), targets.count > 0 else { return nil }
+  try targets.expectFinite("targets", of: bundle.name)
+  let (n, columns) = (targets.shape[0], targets.count / targets.shape[0])
+  let values = targets.doubles
+  let areShares =
+    columns > 1
+    && (0..<n).allSatisfy { i in
+      let row = values[i * columns..<(i + 1) * columns]
+      return row.allSatisfy { $0 >= 0 } && abs(row.reduce(0, +) - 1) <= 1e-12
+    }
+  if areShares { return nil }
+  let table = Tensor(type: targets.type, shape: [n, columns], bytes: targets.bytes)
+  let fitted = try ColumnStatistics(of: table).standardization {
+    "target \($0 + 1) of \(bundle.name)"
+  }
+  let isKept = (0..<columns).map { c in
+    var seen = Set<Double>()
+    return (0..<n).allSatisfy { i in
+      seen.insert(values[i * columns + c])
+      return seen.count <= 2
+    }
+  }
+  if !isKept.contains(false) { return nil }
+  return Standardization(
+    shift: (0..<columns).map { isKept[$0] ? 0 : fitted.shift[$0] },
+    divisor: (0..<columns).map { isKept[$0] ? 1 : fitted.divisor[$0] })
+}
+
+private func earlierStandardization(_ input: Input) throws -> (
+  features: Standardization?, targets: Standardization?
+) {
   let reader = try BundleReader(input)
   try reader.expect(.dataset, .arrangements, .solution, .network)
   var bundle = Bundle(metadata: reader.metadata, name: input.name)
   while let entry = reader.next {
-    if ["shift", "divisor"].contains(entry.name) {
+    if ["shift", "divisor", "target_shift", "target_divisor"].contains(entry.name) {
       bundle.tensors[entry.name] = try reader.readTensor()
     } else {
       try reader.skipTensor()
     }
   }
   try reader.finish()
-  return try Standardization(bundle)
+  return (try Standardization(bundle), try Standardization(bundle, of: .targets))
 }

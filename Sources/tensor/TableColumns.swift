@@ -93,6 +93,7 @@ struct TableColumns {
     if let names = model.features, finder.hasHeader {
       let places = try free.map { fields[$0] }.places(of: names) {
         "\(finder.name) has no column \(quoted($0)), a feature of \(model.name)"
+          + finder.delimiterHint
       }
       return places.map { free[$0] }
     }
@@ -157,10 +158,13 @@ private struct ColumnFinder {
   private static func isHeader(
     _ fields: [String], _ name: String, _ wanted: ColumnChoice, _ model: EarlierTable?
   ) throws -> Bool {
-    // A line that holds only numbers is no header: the text of a number names no column.
+    // A line that holds only numbers is no header: the text of a number names no column. Nor does one that counts
+    // columns, as 3 does among four: a sample may hold it.
     let hasNames = fields.contains { !$0.isEmpty && !resemblesNumber($0) }
     func isName(_ column: String) -> Bool {
-      fields.contains(column) && (Int(column) == nil || hasNames)
+      let number = Int(column)
+      return fields.contains(column)
+        && (number.map { hasNames && !(1...fields.count).contains($0) } ?? true)
     }
     if wanted.named.contains(where: isName) { return true }
     if let features = model?.features {

@@ -18,6 +18,11 @@ extension NumericTable {
             + "leave it out by --drop")
       }
     }
+    if let k = columns.features.indices.first(where: { isIndex($0, columns) }) {
+      found.append(
+        "\(columns.name): column \(columns.features[k] + 1) has no name and counts the rows, as an index that pandas writes "
+          + "does: --drop \(columns.features[k] + 1) leaves it out")
+    }
     guard !isStandardized, columns.features.count > 1, rowCount > 1 else { return found }
     let deviations = ColumnStatistics(of: features).deviations.prefix(columns.features.count)
     let varying = deviations.indices.filter { deviations[$0] > 0 }
@@ -31,6 +36,17 @@ extension NumericTable {
       )
     }
     return found
+  }
+
+  /// Whether feature `k` has no name and counts the rows.
+  private func isIndex(_ k: Int, _ columns: TableColumns) -> Bool {
+    guard rowCount > 1, let header = columns.header, header[columns.features[k]].isEmpty else {
+      return false
+    }
+    let width = features.shape[1]
+    return features.withElements(of: Double.self) { x in
+      (1..<rowCount).allSatisfy { x[$0 * width + k] - x[($0 - 1) * width + k] == 1 }
+    }
   }
 
   /// Whether the values of feature `k` are the same for all samples of a class, and different for two classes.

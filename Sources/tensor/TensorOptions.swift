@@ -40,7 +40,7 @@ extension TensorSettings {
       .value(
         "header", "WHICH", \.header,
         "from-csv: whether the first line holds names: yes, no, or auto (the default).",
-        expected: "yes, no or auto"
+        words: ColumnChoice.Header.allCases.map(\.rawValue), expected: "yes, no or auto"
       ) { ColumnChoice.Header(rawValue: $0).map(Optional.some) },
       .value(
         "delimiter", "C", \.delimiter,
@@ -52,7 +52,18 @@ extension TensorSettings {
         "from-csv: features that are TEXT are missing, and take the mean of their column (of that of BUNDLE with "
           + "--like); how many is said on standard error.", expected: "some text"
       ) { .some($0) },
-      .flag("standardize", \.standardize, "from-csv: standardise the features that were read."),
+      .integer(
+        "chunk", "N", \.chunk,
+        "from-csv: write a bundle for each N samples, one after another, so that memory does not grow with the table. "
+          + "Labels need --like or --classes; missing values, or standardised ones, --like.",
+        minimum: 1),
+      .flag(
+        "standardize", \.standardize,
+        "from-csv: standardise the features and targets that were read, as the command standardize does."
+      ),
+      .flag(
+        "keep-targets", \.keepTargets,
+        "from-csv, standardize: standardise features alone, and leave targets as they are."),
       list(
         "classes", "NAME,...", \.classes,
         "from-csv: the classes in their order, of which some may have no sample here; from-npy: their names."

@@ -64,8 +64,12 @@ struct TensorSettings: ToolSettings {
   /// from-csv: columns to leave out, and the one that names the samples.
   var drop: [String]?
   var id: String?
+  /// from-csv: the samples of a bundle, if there are to be several.
+  var chunk: Int?
   /// from-csv: standardise what was read.
   var standardize = false
+  /// from-csv, standardize: leave targets as they are.
+  var keepTargets = false
   /// from-csv, from-npy: the names of the classes.
   var classes: [String]?
   /// from-csv, standardize: an earlier bundle to follow.
@@ -132,6 +136,15 @@ struct TensorSettings: ToolSettings {
       throw Failure.usage(
         "--like and --standardize exclude each other: --like standardises as that bundle was")
     }
+    if keepTargets && (like != nil || (command == .fromCSV && !standardize)) {
+      throw Failure.usage(
+        "--keep-targets is for a standardisation that is new, not for that of --like")
+    }
+    if chunk != nil && standardize {
+      throw Failure.usage(
+        "--chunk and --standardize exclude each other: --like standardises as an earlier bundle was"
+      )
+    }
     try validateNeeds(command)
     try validatePairs(command)
     var paths = command == .fromNPY ? pairs.map(\.right) : arguments
@@ -148,7 +161,9 @@ struct TensorSettings: ToolSettings {
       (targets != nil, "targets", [.fromCSV]), (bias, "bias", [.fromCSV]),
       (header != nil, "header", [.fromCSV]), (delimiter != nil, "delimiter", [.fromCSV]),
       (missing != nil, "missing", [.fromCSV]), (drop != nil, "drop", [.fromCSV]),
-      (id != nil, "id", [.fromCSV]), (standardize, "standardize", [.fromCSV]),
+      (id != nil, "id", [.fromCSV]), (chunk != nil, "chunk", [.fromCSV]),
+      (standardize, "standardize", [.fromCSV]),
+      (keepTargets, "keep-targets", [.fromCSV, .standardize]),
       (classes != nil, "classes", [.fromCSV, .fromNPY]),
       (like != nil, "like", [.fromCSV, .standardize]), (kind != nil, "kind", [.fromNPY]),
       (fraction != nil, "fraction", [.split]), (folds != nil, "folds", [.fold]),

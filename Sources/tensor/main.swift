@@ -6,6 +6,7 @@ let tool = Tool<TensorSettings>(
   summary: "looks at, cuts, joins and converts bundles of tensors",
   operands: "COMMAND [ARGUMENT...]",
   operandCount: 1...Int.max,
+  operandWords: Subcommand.allCases.map(\.rawValue),
   description: """
     A bundle is a safetensors file: named tensors and string metadata, the recipe that made it among
     them. FILE is one; where it is missing or -, standard input is read. COMMAND is one of these.
@@ -26,14 +27,18 @@ let tool = Tool<TensorSettings>(
     from which BUNDLE was made (a dataset, or the arrangements, the solution or the network that came of it):
     columns are taken by name in its order, whatever order they have here; labels count its classes; missing
     values, the standardisation and the constant are as there. If the label column is missing, the rows have no labels.
+    With --chunk a table of any length goes through as a stream of bundles, which any reader of safetensors can take
+    apart by their headers.
 
     from-npy [--kind KIND] [--classes NAME,...] NAME=FILE...: makes a bundle of NumPy files. Labels and other
     indices may be integers of any type, features and targets numbers of any type. Each different label is a
     class, in ascending order, whose name is its number, or that of --classes.
 
     standardize [--like BUNDLE] [FILE]: a dataset whose features have mean 0 and deviation 1 over its
-    samples (and patches), or are scaled as those of BUNDLE were. A constant feature keeps its value. What was
-    subtracted and divided by goes with all that is made of the dataset: evaluate applies it to data that come raw.
+    samples (and patches), or are scaled as those of BUNDLE were. A constant feature keeps its value. Targets
+    are standardised too, unless they have two values only, or add up to 1 as distributions do. What was
+    subtracted and divided by goes with all that is made of the dataset: evaluate applies it to data that come raw,
+    and tells predictions and their error in the units of the targets as they came.
 
     split --fraction F [--stratify] [--seed N] -o FILE --rest REST [FILE]: writes a random share of the samples to
     FILE, and the others to REST, each in their order. With --stratify each class is divided in the same proportion.
@@ -58,6 +63,7 @@ let tool = Tool<TensorSettings>(
     .value(
       "kind", "KIND", \.kind,
       "from-npy: the kind of bundle (default: the kind that has a tensor of one of the names).",
+      words: Kind.allCases.map(\.rawValue),
       expected: Kind.allCases.map(\.rawValue).joined(separator: ", ")
     ) { Kind(rawValue: $0).map(Optional.some) },
     .value(

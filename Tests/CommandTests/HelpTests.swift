@@ -12,7 +12,7 @@ import Testing
     }
     #expect(rows.count == 1, "--\(option.name)")
   }
-  for name in ["--help", "--version", "--manual"] {
+  for name in ["--help", "--version", "--manual", "--completion"] {
     #expect(lines.filter { $0.hasPrefix("  \(name)") || $0.contains(", \(name)") }.count == 1)
   }
   #expect(lines.allSatisfy { $0.count <= 80 })
@@ -20,7 +20,7 @@ import Testing
 }
 
 @Test func noNameIsGivenTwice() {
-  let names = sample.options.map(\.name) + ["help", "version", "manual"]
+  let names = sample.options.map(\.name) + ["help", "version", "manual", "completion"]
   #expect(Set(names).count == names.count)
   let short = sample.options.compactMap(\.short) + ["h"]
   #expect(Set(short).count == short.count)
@@ -39,7 +39,7 @@ import Testing
   for line in lines where line.hasPrefix(".") {
     #expect(macros.contains(String(line.dropFirst().prefix { $0 != " " })), "\(line)")
   }
-  #expect(lines[0] == ".TH SAMPLE 1 \"\" \"convex\\-networks \(version)\"")
+  #expect(lines[0] == ".TH SAMPLE 1 \"\(versionDay)\" \"convex\\-networks \(version)\"")
   // Text that begins like a request is text, and no character that roff reads otherwise stands bare.
   #expect(lines.contains("\\&.dots and \\(aqquotes\\(aq and \\-dashes."))
   #expect(lines.contains("sample \\(aqa\\eb\\(aq \\(ti \\(ha"))

@@ -26,12 +26,42 @@ private func color(_ picture: Picture, _ x: Int, _ y: Int, zoom: Int) -> [UInt8]
     [[1, 1, 1, 1], [1, -0.5, 0, -1]], [0.5, -3], ["channels": "1", "size": "2"]
   ).filterPicture()
   #expect(picture.channels == 1)
-  #expect(picture.width == 2 * 43 + 3 && picture.height == 43 + 3)
+  // Below each is its number.
+  #expect(picture.width == 2 * 43 + 3 && picture.height == 53 + 3)
   #expect(color(picture, 0, 0, zoom: 20) == [255])
   #expect(color(picture, 1, 0, zoom: 20) == [64])
   #expect(color(picture, 0, 1, zoom: 20) == [128])
   #expect(color(picture, 1, 1, zoom: 20) == [0])
   #expect(picture[0, 0, 0] == 255)
+}
+
+@Test func filtersAreFewAndDifferent() throws {
+  // Eight directions, each four times, nearly the same; the last direction has the largest weight.
+  let filters = (0..<32).map { j -> [Double] in
+    var filter = [Double](repeating: 0.01 * Double(j % 3), count: 9)
+    filter[j / 4] = 1
+    return filter
+  }
+  let network = try network(
+    filters, (0..<32).map { 1 + Double($0) }, ["channels": "1", "size": "3"])
+  let all = try network.filterPicture()
+  // A 3 × 3 grid of tiles of 39 pixels and a number.
+  #expect(all.width == 3 * 42 + 3 && all.height == 3 * 52 + 3)
+  #expect(color(all, 1, 2, zoom: 13) == [255])
+  let two = try network.filterPicture(count: 2)
+  #expect(two.width == 2 * 42 + 3 && two.height == 52 + 3)
+  // The number of the first tile is 31: some pixels below it are black.
+  let dark = (3..<42).flatMap { x in (44..<53).map { two[x, $0, 0] } }.count { $0 == 0 }
+  #expect(dark > 10)
+  // The opposite of a filter is another filter.
+  let pair = try TestNetwork.opposed()
+  #expect(try pair.filterPicture().width == 2 * 43 + 3)
+}
+
+private enum TestNetwork {
+  static func opposed() throws -> TrainedNetwork {
+    try network([[1, 1, -1, 1], [-1, -1, 1, -1]], [1, 1], ["channels": "1", "size": "2"])
+  }
 }
 
 @Test func filtersHaveColoursAndNoBias() throws {

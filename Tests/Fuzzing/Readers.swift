@@ -16,6 +16,8 @@ enum Reader: String, CaseIterable, Sendable {
   case csv
   /// Records of CIFAR-10 and of CIFAR-100.
   case cifar
+  /// Pictures and labels of IDX files, packed or not; the labels are made from the pictures' number.
+  case idx
   case png
   case jpeg
 
@@ -43,6 +45,7 @@ enum Reader: String, CaseIterable, Sendable {
     case .npy: try withFile(of: bytes) { _ = try NPY.read(Input(path: $0)) }
     case .csv: try readCSV(bytes)
     case .cifar: try withFile(of: bytes, readRecords)
+    case .idx: try withFile(of: bytes, readIDX)
     case .png: try readPicture(bytes)
     case .jpeg: try check(decodeJPEG(bytes, name: "input"))
     }
@@ -99,6 +102,20 @@ enum Reader: String, CaseIterable, Sendable {
       }
     }
     if !accepted, let failure { throw failure }
+  }
+
+  /// The bytes as pictures, with as many labels as the first bytes may say, if these are not packed.
+  private func readIDX(_ path: String) throws {
+    let header = try Input(path: path).readBytes(8).withBytes { Array($0) }
+    let count = header.suffix(4).reduce(0) { $0 << 8 | Int($1) }
+    let labels = [0, 0, 8, 1] + (header.count == 8 ? Array(header.suffix(4)) : [0, 0, 0, 0])
+    try (labels + [UInt8](repeating: 3, count: min(count, 1 << 12))).withUnsafeBytes { bytes in
+      try withFile(of: bytes) { labels in
+        let images = try IDXDataset.fashionMNIST.read(
+          Input(path: path), Input(path: labels), Selection(), Listener())
+        precondition(images.pixels.count == images.count * images.shape.count)
+      }
+    }
   }
 
   /// As the bytes are, and with the checksums put right, which chance would not find.

@@ -4,13 +4,14 @@
 FUZZ := build/fuzz
 # Seconds for each reader.
 SECONDS ?= 600
-FUZZED := header bundle npy csv cifar png jpeg
+FUZZED := header bundle npy csv cifar idx png jpeg
 # The longest input. A PNG file can hold 8 x 1032 pixels a byte: 4 kB are 34 million.
 longest/header := 16384
 longest/bundle := 16384
 longest/npy := 16384
 longest/csv := 16384
 longest/cifar := 9229
+longest/idx := 8192
 longest/png := 4096
 longest/jpeg := 4096
 # The largest single allocation, in MB. Readers begin with 1 MB, and double what has arrived.
@@ -41,7 +42,7 @@ $(FUZZ)/fuzz: $(wildcard Sources/Shared/Tensors/*.swift Sources/Shared/Schema/*.
 	$(foreach file,$(FUZZ_C),clang -O -c -fsanitize=address -I $(dir $(file))include $(file) \
 	  -o $(FUZZ)/$(notdir $(file)).o &&) true
 	swiftc $(FUZZ_FLAGS) -module-name Fuzzing Tests/Fuzzing/Readers.swift Tests/Fuzzing/Target/Target.swift \
-	  $(FUZZ)/*.o -lpng16 -ljpeg -o $@ 2>&1 | sed '/Cannot export local symbol/d'
+	  $(FUZZ)/*.o -lpng16 -ljpeg -lz -o $@ 2>&1 | sed '/Cannot export local symbol/d'
 
 # $(call fuzz-run,READER): what is of interest stays in $(FUZZ)/READER, and the next run begins with it too.
 define fuzz-run

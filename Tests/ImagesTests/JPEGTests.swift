@@ -55,3 +55,70 @@ func damagedJPEGsAreRefused(_ name: String, _ words: String) throws {
     _ = try decoded(bytes)
   }
 }
+
+/// The picture with an EXIF block that says `orientation`, the first byte of whose TIFF structure is `order`.
+private func withOrientation(_ value: UInt8, _ order: Character = "M", type: UInt8 = 3) throws
+  -> Data
+{
+  let picture = try Data(contentsOf: corpus.appendingPathComponent("good-no-subsampling"))
+  let isLittle = order == "I"
+  func number(_ value: Int, _ bytes: Int) -> [UInt8] {
+    let big = (0..<bytes).map { UInt8(value >> (8 * (bytes - 1 - $0)) & 0xFF) }
+    return isLittle ? big.reversed() : big
+  }
+  var tiff = Array(String(repeating: order, count: 2).utf8) + number(42, 2) + number(8, 4)
+  // Two entries: the width, and the orientation.
+  tiff += number(2, 2) + number(0x0100, 2) + number(3, 2) + number(1, 4) + number(9, 2) + [0, 0]
+  tiff += number(0x0112, 2) + number(Int(type), 2) + number(1, 4) + number(Int(value), 2) + [0, 0]
+  let block = Array("Exif\0\0".utf8) + tiff
+  let marker = [0xFF, 0xE1, UInt8((block.count + 2) >> 8), UInt8((block.count + 2) & 0xFF)]
+  return picture.prefix(2) + Data(marker + block) + picture.dropFirst(2)
+}
+
+/// A phone that was held on its side stores the picture as its sensor saw it.
+@Test func picturesAreTurnedAsEXIFSays() throws {
+  let plain = try decoded("good-no-subsampling")
+  let (w, h) = (plain.width - 1, plain.height - 1)
+  // Where the pixel in the upper left corner, and its neighbour to the right, come from.
+  let corners: [(UInt8, (Int, Int), (Int, Int))] = [
+    (1, (0, 0), (1, 0)), (2, (w, 0), (w - 1, 0)), (3, (w, h), (w - 1, h)), (4, (0, h), (1, h)),
+    (5, (0, 0), (0, 1)), (6, (0, h), (0, h - 1)), (7, (w, h), (w, h - 1)), (8, (w, 0), (w, 1)),
+  ]
+  for (orientation, first, second) in corners {
+    for order in ["M", "I"] as [Character] {
+      let turned = try decoded(withOrientation(orientation, order))
+      #expect(turned.width == (orientation > 4 ? h + 1 : w + 1))
+      #expect(turned.height == (orientation > 4 ? w + 1 : h + 1))
+      for channel in 0..<3 {
+        #expect(turned[0, 0, channel] == plain[first.0, first.1, channel], "\(orientation)")
+        #expect(turned[1, 0, channel] == plain[second.0, second.1, channel], "\(orientation)")
+      }
+    }
+  }
+  // What is no orientation leaves the picture as it is.
+  for data in [
+    try withOrientation(0), try withOrientation(9), try withOrientation(6, type: 4),
+    try withOrientation(6, "X"),
+  ] {
+    #expect(try decoded(data) == plain)
+  }
+}
+
+/// Blocks that are cut, or point beyond themselves, are read as far as they go.
+@Test func damagedEXIFIsNoHarm() throws {
+  let whole = [UInt8](try withOrientation(6))
+  let plain = try decoded("good-no-subsampling")
+  let block = Int(whole[4]) << 8 + Int(whole[5])
+  for length in 2..<block {
+    var cut = whole
+    cut.replaceSubrange(4..<6, with: [UInt8(length >> 8), UInt8(length & 0xFF)])
+    cut.removeSubrange(4 + length..<4 + block)
+    let picture = try decoded(Data(cut))
+    #expect(picture.pixels.count == plain.pixels.count)
+  }
+  for place in 10..<4 + block {
+    var changed = whole
+    changed[place] = 0xFF
+    _ = try decoded(Data(changed))
+  }
+}

@@ -131,6 +131,8 @@ struct Falsification {
       tensor(.solution, "shift", "moved", expect: "\"shift\"", by: .raise),
       tensor(.solution, "divisor", "scaled", expect: "\"divisor\"", by: .double),
       tensor(.solution, "divisor", "negated", expect: "\"divisor\"", by: .negate),
+      tensor(.solution, "target_shift", "moved", expect: "\"target_shift\"", by: .raise),
+      tensor(.solution, "target_divisor", "negated", expect: "\"target_divisor\"", by: .negate),
     ]
     return result
   }
@@ -156,6 +158,10 @@ struct Falsification {
       metadata(.solution, "beta", times: 0.9, expect: "\"beta\"", "dual_infeasibility"),
       metadata(.solution, "targets", "-1,2", expect: "targets"),
       metadata(.solution, "classes", "p,q,r", expect: "classes") { $0.metadata["classes"] != nil },
+      metadata(.solution, "class_weights", "[1.0,1.0,1.0]", expect: "class_weights") {
+        $0.metadata["class_weights"] != nil
+      },
+      metadata(.solution, "class_weights", "[1.0,2.0]", expect: "class_weights"),
       metadata(.solution, "status", "good", expect: "status"),
       metadata(.solution, "gap", "1e-14", expect: "was asked for") {
         $0.metadata["status"] == "optimal" && Double($0.metadata["relative_gap"]!)! > 1e-14
@@ -199,6 +205,7 @@ struct Falsification {
       metadata(.network, "group", "pattern", expect: "group") { $0.metadata["group"] == "class" },
       metadata(.network, "group", "class", expect: "group") { $0.metadata["group"] == "pattern" },
       metadata(.network, "beta", "1e-9", expect: "beta"),
+      metadata(.network, "class_weights", "[1.0,1.5]", expect: "class_weights"),
       metadata(.network, "targets", "-1,2", expect: "targets"),
       metadata(.network, "scaling", "unit", expect: "scaling") { $0.metadata["norm"] != nil },
       metadata(.network, "contrast", "0.5", expect: "\"contrast\"") { $0.metadata["size"] != nil },
@@ -207,6 +214,10 @@ struct Falsification {
       tensor(.network, "shift", "moved", expect: "\"shift\"", by: .raise),
       tensor(.network, "divisor", "scaled", expect: "\"divisor\"", by: .double),
       tensor(.data, "shift", "moved", expect: "\"shift\"", by: .raise),
+      without(.network, "target_shift"), without(.solution, "target_divisor"),
+      tensor(.network, "target_shift", "moved", expect: "\"target_shift\"", by: .raise),
+      tensor(.network, "target_divisor", "scaled", expect: "\"target_divisor\"", by: .double),
+      tensor(.data, "target_divisor", "scaled", expect: "\"target_divisor\"", by: .double),
       metadata(.network, "stride", "1", expect: "\"stride\"") { $0.metadata["stride"] != nil },
       tensor(
         .network, "hidden.weight", "with one entry changed", expect: "recovery_error", "length"

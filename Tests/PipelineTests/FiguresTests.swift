@@ -65,6 +65,35 @@ import Testing
     #expect(try Data(contentsOf: folder.url("a.png")).starts(with: [0x89, 0x50, 0x4E, 0x47]))
   }
 
+  @Test(.enabled(if: hasGnuplot)) func howASearchWentIsDrawn() throws {
+    let folder = try Folder()
+    try """
+    iteration\tseconds\tprimal\tdual\trelative_gap\tneurons\tbeta
+    1\t0.1\t4\t1\t0.7\t2\t1
+    2\t0.2\t2\t1.9\t0.05\t2\t1
+    3\t0.3\t1.5\t0\t1\t2\t0.5
+    4\t0.5\t1.2\t1.1999\t1e-4\t3\t0.5
+    # path: beta\tprimal
+    """.write(to: folder.url("trace"), atomically: true, encoding: .utf8)
+    try """
+    beta\tprimal\tdual\trelative_gap\tneurons\tnorm\tvalidation
+    1\t2\t1.9\t0.05\t2\t1\t0.8
+    0.5\t1.2\t1.1999\t1e-4\t3\t2\t0.9
+    """.write(to: folder.url("table"), atomically: true, encoding: .utf8)
+    for (values, name) in [("", "a.svg"), (" path=table", "b.svg"), (" path=table", "b.png")] {
+      let run = try figure("progress trace=trace\(values) -o \(name)", in: folder)
+      #expect(run.status == 0 && run.errors.isEmpty, "\(run.errors)")
+    }
+    let (alone, both) = (
+      try String(contentsOf: folder.url("a.svg"), encoding: .utf8),
+      try String(contentsOf: folder.url("b.svg"), encoding: .utf8)
+    )
+    for part in ["certified relative gap", "objective and bound", "time (s)"] {
+      #expect(alone.contains(part) && both.contains(part), "\(part)")
+    }
+    #expect(both.contains("neurons") && both.contains("validation"))
+  }
+
   @Test(.enabled(if: hasGnuplot)) func whatCannotBeReadLeavesNoFigure() throws {
     let folder = try Folder()
     let run = try figure("objective trained=none -o a.svg", in: folder)

@@ -94,6 +94,16 @@ struct HonestCase: CustomTestStringConvertible {
         data: "\(patches) | arrangements --quiet --sample 6 -o data",
         solve: "--activation relu --beta 0.5 \(options)"),
     ]
+    let weighted = "tensor from-csv classes --labels 4"
+    cases += [
+      HonestCase(
+        "gated-relu with class weights, \(loss)",
+        data: "\(weighted) | arrangements --quiet --sample 12 -o data",
+        solve: "--activation gated-relu --beta 0.2 --class-weights 0.5,2,3 \(options)"),
+      HonestCase(
+        "polynomial with class weights, \(loss)", data: "\(weighted) -o data",
+        solve: "--activation 0.09,0.5,0.47 --beta 0.1 --class-weights balanced \(options)"),
+    ]
     if loss == "squared" {
       cases += [
         HonestCase(

@@ -66,3 +66,42 @@ func networksMeanTheSameInNumPy() throws {
   #expect(
     try Tools.run("evaluate", ["network", "data"], in: folder).errors.contains("\"hidden.bias\""))
 }
+
+/// Layers of a safetensors file are taken by shape and name, whatever their order; what evaluate would refuse is refused.
+@Test(.enabled(if: python != nil, "no Python with numpy; set PYTHON to one"))
+func layersAreImportedByShapeAndName() throws {
+  let folder = try Folder()
+  let run = try Tools.shell(
+    """
+    PYTHONPATH='\(root.path)/python' '\(python!)' -B - <<'END'
+    import numpy as np, network
+    first, second = np.arange(12.0).reshape(4, 3), np.arange(8.0).reshape(2, 4)
+    def imported(names, state, metadata=None, ordered=False):
+        network.import_state(dict(zip(names, state)), "out", metadata, ordered)
+        tensors, _ = network.read_bundle("out")
+        return tensors["hidden.weight"], tensors["output.weight"]
+    for order in [(first, second), (second, first)]:
+        hidden, output = imported(["a.weight", "b.weight"], order)
+        assert (hidden == first).all() and (output == second).all()
+    # Both orders fit: names decide, with their numbers as numbers, or the order of the dictionary.
+    one, two = np.eye(3), 2 * np.eye(3)
+    assert (imported(["fc10.weight", "fc2.weight"], [two, one])[0] == one).all()
+    assert (imported(["fc10.weight", "fc2.weight"], [two, one], ordered=True)[0] == two).all()
+    for activation in ["linear", "0.1,0.5,0.4"]:
+        try:
+            imported(["a.weight", "a.bias", "b.weight"], [first, np.ones(4), second], {"activation": activation})
+            assert False
+        except ValueError as error:
+            assert "no biases" in str(error)
+    imported(["a.weight", "b.weight"], [first, second])
+    net = network.load("out")
+    for bad in [np.nan, np.inf]:
+        try:
+            net([[1.0, bad, 2.0]])
+            assert False
+        except ValueError as error:
+            assert "not finite" in str(error)
+    END
+    """, in: folder)
+  #expect(run.status == 0, "\(run.errors)")
+}

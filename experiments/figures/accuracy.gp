@@ -6,7 +6,7 @@ columns = 2
 report(i, part) = word(convex, i)[:strlen(word(convex, i)) - strlen("test.report")] . part . ".report"
 ended(i) = i > words(convex) ? NaN : seconds(word(convex, i)[:strlen(word(convex, i)) - strlen("test.report")] . "solution")
 eval begin(900, 430, (words(convex) + words(trained) + columns - 1) / columns)
-between = 80
+between = 104
 array convex_color[4] = [black, vermilion, blue, gray]
 array convex_mark[4] = [7, 5, 9, 13]
 array convex_dash[4] = [1, 2, 5, 3]

@@ -1,6 +1,6 @@
 # The path of beta in TRACE of solve --path: accuracy on the validation part, and the objective.
 eval begin(900, 400, 1)
-between = 88
+between = 112
 path = "< sed -n '/^# path: /,$ s/^# //p' " . trace . " | sed 's/^path: //'"
 chosen = real(system("sed -n '/^# path: /,$ s/^# //p' " . trace \
   . " | sort -t '\t' -k 6,6gr -k 5,5g -k 1,1gr | awk '$1 + 0 > 0' | head -n 1 | cut -f 1"))

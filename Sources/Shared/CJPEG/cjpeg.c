@@ -39,6 +39,37 @@ static void count_scans(j_common_ptr info) {
   longjmp(reader->end, 1);
 }
 
+/// The number of `bytes` bytes at `place` of the TIFF structure in `marker`, or 0 beyond its end.
+static uint32_t number(const struct jpeg_marker_struct *marker, size_t place, int bytes, int is_little) {
+  const size_t start = 6;
+  if (place > marker->data_length || marker->data_length - place < start + (size_t)bytes) return 0;
+  uint32_t value = 0;
+  for (int i = 0; i < bytes; ++i) {
+    value = value << 8 | marker->data[start + place + (size_t)(is_little ? bytes - 1 - i : i)];
+  }
+  return value;
+}
+
+/// The orientation in the first EXIF block: tag 0x0112, a short, of the first directory of a TIFF structure.
+static uint32_t orientation_of(jpeg_saved_marker_ptr marker) {
+  for (; marker; marker = marker->next) {
+    if (marker->marker != JPEG_APP0 + 1 || marker->data_length < 14 || memcmp(marker->data, "Exif\0", 6)) continue;
+    int is_little = marker->data[6] == 'I';
+    if (marker->data[6] != marker->data[7] || (!is_little && marker->data[6] != 'M')) return 1;
+    if (number(marker, 2, 2, is_little) != 42) return 1;
+    size_t directory = number(marker, 4, 4, is_little);
+    uint32_t count = number(marker, directory, 2, is_little);
+    for (uint32_t i = 0; i < count; ++i) {
+      size_t entry = directory + 2 + 12 * (size_t)i;
+      if (number(marker, entry, 2, is_little) != 0x0112) continue;
+      uint32_t value = number(marker, entry + 8, 2, is_little);
+      return number(marker, entry + 2, 2, is_little) == 3 && value >= 1 && value <= 8 ? value : 1;
+    }
+    return 1;
+  }
+  return 1;
+}
+
 /// Reads the header, and with `pixels` the picture.
 static int read_picture(
   const uint8_t *bytes, size_t count, struct cjpeg_picture *picture, uint8_t *pixels, char *message
@@ -57,6 +88,7 @@ static int read_picture(
   }
   jpeg_create_decompress(&reader.info);
   jpeg_mem_src(&reader.info, bytes, count);
+  if (!pixels) jpeg_save_markers(&reader.info, JPEG_APP0 + 1, 0xFFFF);
   jpeg_read_header(&reader.info, TRUE);
   int is_gray = reader.info.jpeg_color_space == JCS_GRAYSCALE;
   if (!is_gray && reader.info.num_components != 3) {
@@ -66,6 +98,7 @@ static int read_picture(
   picture->width = reader.info.image_width;
   picture->height = reader.info.image_height;
   picture->channels = is_gray ? 1 : 3;
+  picture->orientation = orientation_of(reader.info.marker_list);
   if (pixels) {
     reader.progress.progress_monitor = count_scans;
     reader.info.progress = &reader.progress;

@@ -9,6 +9,7 @@ extension Tool {
       ("-h, --help", "Print this text."),
       ("--version", "Print the version."),
       ("--manual", "Print the manual page (roff)."),
+      ("--completion SHELL", "Print the completion of this tool for bash or zsh."),
     ]
   }
 
@@ -49,26 +50,40 @@ extension Tool {
       }
       return result.hasPrefix(".") ? "\\&" + result : result
     }
-    var text = ".TH \(name.uppercased()) 1 \"\" \"convex\\-networks \(version)\"\n"
+    /// The text in lines that are no requests, of at most 80 bytes as mandoc likes them.
+    func filled(_ text: String) -> String {
+      wrapped(escaped(text), indent: 0, isRoff: true).split(separator: "\n").map {
+        ($0.hasPrefix(".") ? "\\&" : "") + $0 + "\n"
+      }.joined()
+    }
+    var text = ".TH \(name.uppercased()) 1 \"\(versionDay)\" \"convex\\-networks \(version)\"\n"
     text += ".SH NAME\n\(escaped(name)) \\- \(escaped(summary))\n"
     text += ".SH SYNOPSIS\n.B \(escaped(name))\n[\\fIoptions\\fR] \(escaped(operands))\n"
     text += ".SH DESCRIPTION\n"
-    text += paragraphs.map { escaped($0) + "\n" }.joined(separator: ".PP\n")
+    text += paragraphs.map(filled).joined(separator: ".PP\n")
     text += ".SH OPTIONS\n"
-    for (flags, help) in rows { text += ".TP\n.B \(escaped(flags))\n\(escaped(help))\n" }
+    for (flags, help) in rows { text += ".TP\n.B \(escaped(flags))\n\(filled(help))" }
     text += ".SH EXIT STATUS\n0: done; 1: bad data or input/output error; 2: bad usage.\n"
     text += ".SH EXAMPLES\n.nf\n"
-    for example in examples { text += escaped(example) + "\n" }
+    // A line that ends in a backslash goes on: what is printed is one line.
+    for example in examples {
+      let lines = wrapped(escaped(example), indent: 0, isRoff: true).split(separator: "\n")
+      text += lines.joined(separator: " \\\n") + "\n"
+    }
     return text + ".fi\n"
   }
 
-  /// `text` in lines of at most 80 columns.
-  private func wrapped(_ text: String, indent: Int) -> String {
+  /// `text` in lines of at most 80 columns; of roff at most 78 bytes as mandoc counts them, which makes \[u2026] of a
+  /// character that is not ASCII.
+  private func wrapped(_ text: String, indent: Int, isRoff: Bool = false) -> String {
+    func size(_ text: some StringProtocol) -> Int {
+      isRoff ? text.unicodeScalars.reduce(0) { $0 + ($1.isASCII ? 1 : 9) } : text.count
+    }
     let margin = String(repeating: " ", count: indent)
     var lines: [String] = []
     var line = margin
     for word in text.split(separator: " ") {
-      if line.count > indent, line.count + 1 + word.count > 80 {
+      if line.count > indent, size(line) + 1 + size(word) > (isRoff ? 78 : 80) {
         lines.append(line)
         line = margin
       }

@@ -23,6 +23,8 @@ package struct Option<Settings> {
   private(set) var isOutput = false
   /// Whether its argument is a file to read.
   private(set) var isInput = false
+  /// The words that its argument may be, for completion; none if it may be anything.
+  private(set) var words: [String] = []
   /// Whether -o may name the file of this input.
   private(set) var isReplaceable = false
   let apply: (inout Settings, String) throws -> Void
@@ -42,15 +44,18 @@ package struct Option<Settings> {
   package static func value<T>(
     _ name: String, short: Character? = nil, _ argument: String,
     _ path: WritableKeyPath<Settings, T>,
-    _ help: String, record: Record = .value, expected: String, parse: @escaping (String) -> T?
+    _ help: String, record: Record = .value, words: [String] = [], expected: String,
+    parse: @escaping (String) -> T?
   ) -> Option {
-    Option(name: name, short: short, argument: argument, help: help, record: record) {
+    var option = Option(name: name, short: short, argument: argument, help: help, record: record) {
       settings, text in
       guard let value = parse(text) else {
         throw Failure.usage("--\(name) is \(quoted(text)), expected \(expected)")
       }
       settings[keyPath: path] = value
     }
+    option.words = words
+    return option
   }
 
   /// An option whose argument is any text, such as a path.
@@ -154,9 +159,10 @@ package struct Option<Settings> {
     _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, T>, _ help: String,
     record: Record = .value
   ) -> Option where T.RawValue == String {
-    value(
-      name, argument, path, help, record: record,
-      expected: T.allCases.map(\.rawValue).joined(separator: ", ")
+    let words = T.allCases.map(\.rawValue)
+    return value(
+      name, argument, path, help, record: record, words: words,
+      expected: words.joined(separator: ", ")
     ) { T(rawValue: $0) }
   }
 }

@@ -6,6 +6,9 @@ import Tensors
 /// The version of the whole package.
 package let version = "0.1.0"
 
+/// The day of this version, for the manual pages.
+package let versionDay = "2026-11-29"
+
 private let processors = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
 
 /// More threads than this only cost memory.
@@ -48,6 +51,8 @@ package struct Tool<Settings: ToolSettings> {
   /// The operands as usage shows them, and how many there may be.
   package let operands: String
   package let operandCount: ClosedRange<Int>
+  /// What the first operand is one of, if it is no file.
+  package let operandWords: [String]
   /// Input, output, and other facts; paragraphs are separated by empty lines.
   package let description: String
   package let options: [Option<Settings>]
@@ -56,13 +61,14 @@ package struct Tool<Settings: ToolSettings> {
   /// The options of this tool, then those that every tool has. `--threads` is there only if `threaded`.
   package init(
     name: String, summary: String, operands: String = "[FILE]",
-    operandCount: ClosedRange<Int> = 0...1, description: String, options: [Option<Settings>],
-    threaded: Bool = false, examples: [String]
+    operandCount: ClosedRange<Int> = 0...1, operandWords: [String] = [], description: String,
+    options: [Option<Settings>], threaded: Bool = false, examples: [String]
   ) {
     self.name = name
     self.summary = summary
     self.operands = operands
     self.operandCount = operandCount
+    self.operandWords = operandWords
     self.description = description
     self.examples = examples
     var all = options
@@ -104,12 +110,7 @@ package struct Tool<Settings: ToolSettings> {
         optionsEnded = true
         continue
       }
-      switch argument {
-      case "-h", "--help": return .print(help)
-      case "--version": return .print("\(name) \(version)\n")
-      case "--manual": return .print(manual)
-      default: break
-      }
+      if let text = try description(for: argument, rest.first) { return .print(text) }
       let (option, attached) = try lookUp(argument)
       var value = ""
       if option.argument == nil {
@@ -145,6 +146,22 @@ package struct Tool<Settings: ToolSettings> {
     settings.common.inputs = files.operands + files.inputs.values.map(\.path).sorted()
     recipe.insert(contentsOf: settings.recordedOperands.map(shellQuoted), at: 1)
     return .run(settings, recipe: recipe.joined(separator: " "))
+  }
+
+  /// What `argument`, with the one that follows it, asks to print about the tool itself; nil if it asks for nothing.
+  private func description(for argument: String, _ following: String?) throws -> String? {
+    switch argument {
+    case "-h", "--help": return help
+    case "--version": return "\(name) \(version)\n"
+    case "--manual": return manual
+    case _ where argument == "--completion" || argument.hasPrefix("--completion="):
+      let shell =
+        argument == "--completion" ? following : String(argument.dropFirst("--completion=".count))
+      if shell == "bash" { return bashCompletion }
+      if shell == "zsh" { return zshCompletion }
+      throw Failure.usage("--completion is \(quoted(shell ?? "")), expected bash or zsh")
+    default: return nil
+    }
   }
 
   private func lookUp(_ argument: String) throws -> (Option<Settings>, attached: String?) {

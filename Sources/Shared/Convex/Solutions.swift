@@ -57,12 +57,14 @@ package enum Solutions {
   ) -> Bundle {
     // If the primal point is optimal, rounding can put the bound above it.
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
-    return Bundle(
+    var bundle = Bundle(
       solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dual.tensor,
       predictions: solution.predictions.tensor, loss: targets.loss, targets: targets.targetValues,
       beta: beta, betaMax: betaMax, objectives: (solution.primal, dual),
       gap: relativeGap(primal: solution.primal, dual: dual), status: solution.status,
       iterations: solution.iterations)
+    bundle.metadata[.classWeights] = targets.weighting?.weights
+    return bundle
   }
 
   /// z of a solution as blocks of every class: 2R rows (Z of each region, then Z' of each) of m × m. Throws if a matrix

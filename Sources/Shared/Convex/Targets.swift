@@ -4,7 +4,7 @@ import Tensors
 
 /// The numbers that the network's outputs are compared with, n × C.
 package struct Targets {
-  /// y, n × C.
+  /// y, n × C; if classes have weights, what `ClassWeighting` makes of it.
   package let values: Matrix
   /// Class numbers, if the task is classification.
   package let labels: [Int]?
@@ -15,14 +15,18 @@ package struct Targets {
   package let targetValues: TargetValues?
   /// The loss by which outputs and targets are compared.
   package let loss: LossName
+  /// The weights of the classes, if they have some.
+  package let weighting: ClassWeighting?
+  /// ℓ of `values`.
+  package var function: any Loss { loss.loss(weighting) }
 
   /// Reads `targets` (regression) or `labels`. Two classes have one output, with the first of `targetValues` as target
   /// of the first class and the second of the second; more classes have an output each, with targets 0 and 1 (−1 and 1
   /// for losses of signs). With cross-entropy two classes have an output each too. Validation data take classes, target
-  /// values and loss from the `training` data.
+  /// values, loss and weights from the `training` data.
   package init(
     _ bundle: Bundle, samples: Int, targetValues: TargetValues? = nil, loss: LossName = .squared,
-    like training: Targets? = nil
+    classWeights: ClassWeightChoice? = nil, like training: Targets? = nil
   ) throws {
     let loss = training?.loss ?? loss
     switch try Answers(bundle, samples: samples) {
@@ -31,13 +35,17 @@ package struct Targets {
         throw Failure.data("\(bundle.name) has labels, but the training data have targets")
       }
       try self.init(
-        labels: labels, of: bundle, targetValues: targetValues, loss: loss, like: training)
+        labels: labels, of: bundle, targetValues: targetValues, loss: loss,
+        classWeights: classWeights, like: training)
     case .targets(let tensor, let columns):
       guard training?.labels == nil else {
         throw Failure.data("\(bundle.name) has targets, but the training data have labels")
       }
       guard targetValues == nil else {
         throw Failure.usage("--targets is for labels, but \(bundle.name) holds targets")
+      }
+      guard classWeights == nil else {
+        throw Failure.usage("--class-weights is for labels, but \(bundle.name) holds targets")
       }
       try self.init(
         Matrix(samples, columns, tensor.doubles), of: bundle, loss: loss, like: training)
@@ -55,12 +63,12 @@ package struct Targets {
     self.values = values
     try loss.loss.expect(values, name: bundle.name)
     self.loss = loss
-    (labels, classes, targetValues) = (nil, [], nil)
+    (labels, classes, targetValues, weighting) = (nil, [], nil, nil)
   }
 
   private init(
     labels: [Int], of bundle: Bundle, targetValues given: TargetValues?, loss: LossName,
-    like training: Targets?
+    classWeights: ClassWeightChoice?, like training: Targets?
   ) throws {
     let samples = labels.count
     let names = try bundle.classNames() ?? []
@@ -100,10 +108,16 @@ package struct Targets {
     let outputs = isBinary ? 1 : count
     let two = training?.targetValues ?? given ?? TargetValues(outputs: outputs, loss: loss)
     targetValues = two
+    let weights = try classWeights?.weights(of: labels, classes: count, in: bundle.name)
+    let weighting = weights.map { ClassWeighting($0, two) } ?? training?.weighting
+    self.weighting = weighting
     values = Matrix(samples, outputs)
-    values.fill(two.first)
-    for (i, label) in labels.enumerated() where !isBinary || label == 1 {
-      values[i, isBinary ? 0 : label] = two.second
+    for (i, label) in labels.enumerated() {
+      for c in 0..<outputs {
+        let isSecond = isBinary ? label == 1 : label == c
+        values[i, c] =
+          weighting?.entry(label, isSecond: isSecond, loss) ?? (isSecond ? two.second : two.first)
+      }
     }
   }
 
@@ -130,6 +144,34 @@ package struct Targets {
 
   /// ℓ(ŷ).
   package func lossValue(_ predictions: Matrix) -> Double {
-    loss.loss.value(predictions, values)
+    function.value(predictions, values)
+  }
+}
+
+/// What `--class-weights` asks for.
+package enum ClassWeightChoice: Equatable, Sendable {
+  case balanced
+  case given(ClassWeights)
+
+  /// Reads `balanced` or numbers above 0 with commas between them; nil if it is neither.
+  package static func parse(_ text: String) -> ClassWeightChoice? {
+    if text == "balanced" { return .balanced }
+    return parseNumbers(text).flatMap { ClassWeights($0) }.map { .given($0) }
+  }
+
+  /// The weights of `count` classes. Throws if other weights than one for each are given; `name` is that of the data.
+  fileprivate func weights(of labels: [Int], classes count: Int, in name: String) throws
+    -> ClassWeights
+  {
+    switch self {
+    case .balanced: return ClassWeights(balancing: labels, of: count)
+    case .given(let weights):
+      guard weights.values.count == count else {
+        throw Failure.usage(
+          "--class-weights has \(weights.values.count) number\(weights.values.count == 1 ? "" : "s"), but "
+            + "\(name) has \(count) classes")
+      }
+      return weights
+    }
   }
 }

@@ -29,14 +29,16 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   /// `targets` is n × C. Reads the samples, unless `budget` ends it. If the loss is squared, Newton's method solves for
   /// β above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
-    _ data: ConvolutionalData, targets: Matrix, loss: LossName, norm: WeightNorm = .group,
+    _ data: ConvolutionalData, targets: Matrix, loss name: LossName,
+    weighting: ClassWeighting? = nil, norm: WeightNorm = .group,
     grouping: WeightGrouping, budget: Budget, newtonAbove: Double = .infinity,
     progress: @escaping (String) -> Void = { _ in }
   ) throws {
     self.data = data
     self.newtonAbove = newtonAbove
     self.targets = targets
-    self.loss = loss.loss
+    let loss = name.loss(weighting)
+    self.loss = loss
     self.grouping = grouping
     let regularizer = norm.regularizer(
       grouping, outputs: targets.columns, regions: data.regions, dimension: data.dimension)
@@ -47,13 +49,13 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     try expectMemory(
       ConvolutionalLossSolver.memory(data, outputs: outputs),
       for: "a network of \(data.samples) samples and \(members.count) gates with "
-        + "\(data.regions * data.dimension) features each and the \(loss.rawValue) loss")
+        + "\(data.regions * data.dimension) features each and the \(name.rawValue) loss")
     stream = FeatureStream(PooledFeatures(data, members: members))
     features = ConvolutionalLossSolver.read(
       stream, samples: data.samples, groups: members.count, proceed: { !budget.isOutOfTime },
       progress: progress)
     problem = features.map {
-      SplitProgram(0..<outputs, of: targets, $0, loss: loss.loss, regularizer: regularizer)
+      SplitProgram(0..<outputs, of: targets, $0, loss: loss, regularizer: regularizer)
     }
     betaMax = problem?.betaMax ?? .infinity
   }

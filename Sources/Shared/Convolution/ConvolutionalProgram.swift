@@ -13,6 +13,10 @@ extension ArrangementProgram {
     let rows = data.regions * (grouping == .perClass ? 1 : targets.columns)
     let norm = rows == 1 ? .group : norm
     switch (activation, norm, loss) {
+    case (.gatedReLU, _, _) where weighting != nil:
+      return try ConvolutionalLossSolver(
+        data, targets: targets, loss: loss, weighting: weighting, norm: norm, grouping: grouping,
+        budget: budget, progress: progress)
     case (.gatedReLU, .group, .squared) where suitsSplitting(data, outputs: targets.columns):
       return try ConvolutionalLossSolver(
         data, targets: targets, loss: loss, grouping: grouping, budget: budget,
@@ -22,7 +26,8 @@ extension ArrangementProgram {
         data, targets: targets, grouping: grouping, budget: budget, progress: progress)
     case (.relu, _, _):
       return try ConvolutionalReLUSolver(
-        data, targets: targets, loss: loss, grouping: grouping, budget: budget, progress: progress)
+        data, targets: targets, loss: loss, weighting: weighting, grouping: grouping,
+        budget: budget, progress: progress)
     default:
       return try ConvolutionalLossSolver(
         data, targets: targets, loss: loss, norm: norm, grouping: grouping, budget: budget,

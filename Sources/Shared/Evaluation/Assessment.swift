@@ -61,14 +61,14 @@ extension Solution {
     let primal = program.claim.primalObjective
     guard primal > 0 else { return 0 }
     // A loss of almost nothing is the difference of far larger numbers.
-    let zero = program.loss.value(Matrix(expected.rows, expected.columns), expected)
+    let zero = program.judgedLoss.value(Matrix(expected.rows, expected.columns), expected)
     if primal < 1e-6 * zero { return .infinity }
     let dual = LinearAlgebra.norm(program.dual.count, program.dual.base)
     let outputs = LinearAlgebra.norm(program.predictions.count, program.predictions.base)
     let rounding = 8 * Double.ulpOfOne * dual
     let share = rounding * featureScale(on: examples) / program.beta
     // How much of its value ν loses if it is scaled by as much.
-    let point = DualPoint(program.dual, program.loss, expected: expected)
+    let point = DualPoint(program.dual, program.judgedLoss, expected: expected)
     let loss = point.value(scaledBy: 1) - point.value(scaledBy: 1 / (1 + share))
     let result =
       (abs(loss) + share * program.beta * penalty + rounding * outputs) / primal + share * share

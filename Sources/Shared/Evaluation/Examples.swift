@@ -101,7 +101,15 @@ package struct Examples: Sendable {
     try given.expect(.dataset, .moments, .arrangements)
     let bundle = try model?.conform(given, keepingAll: forClaim) ?? given
     if forClaim, try Standardization(given) == nil, let fitted = try Standardization(bundle) {
-      try fitted.expectFitted(bundle)
+      let patches = try PatchTensor(bundle)
+      try fitted.expectFitted(
+        patches.x, columns: patches.dimension, .features, of: bundle.name)
+    }
+    if forClaim, try Standardization(given, of: .targets) == nil,
+      let fitted = try Standardization(bundle, of: .targets),
+      let targets = try bundle.optional(.targets)
+    {
+      try fitted.expectFitted(targets, columns: fitted.shift.count, .targets, of: bundle.name)
     }
     leftOut = try model?.leftOut(of: given) ?? []
     name = bundle.name
@@ -154,16 +162,18 @@ extension Standardization {
   /// Means and deviations may differ from 0 and 1 by so much, and by the rounding of what was subtracted.
   private static let tolerance = 1e-9
 
-  /// Throws if `data`, which this has standardised, have not the mean 0 and the deviation 1, constants apart.
-  fileprivate func expectFitted(_ data: Bundle) throws {
-    let patches = try PatchTensor(data)
-    let (d, rows) = (patches.dimension, patches.x.count / max(1, patches.dimension))
+  /// Throws if the numbers `x` of `data`, with d columns, which this has standardised, have not the mean 0 and the
+  /// deviation 1. Constants stay as they are; so may targets.
+  fileprivate func expectFitted(_ x: Tensor, columns d: Int, _ subject: Subject, of data: String)
+    throws
+  {
+    let rows = x.count / max(1, d)
     var (sums, squares) = ([Double](repeating: 0, count: d), [Double](repeating: 0, count: d))
     var isConstant = [Bool](repeating: true, count: d)
     var (row, first) = (sums, sums)
     for i in 0..<rows {
       row.withUnsafeMutableBufferPointer {
-        patches.x.copyDoubles(i * d..<(i + 1) * d, into: $0.baseAddress!)
+        x.copyDoubles(i * d..<(i + 1) * d, into: $0.baseAddress!)
       }
       if i == 0 { first = row }
       for k in 0..<d {
@@ -172,7 +182,7 @@ extension Standardization {
         if row[k] != first[k] { isConstant[k] = false }
       }
     }
-    for k in 0..<d {
+    for k in 0..<d where subject == .features || shift[k] != 0 || divisor[k] != 1 {
       let room = Standardization.tolerance * (1 + abs(shift[k]) / divisor[k])
       let (mean, square) = (sums[k] / Double(rows), squares[k] / Double(rows))
       let isFitted =
@@ -180,8 +190,9 @@ extension Standardization {
         ? shift[k] == 0 && divisor[k] == 1 : abs(mean) <= room && abs(square - 1) <= 2 * room
       guard isFitted else {
         throw Failure.data(
-          "the network standardises feature \(k + 1) of \(data.name) by other numbers than its own mean and deviation: a "
-            + "claim about these data needs them as the training had them (tensor standardize)")
+          "the network standardises \(subject == .features ? "feature" : "target") \(k + 1) of \(data) by other numbers "
+            + "than its own mean and deviation: a claim about these data needs them as the training had them (tensor "
+            + "standardize)")
       }
     }
   }

@@ -4,7 +4,7 @@ import Tensors
 
 /// The outputs that a network should have, n × C, and for classification the classes behind them.
 package struct ExpectedOutputs: Sendable {
-  package let values: Matrix
+  package private(set) var values: Matrix
   /// `nil` for regression.
   package let labels: [Int]?
   /// 0 for regression.
@@ -66,6 +66,13 @@ package struct ExpectedOutputs: Sendable {
       classCount = count
       classNames = names ?? (0..<count).map(String.init)
     }
+  }
+
+  /// The same with other numbers.
+  func with(_ values: Matrix) -> ExpectedOutputs {
+    var result = self
+    result.values = values
+    return result
   }
 
   /// The share of samples whose outputs decide as their targets do, if the targets tell one class: by a sign, or by one

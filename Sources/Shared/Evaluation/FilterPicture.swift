@@ -39,12 +39,41 @@ struct PatchGeometry {
 }
 
 extension TrainedNetwork {
-  /// The filters as a grid of pictures, those with the largest weights first. Each is scaled to its own largest value,
-  /// zero being middle gray. Filters on whitened features are shown as the equal filters on pixels, W u; the coordinate
-  /// of a constant feature is left out.
-  package func filterPicture() throws -> Picture {
+  /// Filters whose cosine is larger are drawn once.
+  private static let alike = 0.98
+
+  /// At most `count` filters as a grid of pictures, those with the largest contributions ‖u‖ ‖a‖ first, each with the
+  /// number of its row in `hidden.weight` below it. Of filters that are nearly the same, up to a factor, the first stands
+  /// for all. Each is scaled to its own largest value, zero being middle gray. Filters on whitened features are shown as
+  /// the equal filters on pixels, W u; the coordinate of a constant feature is left out.
+  package func filterPicture(count: Int = 64) throws -> Picture {
     let geometry = try PatchGeometry(metadata, name: name)
     let pixels = try pixelFilters(geometry)
+    let shown = distinctFilters(pixels, count: count)
+    let zoom = max(1, 40 / max(geometry.height, geometry.width))
+    let (margin, line) = (3, BitmapFont.height + 2)
+    let (width, height) = (geometry.width * zoom, geometry.height * zoom + line)
+    let columns = max(1, Int(Double(shown.count).squareRoot().rounded(.up)))
+    let rows = max(1, (shown.count + columns - 1) / columns)
+    var picture = Picture(
+      width: columns * (width + margin) + margin, height: rows * (height + margin) + margin,
+      channels: geometry.channels)
+    picture.fill(
+      x: 0, y: 0, width: picture.width, height: picture.height, Array(repeating: 255, count: 3))
+    for (place, j) in shown.enumerated() {
+      let left = margin + place % columns * (width + margin)
+      let top = margin + place / columns * (height + margin)
+      picture.drawFilter(pixels.row(j), geometry, x: left, y: top, zoom: zoom)
+      let room = width - BitmapFont.width(of: "\(j)", scale: 1)
+      picture.draw(
+        "\(j)", x: left + max(0, room / 2), y: top + height - line + 2, scale: 1,
+        Array(repeating: 0, count: 3))
+    }
+    return picture
+  }
+
+  /// The first `count` rows of `pixels`, m × pixels, by their contributions, without those that are like one before.
+  private func distinctFilters(_ pixels: Matrix, count: Int) -> [Int] {
     let importance = (0..<pixels.rows).map { j in
       let filter = function.filters.row(j)
       return dot(function.filters.columns, filter, filter)
@@ -53,32 +82,16 @@ extension TrainedNetwork {
     let order = importance.indices.sorted {
       importance[$0] != importance[$1] ? importance[$0] > importance[$1] : $0 < $1
     }
-    let zoom = max(1, 40 / max(geometry.height, geometry.width))
-    let (width, height) = (geometry.width * zoom, geometry.height * zoom)
-    let columns = max(1, Int(Double(order.count).squareRoot().rounded(.up)))
-    let rows = max(1, (order.count + columns - 1) / columns)
-    let margin = 3
-    var picture = Picture(
-      width: columns * (width + margin) + margin, height: rows * (height + margin) + margin,
-      channels: geometry.channels)
-    picture.fill(
-      x: 0, y: 0, width: picture.width, height: picture.height, Array(repeating: 255, count: 3))
-    for (place, j) in order.enumerated() {
-      let filter = pixels.row(j)
-      let largest = (0..<geometry.count).reduce(0) { max($0, abs(filter[$1])) }
-      let left = margin + place % columns * (width + margin)
-      let top = margin + place / columns * (height + margin)
-      for y in 0..<geometry.height {
-        for x in 0..<geometry.width {
-          let color = (0..<geometry.channels).map { channel in
-            let value = filter[(channel * geometry.height + y) * geometry.width + x]
-            return UInt8((127.5 + (largest > 0 ? value / largest : 0) * 127.5).rounded())
-          }
-          picture.fill(x: left + x * zoom, y: top + y * zoom, width: zoom, height: zoom, color)
-        }
+    let lengths = (0..<pixels.rows).map { norm(pixels.columns, pixels.row($0)) }
+    var shown: [Int] = []
+    for j in order where shown.count < count {
+      let isAlike = shown.contains { k in
+        dot(pixels.columns, pixels.row(j), pixels.row(k))
+          > TrainedNetwork.alike * lengths[j] * lengths[k]
       }
+      if !isAlike { shown.append(j) }
     }
-    return picture
+    return shown
   }
 
   /// m × channels·height·width.
@@ -108,5 +121,23 @@ extension TrainedNetwork {
       }
     }
     return result
+  }
+}
+
+extension Picture {
+  /// Draws a filter with its upper left corner at (x, y), `zoom` pixels for each of its own.
+  fileprivate mutating func drawFilter(
+    _ filter: UnsafePointer<Double>, _ geometry: PatchGeometry, x left: Int, y top: Int, zoom: Int
+  ) {
+    let largest = (0..<geometry.count).reduce(0) { max($0, abs(filter[$1])) }
+    for y in 0..<geometry.height {
+      for x in 0..<geometry.width {
+        let color = (0..<geometry.channels).map { channel in
+          let value = filter[(channel * geometry.height + y) * geometry.width + x]
+          return UInt8((127.5 + (largest > 0 ? value / largest : 0) * 127.5).rounded())
+        }
+        fill(x: left + x * zoom, y: top + y * zoom, width: zoom, height: zoom, color)
+      }
+    }
   }
 }

@@ -29,6 +29,8 @@ package struct NetworkEvaluation: Sendable {
       objections = try Self.objections(
         to: solution, of: network, on: examples, beta: beta, disagreements: warnings)
       warnings.removeAll()
+    } else if warnings.isEmpty {
+      warnings = network.outliers(among: examples)
     }
     if !examples.leftOut.isEmpty {
       warnings.append(
@@ -42,6 +44,9 @@ package struct NetworkEvaluation: Sendable {
       : try ExpectedOutputs(
         examples, targets: network.targets, outputs: network.function.outputs,
         classes: network.classes, loss: network.loss)
+    if let expected {
+      try network.judgedLoss.expectClasses(expected, of: network.name, on: examples.name)
+    }
     let judged = try expected.flatMap {
       try solution?.certificate(on: examples, expected: $0.values, with: network.function)
     }
@@ -79,7 +84,9 @@ package struct NetworkEvaluation: Sendable {
   ) throws -> [String] {
     let loss = try network.loss(of: outputs, expected.values)
     report.add("loss", loss)
-    report.add(outputs, decisions, against: expected, network.loss)
+    report.add(
+      network.inUnitsOfTargets(outputs), decisions,
+      against: expected.with(network.inUnitsOfTargets(expected.values)), network.loss)
     let weight = claimed?.solution.program.beta ?? beta
     let objective = try weight.map { try network.objective(loss: loss, beta: $0) }
     if let objective { report.add("objective", objective) }
@@ -149,7 +156,8 @@ extension PredictionTable {
     let classes = expected.map { $0.labels == nil ? nil : $0.classNames } ?? network.decidedClasses
     let targets = network.targets
     self.init(
-      outputs: outputs, names: examples.sampleNames, expected: expected,
+      outputs: network.inUnitsOfTargets(outputs), names: examples.sampleNames,
+      expected: expected.map { $0.with(network.inUnitsOfTargets($0.values)) },
       decisions: classes.map { _ in
         (0..<outputs.rows).map {
           targets.decide(UnsafeBufferPointer(start: outputs.row($0), count: outputs.columns))
@@ -161,7 +169,7 @@ extension PredictionTable {
 extension TrainedNetwork {
   /// ℓ(`outputs`). Throws if it is not finite.
   fileprivate func loss(of outputs: Matrix, _ expected: Matrix) throws -> Double {
-    let value = loss.value(outputs, expected)
+    let value = judgedLoss.value(outputs, expected)
     guard value.isFinite else { throw overflow }
     return value
   }

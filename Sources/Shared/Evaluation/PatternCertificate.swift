@@ -11,7 +11,7 @@ extension PatternSolution {
     on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?) {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
-    let dual = DualPoint(program.dual, program.loss, expected: expected)
+    let dual = DualPoint(program.dual, program.judgedLoss, expected: expected)
     var findings =
       if patches.patchCount == 1, let arrangements = examples.arrangements {
         try connected(patches, arrangements, dual.values, examples)
@@ -50,7 +50,8 @@ extension PatternSolution {
     }
     let proof = Certificate(
       dual, scope: scope, beta: program.beta,
-      primalObjective: program.loss.value(findings.outputs, expected) + program.beta * penalty,
+      primalObjective: program.judgedLoss.value(findings.outputs, expected)
+        + program.beta * penalty,
       primalInfeasibility: findings.coneViolation,
       predictionError: largestDifference(findings.outputs, program.predictions),
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,

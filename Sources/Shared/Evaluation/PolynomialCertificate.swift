@@ -11,7 +11,7 @@ extension PolynomialSolution {
     let primal = PrimalPoint(self)
 
     // Dual: S = Σ ν Φ for every class and region, and its largest value on the sphere.
-    let point = DualPoint(program.dual, program.loss, expected: expected)
+    let point = DualPoint(program.dual, program.judgedLoss, expected: expected)
     let dual = point.values
     let sums = try weightedMoments(dual, of: examples)
     var largest = 0.0
@@ -37,7 +37,7 @@ extension PolynomialSolution {
     }
     let proof = Certificate(
       point, scope: .global, beta: program.beta,
-      primalObjective: program.loss.value(outputs, expected) + program.beta * penalty,
+      primalObjective: program.judgedLoss.value(outputs, expected) + program.beta * penalty,
       primalInfeasibility: primal.infeasibility,
       predictionError: largestDifference(outputs, program.predictions), largestConstraint: largest,
       rounding: 0.5 * Double.ulpOfOne * (norms.max() ?? 0) * featureScale(on: examples))

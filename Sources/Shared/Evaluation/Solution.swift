@@ -36,6 +36,8 @@ package struct SolvedProgram: Sendable {
   package let name: String
   package let kind: Activation
   package let loss: LossName
+  /// The loss with the weights of classes.
+  package let judgedLoss: JudgedLoss
   package let beta: Double
   package let targets: TargetValues
   package let classes: [String]?
@@ -63,6 +65,7 @@ package struct SolvedProgram: Sendable {
     let points = try bundle.solutionPoints()
     (dual, predictions) = (Matrix(points.dual), Matrix(points.predictions))
     targets = try bundle.targetValues(outputs: dual.columns, loss: loss)
+    judgedLoss = try JudgedLoss(bundle, loss, targets, outputs: dual.columns)
     classes = try bundle.classNames()
     claim = try Claim(bundle)
     statistics = try FittedStatistics(bundle)
@@ -124,6 +127,9 @@ package struct SolvedProgram: Sendable {
       throw Failure.data(
         "\(network.name) was trained on the \(network.loss.rawValue) loss, but \(name) is for the "
           + "\(loss.rawValue) loss")
+    }
+    guard network.judgedLoss.weights == judgedLoss.weights else {
+      throw Failure.data("metadata \"class_weights\" of \(network.name) and of \(name) differ")
     }
     guard network.targets == targets else {
       throw Failure.data("the targets of \(network.name) and of \(name) differ")

@@ -8,11 +8,15 @@ package struct TrainedNetwork: Sendable {
   package let function: any NetworkFunction
   /// The loss that it was trained on.
   package let loss: LossName
+  /// The loss with the weights of classes.
+  let judgedLoss: JudgedLoss
   package let classes: [String]?
   /// The targets of training: for one output those of the first and the second class, for more outputs the values off
   /// and on the class.
   package let targets: TargetValues
   let statistics: FittedStatistics
+  /// The change of the targets that it was trained on.
+  private let targetScale: Standardization?
   /// What data must have for this network.
   package let model: DataModel
   package let metadata: [String: String]
@@ -31,9 +35,28 @@ package struct TrainedNetwork: Sendable {
     loss = try bundle.read(.loss, default: .squared)
     classes = try bundle.classNames()
     targets = try bundle.targetValues(outputs: function.outputs, loss: loss)
+    judgedLoss = try JudgedLoss(bundle, loss, targets, outputs: function.outputs)
     statistics = try FittedStatistics(bundle)
     try statistics.whiten?.expectFinite("whiten")
     model = try DataModel(bundle)
+    targetScale = try Standardization(bundle, of: .targets)
+    guard targetScale == nil || targetScale?.shift.count == function.outputs else {
+      throw Failure.data(
+        "tensor \"target_shift\" of \(name) is \(bundle[.targetShift]?.summary ?? ""), expected one number for each of "
+          + "\(function.outputs) output\(function.outputs == 1 ? "" : "s")")
+    }
+  }
+
+  /// Outputs or targets, n × C, in the units that the targets came in.
+  func inUnitsOfTargets(_ values: Matrix) -> Matrix {
+    guard let targetScale else { return values }
+    let result = Matrix(copying: values)
+    for i in 0..<values.rows {
+      for c in 0..<values.columns {
+        result[i, c] = values[i, c] * targetScale.divisor[c] + targetScale.shift[c]
+      }
+    }
+    return result
   }
 
   /// The names of the classes that its outputs tell apart; nil if they are numbers.
@@ -54,6 +77,41 @@ package struct TrainedNetwork: Sendable {
           + "another way than the training data (use patchify --like)")
     }
     return examples.otherChoices(than: metadata, of: name) + unlikely(examples)
+  }
+
+  /// A standardised feature of a single sample that is farther from 0 than this is hardly of the training data's kind.
+  private static let farthestValue = 100.0
+
+  /// A warning if samples that are not the training data have standardised features far outside of those.
+  func outliers(among examples: Examples) -> [String] {
+    guard statistics.standardization != nil, case .patches(let patches) = examples.features,
+      let x = patches.tensor, patches.patchCount == 1
+    else { return [] }
+    let d = patches.dimension
+    var (count, first, feature, largest) = (0, 0, 0, TrainedNetwork.farthestValue)
+    withUnsafeTemporaryAllocation(of: Double.self, capacity: d) { row in
+      for i in 0..<patches.count {
+        x.copyDoubles(i * d..<(i + 1) * d, into: row.baseAddress!)
+        guard let k = (0..<d).max(by: { abs(row[$0]) < abs(row[$1]) }),
+          abs(row[k]) > TrainedNetwork.farthestValue
+        else { continue }
+        count += 1
+        if abs(row[k]) > largest { (first, feature, largest) = (i, k, abs(row[k])) }
+      }
+    }
+    guard count > 0 else { return [] }
+    let sample = examples.sampleNames.map { quoted($0[first]) } ?? "\(first)"
+    return [
+      "\(count) sample\(count == 1 ? "" : "s") of \(examples.name) \(count == 1 ? "is" : "are") far outside the training "
+        + "data: \(title(of: feature)) of sample \(sample) is more than "
+        + "\(Int(TrainedNetwork.farthestValue)) deviations from its mean there"
+    ]
+  }
+
+  /// A feature as messages call it.
+  private func title(of k: Int) -> String {
+    let names = model.features ?? []
+    return names.indices.contains(k) ? "feature \(quoted(names[k]))" : "feature \(k + 1)"
   }
 
   /// A mean of a standardised feature that is farther from 0 than this is hardly that of samples like the training data.
@@ -77,10 +135,8 @@ package struct TrainedNetwork: Sendable {
     else { return [] }
     let size = abs(sums[k]).rounded()
     let distance = size < 1e15 ? "\(Int(size))" : "\(size)"
-    let names = model.features ?? []
-    let title = names.indices.contains(k) ? "feature \(quoted(names[k]))" : "feature \(k + 1)"
     return [
-      "\(title) of \(examples.name) is on average \(distance) deviations from that of the "
+      "\(title(of: k)) of \(examples.name) is on average \(distance) deviations from that of the "
         + "training data: are its units, or its scale, the same?"
     ]
   }

@@ -5,49 +5,53 @@ import Tensors
 
 /// The losses that networks are trained on, for the certificate.
 extension LossName {
-  /// ℓ(ŷ) for n × C outputs and targets.
-  package func value(_ outputs: Matrix, _ expected: Matrix) -> Double {
+  /// ℓ(ŷ) for n × C outputs and targets; that of each sample is multiplied by its weight, if there are `weights`.
+  package func value(_ outputs: Matrix, _ expected: Matrix, weights: [Double]? = nil) -> Double {
     var sum = CompensatedSum()
-    if self == .crossEntropy {
-      for i in 0..<outputs.rows {
-        addCrossEntropy(outputs.row(i), expected.row(i), outputs.columns, to: &sum)
-      }
-      return sum.value
-    }
-    for k in 0..<outputs.count {
-      let (output, target) = (outputs.base[k], expected.base[k])
-      switch self {
-      case .squared, .crossEntropy:
-        sum.add(0.5 * (output - target), times: output - target)
-      case .logistic:
-        let margin = target * output
-        // log(1 + e^(−m)) = −m + log(1 + e^m)
-        sum.add(margin < 0 ? -margin : 0)
-        sum.add(log1p(exp(-abs(margin))))
-      case .hinge:
-        sum.add(max(0, 1 - target * output))
-      case .huber:
-        let error = abs(output - target)
-        if error <= 1 { sum.add(0.5 * error, times: error) } else { sum.add(error - 0.5) }
-      case .quantile(let level):
-        let error = target - output
-        sum.add(error > 0 ? level : level - 1, times: error)
+    for i in 0..<outputs.rows {
+      let (z, y, w) = (outputs.row(i), expected.row(i), weights?[i] ?? 1)
+      if self == .crossEntropy {
+        addCrossEntropy(z, y, outputs.columns, times: w, to: &sum)
+      } else {
+        for c in 0..<outputs.columns { add(z[c], y[c], times: w, to: &sum) }
       }
     }
     return sum.value
   }
 
+  private func add(
+    _ output: Double, _ target: Double, times w: Double, to sum: inout CompensatedSum
+  ) {
+    switch self {
+    case .squared, .crossEntropy:
+      sum.add(w * 0.5 * (output - target), times: output - target)
+    case .logistic:
+      let margin = target * output
+      // log(1 + e^(−m)) = −m + log(1 + e^m)
+      sum.add(margin < 0 ? -w * margin : 0)
+      sum.add(w * log1p(exp(-abs(margin))))
+    case .hinge:
+      sum.add(w * max(0, 1 - target * output))
+    case .huber:
+      let error = abs(output - target)
+      if error <= 1 { sum.add(w * 0.5 * error, times: error) } else { sum.add(w * (error - 0.5)) }
+    case .quantile(let level):
+      let error = target - output
+      sum.add(w * (error > 0 ? level : level - 1), times: error)
+    }
+  }
+
   private func addCrossEntropy(
     _ z: UnsafePointer<Double>, _ y: UnsafePointer<Double>, _ classes: Int,
-    to sum: inout CompensatedSum
+    times w: Double, to sum: inout CompensatedSum
   ) {
     var top = 0
     for c in 1..<classes where z[c] > z[top] { top = c }
     // log Σ e^z = z_top + log(1 + Σ' e^(z − z_top))
     var others = 0.0
     for c in 0..<classes where c != top { others += exp(z[c] - z[top]) }
-    sum.add(log1p(others))
-    for c in 0..<classes where y[c] != 0 { sum.add(y[c], times: z[top] - z[c]) }
+    sum.add(w * log1p(others))
+    for c in 0..<classes where y[c] != 0 { sum.add(w * y[c], times: z[top] - z[c]) }
   }
 
   /// Throws if the loss is not defined for such targets (n × C) of the bundle `name`.

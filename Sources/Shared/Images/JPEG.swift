@@ -1,8 +1,8 @@
 import CJPEG
 import Tensors
 
-/// The picture in the bytes of a JPEG file, which messages call `name`: 8-bit gray or RGB, as the file is stored. What
-/// its metadata say of rotation is not heeded.
+/// The picture in the bytes of a JPEG file, which messages call `name`: 8-bit gray or RGB, turned as its
+/// EXIF metadata say that it is to be seen.
 package func decodeJPEG(_ bytes: UnsafeRawBufferPointer, name: String) throws -> Picture {
   guard let base = bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count > 0 else {
     throw Failure.data("\(name) is empty, expected a JPEG file")
@@ -31,7 +31,35 @@ package func decodeJPEG(_ bytes: UnsafeRawBufferPointer, name: String) throws ->
       picture.pixels.withUnsafeMutableBufferPointer {
         cjpeg_read_pixels(base, bytes.count, $0.baseAddress!, message.baseAddress!)
       })
-    return picture
+    return picture.turned(by: Int(header.orientation))
+  }
+}
+
+extension Picture {
+  /// The picture as it is to be seen if EXIF calls its `orientation` a number from 1, as it is, to 8.
+  fileprivate func turned(by orientation: Int) -> Picture {
+    guard (2...8).contains(orientation) else { return self }
+    let isOnItsSide = orientation > 4
+    var result = Picture(
+      width: isOnItsSide ? height : width, height: isOnItsSide ? width : height,
+      channels: channels)
+    for y in 0..<result.height {
+      for x in 0..<result.width {
+        let (right, bottom) = (width - 1, height - 1)
+        let (column, row) =
+          switch orientation {
+          case 2: (right - x, y)
+          case 3: (right - x, bottom - y)
+          case 4: (x, bottom - y)
+          case 5: (y, x)
+          case 6: (y, bottom - x)
+          case 7: (right - y, bottom - x)
+          default: (right - y, x)
+          }
+        for channel in 0..<channels { result[x, y, channel] = self[column, row, channel] }
+      }
+    }
+    return result
   }
 }
 

@@ -91,7 +91,8 @@ extension Solutions {
     notes: [String: String], metadata: [String: String]
   ) -> Bundle {
     let program = ArrangementProgram(
-      activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss)
+      activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss,
+      weighting: targets.weighting)
     var bundle = bundle(
       solution.solution, data: solution.data, targets: targets, program: program, beta: beta,
       betaMax: betaMax, source: source, notes: notes, metadata: metadata)

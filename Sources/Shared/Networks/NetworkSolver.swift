@@ -40,7 +40,7 @@ package final class NetworkSolver: RegularizedSolver {
   let progress: (String) -> Void
   /// The program over all patterns as a list, where listing them costs less than pricing.
   private let listed: (data: ConvolutionalData, solver: LowRankSolver)?
-  var loss: any Loss { targets.loss.loss }
+  var loss: any Loss { targets.function }
   /// The dimensions of the space of the rows.
   package var rank: Int { rows.dimension }
 
@@ -58,14 +58,15 @@ package final class NetworkSolver: RegularizedSolver {
       patches, targets, settings, progress
     )
     program = ArrangementProgram(
-      activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss)
+      activation: .relu, norm: .group, grouping: .perClass, loss: targets.loss,
+      weighting: targets.weighting)
     rows = try PatchRows(patches)
     pass = BlockPass(rows)
     pricing = NeuronPricing(pass: pass)
     listed = NetworkSolver.list(source, patches, rows, targets, program)
     let values = targets.values
     let slope = Matrix(values.rows, values.columns)
-    targets.loss.loss.residual(Matrix(values.rows, values.columns), values, into: slope)
+    targets.function.residual(Matrix(values.rows, values.columns), values, into: slope)
     var random = RandomSource(seed: settings.seed)
     let starts = NetworkSolver.starts(32, rows, outputs: values.columns, &random)
     betaMax =
@@ -82,7 +83,7 @@ package final class NetworkSolver: RegularizedSolver {
   ) -> (data: ConvolutionalData, solver: LowRankSolver)? {
     let bound = PatternCount.bound(hyperplanes: rows.x.rows, rank: rows.dimension)
     guard rows.dimension <= mostDimensions, rows.patches == 1, source[.x] != nil,
-      bound <= mostCells, program.loss == .squared,
+      bound <= mostCells, program.loss == .squared, program.weighting == nil,
       // Double precision may not tell cells apart; pricing can do without.
       let exact = try? ExactPatterns(rows.original, maximum: Int(mostCells)),
       let patterns = try? exact.list()

@@ -11,6 +11,8 @@ package struct DataModel: Sendable {
   package let hasConstant: Bool
   package let classes: [String]?
   package let standardization: Standardization?
+  /// The change of the targets, if they were standardised.
+  private let targetScale: Standardization?
   /// d, of a network.
   private let width: Int?
 
@@ -21,6 +23,7 @@ package struct DataModel: Sendable {
     hasConstant = try bundle.read(.bias, default: false)
     classes = try bundle.classNames()
     standardization = try Standardization(bundle)
+    targetScale = try Standardization(bundle, of: .targets)
     width = bundle[.hiddenWeight]?.shape.last
   }
 
@@ -31,6 +34,7 @@ package struct DataModel: Sendable {
   package func conform(_ data: Bundle, keepingAll keepsAll: Bool = false) throws -> Bundle {
     var result = data
     try renumberLabels(of: &result)
+    try scaleTargets(of: &result)
     guard data.kind == .dataset || data.kind == .arrangements, data[.x] != nil else {
       guard try standardization == nil || Standardization(data) != nil else {
         throw Failure.data(
@@ -140,6 +144,18 @@ package struct DataModel: Sendable {
     }
     if let features { data.metadata[TableKey.features] = quotedArray(features) }
     data.metadata[.bias] = hasConstant ? true : nil
+  }
+
+  /// Standardises targets that are as they came, if the model's are not. Throws `Failure.data` if only they are.
+  private func scaleTargets(of data: inout Bundle) throws {
+    guard data[.targets] != nil else { return }
+    let own = try Standardization(data, of: .targets)
+    guard own == nil || targetScale != nil else {
+      throw Failure.data(
+        "the targets of \(data.name) are standardised (tensor \"target_shift\"), but those of \(name) are not: "
+          + "tensor standardize --keep-targets leaves them as they are")
+    }
+    if own == nil { try targetScale?.changeTargets(of: &data, owner: name) }
   }
 
   /// Gives `labels` the numbers of the model's classes, if both have names.

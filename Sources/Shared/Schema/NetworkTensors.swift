@@ -69,7 +69,7 @@ package struct NetworkTensors: Sendable {
   /// The metadata of a solution's program, for the network that is recovered from it.
   package static func program(of solution: Bundle) -> [String: String] {
     solution.metadata.filter {
-      ["activation", "loss", "norm", "group", "beta", "targets"].contains($0.key)
+      ["activation", "loss", "norm", "group", "beta", "targets", "class_weights"].contains($0.key)
     }
   }
 }

@@ -10,7 +10,9 @@ package struct FittedStatistics: Sendable {
   private let tensors: [Tensor?]
 
   /// Names of the tensors.
-  package static let keys: [TensorKey] = [.mean, .whiten, .shift, .divisor]
+  package static let keys: [TensorKey] = [
+    .mean, .whiten, .shift, .divisor, .targetShift, .targetDivisor,
+  ]
 
   /// Throws `Failure.data` if a tensor has another type or number of dimensions, or nothing can be divided by it.
   package init(_ bundle: Bundle) throws {
@@ -28,10 +30,19 @@ package struct FittedStatistics: Sendable {
   }
 }
 
-/// The change of the features that gives the training data mean 0 and deviation 1: x becomes (x − shift) / divisor,
-/// rounded to the type of x. It leaves a constant feature as it is.
+/// The change of features, or of targets, that gives the training data mean 0 and deviation 1: x becomes
+/// (x − shift) / divisor, rounded to the type of x. It leaves a constant feature as it is.
 package struct Standardization: Sendable {
-  /// d numbers each; divisors are above 0.
+  /// The numbers that are changed, and the tensors that say how.
+  package enum Subject: Sendable {
+    case features, targets
+
+    package var keys: (shift: TensorKey, divisor: TensorKey) {
+      self == .features ? (.shift, .divisor) : (.targetShift, .targetDivisor)
+    }
+  }
+
+  /// A number for each column; divisors are above 0.
   package let shift: [Double]
   package let divisor: [Double]
 
@@ -40,26 +51,45 @@ package struct Standardization: Sendable {
   }
 
   /// That of a bundle; nil if it has none. Throws `Failure.data` if it has one tensor of the two, or one that is none.
-  package init?(_ bundle: Bundle) throws {
-    guard bundle[.shift] != nil || bundle[.divisor] != nil else { return nil }
-    let (shift, divisor) = (try bundle.require(.shift), try bundle.require(.divisor))
-    try shift.expectFinite("shift", of: bundle.name)
-    try divisor.expectFinite("divisor", of: bundle.name)
+  package init?(_ bundle: Bundle, of subject: Subject = .features) throws {
+    let keys = subject.keys
+    guard bundle[keys.shift] != nil || bundle[keys.divisor] != nil else { return nil }
+    let (shift, divisor) = (try bundle.require(keys.shift), try bundle.require(keys.divisor))
+    try shift.expectFinite(keys.shift.name, of: bundle.name)
+    try divisor.expectFinite(keys.divisor.name, of: bundle.name)
     guard shift.shape == divisor.shape, shift.count > 0 else {
       throw Failure.data(
-        "tensor \"shift\" of \(bundle.name) is \(shift.summary), but \"divisor\" is \(divisor.summary)"
-      )
+        "tensor \(quoted(keys.shift.name)) of \(bundle.name) is \(shift.summary), but "
+          + "\(quoted(keys.divisor.name)) is \(divisor.summary)")
     }
     (self.shift, self.divisor) = (shift.doubles, divisor.doubles)
     if let bad = self.divisor.first(where: { $0 <= 0 }) {
       throw Failure.data(
-        "tensor \"divisor\" of \(bundle.name) holds \(bad), expected numbers above 0")
+        "tensor \(quoted(keys.divisor.name)) of \(bundle.name) holds \(bad), expected numbers above 0"
+      )
     }
   }
 
-  package func write(to bundle: inout Bundle) {
-    bundle[.shift] = Tensor(shift)
-    bundle[.divisor] = Tensor(divisor)
+  package func write(to bundle: inout Bundle, as subject: Subject = .features) {
+    bundle[subject.keys.shift] = Tensor(shift)
+    bundle[subject.keys.divisor] = Tensor(divisor)
+  }
+
+  /// Changes the targets of `data`, which are as they came. Throws `Failure.data` if they have another number of
+  /// columns; `owner` is the bundle that this comes from.
+  package func changeTargets(of data: inout Bundle, owner: String) throws {
+    guard let targets = try data.optional(.targets) else { return }
+    let columns = targets.shape.count == 1 ? 1 : targets.shape[1]
+    guard columns == shift.count else {
+      throw Failure.data(
+        "tensor \"targets\" of \(data.name) is \(targets.summary), but tensor \"target_shift\" of \(owner) has "
+          + "\(shift.count) column\(shift.count == 1 ? "" : "s")")
+    }
+    let table = targets.mapRows(of: columns, shape: [targets.shape[0], columns]) { row, target in
+      for c in 0..<columns { target[c] = (row[c] - shift[c]) / divisor[c] }
+    }
+    data[.targets] = Tensor(type: table.type, shape: targets.shape, bytes: table.bytes)
+    write(to: &data, as: .targets)
   }
 }
 

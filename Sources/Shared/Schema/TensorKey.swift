@@ -21,6 +21,9 @@ package struct TensorKey: Sendable {
   /// What was subtracted from each feature, and what the difference was divided by.
   package static let shift = TensorKey("shift", .f64, shapes: "[d]")
   package static let divisor = TensorKey("divisor", .f64, shapes: "[d]")
+  /// The same of each column of the targets.
+  package static let targetShift = TensorKey("target_shift", .f64, shapes: "[C]")
+  package static let targetDivisor = TensorKey("target_divisor", .f64, shapes: "[C]")
   /// What stands for a missing value of each feature, before it is standardised.
   package static let fill = TensorKey("fill", .f64, shapes: "[d]")
   /// The name of each sample in UTF-8, padded with 0.

@@ -13,7 +13,7 @@ final class LossPass {
   private var views: [Int: (outputs: Matrix, wanted: Matrix, residual: Matrix)] = [:]
 
   init(_ targets: Targets, capacity: Int) {
-    loss = targets.loss.loss
+    loss = targets.function
     self.targets = targets.values
     let width = targets.values.columns
     outputs = Matrix(capacity, width)

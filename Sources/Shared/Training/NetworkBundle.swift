@@ -33,6 +33,7 @@ extension NetworkModel {
       program[.norm] = isNuclear ? .nuclear : .group
     }
     program[.targets] = targets.targetValues
+    program[.classWeights] = targets.weighting?.weights
     return network.bundle(program: program, from: source, metadata: metadata)
   }
 

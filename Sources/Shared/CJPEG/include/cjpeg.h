@@ -5,9 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// What a file says of its picture. `channels` are 1 (gray) or 3 (red, green, blue).
+/// What a file says of its picture. `channels` are 1 (gray) or 3 (red, green, blue); `orientation` is that of EXIF, 1 to
+/// 8, 1 where it says nothing that can be understood.
 struct cjpeg_picture {
-  uint32_t width, height, channels;
+  uint32_t width, height, channels, orientation;
 };
 
 /// The length of a message, with its last 0.

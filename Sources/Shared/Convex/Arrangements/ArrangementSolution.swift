@@ -36,7 +36,7 @@ package struct ArrangementSolution: CertifiedSolution {
   package init(zero targets: Targets, width: Int, activation: Activation) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
     let none = (0..<targets.values.columns).map { _ in Matrix(0, width) }
-    let loss = targets.loss.loss
+    let loss = targets.function
     self.init(
       index: [], positive: none, negative: activation == .relu ? none : [], dual: zero,
       predictions: zero, status: .stalled, primal: loss.value(zero, targets.values),

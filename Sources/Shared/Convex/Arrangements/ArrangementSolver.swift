@@ -41,21 +41,27 @@ package struct ArrangementProgram {
   package let norm: WeightNorm
   package let grouping: WeightGrouping
   package let loss: LossName
+  /// The weights of classes, if they have some.
+  package let weighting: ClassWeighting?
+  /// Whether the loss is ½‖ŷ − y‖², for which there are methods of its own.
+  private var isSquared: Bool { loss == .squared && weighting == nil }
 
   package init(
-    activation: Activation, norm: WeightNorm, grouping: WeightGrouping = .perClass, loss: LossName
+    activation: Activation, norm: WeightNorm, grouping: WeightGrouping = .perClass, loss: LossName,
+    weighting: ClassWeighting? = nil
   ) {
     precondition([.relu, .gatedReLU].contains(activation), "an activation that has patterns")
     self.activation = activation
     self.norm = norm
     self.grouping = grouping
     self.loss = loss
+    self.weighting = weighting
   }
 
   /// Whether data of one patch per sample have solvers of their own. ReLU programs have them only for squared loss with
   /// a group for each class; other programs are solved like those of several patches.
   package var hasOnePatchSolver: Bool {
-    activation == .gatedReLU || (loss == .squared && grouping == .perClass)
+    activation == .gatedReLU || (isSquared && grouping == .perClass)
   }
 
   /// The solver of this program for data of one patch per sample; `hasOnePatchSolver` must hold. `targets` is n × C.
@@ -68,10 +74,11 @@ package struct ArrangementProgram {
     // The weights of one output are one row, whose nuclear norm is its length.
     let norm = isSeparate ? .group : norm
     switch (activation, norm) {
-    case (.gatedReLU, _) where loss != .squared || norm == .nuclear:
+    case (.gatedReLU, _) where !isSquared || norm == .nuclear:
       return try GatedLossSolver(
-        data, targets: targets, loss: loss, norm: norm, grouping: grouping, progress: progress)
-    case (.relu, _) where loss != .squared || !isSeparate:
+        data, targets: targets, loss: loss, weighting: weighting, norm: norm, grouping: grouping,
+        progress: progress)
+    case (.relu, _) where !isSquared || !isSeparate:
       preconditionFailure("no solver for one patch a sample")
     case (.gatedReLU, .group) where splittingShare(data, outputs: targets.columns) > 0:
       return try GatedLossSolver(

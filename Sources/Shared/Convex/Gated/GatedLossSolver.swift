@@ -26,7 +26,8 @@ package final class GatedLossSolver: ArrangementSolver {
   /// `targets` is n × C; `prefersInteriorPoint` is for tests. If the loss is squared, Newton's method in η solves for β
   /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
-    _ data: ArrangementData, targets: Matrix, loss: LossName, norm: WeightNorm = .group,
+    _ data: ArrangementData, targets: Matrix, loss name: LossName,
+    weighting: ClassWeighting? = nil, norm: WeightNorm = .group,
     grouping: WeightGrouping, prefersInteriorPoint: Bool? = nil,
     newtonAbove: Double = .infinity,
     progress: @escaping (String) -> Void = { _ in }
@@ -34,7 +35,8 @@ package final class GatedLossSolver: ArrangementSolver {
     self.data = data
     self.newtonAbove = newtonAbove
     self.targets = targets
-    self.loss = loss.loss
+    let loss = name.loss(weighting)
+    self.loss = loss
     self.grouping = grouping
     self.norm = norm
     self.progress = progress
@@ -50,10 +52,10 @@ package final class GatedLossSolver: ArrangementSolver {
     let isInterior =
       (prefersInteriorPoint ?? (data.samples <= GatedLossSolver.fewSamples))
       && (grouping == .perClass || targets.columns == 1)
-      && loss.loss.isSeparable && loss != .squared
+      && loss.isSeparable && !(loss is SquaredLoss)
     problems = (isInterior ? (0..<outputs).map { $0..<$0 + 1 } : [0..<outputs]).map {
       SplitProgram(
-        $0, of: targets, features, loss: loss.loss,
+        $0, of: targets, features, loss: loss,
         regularizer: norm.regularizer(
           grouping, outputs: $0.count, regions: 1, dimension: data.dimension))
     }

@@ -6,15 +6,15 @@ import LinearAlgebra
 ///   m = κt + p − q,  p (h − t) = μ,  q (t − l) = μ,  l < t < h,  p, q > 0:
 ///
 /// hinge has m = yŷ − 1, κ = 0 and t in (−1, 0); huber m = ŷ − y, κ = 1 and t in (−1, 1); quantile m = ŷ − y, κ = 0
-/// and t in (−τ, 1 − τ). ν = −∂m/∂ŷ · t.
+/// and t in (−τ, 1 − τ). ν = −∂m/∂ŷ · t. Of a loss with the weight w the bounds are w times as large, and κ is κ/w.
 package final class BoxLossTerms: LossTerms {
   package let nu: Matrix
   package let inverse: Matrix
   private let targets: Matrix
   private let isMargin: Bool
-  private let curvature: Double
-  private let low: Double
-  private let high: Double
+  private let curvature: [Double]
+  private let low: [Double]
+  private let high: [Double]
   private var margin: [Double]
   private var slope: [Double]
   private var above: [Double]
@@ -22,22 +22,25 @@ package final class BoxLossTerms: LossTerms {
   /// dt, dp and dq of the last step.
   private var change: [(slope: Double, above: Double, below: Double)]
 
-  /// Begins with ν = `start`, within the domain, and products of `mu`; `targets` is C × n.
-  package init?(_ loss: any Loss, _ targets: Matrix, start: Matrix, mu: Double) {
+  /// Begins with ν = `start`, within the domain, and products of `mu`; `entries` are the loss's targets, C × n.
+  package init?(_ loss: any Loss, _ entries: Matrix, start: Matrix, mu: Double) {
     guard let pieces = loss.pieces else { return nil }
-    self.targets = targets
+    targets = Matrix(entries.rows, entries.columns, entries.values.map(loss.target))
+    let weights = entries.values.map(loss.weight)
     isMargin = pieces.isMargin
-    curvature = pieces.curvature
-    (low, high) = (pieces.slopes.lowerBound, pieces.slopes.upperBound)
+    curvature = weights.map { pieces.curvature / $0 }
+    low = weights.map { pieces.slopes.lowerBound * $0 }
+    high = weights.map { pieces.slopes.upperBound * $0 }
     nu = Matrix(targets.rows, targets.columns)
     inverse = Matrix(targets.rows, targets.columns)
     margin = Array(repeating: 0, count: targets.count)
     (slope, above, below) = (margin, margin, margin)
     change = Array(repeating: (0, 0, 0), count: targets.count)
     for k in slope.indices {
-      slope[k] = min(max(-direction(k) * start.base[k], low + 1e-12), high - 1e-12)
-      above[k] = mu / (high - slope[k])
-      below[k] = mu / (slope[k] - low)
+      let least = 1e-12 * weights[k]
+      slope[k] = min(max(-direction(k) * start.base[k], low[k] + least), high[k] - least)
+      above[k] = mu / (high[k] - slope[k])
+      below[k] = mu / (slope[k] - low[k])
     }
   }
 
@@ -56,7 +59,7 @@ package final class BoxLossTerms: LossTerms {
     for k in slope.indices {
       let d = step == 0 ? (0, 0, 0) : change[k]
       let t = slope[k] + step * d.0
-      sum += (above[k] + step * d.1) * (high - t) + (below[k] + step * d.2) * (t - low)
+      sum += (above[k] + step * d.1) * (high[k] - t) + (below[k] + step * d.2) * (t - low[k])
     }
     return sum
   }
@@ -66,7 +69,8 @@ package final class BoxLossTerms: LossTerms {
       let (z, y) = (predictions.base[k], targets.base[k])
       margin[k] = isMargin ? y * z - 1 : z - y
       nu.base[k] = -direction(k) * slope[k]
-      inverse.base[k] = curvature + above[k] / (high - slope[k]) + below[k] / (slope[k] - low)
+      inverse.base[k] =
+        curvature[k] + above[k] / (high[k] - slope[k]) + below[k] / (slope[k] - low[k])
     }
   }
 
@@ -74,7 +78,8 @@ package final class BoxLossTerms: LossTerms {
     for k in slope.indices {
       let (first, second) = products(k, target, isCorrector)
       let rho =
-        margin[k] - curvature * slope[k] - first / (high - slope[k]) + second / (slope[k] - low)
+        margin[k] - curvature[k] * slope[k] - first / (high[k] - slope[k])
+        + second / (slope[k] - low[k])
       r.base[k] = -direction(k) * rho
     }
   }
@@ -90,7 +95,7 @@ package final class BoxLossTerms: LossTerms {
     for k in slope.indices {
       let (first, second) = products(k, target, isCorrector)
       let dt = -direction(k) * dnu.base[k]
-      let (up, down) = (high - slope[k], slope[k] - low)
+      let (up, down) = (high[k] - slope[k], slope[k] - low[k])
       change[k] = (
         dt, (first - above[k] * up + above[k] * dt) / up,
         (second - below[k] * down - below[k] * dt) / down
@@ -102,8 +107,8 @@ package final class BoxLossTerms: LossTerms {
     var limit = 1.0
     for k in slope.indices {
       let d = change[k]
-      if d.slope > 0 { limit = min(limit, (high - slope[k]) / d.slope) }
-      if d.slope < 0 { limit = min(limit, (slope[k] - low) / -d.slope) }
+      if d.slope > 0 { limit = min(limit, (high[k] - slope[k]) / d.slope) }
+      if d.slope < 0 { limit = min(limit, (slope[k] - low[k]) / -d.slope) }
       if d.above < 0 { limit = min(limit, above[k] / -d.above) }
       if d.below < 0 { limit = min(limit, below[k] / -d.below) }
     }

@@ -3,14 +3,25 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// ℓ = Σ_i (log Σ_c e^(ŷ_ic) − Σ_c y_ic ŷ_ic) for targets whose rows are distributions, one-hot as a rule. With
-/// Q = Y − ν in the simplex, row by row, −ℓ*(−ν) = −Σ Q log Q.
+/// ℓ = Σ_i (w_i log Σ_c e^(ŷ_ic) − Σ_c y_ic ŷ_ic) for targets that are not negative, and whose rows add up to w_i: to 1,
+/// distributions, unless classes have weights. For Q = Y − ν ≥ 0, whose rows add up to w_i too,
+/// −ℓ*(−ν) = −Σ Q log (Q/w_i).
 package struct CrossEntropyLoss: Loss {
   package init() {}
 
   package let name = LossName.crossEntropy
   /// An output's gradient depends on all outputs.
   package var isSeparable: Bool { false }
+
+  /// How far rounding may move the sum of a row of ν, or of a distribution, from where it should be.
+  private static let rounding = 1e-12
+
+  /// w of a row of targets.
+  static func mass(_ y: UnsafePointer<Double>, _ classes: Int) -> Double {
+    var sum = 0.0
+    for c in 0..<classes { sum += y[c] }
+    return abs(sum - 1) <= rounding ? 1 : sum
+  }
 
   package func restrict(_ dual: Matrix, _ targets: Matrix) {
     // The columns of each row sum to 0, and none exceeds its target.
@@ -21,7 +32,8 @@ package struct CrossEntropyLoss: Loss {
         row[c] = max(0, y[c] - row[c])
         sum += row[c]
       }
-      for c in 0..<dual.columns { row[c] = y[c] - row[c] / sum }
+      let w = CrossEntropyLoss.mass(y, dual.columns)
+      for c in 0..<dual.columns { row[c] = y[c] - w * row[c] / sum }
     }
   }
 
@@ -37,7 +49,7 @@ package struct CrossEntropyLoss: Loss {
           total += exp(z[c] - largest)
           fit += y[c] * (z[c] - largest)
         }
-        sum += log(total) - fit
+        sum += CrossEntropyLoss.mass(y, classes) * log(total) - fit
       }
       return sum
     }
@@ -50,7 +62,8 @@ package struct CrossEntropyLoss: Loss {
       for i in range {
         let (y, r) = (targets.row(i), residual.row(i))
         CrossEntropyLoss.softmax(predictions.row(i), classes, into: r)
-        for c in 0..<classes { r[c] = y[c] - r[c] }
+        let w = CrossEntropyLoss.mass(y, classes)
+        for c in 0..<classes { r[c] = y[c] - w * r[c] }
       }
     }
   }
@@ -61,13 +74,16 @@ package struct CrossEntropyLoss: Loss {
       for i in range {
         let p = curvature.row(i)
         CrossEntropyLoss.softmax(predictions.row(i), classes, into: p)
-        for c in 0..<classes { p[c] *= 1 - p[c] }
+        let w = CrossEntropyLoss.mass(targets.row(i), classes)
+        for c in 0..<classes { p[c] *= w * (1 - p[c]) }
       }
     }
   }
 
-  /// `result` ← (diag(p) − p pᵀ) v for each row, p = softmax(ŷ).
-  package func hessianProduct(_ predictions: Matrix, _ vectors: Matrix, into result: Matrix) {
+  /// `result` ← w (diag(p) − p pᵀ) v for each row, p = softmax(ŷ).
+  package func hessianProduct(
+    _ predictions: Matrix, _ targets: Matrix, _ vectors: Matrix, into result: Matrix
+  ) {
     let classes = predictions.columns
     Threads.split(predictions.rows, grain: 1000) { range in
       withUnsafeTemporaryAllocation(of: Double.self, capacity: classes) { room in
@@ -76,7 +92,8 @@ package struct CrossEntropyLoss: Loss {
           CrossEntropyLoss.softmax(predictions.row(i), classes, into: p)
           let (v, target) = (vectors.row(i), result.row(i))
           let mean = dot(classes, p, v)
-          for c in 0..<classes { target[c] = p[c] * (v[c] - mean) }
+          let w = CrossEntropyLoss.mass(targets.row(i), classes)
+          for c in 0..<classes { target[c] = w * p[c] * (v[c] - mean) }
         }
       }
     }
@@ -91,18 +108,21 @@ package struct CrossEntropyLoss: Loss {
         let (g, u, trial) = (p + classes, p + 2 * classes, p + 3 * classes)
         for i in range {
           let (v, y, z) = (point.row(i), targets.row(i), result.row(i))
+          let w = CrossEntropyLoss.mass(y, classes)
           if !objective(z, v, y, r, classes).isFinite { z.update(from: v, count: classes) }
           for _ in 0..<50 {
             CrossEntropyLoss.softmax(z, classes, into: p)
+            // The Hessian is diag(q) − qqᵀ/w + r for q = wp.
             var (top, bottom, size) = (0.0, 1.0, 0.0)
             for c in 0..<classes {
+              p[c] *= w
               g[c] = p[c] - y[c] + r * (z[c] - v[c])
               let h = p[c] + r
               u[c] = g[c] / h
               top += p[c] * u[c]
-              bottom -= p[c] * p[c] / h
+              bottom -= p[c] * p[c] / (w * h)
             }
-            let share = top / bottom
+            let share = top / (w * bottom)
             var (slope, length) = (0.0, 0.0)
             for c in 0..<classes {
               u[c] += p[c] / (p[c] + r) * share
@@ -138,7 +158,7 @@ package struct CrossEntropyLoss: Loss {
       total += exp(z[c] - largest)
       rest += 0.5 * r * (z[c] - v[c]) * (z[c] - v[c]) - y[c] * (z[c] - largest)
     }
-    return log(total) + rest
+    return CrossEntropyLoss.mass(y, classes) * log(total) + rest
   }
 
   package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
@@ -147,31 +167,30 @@ package struct CrossEntropyLoss: Loss {
       var sum = 0.0
       for i in range {
         let (nu, y) = (dual.row(i), targets.row(i))
+        let w = CrossEntropyLoss.mass(y, classes)
         var total = 0.0
         for c in 0..<classes {
           let q = y[c] - nu[c]
           total += nu[c]
           if q < 0 { return -.infinity }
-          if q > 0 { sum -= q * log(q) }
+          if q > 0 { sum -= q * log(q / w) }
         }
-        if abs(total) > CrossEntropyLoss.rounding { return -.infinity }
+        if abs(total) > CrossEntropyLoss.rounding * w { return -.infinity }
       }
       return sum
     }
   }
-
-  /// How far rounding may move the sum of a row of ν from 0.
-  private static let rounding = 1e-12
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
     let classes = direction.columns
     var upper = bound
     for i in 0..<direction.rows {
       let (nu, y) = (direction.row(i), targets.row(i))
+      let w = CrossEntropyLoss.mass(y, classes)
       for c in 0..<classes {
         if nu[c] > 0 {
           upper = min(upper, y[c] / nu[c] * (1 - 2 * Double.ulpOfOne))
-        } else if y[c] >= 1, nu[c] < 0 {
+        } else if y[c] >= w, nu[c] < 0 {
           return 0
         }
       }
@@ -182,7 +201,10 @@ package struct CrossEntropyLoss: Loss {
         var sum = 0.0
         for i in range {
           let (nu, y) = (direction.row(i), targets.row(i))
-          for c in 0..<classes where nu[c] != 0 { sum += nu[c] * log(max(0, y[c] - s * nu[c])) }
+          let w = CrossEntropyLoss.mass(y, classes)
+          for c in 0..<classes where nu[c] != 0 {
+            sum += nu[c] * log(max(0, y[c] - s * nu[c]) / w)
+          }
         }
         return sum
       }

@@ -20,15 +20,11 @@ package struct HingeLoss: ScalarLoss {
     return u < 1 - 1 / r ? v + y / r : y
   }
 
-  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    var sum = 0.0
-    for k in 0..<targets.count {
-      let a = targets.base[k] * dual.base[k]
-      guard a >= 0, a <= 1 else { return -.infinity }
-      sum += a
-    }
-    return sum
+  func dualValue(_ nu: Double, _ y: Double) -> Double {
+    let a = y * nu
+    return a >= 0 && a <= 1 ? a : -.infinity
   }
+  func dualSlope(_ nu: Double, _ y: Double) -> Double { y }
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
     signedScaling(direction, targets, bound: bound) ?? 0

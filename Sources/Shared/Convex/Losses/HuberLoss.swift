@@ -23,15 +23,10 @@ package struct HuberLoss: ScalarLoss {
     return abs(e) <= delta ? y + e : v - (e > 0 ? delta : -delta) / r
   }
 
-  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    var sum = 0.0
-    for k in 0..<targets.count {
-      let nu = dual.base[k]
-      guard abs(nu) <= delta else { return -.infinity }
-      sum += nu * (targets.base[k] - 0.5 * nu)
-    }
-    return sum
+  func dualValue(_ nu: Double, _ y: Double) -> Double {
+    abs(nu) <= delta ? nu * (y - 0.5 * nu) : -.infinity
   }
+  func dualSlope(_ nu: Double, _ y: Double) -> Double { y - nu }
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
     var largest = 0.0

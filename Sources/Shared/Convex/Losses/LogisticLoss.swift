@@ -38,14 +38,13 @@ package struct LogisticLoss: ScalarLoss {
     return y * u
   }
 
-  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    var sum = 0.0
-    for k in 0..<targets.count {
-      let a = targets.base[k] * dual.base[k]
-      guard a >= 0, a <= 1 else { return -.infinity }
-      sum += binaryEntropy(a)
-    }
-    return sum
+  func dualValue(_ nu: Double, _ y: Double) -> Double {
+    let a = y * nu
+    return a >= 0 && a <= 1 ? binaryEntropy(a) : -.infinity
+  }
+  func dualSlope(_ nu: Double, _ y: Double) -> Double {
+    let a = y * nu
+    return y * log((1 - a) / a)
   }
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {

@@ -39,6 +39,10 @@ package protocol Loss: Sendable {
   /// The s with |s| ≤ `bound` for which the dual value of s·`direction` is largest; 0 if no multiple is in the domain.
   func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double
 
+  /// y and the weight that an entry of the targets stands for; a weighted loss has numbers of cases there.
+  func target(_ entry: Double) -> Double
+  func weight(_ entry: Double) -> Double
+
   /// Throws `Failure.data` if the loss is not defined for such targets; `name` is that of their bundle.
   func expect(_ targets: Matrix, name: String) throws
 }
@@ -50,6 +54,8 @@ extension Loss {
   /// Whether it has a gradient everywhere.
   package var isDifferentiable: Bool { pieces.map { $0.curvature > 0 } ?? true }
 
+  package func target(_ entry: Double) -> Double { entry }
+  package func weight(_ entry: Double) -> Double { 1 }
   package func expect(_ targets: Matrix, name: String) throws {}
 }
 
@@ -71,6 +77,19 @@ extension LossName {
     case .huber: HuberLoss()
     case .crossEntropy: CrossEntropyLoss()
     case .quantile(let level): QuantileLoss(level: level)
+    }
+  }
+
+  /// The loss whose targets `weighting` makes; the plain one without it.
+  package func loss(_ weighting: ClassWeighting?) -> any Loss {
+    guard let weighting else { return loss }
+    return switch self {
+    case .squared: ClassWeightedLoss(SquaredLoss(), weighting)
+    case .logistic: ClassWeightedLoss(LogisticLoss(), weighting)
+    case .hinge: ClassWeightedLoss(HingeLoss(), weighting)
+    case .huber: ClassWeightedLoss(HuberLoss(), weighting)
+    case .quantile(let level): ClassWeightedLoss(QuantileLoss(level: level), weighting)
+    case .crossEntropy: CrossEntropyLoss()
     }
   }
 }

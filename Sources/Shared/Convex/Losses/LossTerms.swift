@@ -40,20 +40,29 @@ package final class SmoothLossTerms: LossTerms {
   private let name: LossName
   /// y, C × n.
   private let targets: Matrix
-  /// yν of logistic loss, y − ν of cross-entropy: ν within the conjugate's domain.
+  /// The weight of each entry, 1 for cross-entropy, of which `masses` has those of samples.
+  private let weights: [Double]
+  private let masses: [Double]
+  /// yν/w of logistic loss, y − ν of cross-entropy, y − ν/w of squared loss: ν within the conjugate's domain.
   private let shares: Matrix
   private let residual: Matrix
 
-  /// Begins with ν = `start`, within the domain; `targets` is C × n too.
-  package init(_ name: LossName, _ targets: Matrix, start: Matrix) {
-    self.name = name
+  /// Begins with ν = `start`, within the domain; `entries` are the loss's targets, C × n too.
+  package init(_ loss: any Loss, _ entries: Matrix, start: Matrix) {
+    name = loss.name
+    let targets = Matrix(entries.rows, entries.columns, entries.values.map(loss.target))
     self.targets = targets
+    weights = entries.values.map(loss.weight)
+    masses = (0..<targets.columns).map { i in
+      let y = (0..<targets.rows).map { targets[$0, i] }
+      return CrossEntropyLoss.mass(y, y.count)
+    }
     nu = Matrix(copying: start)
     shares = Matrix(targets.rows, targets.columns)
     inverse = Matrix(targets.rows, targets.columns)
     residual = Matrix(targets.rows, targets.columns)
     for k in 0..<shares.count {
-      let (y, value) = (targets.base[k], nu.base[k])
+      let (y, value) = (targets.base[k], nu.base[k] / weights[k])
       shares.base[k] = name == .logistic ? y * value : y - value
     }
   }
@@ -67,13 +76,13 @@ package final class SmoothLossTerms: LossTerms {
       switch name {
       case .logistic:
         fitted = y * log((1 - share) / share)
-        inverse.base[k] = 1 / (share * (1 - share))
+        inverse.base[k] = 1 / (weights[k] * share * (1 - share))
       case .crossEntropy:
         fitted = log(share)
         inverse.base[k] = 1 / share
       default:
         fitted = share
-        inverse.base[k] = 1
+        inverse.base[k] = 1 / weights[k]
       }
       residual.base[k] = fitted - predictions.base[k]
     }
@@ -92,15 +101,15 @@ package final class SmoothLossTerms: LossTerms {
       let y = targets.base[k]
       switch name {
       case .logistic:
-        let share = SmoothLossTerms.moved(shares.base[k], by: y * change)
+        let share = SmoothLossTerms.moved(shares.base[k], by: y * change / weights[k])
         shares.base[k] = min(max(share, 1e-12), 1 - 1e-12)
-        nu.base[k] = y * shares.base[k]
+        nu.base[k] = weights[k] * y * shares.base[k]
       case .crossEntropy:
         let (share, change) = (shares.base[k], -change)
         shares.base[k] = max(1e-12, change < 0 ? share * exp(change / share) : share + change)
       default:
         nu.base[k] += change
-        shares.base[k] = y - nu.base[k]
+        shares.base[k] = y - nu.base[k] / weights[k]
       }
     }
     if name == .crossEntropy { normalize() }
@@ -111,12 +120,12 @@ package final class SmoothLossTerms: LossTerms {
     change < 0 ? a * exp(change / a) : 1 - (1 - a) * exp(-change / (1 - a))
   }
 
-  /// Makes each sample's probabilities add up to 1.
+  /// Makes each sample's probabilities, times its weight, add up to the weight.
   private func normalize() {
     for i in 0..<nu.columns {
       let sum = (0..<nu.rows).reduce(0) { $0 + shares[$1, i] }
       for c in 0..<nu.rows {
-        shares[c, i] /= sum
+        shares[c, i] *= masses[i] / sum
         nu[c, i] = targets[c, i] - shares[c, i]
       }
     }

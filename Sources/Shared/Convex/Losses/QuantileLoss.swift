@@ -21,15 +21,10 @@ package struct QuantileLoss: ScalarLoss {
     min(v + level / r, max(v - (1 - level) / r, y))
   }
 
-  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    var sum = 0.0
-    for k in 0..<targets.count {
-      let nu = dual.base[k]
-      guard nu >= level - 1, nu <= level else { return -.infinity }
-      sum += nu * targets.base[k]
-    }
-    return sum
+  func dualValue(_ nu: Double, _ y: Double) -> Double {
+    nu >= level - 1 && nu <= level ? nu * y : -.infinity
   }
+  func dualSlope(_ nu: Double, _ y: Double) -> Double { y }
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
     let gain = dot(targets.count, direction.base, targets.base)

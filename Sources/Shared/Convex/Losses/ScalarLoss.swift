@@ -12,6 +12,10 @@ protocol ScalarLoss: Loss {
   func dualRange(_ y: Double) -> ClosedRange<Double>
   /// argmin ℓ(z) + (r/2) (z − v)².
   func prox(_ v: Double, _ y: Double, penalty r: Double, from start: Double) -> Double
+  /// −ℓ*(−ν) of one ν; −∞ outside the domain.
+  func dualValue(_ nu: Double, _ y: Double) -> Double
+  /// The derivative of `dualValue` by ν, within the domain.
+  func dualSlope(_ nu: Double, _ y: Double) -> Double
 }
 
 extension ScalarLoss {
@@ -33,6 +37,12 @@ extension ScalarLoss {
   package func value(_ predictions: Matrix, _ targets: Matrix) -> Double {
     var sum = 0.0
     for k in 0..<targets.count { sum += value(predictions.base[k], targets.base[k]) }
+    return sum
+  }
+
+  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
+    var sum = 0.0
+    for k in 0..<targets.count { sum += dualValue(dual.base[k], targets.base[k]) }
     return sum
   }
 

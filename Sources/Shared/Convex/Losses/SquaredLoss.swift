@@ -16,12 +16,9 @@ package struct SquaredLoss: ScalarLoss {
     (y + r * v) / (1 + r)
   }
 
-  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    // Summed by terms: νᵀy and ½‖ν‖² are each much larger than their difference at times.
-    var sum = 0.0
-    for k in 0..<targets.count { sum += dual.base[k] * (targets.base[k] - 0.5 * dual.base[k]) }
-    return sum
-  }
+  // Summed by terms: νᵀy and ½‖ν‖² are each much larger than their difference at times.
+  func dualValue(_ nu: Double, _ y: Double) -> Double { nu * (y - 0.5 * nu) }
+  func dualSlope(_ nu: Double, _ y: Double) -> Double { y - nu }
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
     let square = dot(direction.count, direction.base, direction.base)

@@ -89,10 +89,10 @@ package final class PolynomialSolver {
   /// solved by the algorithm for all losses.
   package init(
     _ data: MomentData, targets: Matrix, activation: PolynomialActivation,
-    loss name: LossName = .squared, splitsLoss: Bool = false,
+    loss name: LossName = .squared, weighting: ClassWeighting? = nil, splitsLoss: Bool = false,
     progress: (String) -> Void = { _ in }
   ) throws {
-    let splits = splitsLoss || name != .squared
+    let splits = splitsLoss || name != .squared || weighting != nil
     try PolynomialSolver.expectMemory(
       for: data, classes: targets.columns, splitting: splits ? name : nil)
     let data = splits ? data.resident : data
@@ -106,7 +106,7 @@ package final class PolynomialSolver {
     if unit != 1 { map = FeatureMap(data, activation: activation.divided(by: unit)) }
     model = PolynomialModel(data: data, map: map)
     self.targets = targets
-    loss = name.loss
+    loss = name.loss(weighting)
     let gram = try GramSystem(data, map: map, targets: targets, progress: progress)
     let program = PolynomialProgram(map: map, gram: gram, classes: targets.columns)
     search =
@@ -283,7 +283,7 @@ extension PolynomialSolution {
   package init(zero targets: Targets, like data: MomentData) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
     let order = data.features + 1
-    let loss = targets.loss.loss
+    let loss = targets.function
     self.init(
       blocks: (0..<targets.values.columns).map { _ in Matrix(2 * data.regions, order * order) },
       dual: zero, predictions: zero, status: .stalled, primal: loss.value(zero, targets.values),

@@ -67,7 +67,8 @@ final class SmoothLoss {
     // At a kink z does not move with ŷ; elsewhere the loss is linear.
     for k in 0..<curvature.count {
       let isAtKink =
-        predictions.base[k] == targets.base[k] && shifted.base[k] != predictions.base[k]
+        predictions.base[k] == loss.target(targets.base[k])
+        && shifted.base[k] != predictions.base[k]
       curvature.base[k] = isAtKink ? envelope.penalty : 0
     }
   }
@@ -86,7 +87,8 @@ final class SmoothLoss {
       let weights = curvature.row(range.lowerBound)
       for k in 0..<block.count { block.base[k] *= weights[k] }
     } else {
-      CrossEntropyLoss().hessianProduct(predictions.slice(range), block, into: block)
+      CrossEntropyLoss().hessianProduct(
+        predictions.slice(range), targets.slice(range), block, into: block)
     }
   }
 }

@@ -105,7 +105,7 @@ final class SplitInteriorPoint {
     }
     scale(nu.count, largest > 0 ? min(0.5, 0.25 * beta / largest) : 0.5, nu.base)
     return BoxLossTerms(loss, targets.transposed, start: nu, mu: mu)
-      ?? SmoothLossTerms(loss.name, targets.transposed, start: nu)
+      ?? SmoothLossTerms(loss, targets.transposed, start: nu)
   }
 
   private func offer(_ terms: any LossTerms, beta: Double, to best: PolynomialIncumbent) {

@@ -38,7 +38,8 @@ extension ArrangementSolution {
     }
     result.predictions = result.recomputedPredictions(data)
     let weight = result.neurons(program.norm).reduce(0) { $0 + $1.weight(program.norm) }
-    result.primal = program.loss.loss.value(result.predictions, targets) + beta * weight
+    let loss = program.loss.loss(program.weighting)
+    result.primal = loss.value(result.predictions, targets) + beta * weight
     return result.primal <= primal + 1e-12 * abs(primal) ? result : nil
   }
 

@@ -21,7 +21,7 @@ extension LinearSolution {
   /// The zero network, with `width` weights per output, and the zero dual point.
   package init(zero targets: Targets, width: Int) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
-    let loss = targets.loss.loss
+    let loss = targets.function
     self.init(
       weights: Matrix(targets.values.columns, width), dual: zero, predictions: zero,
       status: .stalled, primal: loss.value(zero, targets.values),

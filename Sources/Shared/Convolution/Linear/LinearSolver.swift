@@ -9,12 +9,18 @@ package struct LinearProgram {
   /// Whether the filters of a circular network are shared by all outputs; other networks always share them.
   package let grouping: WeightGrouping
   package let loss: LossName
+  /// The weights of classes, if they have some.
+  package let weighting: ClassWeighting?
 
-  package init(activation: Activation, grouping: WeightGrouping, loss: LossName) {
+  package init(
+    activation: Activation, grouping: WeightGrouping, loss: LossName,
+    weighting: ClassWeighting? = nil
+  ) {
     precondition(activation.isLinear, "a linear network")
     self.activation = activation
     self.grouping = grouping
     self.loss = loss
+    self.weighting = weighting
   }
 }
 
@@ -38,7 +44,7 @@ package final class LinearSolver: RegularizedSolver {
   package init(_ data: LinearData, targets: Matrix, program: LinearProgram) {
     self.program = program
     self.targets = targets
-    loss = program.loss.loss
+    loss = program.loss.loss(program.weighting)
     let (q, classes) = (data.features.columns, targets.columns)
     if program.activation == .circular {
       let basis = FourierBasis.matrix(q)

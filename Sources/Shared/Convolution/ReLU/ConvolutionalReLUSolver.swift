@@ -32,14 +32,14 @@ package final class ConvolutionalReLUSolver: ConvolutionalSolver {
 
   /// `targets` is n × C. If `budget` ends the work on the cones, `betaMax` is only a bound.
   package init(
-    _ data: ConvolutionalData, targets: Matrix, loss: LossName = .squared,
-    grouping: WeightGrouping = .perClass, budget: Budget? = nil,
+    _ data: ConvolutionalData, targets: Matrix, loss name: LossName = .squared,
+    weighting: ClassWeighting? = nil, grouping: WeightGrouping = .perClass, budget: Budget? = nil,
     progress: @escaping (String) -> Void = { _ in }
   ) throws {
     let proceed = { !(budget?.isOutOfTime ?? false) }
     self.data = data
     self.progress = progress
-    let loss = loss.loss
+    let loss = name.loss(weighting)
     self.loss = loss
     let (n, outputs) = (targets.rows, targets.columns)
     let joint =

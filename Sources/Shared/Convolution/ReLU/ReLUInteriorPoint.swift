@@ -117,7 +117,7 @@ final class ReLUInteriorPoint {
     let start = ReLUInteriorPoint.start(map, groups, loss, targets, beta: beta, into: correlations)
     terms =
       BoxLossTerms(loss, targets.transposed, start: start, mu: mu)
-      ?? SmoothLossTerms(loss.name, targets.transposed, start: start)
+      ?? SmoothLossTerms(loss, targets.transposed, start: start)
     let centres = exactCentres()
     for (j, group) in groups.enumerated() {
       let centre = centres[group.pattern]!

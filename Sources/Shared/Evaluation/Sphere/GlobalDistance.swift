@@ -31,10 +31,10 @@ package struct GlobalDistance: Sendable {
       )
     }
     let features = try examples.matrix(of: patches)
-    let residual = GlobalDistance.residual(outputs, expected, network.loss)
+    let residual = GlobalDistance.residual(outputs, expected, network.judgedLoss)
     var best = -Double.infinity
     for nu in [residual] + (others.map { [$0] } ?? []) {
-      let dual = DualPoint(nu, network.loss, expected: expected)
+      let dual = DualPoint(nu, network.judgedLoss, expected: expected)
       do {
         let largest = try AllNeurons(features: features, dual: dual.values)
           .largestPrice(above: beta, tolerance: tolerance)
@@ -55,15 +55,17 @@ package struct GlobalDistance: Sendable {
   }
 
   /// −∇ℓ(ŷ), a subgradient at kinks.
-  private static func residual(_ outputs: Matrix, _ expected: Matrix, _ loss: LossName) -> Matrix {
+  private static func residual(_ outputs: Matrix, _ expected: Matrix, _ loss: JudgedLoss) -> Matrix
+  {
+    let weights = loss.rows(expected)
     let result = Matrix(outputs.rows, outputs.columns)
     for i in 0..<outputs.rows {
       let largest = (0..<outputs.columns).reduce(-Double.infinity) { max($0, outputs[i, $1]) }
       let sum = (0..<outputs.columns).reduce(0) { $0 + exp(outputs[i, $1] - largest) }
       for c in 0..<outputs.columns {
         let (y, output) = (expected[i, c], outputs[i, c])
-        result[i, c] =
-          switch loss {
+        let slope =
+          switch loss.name {
           case .squared: y - output
           case .huber: max(-1, min(1, y - output))
           case .logistic: y / (1 + exp(y * output))
@@ -71,6 +73,7 @@ package struct GlobalDistance: Sendable {
           case .quantile(let level): y > output ? level : y < output ? level - 1 : 0
           case .crossEntropy: y - exp(output - largest) / sum
           }
+        result[i, c] = (weights?[i] ?? 1) * slope
       }
     }
     return result

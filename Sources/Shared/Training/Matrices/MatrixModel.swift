@@ -264,6 +264,7 @@ package final class MatrixModel: StochasticModel {
     bundle[.z] = Tensor(matrices().flatMap { $0 }, shape: [outputs, regions, 2, m, m])
     bundle.metadata[.activation] = .polynomial(activation)
     bundle.metadata["program"] = form.rawValue
+    bundle.metadata[.classWeights] = targets.weighting?.weights
     return bundle
   }
 }
