@@ -161,4 +161,29 @@ private func neurons(_ m: Int, _ d: Int, outputs: Int, _ random: inout RandomSou
       }
     }
   }
+
+  /// In the plane the highest hill is found, however narrow it is: no angle of a fine grid has a higher price.
+  @Test(arguments: 1...6) func theHighestHillOfThePlaneIsFound(seed: Int) {
+    var random = RandomSource(seed: seed)
+    let rows = PatchRows(matrix(80, 2, &random))
+    let nu = matrix(80, 1, &random)
+    // A few samples weigh the most.
+    for i in 0..<80 { nu.base[i] = nu.base[i] * nu.base[i] * nu.base[i] }
+    let pricing = NeuronPricing(pass: BlockPass(rows))
+    let found = pricing.maxima(
+      nu, from: NetworkSolver.starts(60, rows, outputs: 1, &random), polished: 24
+    ) { true }
+    for sign in [1.0, -1.0] {
+      var highest = 0.0
+      for k in 0..<20_000 {
+        let angle = 2 * Double.pi * Double(k) / 20_000
+        let u = [cosine(angle), cosine(angle - .pi / 2)]
+        highest = max(
+          highest,
+          sign * (0..<80).reduce(0) { $0 + nu.base[$1] * max(0, dot(2, rows.x.row($1), u)) })
+      }
+      let best = found.first { $0.sign == sign }
+      #expect((best?.price ?? 0) >= highest * (1 - 1e-9))
+    }
+  }
 }
