@@ -153,6 +153,11 @@ class Network:
         self.region = tensors.get("hidden.region", np.zeros(m)).astype(int)
         self.gate = tensors["hidden.gate"].astype(float) if "hidden.gate" in tensors else None
         self.threshold = tensors.get("hidden.threshold", np.zeros(m)).astype(float)
+        # Batch normalisation before or after the activation: weight * (t - mean) / deviation + bias.
+        self.norm_place = metadata.get("batch_norm")
+        self.norm = None
+        if self.norm_place:
+            self.norm = [tensors[f"norm.{key}"].astype(float) for key in ("weight", "bias", "mean", "deviation")]
         self.activation = metadata["activation"]
         known = ("relu", "gated-relu", "linear", "circular")
         self.polynomial = None if self.activation in known else [float(t) for t in self.activation.split(",")]
@@ -196,14 +201,22 @@ class Network:
 
     def _neurons(self, x, own):
         t = x @ self.hidden[own].T + self.hidden_bias[own]
+        if self.norm_place == "before":
+            t = self._normalized(t, own)
         if self.activation == "relu":
-            return np.maximum(t, 0)
-        if self.activation == "gated-relu":
-            return np.where(x @ self.gate[own].T >= self.threshold[own], t, 0)
+            t = np.maximum(t, 0)
+        elif self.activation == "gated-relu":
+            t = np.where(x @ self.gate[own].T >= self.threshold[own], t, 0)
+        if self.norm_place == "after":
+            t = self._normalized(t, own)
         if self.polynomial:
             a, b, c = self.polynomial
             return a * t * t + b * t + c
         return t
+
+    def _normalized(self, t, own):
+        weight, bias, mean, deviation = (values[own] for values in self.norm)
+        return weight * (t - mean) / deviation + bias
 
     def __call__(self, x, block=256):
         x = np.asarray(x)
@@ -261,6 +274,15 @@ def _torch_module(net):
             # K x m: the share of each patch in the average that a neuron takes.
             self.put("average", regions / np.maximum(regions.sum(0), 1))
             self.put("output", net.output.T)
+            self.norm = None
+            if net.norm:
+                # The order of the contract: Linear, BatchNorm1d, ReLU, Linear, or Linear, ReLU, BatchNorm1d, Linear.
+                weight, bias, mean, deviation = net.norm
+                self.norm = torch.nn.BatchNorm1d(len(weight), eps=0).double().eval()
+                for target, value in (
+                        (self.norm.weight, weight), (self.norm.bias, bias), (self.norm.running_mean, mean),
+                        (self.norm.running_var, deviation ** 2)):
+                    target.data.copy_(torch.tensor(value))
             self.put("shift", net.shift)
             self.put("divisor", net.divisor)
             if p is not None:
@@ -301,9 +323,16 @@ def _torch_module(net):
                 x = torch.cat([x, torch.ones_like(x[:, :, :1])], 2)
             return x if self.shift is None else (x - self.shift) / self.divisor
 
+        def normalized(self, t):
+            return torch.nn.functional.batch_norm(
+                t.transpose(1, 2), self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias,
+                eps=0.0).transpose(1, 2)
+
         def forward(self, x):
             x = self.prepare(x)
             t = x @ self.hidden + self.hidden_bias
+            if net.norm_place == "before":
+                t = self.normalized(t)
             if net.activation == "relu":
                 t = torch.relu(t)
             elif net.activation == "gated-relu":
@@ -311,6 +340,8 @@ def _torch_module(net):
             elif net.polynomial:
                 a, b, c = net.polynomial
                 t = a * t * t + b * t + c
+            if net.norm_place == "after":
+                t = self.normalized(t)
             return (t * self.average).sum(1) @ self.output + self.output_bias
 
     return Module()

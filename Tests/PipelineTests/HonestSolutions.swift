@@ -94,6 +94,24 @@ struct HonestCase: CustomTestStringConvertible {
         data: "\(patches) | arrangements --quiet --sample 6 -o data",
         solve: "--activation relu --beta 0.5 \(options)"),
     ]
+    for (activation, place) in [
+      ("relu", "before"), ("gated-relu", "before"), ("gated-relu", "after"), ("relu", "after"),
+    ]
+    where loss != "quantile-0.7" && (loss == "squared" || (activation, place) != ("relu", "after"))
+    {
+      cases.append(
+        HonestCase(
+          "\(activation), batch normalisation \(place), \(loss)",
+          data: "\(table) | arrangements --quiet --sample 12 -o data",
+          solve: "--activation \(activation) --batch-norm \(place) --beta 0.2 \(options)"))
+    }
+    if ["squared", "huber", "cross-entropy"].contains(loss) {
+      cases.append(
+        HonestCase(
+          "relu, weight decay on both layers, \(loss)",
+          data: "\(table) | arrangements --quiet --sample 12 -o data",
+          solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
+    }
     if loss == "squared" {
       cases += [
         HonestCase(

@@ -71,6 +71,7 @@ extension LossName {
     case .huber: HuberLoss()
     case .crossEntropy: CrossEntropyLoss()
     case .quantile(let level): QuantileLoss(level: level)
+    case .interpolation, .margin: ConstraintLoss(name: self)
     }
   }
 }
