@@ -103,7 +103,7 @@ package final class FaceSolver: RegularizedSolver {
         .perPattern, outputs: outputs, regions: 1, dimension: 1))
     let master = program.point(beta: point.beta)
     var inner = rule
-    inner.gap = max(1e-13, 0.1 * min(rule.gap, point.gap))
+    inner.gap = max(1e-13, 0.05 * min(rule.gap, point.gap))
     let start = ArrangementSolution(
       index: Array(0..<m),
       positive: (0..<outputs).map { c in Matrix(m, 1, neurons.map { $0.output[c] }) },
@@ -122,11 +122,8 @@ package final class FaceSolver: RegularizedSolver {
       result.append(neuron)
     }
     point.offer(primal: master.primal, predictions: master.predictions) { $0 = result }
-    if loss.isDifferentiable {
-      loss.residual(master.predictions, targets, into: nu)
-    } else {
-      nu.copy(from: master.dual)
-    }
+    // The residual would have the error of the weights times that of β: the master's own dual point is feasible for its neurons.
+    nu.copy(from: master.dual)
     return result
   }
 }
