@@ -155,6 +155,11 @@ class Network:
         self.region = tensors.get("hidden.region", np.zeros(m)).astype(int)
         self.gate = tensors["hidden.gate"].astype(float) if "hidden.gate" in tensors else None
         self.threshold = tensors.get("hidden.threshold", np.zeros(m)).astype(float)
+        # Batch normalisation before or after the activation: weight * (t - mean) / deviation + bias.
+        self.norm_place = metadata.get("batch_norm")
+        self.norm = None
+        if self.norm_place:
+            self.norm = [tensors[f"norm.{key}"].astype(float) for key in ("weight", "bias", "mean", "deviation")]
         self.activation = metadata["activation"]
         known = ("relu", "gated-relu", "linear", "circular")
         self.polynomial = None if self.activation in known else [float(t) for t in self.activation.split(",")]
@@ -200,14 +205,22 @@ class Network:
 
     def _neurons(self, x, own):
         t = x @ self.hidden[own].T + self.hidden_bias[own]
+        if self.norm_place == "before":
+            t = self._normalized(t, own)
         if self.activation == "relu":
-            return np.maximum(t, 0)
-        if self.activation == "gated-relu":
-            return np.where(x @ self.gate[own].T >= self.threshold[own], t, 0)
+            t = np.maximum(t, 0)
+        elif self.activation == "gated-relu":
+            t = np.where(x @ self.gate[own].T >= self.threshold[own], t, 0)
+        if self.norm_place == "after":
+            t = self._normalized(t, own)
         if self.polynomial:
             a, b, c = self.polynomial
             return a * t * t + b * t + c
         return t
+
+    def _normalized(self, t, own):
+        weight, bias, mean, deviation = (values[own] for values in self.norm)
+        return weight * (t - mean) / deviation + bias
 
     def __call__(self, x, block=256):
         x = np.asarray(x)
@@ -272,6 +285,15 @@ def _torch_module(net):
             near = None if net.shift is None else net.shift.astype(np.float32).astype(float)
             self.put("shift", near)
             self.put("shift_rest", None if near is None else net.shift - near)
+            self.norm = None
+            if net.norm:
+                # The order of the contract: Linear, BatchNorm1d, ReLU, Linear, or Linear, ReLU, BatchNorm1d, Linear.
+                weight, bias, mean, deviation = net.norm
+                self.norm = torch.nn.BatchNorm1d(len(weight), eps=0).double().eval()
+                for target, value in (
+                        (self.norm.weight, weight), (self.norm.bias, bias), (self.norm.running_mean, mean),
+                        (self.norm.running_var, deviation ** 2)):
+                    target.data.copy_(torch.tensor(value))
             self.put("divisor", net.divisor)
             self.put("target_shift", net.target_shift)
             self.put("target_divisor", net.target_divisor)
@@ -313,9 +335,16 @@ def _torch_module(net):
                 x = torch.cat([x, torch.ones_like(x[:, :, :1])], 2)
             return x if self.shift is None else (x - self.shift - self.shift_rest) / self.divisor
 
+        def normalized(self, t):
+            return torch.nn.functional.batch_norm(
+                t.transpose(1, 2), self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias,
+                eps=0.0).transpose(1, 2)
+
         def forward(self, x):
             x = self.prepare(x)
             t = x @ self.hidden + self.hidden_bias
+            if net.norm_place == "before":
+                t = self.normalized(t)
             if net.activation == "relu":
                 t = torch.relu(t)
             elif net.activation == "gated-relu":
@@ -323,6 +352,8 @@ def _torch_module(net):
             elif net.polynomial:
                 a, b, c = net.polynomial
                 t = a * t * t + b * t + c
+            if net.norm_place == "after":
+                t = self.normalized(t)
             result = (t * self.average).sum(1) @ self.output + self.output_bias
             return result if self.target_shift is None else result * self.target_divisor + self.target_shift
 

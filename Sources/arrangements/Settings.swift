@@ -10,12 +10,15 @@ struct Settings: ToolSettings {
   var exact = false
   /// A network whose patterns are listed.
   var from: String?
+  var reportsSpikeFree = false
   var maximum: Int?
   var seed = 0
 
   func validate() throws {
-    let ways = [("--sample", sample != nil), ("--exact", exact), ("--from", from != nil)]
-      .filter(\.1).map(\.0)
+    let ways = [
+      ("--sample", sample != nil), ("--exact", exact), ("--from", from != nil),
+      ("--spike-free", reportsSpikeFree),
+    ].filter(\.1).map(\.0)
     guard ways.count == 1 else {
       throw Failure.usage(
         ways.isEmpty
@@ -31,7 +34,9 @@ struct Settings: ToolSettings {
         throw Failure.usage(
           "--\(name) is for --sample: "
             + (exact
-              ? "--exact lists every pattern, cut at 0" : "--from takes the gates of a network"))
+              ? "--exact lists every pattern, cut at 0"
+              : reportsSpikeFree
+                ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
       }
     }
     if maximum != nil, !exact {
@@ -43,31 +48,7 @@ struct Settings: ToolSettings {
     Tool(
       name: "arrangements",
       summary: "list the activation patterns of ReLU neurons on the data",
-      description: """
-        Reads a bundle of kind dataset and writes one of kind arrangements: all of the dataset, and the \
-        patterns that neurons may have on it. A pattern is a bit a row of data, 1 where x.g >= 0 for the \
-        gate g; with K patches a sample the rows are all n K patches. Gates are written too.
-
-        --sample N draws N gates and keeps the patterns that differ, each with the gate that drew it first. \
-        With --threshold T a row is active where x.g >= T ||g||.
-
-        With --sampler k-means gates are the centroids, of unit length, of the directions of 100,000 rows or \
-        fewer, drawn from all samples (spherical k-means). The constant of patchify --bias has no part in \
-        them: it is 0 in every gate, and T compares with the other features alone.
-
-        Of deferred data (patchify --defer) gates are written and no patterns, which the gates imply: no more than \
-        a few patches are cut here. Equal gates are left out; that two gates have the same pattern is not seen.
-
-        --from NETWORK lists the patterns that the neurons of a network have on the data, each once: its filters \
-        are the gates (the gates themselves, of gated neurons). Trained on these, a network is the best of \
-        all whose neurons have them, and what the other one left is the difference.
-
-        --exact lists every pattern {1[Xu >= 0]} of u whose product with each row is not zero (a row of \
-        zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
-        all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
-        are at most 2 (C(m-1, 0) + ... + C(m-1, r-1)) patterns, as many in general position; more than --max are \
-        refused before the work starts.
-        """,
+      description: description,
       options: [
         .integer("sample", "N", \.sample, "Draw N gates.", minimum: 1),
         .value(
@@ -82,6 +63,11 @@ struct Settings: ToolSettings {
         ) { text in Double(decimal: text).flatMap { $0.isFinite ? .some($0) : nil } },
         .flag("exact", \.exact, "List all patterns."),
         .input("from", "NETWORK", \.from, "List the patterns of the neurons of this network."),
+        .flag(
+          "spike-free", \.reportsSpikeFree,
+          "List nothing, but print a report: spike_free, true if every (X u)+ is an X z with |z| <= |u|, so that a ReLU network is a "
+            + "linear one under constraints; then the reason. Of rows of zeros and positive multiples one is enough; the others must be "
+            + "independent, and no entry off the diagonal of the inverse of X X^T above 0."),
         .integer(
           "max", "N", \.maximum, "Refuse where --exact could find more than N (default 1000000).",
           minimum: 1, record: .omitted),
@@ -96,4 +82,32 @@ struct Settings: ToolSettings {
           + "--beta 1e-3 -o solution",
       ])
   }
+}
+
+extension Settings {
+  private static let description = """
+    Reads a bundle of kind dataset and writes one of kind arrangements: all of the dataset, and the \
+    patterns that neurons may have on it. A pattern is a bit a row of data, 1 where x.g >= 0 for the \
+    gate g; with K patches a sample the rows are all n K patches. Gates are written too.
+
+    --sample N draws N gates and keeps the patterns that differ, each with the gate that drew it first. \
+    With --threshold T a row is active where x.g >= T ||g||.
+
+    With --sampler k-means gates are the centroids, of unit length, of the directions of 100,000 rows or \
+    fewer, drawn from all samples (spherical k-means). The constant of patchify --bias has no part in \
+    them: it is 0 in every gate, and T compares with the other features alone.
+
+    Of deferred data (patchify --defer) gates are written and no patterns, which the gates imply: no more than \
+    a few patches are cut here. Equal gates are left out; that two gates have the same pattern is not seen.
+
+    --from NETWORK lists the patterns that the neurons of a network have on the data, each once: its filters \
+    are the gates (the gates themselves, of gated neurons). Trained on these, a network is the best of \
+    all whose neurons have them, and what the other one left is the difference.
+
+    --exact lists every pattern {1[Xu >= 0]} of u whose product with each row is not zero (a row of \
+    zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
+    all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
+    are at most 2 (C(m-1, 0) + ... + C(m-1, r-1)) patterns, as many in general position; more than --max are \
+    refused before the work starts.
+    """
 }

@@ -8,6 +8,13 @@ Settings.tool.main { invocation in
   let settings = invocation.settings
   Threads.use(invocation.common.threads)
   let input = try invocation.input()
+  if settings.reportsSpikeFree {
+    let found = try SpikeFree(ArrangementData.features(of: Bundle(reading: input)))
+    let output = try invocation.textOutput()
+    try output.write("spike_free\t\(found.holds)\nreason\t\(found.reason)\n")
+    try output.finish()
+    return
+  }
   let output = try invocation.bundleOutput()
   let bundle = try Bundle(reading: input)
   let rows = try DataRows(bundle)

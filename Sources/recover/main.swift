@@ -9,12 +9,39 @@ Settings.tool.main { invocation in
   let settings = invocation.settings
   Threads.use(invocation.common.threads)
   let input = try invocation.input()
+  if settings.wantsOptimalSet {
+    try invocation.writeOptimalNetworks(of: Bundle(reading: input))
+    return
+  }
   let output = try invocation.bundleOutput()
   let solution = try Bundle(reading: input)
   let metadata = invocation.metadata(after: solution.metadata)
 
   let network: Bundle
-  if WrittenSolution.isActivation(of: solution) {
+  let isFactored = solution[.neuronsHidden] != nil
+  let isSpline = try solution.read(.freeBias, default: false)
+  if solution.metadata[.activation] == .quantized {
+    guard !settings.minimal, settings.data == nil, settings.tolerance == nil, settings.split == nil
+    else {
+      throw Failure.usage("a quantised network is its solution: there are no options for it")
+    }
+    try solution.expect(.solution)
+    network = try QuantizedNeurons(solution).network(of: solution, metadata: metadata)
+  } else if try isFactored || isSpline || solution.read(ifPresent: .batchNorm) == .after {
+    guard !settings.minimal, settings.data == nil else {
+      throw Failure.usage(
+        "--minimal and --data are not for networks with batch normalisation or free biases, or of relu with the nuclear norm"
+      )
+    }
+    network =
+      try isSpline
+      ? SplineNetwork(solution).bundle(from: solution, metadata: metadata)
+      : isFactored
+        ? FactoredNetwork(solution, tolerance: settings.tolerance)
+          .bundle(from: solution, metadata: metadata)
+        : try NormalizedNetwork(solution, tolerance: settings.tolerance)
+          .bundle(from: solution, metadata: metadata)
+  } else if WrittenSolution.isActivation(of: solution) {
     let data = try settings.data.map { path in
       try invocation.read("--data", path) { input in
         let data = try Bundle(reading: input)
@@ -24,6 +51,10 @@ Settings.tool.main { invocation in
     }
     var written = try WrittenSolution(solution)
     let isTooLarge = written.hasSpareNeurons
+    guard written.normalization == nil || !settings.minimal else {
+      throw Failure.usage(
+        "--minimal is for networks without batch normalisation: solve has taken away what it can")
+    }
     guard !settings.minimal || !written.hasGroups else {
       throw Failure.usage(
         "--minimal is for ReLU and gated-ReLU networks of one pooling region with a group a class: those of "
@@ -36,7 +67,7 @@ Settings.tool.main { invocation in
       throw Failure.usage(
         "--minimal is for networks of one patch a sample, but those of \(solution.name) have more")
     }
-    if let data, hasPatches == false, settings.minimal || isTooLarge {
+    if let data, hasPatches == false, written.normalization == nil, settings.minimal || isTooLarge {
       if try !invocation.blaming("--data", data.name, { try written.minimize(on: data) }) {
         invocation.warn("rounding or the size of the problem allows no neuron to be removed")
       }
@@ -47,12 +78,13 @@ Settings.tool.main { invocation in
         "a class has more neurons than there are samples: if a sample is one patch, --data lets recover remove some"
       )
     }
-    network =
+    let recovered =
       written.hasGroups
       ? try GroupedNetwork(written, tolerance: settings.tolerance)
         .bundle(from: solution, metadata: metadata)
       : PatternNetwork(written, tolerance: settings.tolerance)
         .bundle(from: solution, metadata: metadata)
+    network = try written.normalization?.lift(network: recovered) ?? recovered
   } else {
     try solution.expect(.solution)
     guard !settings.minimal, settings.data == nil else {
@@ -64,5 +96,6 @@ Settings.tool.main { invocation in
     network = RecoveredNetwork(blocks, tolerance: settings.tolerance)
       .bundle(from: solution, metadata: metadata)
   }
-  try invocation.write(network, to: output)
+  let written = try settings.split.map { try network.splittingNeurons($0) } ?? network
+  try invocation.write(written, to: output)
 }

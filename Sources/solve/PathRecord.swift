@@ -24,7 +24,7 @@ final class PathRecord {
   init(_ settings: Settings) throws {
     isWanted = settings.pathTable != nil || settings.pathOutput != nil
     if let directory = settings.pathOutput, let count = settings.path {
-      try make(directory)
+      if try makeDirectory(directory) { newDirectory = directory }
       try open(directory, count: count, besides: settings)
     }
     table = try settings.pathTable.map { try Output(path: $0) }
@@ -32,21 +32,6 @@ final class PathRecord {
   }
 
   deinit { abandon() }
-
-  private func make(_ directory: String) throws {
-    if mkdir(directory, 0o777) == 0 {
-      newDirectory = directory
-      return
-    }
-    let error = errno
-    var status = stat()
-    guard error == EEXIST else {
-      throw Failure.data("cannot make \(directory): \(systemError(error))")
-    }
-    guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-      throw Failure.data("\(directory) is no directory")
-    }
-  }
 
   private func open(_ directory: String, count: Int, besides settings: Settings) throws {
     let others = [settings.common.output ?? "-", settings.trace, settings.pathTable]

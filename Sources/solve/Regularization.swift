@@ -35,11 +35,14 @@ private struct RegularizationTable {
       (networks, norms, hasLengths) = ("polynomial activations", [.group], false)
       groupings = { _ in [.perClass] }
     case .relu:
-      (networks, norms, hasLengths) = ("--activation relu", [.group], true)
-      groupings = { _ in both }
+      (networks, norms, hasLengths) = ("--activation relu", [.group, .nuclear], true)
+      groupings = { $0 == .nuclear ? both.reversed() : both }
     case .gatedReLU:
       (networks, norms, hasLengths) = ("--activation gated-relu", [.group, .nuclear], true)
       groupings = { $0 == .nuclear ? both.reversed() : both }
+    case .quantized:
+      (networks, norms, hasLengths) = ("--activation quantized", [.group], false)
+      groupings = { _ in [.perClass] }
     case .circular:
       (networks, norms, hasLengths) = ("--circular", [.nuclear], false)
       groupings = { _ in both }
@@ -65,6 +68,11 @@ extension Settings {
       throw Failure.usage(
         "--group \(grouping.rawValue) is not for \(table.networks) with \(shape.outputs) outputs: "
           + RegularizationTable.reason(groupings[0]))
+    }
+    guard activation != .relu || norm == .group || shape.patches == 1 else {
+      throw Failure.usage(
+        "--norm nuclear is not for --activation relu with \(shape.patches) patches a sample, expected 1"
+      )
     }
     let rows = shape.regions * (grouping == .perClass ? 1 : shape.outputs)
     guard table.norms.contains(norm) || (table.hasLengths && rows == 1) else {

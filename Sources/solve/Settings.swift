@@ -11,6 +11,10 @@ struct Settings: ToolSettings {
   var chosenNorm: WeightNorm?
   var chosenGrouping: WeightGrouping?
   var circular = false
+  var batchNorm: BatchNorm?
+  var freeBias = false
+  var interpolates = false
+  var maximizesMargin = false
   var beta: Double?
   var gap = 1e-4
   var maximumIterations: Int?
@@ -41,7 +45,8 @@ struct Settings: ToolSettings {
     }
     // Combinations that are refused for every shape of the data are refused before reading any.
     _ = try regularization(of: ProgramShape())
-    guard beta != nil || path != nil else {
+    try validateReduction()
+    guard beta != nil || path != nil || constraint != nil else {
       throw Failure.usage(
         "--beta is missing: the weight of the norm (--path COUNT tries several, and needs none)")
     }
@@ -129,9 +134,13 @@ struct Settings: ToolSettings {
     [
       .value(
         "activation", "NAME", \.activation,
-        "relu, gated-relu, linear, or A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47.",
-        words: ["relu", "gated-relu", "linear"], expected: Activation.expectedOption
-      ) { Activation.parse(option: $0).map { .some($0) } },
+        "relu, gated-relu, linear, A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47, or quantized, neurons "
+          + "(x.u)(x.v) with u and v of -1 and 1, for up to 24 features, whose norm is d times the sum of output weights.",
+        words: ["relu", "gated-relu", "linear", "quantized"],
+        expected: Activation.expectedOption + ", or quantized"
+      ) { text in
+        text == "quantized" ? .some(.quantized) : Activation.parse(option: text).map { .some($0) }
+      },
       .choice(
         "loss", "LOSS", \.loss,
         "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
@@ -158,6 +167,25 @@ struct Settings: ToolSettings {
         "circular", \.circular,
         "With linear: one filter as long as a sample, slid around it, instead of filters over patches."
       ),
+      .value(
+        "batch-norm", "PLACE", \.batchNorm,
+        "For relu and gated-relu: normalise what each neuron computes over the training data, before the ReLU or after it. Its "
+          + "scale and shift are trained and penalised with the output weights, the hidden weights are not; the network "
+          + "has norm.weight, norm.bias, norm.mean and norm.deviation.",
+        expected: BatchNorm.expected
+      ) { BatchNorm.parse($0).map { .some($0) } },
+      .flag(
+        "free-bias", \.freeBias,
+        "For relu on a dataset of one feature without a constant: leave biases and an intercept unpenalised. The network is a "
+          + "linear spline with knots at samples; squared loss."),
+      .flag(
+        "interpolate", \.interpolates,
+        "For relu and gated-relu on arrangements, instead of --beta: the network of the smallest norm whose outputs are the "
+          + "targets. Rows that no network fits are refused."),
+      .flag(
+        "margin", \.maximizesMargin,
+        "For relu and gated-relu on arrangements, instead of --beta: the network of the smallest norm whose margins y yhat are at "
+          + "least 1, for targets -1 and 1."),
       .positive("beta", "B", \.beta, "The weight of the norm, above 0."),
     ]
   }

@@ -22,7 +22,8 @@ extension Training {
     let composer = Composer<ArrangementSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, data: data, targets: targets, program: program, beta: beta, betaMax: betaMax,
-        source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
+        source: source, notes: notes, metadata: invocation.metadata(after: source.metadata)
+      ).lifted(by: reduction)
     }
     let zero = ArrangementSolution(
       zero: targets, width: data.regions * data.dimension, activation: activation)
@@ -36,10 +37,10 @@ extension Training {
   /// The shapes of the data. They are read before the search; with one patch per sample the search itself takes the
   /// features and patterns from them.
   private func layout() throws -> ConvolutionalData {
-    let isSingle = try source.kind != .arrangements || PatchSource(source).patchCount == 1
-    do { return try ConvolutionalData(source) } catch {
+    let isSingle = try data.kind != .arrangements || PatchSource(data).patchCount == 1
+    do { return try ConvolutionalData(data) } catch {
       // Errors are reported in the terms of fully-connected networks.
-      if isSingle { _ = try ArrangementData(source) }
+      if isSingle { _ = try ArrangementData(data) }
       throw error
     }
   }
@@ -47,7 +48,7 @@ extension Training {
   private func fullyConnected(
     _ program: ArrangementProgram, _ targets: Targets, _ composer: Composer<ArrangementSolution>
   ) throws -> Outcome {
-    let data = try ArrangementData(source)
+    let data = try ArrangementData(data)
     let validation = try validation {
       try Validation($0, like: source, data, targets)
     }
@@ -104,7 +105,8 @@ extension Training {
   ) throws -> ArrangementSolution? {
     try warmStart {
       try Solutions.start(
-        $0, data: data, outputs: targets.values.columns, activation: program.activation)
+        $0.lowered(by: reduction), data: data, outputs: targets.values.columns,
+        activation: program.activation)
     }
   }
 }

@@ -20,7 +20,12 @@ extension Training {
       progress.update("fold \(fold + 1) of \(count)")
       let heldOut = (0..<samples).filter { parts[$0] == fold }
       let training = (0..<samples).filter { parts[$0] != fold }
-      let own = try scores(path, bundle.samples(training), bundle.samples(heldOut))
+      let part = try bundle.samples(training)
+      // Each part of the samples is normalised by itself.
+      let reduction = try settings.reduction(of: part)
+      let rest = try bundle.samples(heldOut)
+      let own = try scores(
+        path, reduction?.apply(part) ?? part, reduction?.apply(rest) ?? rest)
       guard own.count == path.betas.count else {
         progress.finish()
         invocation.warn("a limit came before the last of \(count) folds: they choose nothing")

@@ -9,7 +9,7 @@ extension Training {
   /// Trains a ReLU network over all patterns of a dataset.
   func network() throws {
     trace.hasSearch = true
-    let patches = try PatchSource(source)
+    let patches = try PatchSource(data)
     try Magnitudes.expect(patches)
     let targets = try Targets(
       source, samples: patches.count, targetValues: settings.targets, loss: settings.loss,
@@ -26,17 +26,18 @@ extension Training {
     let composer = Composer<NetworkSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
-        metadata: invocation.metadata(after: source.metadata))
+        metadata: invocation.metadata(after: source.metadata)
+      ).lifted(by: reduction)
     }
     var zero = NetworkSolution(zero: targets, patches: patches)
     zero.lacksProof = settings.provesGlobally
     try run(orElse: composer.outcome(zero, beta: beta)) {
       let validation = try validation { try Validation($0, like: source, patches, targets) }
       let solver = try NetworkSolver(
-        source, patches: patches, targets: targets, settings: networkSettings, budget: budget
+        data, patches: patches, targets: targets, settings: networkSettings, budget: budget
       ) { [progress] text in progress.update(text) }
       tellCost(solver)
-      let start = try warmStart { try solver.start($0) }
+      let start = try warmStart { try solver.start($0.lowered(by: reduction)) }
       return try search(
         solver, validation: validation, from: start, composer,
         folds: { [self] path, training, heldOut in

@@ -13,6 +13,10 @@ final class Training: @unchecked Sendable {
   let settings: Settings
   /// The training data's bundle.
   let source: Bundle
+  /// What makes the program that is solved of the one that was asked for, if they differ.
+  let reduction: (any Reduction)?
+  /// The training data of the program that is solved.
+  let data: Bundle
   private let heldOut: Bundle?
   private let earlier: Bundle?
   /// The activation; with --circular the circular one.
@@ -45,14 +49,19 @@ final class Training: @unchecked Sendable {
       throw Failure.usage("--activation is missing")
     }
     self.activation = settings.circular ? .circular : activation
-    beta = settings.beta ?? 0
+    // A constraint has no weight: the norm alone is the objective.
+    beta = settings.beta ?? (settings.constraint == nil ? 0 : 1)
     record = try PathRecord(settings)
     trace = try Trace(path: settings.trace)
     source = try Bundle(reading: input)
     let source = source
+    let reduction = try settings.reduction(of: source)
+    self.reduction = reduction
+    data = try reduction?.apply(source) ?? source
     heldOut = try settings.validation.map { path in
       try invocation.read("--validation", path) {
-        try DataModel(source).conform(Bundle(reading: $0))
+        let bundle = try DataModel(source).conform(Bundle(reading: $0))
+        return try reduction?.apply(bundle) ?? bundle
       }
     }
     earlier = try settings.warmStart.map { path in
@@ -125,7 +134,9 @@ final class Training: @unchecked Sendable {
         _exit(0)
       }
       throw Failure.data(
-        "\(status.rawValue) before the path's largest beta was solved: without --beta there is nothing to write yet"
+        settings.constraint == nil
+          ? "\(status.rawValue) before the path's largest beta was solved: without --beta there is nothing to write yet"
+          : "\(status.rawValue) before a network was found that satisfies the constraint"
       )
     } catch {
       let failure = error as? Failure

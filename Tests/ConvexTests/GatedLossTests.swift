@@ -112,6 +112,7 @@ private func expectCertified(
       case .crossEntropy:
         primal -= y[c] * z
         dual += entropy(y[c] - nu[c])
+      case .interpolation, .margin: preconditionFailure("a constraint")
       }
       if loss == .logistic || loss == .hinge {
         #expect(a >= 0 && a <= 1, sourceLocation: sourceLocation)

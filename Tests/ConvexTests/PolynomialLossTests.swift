@@ -43,8 +43,8 @@ private func labelled(
       let y: Double =
         switch loss {
         case .crossEntropy: c == label ? 1 : 0
-        case .logistic, .hinge: scores[c] > 0.9 ? 1 : -1
-        case .huber, .squared, .quantile: 3 * (scores[c] - 0.9)
+        case .logistic, .hinge, .margin: scores[c] > 0.9 ? 1 : -1
+        case .huber, .squared, .quantile, .interpolation: 3 * (scores[c] - 0.9)
         }
       problem.y[i * classes + c] = y
     }
@@ -75,6 +75,7 @@ extension Problem {
         case .hinge: sum += max(0, 1 - z * t)
         case .quantile(let level): sum += max(level * (t - z), (level - 1) * (t - z))
         case .crossEntropy: sum -= z * t
+        case .interpolation, .margin: preconditionFailure("a constraint")
         }
       }
       if loss == .crossEntropy { sum += log((0..<classes).reduce(0) { $0 + exp(outputs[i, $1]) }) }
@@ -105,6 +106,7 @@ extension Problem {
         case .crossEntropy:
           guard t - nu >= 0 else { return nil }
           sum += entropy(t - nu)
+        case .interpolation, .margin: return nil
         }
       }
       if loss == .crossEntropy, abs(row) > 1e-12 { return nil }

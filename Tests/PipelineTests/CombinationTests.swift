@@ -46,7 +46,7 @@ private struct Cell {
   }
 
   private var impliedGroup: String {
-    group ?? (networks == .gated && norm == "nuclear" ? "pattern" : networks.groups[0])
+    group ?? (networks.hasGates && norm == "nuclear" ? "pattern" : networks.groups[0])
   }
 
   /// Whether the weights of a group are one row.
@@ -83,8 +83,8 @@ private enum Networks: String, CaseIterable {
   /// The norms that they have.
   var norms: [String] {
     switch self {
-    case .relu, .squares, .polynomial: ["group"]
-    case .gated: ["group", "nuclear"]
+    case .squares, .polynomial: ["group"]
+    case .relu, .gated: ["group", "nuclear"]
     case .linear, .circular: ["nuclear"]
     }
   }
@@ -118,6 +118,7 @@ private func expected(_ cell: Cell) -> Expectation {
   // No data make sense of these, and none are read.
   if !hasNorm, !networks.hasLengths { return refusedNorm() }
   if cell.loss == "cross-entropy", cell.outputs == 1 { return .refused(1, "one column") }
+  if networks == .relu, cell.norm == "nuclear", cell.isConvolutional { return refusedNorm() }
   if let group = cell.group, cell.outputs > 1, !networks.groups.contains(group) {
     return .refused(2, "--group \(group) is not for ")
   }

@@ -71,7 +71,7 @@ struct Falsification {
   /// Of the primal and the dual point.
   private static var points: [Falsification] {
     var result: [Falsification] = []
-    for name in ["v", "w", "z", "predictions", "dual"] {
+    for name in ["v", "w", "z", "neurons.hidden", "neurons.output", "predictions", "dual"] {
       let words =
         name == "dual"
         ? ["dual_", "relative_gap"] : ["primal_", "the predictions", "recovery_error", "symmetric"]
@@ -154,6 +154,12 @@ struct Falsification {
       metadata(.solution, "group", "class", expect: "group", "primal_", "dual_") {
         $0.metadata["group"] == "pattern"
       },
+      metadata(.solution, "batch_norm", "before", expect: "batch_norm", "norm.factor") {
+        $0.metadata["batch_norm"] == "after"
+      },
+      metadata(.solution, "batch_norm", "after", expect: "batch_norm", "norm.deviation") {
+        $0.metadata["batch_norm"] == "before"
+      },
       metadata(.solution, "beta", times: 1.01, expect: "\"beta\"", "primal_objective"),
       metadata(.solution, "beta", times: 0.9, expect: "\"beta\"", "dual_infeasibility"),
       metadata(.solution, "targets", "-1,2", expect: "targets"),
@@ -234,6 +240,18 @@ struct Falsification {
       tensor(
         .network, "hidden.group", "set to 0", expect: "hidden.group", "different patterns",
         by: .clear),
+      tensor(.network, "norm.weight", "scaled", expect: "recovery_error", by: .double),
+      tensor(.network, "norm.bias", "raised", expect: "recovery_error", by: .raise),
+      tensor(.network, "norm.mean", "moved", expect: "norm.mean", by: .raise),
+      tensor(.network, "norm.deviation", "scaled", expect: "norm.deviation", by: .double),
+      tensor(.network, "norm.deviation", "negated", expect: "norm.deviation", by: .negate),
+      metadata(.network, "batch_norm", "before", expect: "batch_norm") {
+        $0.metadata["batch_norm"] == "after"
+      },
+      metadata(.network, "batch_norm", "after", expect: "batch_norm") {
+        $0.metadata["batch_norm"] == "before"
+      },
+      metadata(.network, "batch_samples", times: 0.5, expect: "batch_samples"),
       unbalanced, cancelling, oneGroup, groupsOfOne,
     ]
   }
@@ -274,6 +292,7 @@ struct Falsification {
       appended("hidden.gate", d)
       appended("hidden.threshold", 1)
       appended("hidden.region", 1)
+      for name in ["norm.weight", "norm.bias", "norm.mean", "norm.deviation"] { appended(name, 1) }
       let last = bundle.tensors["hidden.group"]?.doubles.last ?? 0
       appended("hidden.group", 1) { _, copy in last + 1 + Double(copy) }
       let values = output.doubles

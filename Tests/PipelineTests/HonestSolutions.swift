@@ -104,6 +104,24 @@ struct HonestCase: CustomTestStringConvertible {
         "polynomial with class weights, \(loss)", data: "\(weighted) -o data",
         solve: "--activation 0.09,0.5,0.47 --beta 0.1 --class-weights balanced \(options)"),
     ]
+    for (activation, place) in [
+      ("relu", "before"), ("gated-relu", "before"), ("gated-relu", "after"), ("relu", "after"),
+    ]
+    where loss != "quantile-0.7" && (loss == "squared" || (activation, place) != ("relu", "after"))
+    {
+      cases.append(
+        HonestCase(
+          "\(activation), batch normalisation \(place), \(loss)",
+          data: "\(table) | arrangements --quiet --sample 12 -o data",
+          solve: "--activation \(activation) --batch-norm \(place) --beta 0.2 \(options)"))
+    }
+    if ["squared", "huber", "cross-entropy"].contains(loss) {
+      cases.append(
+        HonestCase(
+          "relu, weight decay on both layers, \(loss)",
+          data: "\(table) | arrangements --quiet --sample 12 -o data",
+          solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
+    }
     if loss == "squared" {
       cases += [
         HonestCase(

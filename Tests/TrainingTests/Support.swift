@@ -50,6 +50,7 @@ struct Reference {
     switch activation {
     case .relu: return max(0, t)
     case .linear, .circular: return t
+    case .quantized: preconditionFailure("not trained by gradients")
     case .polynomial(let p): return p.a * t * t + p.b * t + p.c
     case .gatedReLU:
       let g = gates!

@@ -15,7 +15,7 @@ package struct Arrangements: Sendable {
   /// P.
   let count: Int
   /// U8 [P, ⌈nK/8⌉], the least significant bit first; `nil` if the gates imply them.
-  private var patterns: Tensor?
+  private(set) var patterns: Tensor?
   private let stride: Int
 
   /// Whether the bits of the patterns are there.

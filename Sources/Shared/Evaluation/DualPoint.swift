@@ -28,8 +28,15 @@ struct DualPoint {
     self.weights = weights
     var violation = 0.0
     switch loss {
-    case .squared:
+    case .squared, .interpolation:
       values = written
+    case .margin:
+      // y ν ≥ 0
+      values = Matrix(copying: written)
+      for k in 0..<written.count where expected.base[k] * written.base[k] < 0 {
+        violation = max(violation, abs(written.base[k]))
+        values.base[k] = 0
+      }
     case .logistic, .hinge, .huber, .quantile:
       // y ν in [0, 1]; |ν| ≤ 1; ν in [τ − 1, τ]
       values = Matrix(copying: written)
@@ -101,7 +108,7 @@ struct DualPoint {
         sum.add(-w * entropyTerm(1 - y * nu, complement: y * nu))
       case .hinge:
         sum.add(w * y * nu)
-      case .quantile:
+      case .quantile, .interpolation, .margin:
         sum.add(w * nu, times: y)
       default:
         sum.add(-w * (y == 1 ? entropyTerm(1 - nu, complement: nu) : entropyTerm(y - nu)))

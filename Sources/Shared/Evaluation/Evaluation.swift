@@ -14,6 +14,11 @@ package func solution(of bundle: Bundle) throws -> any Solution {
   try bundle.expect(.solution)
   return switch try bundle.read(.activation) {
   case .polynomial: try PolynomialSolution(bundle)
-  case .relu, .gatedReLU, .linear, .circular: try PatternSolution(bundle)
+  case .quantized: try QuantizedSolution(bundle)
+  case .relu where try bundle.read(.freeBias, default: false): try FreeBiasSolution(bundle)
+  case .relu where bundle[.neuronsHidden] != nil: try FactoredSolution(bundle)
+  case .relu, .gatedReLU, .linear, .circular:
+    try bundle.read(ifPresent: .batchNorm) == nil
+      ? PatternSolution(bundle) : NormalizedSolution(bundle)
   }
 }

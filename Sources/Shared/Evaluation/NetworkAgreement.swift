@@ -5,8 +5,22 @@ import Tensors
 /// share a group, and the bound depends on the gates: neither is taken on trust.
 extension ReLUNetwork {
   package func objections(to solution: any Solution, on examples: Examples) throws -> [String] {
-    guard let solution = solution as? PatternSolution else { return [] }
     let name = layers.name
+    if solution is FreeBiasSolution {
+      return ["the biases of \(solution.program.name) are free, but those of \(name) are penalised"]
+    }
+    if solution is NormalizedSolution {
+      return ["\(solution.program.name) has batch normalisation, but \(name) has none"]
+    }
+    if let solution = solution as? FactoredSolution {
+      return weightNorm == .nuclear && layers.groups == nil
+        ? []
+        : [
+          "\(name) has other metadata \"norm\" or \"hidden.group\" than the network of \(solution.program.name): the norm is "
+            + "nuclear, and each neuron a group"
+        ]
+    }
+    guard let solution = solution as? PatternSolution else { return [] }
     let program = solution.program.name
     guard weightNorm == solution.weightNorm else {
       return [

@@ -52,7 +52,8 @@ extension PatternSolution {
       dual, scope: scope, beta: program.beta,
       primalObjective: program.judgedLoss.value(findings.outputs, expected)
         + program.beta * penalty,
-      primalInfeasibility: findings.coneViolation,
+      primalInfeasibility: max(
+        findings.coneViolation, program.loss.shortfall(findings.outputs, expected)),
       predictionError: largestDifference(findings.outputs, program.predictions),
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,
       objections: objections)

@@ -24,13 +24,18 @@ package struct TrainedNetwork: Sendable {
   /// Takes over a bundle of kind `network`, with its biases as weights of a constant feature.
   package init(_ given: Bundle) throws {
     try given.expect(.network)
-    let bundle = try given.foldingBiases()
+    let hasFreeBias = try given.read(.freeBias, default: false)
+    let bundle = hasFreeBias ? given : try given.foldingBiases()
     name = bundle.name
     metadata = bundle.metadata
     function =
       switch try bundle.read(.activation) {
       case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
-      case .relu, .gatedReLU, .linear, .circular: try ReLUNetwork(bundle)
+      case .quantized: try QuantizedNetwork(bundle)
+      case .relu where hasFreeBias: try FreeBiasNetwork(bundle)
+      case .relu, .gatedReLU, .linear, .circular:
+        try bundle.read(ifPresent: .batchNorm) == nil
+          ? ReLUNetwork(bundle) : NormalizedNetwork(bundle)
       }
     loss = try bundle.read(.loss, default: .squared)
     classes = try bundle.classNames()

@@ -30,8 +30,10 @@ extension LossName {
       // log(1 + e^(−m)) = −m + log(1 + e^m)
       sum.add(margin < 0 ? -w * margin : 0)
       sum.add(w * log1p(exp(-abs(margin))))
-    case .hinge:
+    case .hinge, .margin:
       sum.add(w * max(0, 1 - target * output))
+    case .interpolation:
+      sum.add(w * abs(output - target))
     case .huber:
       let error = abs(output - target)
       if error <= 1 { sum.add(w * 0.5 * error, times: error) } else { sum.add(w * (error - 0.5)) }
@@ -39,6 +41,21 @@ extension LossName {
       let error = target - output
       sum.add(w * (error > 0 ? level : level - 1), times: error)
     }
+  }
+
+  /// How far outputs are from a constraint that they have to satisfy: |ŷ − y| relative to the largest |y|, or 1 − yŷ. 0
+  /// for losses that are no constraint.
+  func shortfall(_ outputs: Matrix, _ expected: Matrix) -> Double {
+    guard isConstraint else { return 0 }
+    var (worst, largest) = (0.0, 0.0)
+    for k in 0..<outputs.count {
+      let (output, target) = (outputs.base[k], expected.base[k])
+      largest = max(largest, abs(target))
+      let own = self == .margin ? 1 - target * output : abs(output - target)
+      if own.isNaN { return .infinity }
+      worst = max(worst, own)
+    }
+    return worst == 0 ? 0 : worst / largest
   }
 
   private func addCrossEntropy(

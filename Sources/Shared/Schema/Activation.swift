@@ -34,6 +34,8 @@ package enum Activation: Hashable, Sendable {
   /// t, of a filter as long as the sample, slid around it.
   case circular
   case polynomial(PolynomialActivation)
+  /// A neuron is (x · u)(x · v) with u and v of ±1.
+  case quantized
 
   /// Whether outputs are linear in the features.
   package var isLinear: Bool { self == .linear || self == .circular }
@@ -41,12 +43,15 @@ package enum Activation: Hashable, Sendable {
   /// Whether a neuron's two weights can share its size as they like: σ(s t) = s σ(t) for s > 0. The convex program
   /// then has weights of activation patterns (of one pattern if it is linear), otherwise it has matrices.
   package var isHomogeneous: Bool {
-    if case .polynomial = self { false } else { true }
+    switch self {
+    case .polynomial, .quantized: false
+    default: true
+    }
   }
 
   /// The activations that `--activation` can name: all but the circular one, which has an option of its own.
   package static func parse(option text: String) -> Activation? {
-    parse(text).flatMap { $0 == .circular ? nil : $0 }
+    parse(text).flatMap { $0 == .circular || $0 == .quantized ? nil : $0 }
   }
 
   /// The texts that `parse(option:)` expects, as messages describe them.
@@ -63,6 +68,7 @@ extension Activation: MetadataValue {
     case "gated-relu": .gatedReLU
     case "linear": .linear
     case "circular": .circular
+    case "quantized": .quantized
     default: PolynomialActivation(text).map(Activation.polynomial)
     }
   }
@@ -73,6 +79,7 @@ extension Activation: MetadataValue {
     case .gatedReLU: "gated-relu"
     case .linear: "linear"
     case .circular: "circular"
+    case .quantized: "quantized"
     case .polynomial(let activation): activation.text
     }
   }

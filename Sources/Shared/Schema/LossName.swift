@@ -14,15 +14,22 @@ package enum LossName: Hashable, Sendable {
   case crossEntropy
   /// max(τe, (τ − 1)e) for e = y − ŷ, τ in (0, 1).
   case quantile(Double)
+  /// The constraint ŷ = y; its value is Σ |ŷ − y|.
+  case interpolation
+  /// The constraint yŷ ≥ 1, y = ±1; its value is Σ max(0, 1 − yŷ).
+  case margin
 
   /// Whether targets are ±1: more than two classes have an output each, one against all others.
-  package var hasSigns: Bool { self == .logistic || self == .hinge }
+  package var hasSigns: Bool { [.logistic, .hinge, .margin].contains(self) }
+
+  /// Whether it is a constraint that outputs satisfy or not, whatever β.
+  package var isConstraint: Bool { self == .interpolation || self == .margin }
 
   /// Whether it measures distances of outputs from targets.
   package var isOfDistances: Bool {
     switch self {
-    case .squared, .huber, .quantile: true
-    case .logistic, .hinge, .crossEntropy: false
+    case .squared, .huber, .quantile, .interpolation: true
+    case .logistic, .hinge, .crossEntropy, .margin: false
     }
   }
 }
@@ -40,6 +47,8 @@ extension LossName: RawRepresentable, CaseIterable {
     case .huber: "huber"
     case .crossEntropy: "cross-entropy"
     case .quantile(let level): "quantile-\(level)"
+    case .interpolation: "interpolation"
+    case .margin: "margin"
     }
   }
 
@@ -53,7 +62,11 @@ extension LossName: RawRepresentable, CaseIterable {
       self = .quantile(level)
       return
     }
-    guard let name = LossName.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+    guard
+      let name = (LossName.allCases + [.interpolation, .margin]).first(where: {
+        $0.rawValue == rawValue
+      })
+    else { return nil }
     self = name
   }
 }

@@ -75,10 +75,12 @@ package struct PatternVariables: Sendable {
   private static func gates(_ bundle: Bundle, _ index: [Int], dimension d: Int) throws
     -> GateTensors
   {
+    // With batch normalisation weights are those of other features than the data's, whose gates these are.
+    let width = bundle.metadata[.batchNorm] == nil ? d : bundle[.gates]?.shape.last ?? d
     guard try bundle.hasOwnList else {
-      return try GateTensors(bundle, count: index.count, dimension: d)
+      return try GateTensors(bundle, count: index.count, dimension: width)
     }
-    let list = try GateTensors(bundle, dimension: d)
+    let list = try GateTensors(bundle, dimension: width)
     if let bad = index.first(where: { $0 < 0 || $0 >= list.count }) {
       throw Failure.data(
         "tensor \"index\" of \(bundle.name) holds \(bad), but its list has \(list.count) patterns")

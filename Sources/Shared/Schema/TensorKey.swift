@@ -6,7 +6,7 @@ package struct TensorKey: Sendable {
   package let types: [ElementType]
   package let shapes: [String]
 
-  private init(_ name: String, _ types: ElementType..., shapes: String...) {
+  init(_ name: String, _ types: ElementType..., shapes: String...) {
     (self.name, self.types, self.shapes) = (name, types, shapes)
   }
 

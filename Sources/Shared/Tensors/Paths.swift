@@ -21,6 +21,21 @@ package func followingLinks(_ path: String) throws -> String {
   throw Failure.data("cannot write \(path): \(systemError(ELOOP))")
 }
 
+/// Makes a directory for files; returns false if it is there already. Throws `Failure.data` if it cannot be made, or is
+/// something else.
+package func makeDirectory(_ path: String) throws -> Bool {
+  if mkdir(path, 0o777) == 0 { return true }
+  let error = errno
+  var status = stat()
+  guard error == EEXIST else {
+    throw Failure.data("cannot make \(path): \(systemError(error))")
+  }
+  guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+    throw Failure.data("\(path) is no directory")
+  }
+  return false
+}
+
 /// The identity of the file that a path leads to, the same however the path is written.
 package struct FileIdentity: Hashable {
   private let device: dev_t

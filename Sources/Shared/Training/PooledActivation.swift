@@ -31,6 +31,7 @@ struct PooledActivation: Sendable {
               let value = t[j]
               h[j] += value > 0 ? value : 0
             }
+          case .quantized: preconditionFailure("signs have no gradient")
           case .linear, .circular: for j in 0..<m { h[j] += t[j] }
           case .polynomial(let sigma):
             let (a, b) = (Float(sigma.a), Float(sigma.b))
@@ -74,6 +75,7 @@ struct PooledActivation: Sendable {
               let slope = g[j]
               t[j] = t[j] > 0 ? slope : 0
             }
+          case .quantized: preconditionFailure("signs have no gradient")
           case .linear, .circular: for j in 0..<m { t[j] = g[j] }
           case .polynomial(let sigma):
             let (a, b) = (Float(2 * sigma.a), Float(sigma.b))

@@ -83,7 +83,7 @@ extension Activation {
     switch self {
     case .relu, .gatedReLU: .group
     case .linear, .circular: .decay
-    case .polynomial: .l1
+    case .polynomial, .quantized: .l1
     }
   }
 }

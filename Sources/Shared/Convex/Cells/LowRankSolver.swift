@@ -8,8 +8,6 @@ import Schema
 /// exact norm of their dual constraint, and those that violate it enter, until the gap over all is certified. With
 /// the complete list the optimum is that of all ReLU networks (Pilanci and Ergen, 2020).
 package final class LowRankSolver: ArrangementSolver {
-  private struct RankTooHigh: Error {}
-
   private let data: ArrangementData
   private let targets: Matrix
   /// X in an orthonormal basis of its rows' space over `unit`, n × r, and that basis (r × d).
@@ -23,69 +21,19 @@ package final class LowRankSolver: ArrangementSolver {
   /// `targets` are n × C. Returns `nil` if this solver does not apply: if the rank is above 4, if gates have
   /// thresholds, or if a gate does not attain its pattern strictly.
   package init?(data: ArrangementData, targets: Matrix) {
-    guard data.thresholds == nil,
-      let space = try? RowSpace(
-        data.features,
-        probe: { rank, _ in
-          guard rank <= ConeSplitting.maximumRank else { throw RankTooHigh() }
-        }), space.rank > 0
-    else { return nil }
+    guard let cells = LowRankCells(data) else { return nil }
     self.data = data
     self.targets = targets
-    basis = space.basis
-    let r = space.rank
-    features = product(data.features, .plain, basis, .transposed)
-    // Tolerances and the start are made for rows of length √r and targets of size 1 in the mean.
-    unit = norm(features.count, features.base) / Double(features.count).squareRoot()
-    scale(features.count, 1 / unit, features.base)
-    let gates = Matrix(data.patterns.count, data.dimension, data.gates.doubles)
-    let points = product(gates, .plain, basis, .transposed)
-    for i in 0..<points.rows {
-      let length = norm(r, points.row(i))
-      guard length > 0 else { return nil }
-      scale(r, 1 / length, points.row(i))
-    }
-    guard LowRankSolver.agree(features, data.patterns, points) else { return nil }
-
-    let hyperplanes = Hyperplanes(features)
-    guard
-      let splitting = ConeSplitting(
-        normals: hyperplanes.normals, rows: hyperplanes.rows.map { $0[0] },
-        patterns: data.patterns, points: points)
-    else { return nil }
+    (basis, features, unit) = (cells.basis, cells.features, cells.unit)
     let pricing = CellPricing(
-      features: features, patterns: data.patterns, splitting: splitting,
-      rows: hyperplanes.rows)
+      features: features, patterns: data.patterns, splitting: cells.splitting,
+      rows: cells.hyperplanes.rows)
     self.pricing = pricing
     betaMax =
       unit
       * (0..<targets.columns).reduce(0) {
         max($0, pricing.answer(targets.column($1), limit: .infinity).largest)
       }
-  }
-
-  /// Whether every point lies on the side of every nonzero row that its pattern says.
-  private static func agree(_ rows: Matrix, _ patterns: Patterns, _ points: Matrix) -> Bool {
-    let (n, r) = (rows.rows, rows.columns)
-    let lock = Lock()
-    nonisolated(unsafe) var result = true
-    Threads.split(patterns.count, grain: 64) { cells in
-      var agrees = true
-      for cell in cells {
-        for j in 0..<n {
-          var (value, size) = (0.0, 0.0)
-          for k in 0..<r {
-            value += rows[j, k] * points[cell, k]
-            size += abs(rows[j, k])
-          }
-          if size > 0, value == 0 || (value > 0) != patterns.isActive(cell, row: j) {
-            agrees = false
-          }
-        }
-      }
-      if !agrees { lock.locked { result = false } }
-    }
-    return result
   }
 
   package func point(

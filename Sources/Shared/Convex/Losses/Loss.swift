@@ -77,6 +77,7 @@ extension LossName {
     case .huber: HuberLoss()
     case .crossEntropy: CrossEntropyLoss()
     case .quantile(let level): QuantileLoss(level: level)
+    case .interpolation, .margin: ConstraintLoss(name: self)
     }
   }
 

@@ -1,3 +1,4 @@
+import Schema
 import Tensors
 
 extension Solutions {
@@ -5,6 +6,12 @@ extension Solutions {
   package static func neurons(_ bundle: Bundle) throws -> Int {
     guard WrittenSolution.isActivation(of: bundle) else {
       return RecoveredNetwork(try blocks(bundle), tolerance: nil).neurons
+    }
+    if bundle.metadata[.activation] == .quantized { return try QuantizedNeurons(bundle).count }
+    if try bundle.read(.freeBias, default: false) { return try SplineNetwork(bundle).count }
+    if bundle[.neuronsHidden] != nil { return try FactoredNetwork(bundle, tolerance: nil).count }
+    if try bundle.read(ifPresent: .batchNorm) == .after {
+      return try NormalizedNetwork(bundle, tolerance: nil).count
     }
     let solution = try WrittenSolution(bundle)
     return solution.hasGroups

@@ -16,6 +16,8 @@ package struct WrittenSolution {
   package private(set) var gates: GateTensors
   package let features: Int
   private let name: String
+  /// If the solution is one with batch normalisation before the activation, the way from its program to this, whose weights these are.
+  package let normalization: BatchNormalization?
 
   /// Whether `bundle` says that it is the solution of such a program.
   package static func isActivation(of bundle: Bundle) -> Bool {
@@ -29,8 +31,11 @@ package struct WrittenSolution {
 
   /// Reads a bundle of kind `solution` and activation `relu`, `gated-relu`, `linear` or `circular`. It does not check
   /// that v and w lie in their cones, which takes the data: `evaluate --certify` does.
-  package init(_ bundle: Bundle) throws {
-    try bundle.expect(.solution)
+  package init(_ given: Bundle) throws {
+    try given.expect(.solution)
+    normalization =
+      try given.read(ifPresent: .batchNorm) == .before ? BatchNormalization(solution: given) : nil
+    let bundle = try normalization?.lowerWeights(of: given) ?? given
     name = bundle.name
     let activation = try bundle.read(.activation)
     self.activation = activation

@@ -71,6 +71,7 @@ package struct GlobalDistance: Sendable {
           case .logistic: y / (1 + exp(y * output))
           case .hinge: y * output < 1 ? y : 0
           case .quantile(let level): y > output ? level : y < output ? level - 1 : 0
+          case .interpolation, .margin: y - output
           case .crossEntropy: y - exp(output - largest) / sum
           }
         result[i, c] = (weights?[i] ?? 1) * slope

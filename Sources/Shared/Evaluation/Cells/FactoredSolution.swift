@@ -1,0 +1,173 @@
+import LinearAlgebra
+import Schema
+import Tensors
+
+/// A solution of the program of ReLU networks of several outputs with weight decay on both layers, over listed patterns: neurons u_k of
+/// the pattern i_k with rows a_k of output weights, ŷ = Σ D_{i_k} X u_k a_kᵀ, and the norm Σ ‖u_k‖ ‖a_k‖.
+package struct FactoredSolution: Solution {
+  package let program: SolvedProgram
+  /// m × d and m × C.
+  private let hidden, output: Matrix
+  /// The pattern of each neuron, which several may share.
+  private let index: [Int]
+  private let gates: GateTensors
+  private let saysExact: Bool
+
+  package let variables = "\"neurons.hidden\" and \"neurons.output\""
+  package let needsPatterns = true
+
+  package var penalty: Double {
+    var sum = CompensatedSum()
+    for k in 0..<hidden.rows {
+      sum.add(norm(hidden.columns, hidden.row(k)), times: norm(output.columns, output.row(k)))
+    }
+    return sum.value
+  }
+
+  /// Takes over a bundle of kind `solution` with the tensor `neurons.hidden`.
+  package init(_ bundle: Bundle) throws {
+    program = try SolvedProgram(bundle)
+    guard program.kind == .relu, try bundle.read(.norm) == .nuclear,
+      try bundle.read(.group) == .perPattern
+    else {
+      throw Failure.data(
+        "\(bundle.name) has a tensor \"neurons.hidden\", which is for activation relu with norm nuclear and group pattern"
+      )
+    }
+    index = try bundle.require(.index).withElements(of: Int32.self) { $0.map(Int.init) }
+    let found = try bundle.require(.neuronsHidden)
+    let (m, d) = (index.count, found.shape[1])
+    hidden = Matrix(try bundle.require(.neuronsHidden, shape: [m, d]))
+    output = Matrix(try bundle.require(.neuronsOutput, shape: [m, program.outputs]))
+    gates = try GateTensors(bundle, count: m, dimension: d)
+    saysExact = bundle.metadata[.exact] == true
+    for extra in ["v", "w"] where bundle.tensors[extra] != nil {
+      throw Failure.data(
+        "\(bundle.name) has tensors \(quoted(extra)) and \"neurons.hidden\", expected one")
+    }
+  }
+
+  package func check(against examples: Examples) throws {
+    guard case .patches(let patches) = examples.features, patches.patchCount == 1 else {
+      throw Failure.data("\(examples.summary), expected samples of one patch for \(program.name)")
+    }
+    guard examples.dimension == hidden.columns else {
+      throw Failure.data(
+        "\(examples.summary), \(examples.dimension) features, but \(program.name) is for \(hidden.columns)"
+      )
+    }
+    guard let arrangements = examples.arrangements, arrangements.isListed else {
+      throw Failure.data(
+        "\(examples.name) has no tensor \"patterns\": the certificate of \(program.name) needs a list"
+      )
+    }
+    if let bad = index.first(where: { $0 < 0 || $0 >= arrangements.count }) {
+      throw Failure.data(
+        "tensor \"index\" of \(program.name) holds \(bad), but \(arrangements.name) has \(arrangements.count) patterns"
+      )
+    }
+  }
+
+  package func certificate(
+    on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
+  ) throws -> (proof: Certificate, outputs: Matrix?) {
+    guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements
+    else { preconditionFailure("checked") }
+    let x = try examples.matrix(of: patches)
+    let lengths = (0..<x.rows).map { norm(x.columns, x.row($0)) }
+    let (outputs, coneViolation) = primal(x, lengths, arrangements)
+    let dual = DualPoint(program.dual, program.loss, expected: expected)
+    let largest = try CellPrices(x, arrangements).largest(dual.values, above: program.beta)
+    let scope = try scope(on: examples)
+    var objections = arrangements.gateObjections(x, lengths, of: program.name, index, gates)
+    if scope != .global, saysExact || program.claim.scope == .global {
+      objections.append(
+        "\(program.name) says that its patterns are all there are, which those of \(arrangements.name) are not"
+      )
+    }
+    var square = CompensatedSum()
+    for j in 0..<x.rows {
+      let size = norm(dual.values.columns, dual.values.row(j)) * lengths[j]
+      square.add(size, times: size)
+    }
+    let proof = Certificate(
+      dual, scope: scope, beta: program.beta,
+      primalObjective: program.loss.value(outputs, expected) + program.beta * penalty,
+      primalInfeasibility: coneViolation,
+      predictionError: largestDifference(outputs, program.predictions),
+      largestConstraint: largest, rounding: Double.ulpOfOne * square.value.squareRoot(),
+      objections: objections)
+    return (proof, nil)
+  }
+
+  /// ŷ, and how far neurons are from their cones, relative to ‖x_j‖ ‖u‖.
+  private func primal(_ x: Matrix, _ lengths: [Double], _ arrangements: Arrangements) -> (
+    Matrix, Double
+  ) {
+    let result = Matrix(x.rows, output.columns)
+    let products = product(x, .plain, hidden, .transposed)
+    let sizes = (0..<hidden.rows).map { norm(hidden.columns, hidden.row($0)) }
+    var violation = 0.0
+    for j in 0..<x.rows {
+      var sums = [CompensatedSum](repeating: CompensatedSum(), count: output.columns)
+      for (k, pattern) in index.enumerated() {
+        let isActive = arrangements.isActive(pattern, row: j)
+        let excess = isActive ? -products[j, k] : products[j, k]
+        let scale = lengths[j] * sizes[k]
+        if excess > violation * scale { violation = excess / scale }
+        guard isActive else { continue }
+        for c in sums.indices { sums[c].add(products[j, k], times: output[k, c]) }
+      }
+      for c in sums.indices { result[j, c] = sums[c].value }
+    }
+    return (result, violation)
+  }
+
+  package func scope(on examples: Examples) throws -> Scope {
+    guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements,
+      arrangements.isExact || program.claim.scope == .global
+    else { return .patterns }
+    return try arrangements.isComplete(
+      examples, patches, dual: program.dual, beta: program.beta) ? .global : .patterns
+  }
+
+  package func featureScale(on examples: Examples) -> Double {
+    guard case .patches(let patches) = examples.features, let x = try? examples.matrix(of: patches)
+    else { return 0 }
+    return norm(x.count, x.base) / Double(max(1, x.rows)).squareRoot()
+  }
+}
+
+extension Arrangements {
+  /// How far a gate may be from attaining its pattern, relative to ‖x‖ ‖g‖.
+  private static let tieTolerance = 1e-12
+
+  /// What is wrong with the gates: one that does not attain its pattern on the rows of `x`, of the given lengths, or one of the
+  /// solution `name`, of the patterns `index`, that is not the list's.
+  func gateObjections(
+    _ x: Matrix, _ lengths: [Double], of name: String, _ index: [Int], _ theirs: GateTensors
+  ) -> [String] {
+    let all = gates.all
+    var worst = (violation: 0.0, pattern: 0)
+    for i in 0..<count {
+      for j in 0..<x.rows {
+        let value = all.violation(
+          i, product: dot(x.columns, x.row(j), all.vectors.row(i)), of: x.row(j),
+          length: lengths[j], active: isActive(i, row: j))
+        if !(value <= worst.violation) { worst = (value, i) }
+      }
+    }
+    var objections: [String] = []
+    if !(worst.violation <= Arrangements.tieTolerance) {
+      objections.append(
+        "gate \(worst.pattern) of \(self.name) does not attain pattern \(worst.pattern): a sample is on the wrong side by "
+          + "\(worst.violation)")
+    }
+    if theirs.all != gates.selecting(index) {
+      objections.append(
+        "the gates of \(name) are not those of \(self.name): one of them does not attain its pattern"
+      )
+    }
+    return objections
+  }
+}

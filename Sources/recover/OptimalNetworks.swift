@@ -1,0 +1,122 @@
+import Command
+import Convex
+import Glibc
+import Schema
+import Tensors
+
+extension Invocation<Settings> {
+  /// Writes what --vertices, --unique or --path-to ask for.
+  func writeOptimalNetworks(of solution: Bundle) throws {
+    let data = try read("--data", settings.data!) { input in
+      let data = try Bundle(reading: input)
+      return try data.kind == .dataset && solution.hasOwnList
+        ? data.listing(patternsOf: solution) : data
+    }
+    let set = try OptimalSet(solution, on: data)
+    let metadata = metadata(after: solution.metadata)
+    if settings.reportsUniqueness {
+      let output = try textOutput()
+      try output.write(report(set, of: solution))
+      try output.finish()
+      return
+    }
+    func network(_ weights: [[Double]], keeping: [[Bool]]? = nil) -> Bundle {
+      set.network(weights, keeping: keeping, from: solution, metadata: metadata)
+    }
+    if let count = settings.vertices {
+      let vertices = set.vertices(count)
+      if vertices.count < count {
+        note("the set of optimal networks has \(vertices.count) vertices")
+      }
+      try write(vertices.map { network(set.polished($0)) })
+      return
+    }
+    let target = try read("--path-to", settings.pathTarget!) {
+      try set.weights(of: Bundle(reading: $0))
+    }
+    let own = try set.weights(
+      of: PatternNetwork(WrittenSolution(solution), tolerance: nil)
+        .bundle(from: solution, metadata: metadata))
+    let ends = [set.polished(own), set.polished(target)]
+    let steps = settings.steps!
+    // A neuron of either end keeps its place all the way.
+    let keeping = zip(ends[0], ends[1]).map { zip($0, $1).map { $0 > 0 || $1 > 0 } }
+    try write(
+      (0..<steps).map { step in
+        let t = Double(step) / Double(steps - 1)
+        return network(
+          zip(ends[0], ends[1]).map { zip($0, $1).map { (1 - t) * $0 + t * $1 } }, keeping: keeping)
+      })
+  }
+
+  private func report(_ set: OptimalSet, of solution: Bundle) -> String {
+    var lines = ["unique\t\(set.isUnique)"]
+    if let scope = solution.metadata[.certificate] { lines.append("certificate\t\(scope.text)") }
+    lines.append("candidates\t\(set.candidates.reduce(0) { $0 + $1.count })")
+    lines.append("rank\t\(set.polytopes.reduce(0) { $0 + $1.rank })")
+    for (c, polytope) in set.polytopes.enumerated() {
+      for (k, range) in polytope.ranges.enumerated() {
+        lines.append("range_\(c + 1)_\(k + 1)\t\(range.lowerBound)\t\(range.upperBound)")
+      }
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// The first network to the output, all of them into --networks.
+  private func write(_ networks: [Bundle]) throws {
+    let output = try bundleOutput()
+    guard let directory = settings.networks else {
+      try write(networks[0], to: output)
+      return
+    }
+    let isNew = try makeDirectory(directory)
+    do {
+      let files = try networks.indices.map { try Output(path: "\(directory)/\($0 + 1)") }
+      for (network, file) in zip(networks, files) { try network.write(to: file) }
+      try networks[0].write(to: output)
+      try Output.finish(files + [output])
+    } catch {
+      if isNew { rmdir(directory) }
+      throw error
+    }
+  }
+}
+
+extension Bundle {
+  /// This network with K equal neurons for each of its own: both weights over √K, gates and regions as they are. Throws
+  /// `Failure.data` if its neurons are of another kind.
+  func splittingNeurons(_ count: Int) throws -> Bundle {
+    guard try read(.activation) == .relu || read(.activation) == .gatedReLU,
+      self[.hiddenGroup] == nil, try read(ifPresent: .batchNorm) == nil
+    else {
+      throw Failure.usage(
+        "--split is for relu and gated-relu networks whose neurons have groups of their own, without batch normalisation"
+      )
+    }
+    var result = self
+    let root = Double(count).squareRoot()
+    let (hidden, output) = (try require(.hiddenWeight), try require(.outputWeight))
+    let (m, d, outputs) = (hidden.shape[0], hidden.shape[1], output.shape[0])
+    func rows(_ tensor: Tensor, _ width: Int, by factor: Double) -> [Double] {
+      let all = tensor.doubles
+      return (0..<m * count).flatMap { j in
+        all[j / count * width..<(j / count + 1) * width].map { $0 * factor }
+      }
+    }
+    result[.hiddenWeight] = Tensor(rows(hidden, d, by: 1 / root), shape: [m * count, d])
+    let values = output.doubles
+    result[.outputWeight] = Tensor(
+      (0..<outputs).flatMap { c in (0..<m * count).map { values[c * m + $0 / count] / root } },
+      shape: [outputs, m * count])
+    if let gates = self[.hiddenGate] {
+      result[.hiddenGate] = Tensor(rows(gates, d, by: 1), shape: [m * count, d])
+    }
+    if let thresholds = self[.hiddenThreshold] {
+      result[.hiddenThreshold] = Tensor(rows(thresholds, 1, by: 1))
+    }
+    if let regions = self[.hiddenRegion] {
+      result[.hiddenRegion] = Tensor(rows(regions, 1, by: 1).map { Int32($0) })
+    }
+    return result
+  }
+}

@@ -1,0 +1,131 @@
+import Foundation
+import Tensors
+import Testing
+
+/// ReLU networks of several outputs with weight decay on both layers.
+@Suite struct BothLayersTests {
+  private static let line = """
+    set -e
+    printf -- '-2,1,1,0\\n-1,1,0,1\\n0,1,1,1\\n1,1,0,1\\n2,1,1,0\\n' >table
+    tensor from-csv table --targets 3,4 | arrangements --quiet --exact -o data
+    """
+
+  private static func value(_ text: String, _ key: String) throws -> Double {
+    try #require(
+      text.split(separator: "\n").first { $0.hasPrefix("\(key)\t") }
+        .flatMap { Double($0.split(separator: "\t")[1]) })
+  }
+
+  /// T5 with its Y, β = 0.2 (further-systems, section 1): the program lies between its two bounds without rays.
+  @Test(arguments: [
+    ("relu --norm nuclear", 1.058972, "global"), ("gated-relu --norm nuclear", 0.567749, "gates"),
+    ("relu", 1.118369, "global"),
+  ]) func theLineHasTheKnownOptima(_ options: String, _ known: Double, _ word: String) throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      \(Self.line)
+      solve --quiet --activation \(options) --beta 0.2 --gap 1e-7 data -o solution
+      recover --quiet solution -o network
+      evaluate --data data --certify solution network
+      """, in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    #expect(abs(try Self.value(run.text, "primal_objective") - known) < 1e-6)
+    #expect(try Self.value(run.text, "relative_gap") <= 1e-6)
+    #expect(run.text.contains("certificate\t\(word)\n"))
+  }
+
+  /// ½ ‖f(X) − Y‖² + β/2 Σ (‖u‖² + ‖a‖²), by loops over samples and neurons.
+  @Test func theNetworkHasTheObjectiveOfWeightDecay() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      \(Self.line)
+      solve --quiet --activation relu --norm nuclear --beta 0.2 --gap 1e-9 data -o solution
+      recover --quiet solution -o network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let network = try folder.read("network")
+    let u = try #require(network.tensors["hidden.weight"]).doubles
+    let a = try #require(network.tensors["output.weight"]).doubles
+    let m = u.count / 2
+    let targets: [[Double]] = [[1, 0], [0, 1], [1, 1], [0, 1], [1, 0]]
+    var value = (u + a).reduce(0) { $0 + 0.1 * $1 * $1 }
+    for (i, y) in targets.enumerated() {
+      for c in 0..<2 {
+        let output = (0..<m).reduce(0.0) {
+          $0 + a[c * m + $1] * max(0, u[2 * $1] * Double(i - 2) + u[2 * $1 + 1])
+        }
+        value += 0.5 * (output - y[c]) * (output - y[c])
+      }
+    }
+    #expect(abs(value - 1.058972) < 1e-6)
+  }
+
+  /// X Xᵀ = I and one-hot Y: Σ_c h_β(√n_c) with h_β(t) = ½t² − ½(t − β)₊²; classes of 3 and 2, β = 0.4.
+  @Test func orthonormalRowsHaveTheClosedForm() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      printf -- '1,0,0,0,1,0\\n0,1,0,0,1,0\\n0,0,1,0,0,1\\n0,0,0,1,0,1\\n' | tensor from-csv --targets 5,6 |
+        arrangements --quiet --exact -o data
+      solve --quiet --activation relu --norm nuclear --beta 0.4 --gap 1e-8 data -o solution
+      recover --quiet solution | evaluate --data data --certify solution
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let h = 0.5 * 2 - 0.5 * (2.0.squareRoot() - 0.4) * (2.0.squareRoot() - 0.4)
+    #expect(abs(try Self.value(run.text, "primal_objective") - 2 * h) < 1e-7)
+    #expect(run.text.contains("certificate\tglobal\n"))
+  }
+
+  /// With one output it is the program of the group norm.
+  @Test func oneOutputIsTheGroupNorm() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      printf -- '-2,1,1\\n-1,1,0\\n0,1,1\\n1,1,0\\n2,1,1\\n' | tensor from-csv --targets 3 |
+        arrangements --quiet --exact -o data
+      for norm in group nuclear; do
+        solve --quiet --activation relu --norm $norm --beta 0.2 --gap 1e-7 data -o $norm
+      done
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(
+      try folder.read("group").tensors["v"]?.doubles == folder.read("nuclear").tensors["v"]?.doubles
+    )
+  }
+
+  @Test func pathsFoldsAndWarmStartsWork() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      \(Self.line)
+      solve --quiet --activation relu --norm nuclear --path 4 --folds 2 --path-table table.tsv data -o solution 2>notes
+      recover solution | evaluate --quiet --data data --certify solution >report
+      solve --quiet --activation relu --norm nuclear --beta 0.2 --warm-start solution data -o second
+      recover second | evaluate --quiet --data data --certify second >report
+      test $(wc -l <table.tsv) = 5
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
+  @Test func whatIsRefused() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      \(Self.line)
+      awk 'BEGIN { srand(4); for (i = 0; i < 20; ++i) { for (k = 0; k < 8; ++k) printf "%f,", rand() - 0.5; print i % 2 } }' |
+        tensor from-csv --targets 8,9 | arrangements --quiet --sample 5 -o wide
+      tensor from-csv table --targets 3,4 -o plain
+      set +e
+      for data in wide plain; do
+        solve --quiet --activation relu --norm nuclear --beta 0.2 $data -o no; echo $?
+      done
+      test ! -e no
+      """, in: folder)
+    #expect(run.status == 0 && run.text == "1\n1\n")
+    #expect(run.errors.contains("more than 4 dimensions") && run.errors.contains("arrangements"))
+  }
+}

@@ -1,0 +1,134 @@
+import Foundation
+import Tensors
+import Testing
+
+/// All optimal networks of eight points around the origin (further-systems, section 4).
+@Suite struct OptimalSetTests {
+  private static let points: [(Double, Double)] = [
+    (1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1),
+  ]
+
+  private static func folder() throws -> Folder {
+    let folder = try Folder()
+    let rows = points.map { "\($0.0),\($0.1),1\\n" }.joined()
+    let run = try Tools.shell(
+      """
+      set -e
+      printf -- '\(rows)' | tensor from-csv --targets 3 | arrangements --quiet --exact -o data
+      solve --quiet --activation relu --beta 0.1 --gap 1e-12 data -o solution 2>notes
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    return folder
+  }
+
+  /// ½ Σ (f(x) − 1)² + β/2 Σ (‖u‖² + a²), by loops over samples and neurons, and the number of neurons.
+  private static func objective(_ network: Tensors.Bundle) throws -> (value: Double, neurons: Int) {
+    let u = try #require(network.tensors["hidden.weight"]).doubles
+    let a = try #require(network.tensors["output.weight"]).doubles
+    var value = 0.0
+    for (x, y) in points {
+      let output = a.indices.reduce(0.0) { $0 + a[$1] * max(0, u[2 * $1] * x + u[2 * $1 + 1] * y) }
+      value += 0.5 * (output - 1) * (output - 1)
+    }
+    for square in u.map({ $0 * $0 }) + a.map({ $0 * $0 }) { value += 0.05 * square }
+    return (value, a.count { $0 != 0 })
+  }
+
+  @Test func theVerticesAreThoseThatAreKnown() throws {
+    let folder = try Self.folder()
+    let run = try Tools.shell(
+      "recover --data data --vertices 100 --networks vertices solution -o network", in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.errors.contains("10 vertices"))
+    var counts: [Int: Int] = [:]
+    for k in 1...10 {
+      let (value, neurons) = try Self.objective(folder.read("vertices/\(k)"))
+      #expect(abs(value - 0.273499611748617) < 1e-13)
+      counts[neurons, default: 0] += 1
+    }
+    #expect(counts == [4: 2, 5: 8])
+    let (first, network) = (try folder.read("vertices/1"), try folder.read("network"))
+    #expect(network.tensors.mapValues(\.doubles) == first.tensors.mapValues(\.doubles))
+  }
+
+  @Test func theReportSaysThatItIsNotUnique() throws {
+    let folder = try Self.folder()
+    let run = try Tools.run("recover", ["--data", "data", "--unique", "solution"], in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    let lines = run.text.split(separator: "\n").map { $0.split(separator: "\t") }
+    #expect(lines[0] == ["unique", "false"] && lines[1] == ["certificate", "global"])
+    #expect(lines[2] == ["candidates", "8"] && lines[3] == ["rank", "5"])
+    #expect(lines.count == 12)
+    for line in lines[4...] {
+      // By symmetry every candidate can be left out.
+      #expect(line.count == 3 && Double(line[1])! == 0 && Double(line[2])! > 0.1)
+    }
+  }
+
+  @Test func theObjectiveIsConstantAlongAPath() throws {
+    let folder = try Self.folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      recover --quiet --data data --vertices 100 --networks vertices solution -o network
+      recover --quiet --data data --path-to vertices/10 --steps 9 --networks path solution -o first
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let values = try (1...9).map { try Self.objective(folder.read("path/\($0)")).value }
+    for value in values { #expect(abs(value - values[0]) <= 1e-12) }
+    #expect(values.allSatisfy { abs($0 - 0.273499611748617) < 1e-12 })
+    // The ends are those networks.
+    let end = try folder.read("path/9").tensors["output.weight"]!.doubles.filter { $0 != 0 }
+    let target = try folder.read("vertices/10").tensors["output.weight"]!.doubles
+    #expect(end.count == target.count)
+    for (a, b) in zip(end.sorted(), target.sorted()) { #expect(abs(a - b) < 1e-9) }
+  }
+
+  @Test func splittingKeepsOutputsAndObjective() throws {
+    let folder = try Self.folder()
+    let run = try Tools.shell(
+      "recover --quiet --split 3 solution | evaluate --quiet --data data --certify solution",
+      in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let neurons = run.text.split(separator: "\n").first { $0.hasPrefix("neurons\t") }
+    #expect(neurons.flatMap { Int($0.split(separator: "\t")[1]) }.map { $0 % 3 == 0 } == true)
+  }
+
+  /// Two points in general position have one optimal network.
+  @Test(arguments: ["relu", "gated-relu"]) func aUniqueNetworkIsToldAsOne(_ activation: String)
+    throws
+  {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      printf -- '1,0.2,1\\n0.3,1,-1\\n' | tensor from-csv --targets 3 | arrangements --quiet --exact -o data
+      solve --quiet --activation \(activation) --beta 0.1 --gap 1e-12 data -o solution 2>notes
+      recover --quiet --data data --unique solution
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.text.hasPrefix("unique\ttrue\n") == (activation == "relu"), "\(run.text)")
+  }
+
+  @Test(arguments: [
+    ("--vertices 3 solution", 2, "--data"),
+    ("--unique --minimal --data data solution", 2, "exclude"),
+    ("--networks out solution", 2, "--networks"), ("--steps 4 solution", 2, "--steps"),
+    ("--data data --path-to solution --steps 3 --networks out solution", 1, "network"),
+    ("--data data --path-to other --steps 3 --networks out solution", 1, "not optimal"),
+    ("--data other --unique solution", 1, "other"),
+    ("--data data --unique polynomial", 1, "relu or gated-relu"),
+  ]) func whatMakesNoSenseIsRefused(_ options: String, _ status: Int, _ message: String) throws {
+    let folder = try Self.folder()
+    let run = try Tools.shell(
+      """
+      solve --quiet --activation relu --beta 0.2 data | recover --quiet -o other
+      solve --quiet --activation 1,0,0 --beta 0.2 data -o polynomial
+      recover --quiet \(options) >result
+      status=$?
+      test ! -s result && test ! -e out || exit 99
+      exit $status
+      """, in: folder)
+    #expect(run.status == status && run.errors.contains(message), "\(run.status): \(run.errors)")
+  }
+}

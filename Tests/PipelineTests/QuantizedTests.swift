@@ -1,0 +1,155 @@
+import Foundation
+import Tensors
+import Testing
+
+/// Networks of neurons (x · u)(x · v) with u and v of ±1.
+@Suite struct QuantizedTests {
+  private static let table = """
+    printf -- '1,2,0,3\\n0,1,-1,-1\\n2,-1,1,2\\n1,1,1,4\\n-1,0,2,-2\\n' | tensor from-csv --targets 4 -o data
+    """
+
+  private static func value(_ text: String, _ key: String) throws -> Double {
+    try #require(
+      text.split(separator: "\n").first { $0.hasPrefix("\(key)\t") }
+        .flatMap { Double($0.split(separator: "\t")[1]) })
+  }
+
+  /// Further-systems, section 6: p* = 1.156745.
+  @Test func fiveSamplesHaveTheKnownOptimum() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      \(Self.table)
+      solve --quiet --activation quantized --beta 0.5 --gap 1e-8 data -o solution
+      recover solution -o network
+      evaluate --data data --certify solution --beta 0.5 network
+      """, in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    #expect(abs(try Self.value(run.text, "primal_objective") - 1.156745) < 1e-6)
+    #expect(try Self.value(run.text, "relative_gap") <= 1e-7)
+    #expect(run.text.contains("certificate\tglobal\n"))
+    let network = try folder.read("network")
+    #expect(network.tensors["hidden.left"]?.type == .i8)
+    let u = try #require(network.tensors["hidden.left"]).doubles
+    let v = try #require(network.tensors["hidden.right"]).doubles
+    let a = try #require(network.tensors["output.weight"]).doubles
+    #expect((u + v).allSatisfy { abs($0) == 1 })
+    let x: [[Double]] = [[1, 2, 0], [0, 1, -1], [2, -1, 1], [1, 1, 1], [-1, 0, 2]]
+    var value = a.reduce(0) { $0 + 1.5 * abs($1) }
+    for (row, y) in zip(x, [3.0, -1, 2, 4, -2]) {
+      let output = a.indices.reduce(0.0) { sum, j in
+        func product(_ w: [Double]) -> Double { (0..<3).reduce(0) { $0 + w[3 * j + $1] * row[$1] } }
+        return sum + a[j] * product(u) * product(v)
+      }
+      value += 0.5 * (output - y) * (output - y)
+    }
+    #expect(abs(value - 1.156745) < 1e-6)
+  }
+
+  /// Random data against a Lasso over all pairs of signs, by coordinate descent.
+  @Test(arguments: 1...6) func smallProblemsAgreeWithEnumeration(_ seed: Int) throws {
+    let folder = try Folder()
+    var random = RandomSource(seed: seed)
+    let (n, d) = (6, 4)
+    let x = (0..<n).map { _ in (0..<d).map { _ in random.gaussian() } }
+    let y = (0..<n).map { _ in 3 * random.gaussian() }
+    try folder.write(
+      Bundle(
+        kind: .dataset,
+        tensors: ["x": Tensor(x.flatMap(\.self), shape: [n, d]), "targets": Tensor(y)],
+        metadata: [:]),
+      "data")
+    let run = try Tools.shell(
+      """
+      set -e
+      solve --quiet --activation quantized --beta 0.3 --gap 1e-8 data -o solution
+      recover solution | evaluate --data data --certify solution
+      """, in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    func signs(_ code: Int) -> [Double] { (0..<d).map { code >> $0 & 1 == 1 ? -1 : 1 } }
+    var columns: [[Double]] = []
+    for a in 0..<8 {
+      for b in 0..<16 {
+        let (u, v) = (signs(a), signs(b))
+        columns.append(
+          x.map { row in
+            zip(row, u).reduce(0) { $0 + $1.0 * $1.1 } * zip(row, v).reduce(0) { $0 + $1.0 * $1.1 }
+          })
+      }
+    }
+    let beta = 0.3 * Double(d)
+    var (rest, weights) = (y, columns.map { _ in 0.0 })
+    for _ in 0..<20_000 {
+      for (k, column) in columns.enumerated() {
+        let square = column.reduce(0) { $0 + $1 * $1 }
+        let full = zip(column, rest).reduce(0) { $0 + $1.0 * $1.1 } + square * weights[k]
+        let new = (abs(full) <= beta ? 0 : full - (full > 0 ? beta : -beta)) / square
+        if new != weights[k] {
+          for i in 0..<n { rest[i] -= (new - weights[k]) * column[i] }
+          weights[k] = new
+        }
+      }
+    }
+    let other = rest.reduce(0) { $0 + 0.5 * $1 * $1 } + beta * weights.reduce(0) { $0 + abs($1) }
+    let primal = try Self.value(run.text, "primal_objective")
+    #expect(abs(primal - other) <= 1e-5 * other && primal <= other + 1e-8)
+  }
+
+  @Test func pathsFoldsAndSeveralOutputsWork() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      \(Self.table)
+      solve --quiet --activation quantized --path 4 --folds 2 --path-table table.tsv data -o solution 2>notes
+      recover solution | evaluate --quiet --data data --certify solution >report
+      printf -- '1,2,0,a\\n0,1,-1,b\\n2,-1,1,c\\n1,1,1,a\\n-1,0,2,b\\n' | tensor from-csv --labels 4 -o classes
+      solve --quiet --activation quantized --beta 0.05 classes -o solution
+      recover solution -o network
+      evaluate --quiet --data classes --certify solution network
+      solve --quiet --activation quantized --beta 0.05 --warm-start solution classes -o second
+      recover second | evaluate --quiet --data classes --certify second >report
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
+  @Test(arguments: [
+    ("solution", "hidden.left", -1.0), ("solution", "output.weight", 1.001),
+    ("solution", "dual", 1.01), ("solution", "predictions", 1.001),
+    ("network", "hidden.right", -1.0),
+    ("network", "output.weight", 1.001),
+  ]) func falseClaimsAreRefused(_ file: String, _ tensor: String, _ factor: Double) throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      "\(Self.table) && solve --quiet --activation quantized --beta 0.5 --gap 1e-8 data -o solution && recover solution -o network",
+      in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    var bundle = try folder.read(file)
+    let old = try #require(bundle.tensors[tensor])
+    let values = old.doubles.map { $0 * factor }
+    bundle.tensors[tensor] =
+      old.type == .i8 ? Tensor(values.map { Int8($0) }, shape: old.shape) : old.replacing(values)
+    try folder.write(bundle, file)
+    let forged = try Tools.run(
+      "evaluate", ["--data", "data", "--certify", "solution", "network"], in: folder)
+    #expect(forged.status == 1 && forged.errors.contains("claim does not hold"), "\(forged.errors)")
+  }
+
+  @Test func whatIsRefused() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      \(Self.table)
+      awk 'BEGIN { for (i = 0; i < 4; ++i) { for (k = 0; k < 25; ++k) printf "%d,", i + k; print i } }' |
+        tensor from-csv --targets 26 -o wide
+      solve --quiet --activation quantized --beta 0.2 wide -o no; echo $?
+      solve --quiet --activation quantized --loss huber --beta 0.2 data -o no; echo $?
+      solve --quiet --activation quantized --norm nuclear --beta 0.2 data -o no; echo $?
+      baseline --quiet --activation quantized data -o no; echo $?
+      test ! -e no
+      """, in: folder)
+    #expect(run.status == 0 && run.text == "1\n2\n2\n2\n", "\(run.text)")
+    #expect(run.errors.contains("25 features") && run.errors.contains("--loss squared"))
+  }
+}
