@@ -10,6 +10,7 @@ extension Settings {
     }
     try validateConstraint()
     try validateFreeBias()
+    try validateClassWeights()
     guard let batchNorm else { return }
     let name = "--batch-norm \(batchNorm.rawValue)"
     guard activation == .relu || activation == .gatedReLU else {
@@ -20,6 +21,19 @@ extension Settings {
     }
     guard chosenNorm ?? .group == .group, chosenGrouping ?? .perClass == .perClass else {
       throw Failure.usage("\(name) is for --norm group with --group class")
+    }
+  }
+
+  /// The systems whose losses take no weights.
+  private func validateClassWeights() throws {
+    guard classWeights != nil else { return }
+    for (option, isGiven) in [
+      ("--batch-norm", batchNorm != nil), ("--interpolate", interpolates),
+      ("--margin", maximizesMargin), ("--free-bias", freeBias),
+      ("--activation quantized", activation == .quantized),
+      ("--activation relu --norm nuclear", activation == .relu && chosenNorm == .nuclear),
+    ] where isGiven {
+      throw Failure.usage("--class-weights and \(option) exclude each other")
     }
   }
 
