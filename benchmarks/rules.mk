@@ -67,3 +67,13 @@ bench-tables: $(BUILT) ## test accuracy on small tables beside scikit-learn, int
 	@if benchmarks/venv tables scikit-learn numpy; then \
 	  BIN=$(BIN) build/venv/tables/bin/python benchmarks/tables --results docs/results.md build/tables; \
 	else echo "make: bench-tables is skipped: pip could not install scikit-learn" >&2; fi
+
+# ReLU networks proved globally optimal, on data that the program makes or scikit-learn has, beside trials of baseline.
+# The table goes into docs/global.md, between its marks; a run that was stopped goes on where it was.
+GLOBAL := build/global
+.PHONY: bench-global
+bench-global: $(BUILT) ## ReLU networks proved globally optimal: times, and Adam and SGD beside them (TRIALS=, ONLY=)
+	@if benchmarks/venv global numpy scikit-learn; then BIN=$(BIN) build/venv/global/bin/python benchmarks/global \
+	  --trials $(TRIALS) $(if $(ONLY),--only "$(ONLY)") $(GLOBAL) && \
+	  $(if $(ONLY),true,experiments/insert docs/global.md global $(GLOBAL)/global.md); \
+	else echo "make: bench-global is skipped: pip could not install scikit-learn" >&2; fi

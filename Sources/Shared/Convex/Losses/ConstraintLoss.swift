@@ -20,12 +20,10 @@ package struct ConstraintLoss: ScalarLoss {
     isMargin ? (y < 0 ? -.infinity...0 : 0 ... .infinity) : -.infinity ... .infinity
   }
 
-  package func dualValue(_ dual: Matrix, _ targets: Matrix) -> Double {
-    for k in 0..<targets.count where isMargin && targets.base[k] * dual.base[k] < 0 {
-      return -.infinity
-    }
-    return dot(targets.count, dual.base, targets.base)
+  func dualValue(_ nu: Double, _ y: Double) -> Double {
+    isMargin && y * nu < 0 ? -.infinity : nu * y
   }
+  func dualSlope(_ nu: Double, _ y: Double) -> Double { y }
 
   package func scaling(_ direction: Matrix, _ targets: Matrix, bound: Double) -> Double {
     let gain = dot(targets.count, direction.base, targets.base)

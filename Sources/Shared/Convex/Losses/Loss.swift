@@ -91,6 +91,8 @@ extension LossName {
     case .huber: ClassWeightedLoss(HuberLoss(), weighting)
     case .quantile(let level): ClassWeightedLoss(QuantileLoss(level: level), weighting)
     case .crossEntropy: CrossEntropyLoss()
+    // What has to hold for every sample has no weight.
+    case .interpolation, .margin: loss
     }
   }
 }

@@ -76,7 +76,7 @@ package struct FactoredSolution: Solution {
     let x = try examples.matrix(of: patches)
     let lengths = (0..<x.rows).map { norm(x.columns, x.row($0)) }
     let (outputs, coneViolation) = primal(x, lengths, arrangements)
-    let dual = DualPoint(program.dual, program.loss, expected: expected)
+    let dual = DualPoint(program.dual, program.judgedLoss, expected: expected)
     let largest = try CellPrices(x, arrangements).largest(dual.values, above: program.beta)
     let scope = try scope(on: examples)
     var objections = arrangements.gateObjections(x, lengths, of: program.name, index, gates)
@@ -92,7 +92,7 @@ package struct FactoredSolution: Solution {
     }
     let proof = Certificate(
       dual, scope: scope, beta: program.beta,
-      primalObjective: program.loss.value(outputs, expected) + program.beta * penalty,
+      primalObjective: program.judgedLoss.value(outputs, expected) + program.beta * penalty,
       primalInfeasibility: coneViolation,
       predictionError: largestDifference(outputs, program.predictions),
       largestConstraint: largest, rounding: Double.ulpOfOne * square.value.squareRoot(),

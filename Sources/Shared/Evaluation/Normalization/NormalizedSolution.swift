@@ -200,7 +200,7 @@ extension NormalizedSolution {
       coneViolation = max(coneViolation, image.violation)
       for j in 0..<x.rows { outputs[j, part % program.outputs] += sign * image.values[j] }
     }
-    let dual = DualPoint(program.dual, program.loss, expected: expected)
+    let dual = DualPoint(program.dual, program.judgedLoss, expected: expected)
     var largest = 0.0
     for c in 0..<program.outputs {
       largest = max(largest, try judge.largestConstraint(dual.values.column(c)))
@@ -217,7 +217,7 @@ extension NormalizedSolution {
     let rounding = Double.ulpOfOne * norm(dual.values.count, dual.values.base)
     return Certificate(
       dual, scope: scope, beta: program.beta,
-      primalObjective: program.loss.value(outputs, expected) + program.beta * penalty.value,
+      primalObjective: program.judgedLoss.value(outputs, expected) + program.beta * penalty.value,
       primalInfeasibility: coneViolation,
       predictionError: largestDifference(outputs, program.predictions),
       largestConstraint: largest, rounding: rounding, objections: objections)

@@ -62,7 +62,7 @@ package struct QuantizedSolution: Solution {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let x = try examples.matrix(of: patches)
     let outputs = neurons.values(on: x)
-    let dual = DualPoint(program.dual, program.loss, expected: expected)
+    let dual = DualPoint(program.dual, program.judgedLoss, expected: expected)
     let d = Double(x.columns)
     var (largest, size) = (0.0, 0.0)
     for c in 0..<dual.values.columns {
@@ -76,7 +76,7 @@ package struct QuantizedSolution: Solution {
     }
     let proof = Certificate(
       dual, scope: .global, beta: program.beta,
-      primalObjective: program.loss.value(outputs, expected) + program.beta * penalty,
+      primalObjective: program.judgedLoss.value(outputs, expected) + program.beta * penalty,
       primalInfeasibility: 0, predictionError: largestDifference(outputs, program.predictions),
       largestConstraint: largest, rounding: Double.ulpOfOne * size)
     return (proof, nil)

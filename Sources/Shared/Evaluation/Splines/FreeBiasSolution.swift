@@ -81,7 +81,7 @@ package struct FreeBiasSolution: Solution {
       moved = max(moved, abs(mean))
       for i in 0..<n { centred[i, c] -= mean }
     }
-    let dual = DualPoint(centred, program.loss, expected: expected)
+    let dual = DualPoint(centred, program.judgedLoss, expected: expected)
     let scale = (0..<centred.count).reduce(0) { max($0, abs(centred.base[$1])) }
     let width = (x.max() ?? 0) - (x.min() ?? 0)
     var objections: [String] = []
@@ -91,7 +91,7 @@ package struct FreeBiasSolution: Solution {
     }
     let proof = Certificate(
       dual, scope: .global, beta: program.beta,
-      primalObjective: program.loss.value(predictions, expected) + program.beta * penalty,
+      primalObjective: program.judgedLoss.value(predictions, expected) + program.beta * penalty,
       primalInfeasibility: 0, predictionError: largestDifference(predictions, program.predictions),
       largestConstraint: FreeBiasSolution.largestPrice(centred, x),
       rounding: Double.ulpOfOne * width * norm(centred.count, centred.base), objections: objections)
