@@ -80,7 +80,8 @@ import Testing
     }
     let beta = 0.3 * Double(d)
     var (rest, weights) = (y, columns.map { _ in 0.0 })
-    for _ in 0..<20_000 {
+    for _ in 0..<3000 {
+      let before = weights
       for (k, column) in columns.enumerated() {
         let square = column.reduce(0) { $0 + $1 * $1 }
         let full = zip(column, rest).reduce(0) { $0 + $1.0 * $1.1 } + square * weights[k]
@@ -90,6 +91,7 @@ import Testing
           weights[k] = new
         }
       }
+      if zip(before, weights).allSatisfy({ abs($0 - $1) < 1e-9 }) { break }
     }
     let other = rest.reduce(0) { $0 + 0.5 * $1 * $1 } + beta * weights.reduce(0) { $0 + abs($1) }
     let primal = try Self.value(run.text, "primal_objective")
