@@ -13,10 +13,10 @@ extension ReLUNetwork {
       return ["\(solution.program.name) has batch normalisation, but \(name) has none"]
     }
     if let solution = solution as? FactoredSolution {
-      return weightNorm == .nuclear && layers.groups == nil
+      return weightNorm == .nuclear && grouping == .perPattern && layers.groups == nil
         ? []
         : [
-          "\(name) has other metadata \"norm\" or \"hidden.group\" than the network of \(solution.program.name): the norm is "
+          "\(name) has other metadata \"norm\" or \"group\", or other groups than the network of \(solution.program.name): the norm is "
             + "nuclear, and each neuron a group"
         ]
     }

@@ -4,10 +4,10 @@ import Tensors
 extension Solutions {
   /// The number of neurons of the network that `recover` makes from a bundle of kind `solution`.
   package static func neurons(_ bundle: Bundle) throws -> Int {
+    if bundle.metadata[.activation] == .quantized { return try QuantizedNeurons(bundle).count }
     guard WrittenSolution.isActivation(of: bundle) else {
       return RecoveredNetwork(try blocks(bundle), tolerance: nil).neurons
     }
-    if bundle.metadata[.activation] == .quantized { return try QuantizedNeurons(bundle).count }
     if try bundle.read(.freeBias, default: false) { return try SplineNetwork(bundle).count }
     if bundle[.neuronsHidden] != nil { return try FactoredNetwork(bundle, tolerance: nil).count }
     if try bundle.read(ifPresent: .batchNorm) == .after {

@@ -90,7 +90,8 @@ struct ArrangementRays {
     }
     guard basis.count == r else {
       throw Failure.data(
-        "pattern \(i) of \(name) is no cell of full dimension that could be judged")
+        "pattern \(i) of \(name) is no cell of full dimension: a gate does not attain it, or it is too thin to be judged"
+      )
     }
     return own
   }

@@ -41,8 +41,15 @@ package struct NormalizedNetwork: NetworkFunction {
     place = try bundle.read(.batchNorm)
     guard [.relu, .gatedReLU].contains(kind) else {
       throw Failure.data(
-        "metadata \"batch_norm\" of \(bundle.name) is for relu and gated-relu, not for \(kind.text)"
+        "metadata \"activation\" of \(bundle.name) is \(kind.text), but \"batch_norm\" is for relu and gated-relu"
       )
+    }
+    guard try bundle.read(.norm, default: .group) == .group,
+      try bundle.read(.group, default: .perClass) == .perClass, bundle.metadata["scaling"] != "unit"
+    else {
+      throw Failure.data(
+        "metadata of \(bundle.name): with \"batch_norm\" the norm is that of the length of each neuron's weights: norm group, "
+          + "group class, and no scaling unit")
     }
     layers = try NetworkLayers(
       bundle,

@@ -32,6 +32,11 @@ package struct NormalizedSolution: Solution {
         "metadata \"batch_norm\" of \(bundle.name) is for relu and gated-relu, not for \(program.kind.text)"
       )
     }
+    guard program.kind == .relu || bundle[.v] == nil else {
+      throw Failure.data(
+        "\(bundle.name) has a tensor \"v\", which a network with activation \(quoted(program.kind.text)) does not use"
+      )
+    }
     let variables = try PatternVariables(bundle, program.kind, outputs: program.outputs)
     dimension = variables.dimension - 1
     guard dimension > 0, variables.regions == 1,
