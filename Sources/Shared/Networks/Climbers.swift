@@ -51,14 +51,22 @@ struct Climbers {
     }
   }
 
-  /// Gives up the half with the lower prices, but leaves `least` ascents.
+  /// Gives up the half with the lower prices of each output and sign, but leaves `least` ascents in all.
   mutating func keepBetterHalf(atLeast least: Int) {
-    let kept = max(least, prices.count / 2)
-    guard kept < prices.count else { return }
-    let order = Array(
-      (0..<prices.count).sorted {
+    let groups = Dictionary(grouping: prices.indices) {
+      SIMD2(starts.outputs[$0], starts.signs[$0] > 0 ? 1 : 0)
+    }
+    let fewest = max(4, least / max(1, groups.count))
+    var order: [Int] = []
+    for members in groups.values {
+      let best = members.sorted {
         prices[$0] == prices[$1] ? $0 < $1 : prices[$0] > prices[$1]
-      }[..<kept])
+      }
+      order += best.prefix(max(fewest, best.count / 2))
+    }
+    let kept = order.count
+    guard kept < prices.count else { return }
+    order.sort()
     starts = starts.selecting(order)
     tried = tried.selecting(order)
     points = points.selecting(order)
