@@ -87,10 +87,11 @@ extension Bundle {
   /// `Failure.data` if its neurons are of another kind.
   func splittingNeurons(_ count: Int) throws -> Bundle {
     guard try read(.activation) == .relu || read(.activation) == .gatedReLU,
-      self[.hiddenGroup] == nil, try read(ifPresent: .batchNorm) == nil
+      self[.hiddenGroup] == nil, self[.hiddenBias] == nil,
+      try read(ifPresent: .batchNorm) == nil
     else {
       throw Failure.usage(
-        "--split is for relu and gated-relu networks whose neurons have groups of their own, without batch normalisation"
+        "--split is for relu and gated-relu networks whose neurons have groups of their own, without batch normalisation or free biases"
       )
     }
     var result = self

@@ -9,6 +9,8 @@ struct Settings: ToolSettings {
   /// All optimal networks.
   var vertices: Int?
   var reportsUniqueness = false
+  /// Of one run, and copies of a neuron.
+  static let mostNetworks = 10_000
   var split: Int?
   var pathTarget: String?
   var steps: Int?
@@ -40,6 +42,11 @@ struct Settings: ToolSettings {
     }
     guard networks == nil || vertices != nil || pathTarget != nil else {
       throw Failure.usage("--networks is for --vertices and --path-to")
+    }
+    for (option, count) in [("--split", split), ("--steps", steps)] {
+      if let count, count > Settings.mostNetworks {
+        throw Failure.usage("\(option) is \(count), expected at most \(Settings.mostNetworks)")
+      }
     }
     guard steps == nil || pathTarget != nil else { throw Failure.usage("--steps is for --path-to") }
     guard tolerance == nil || !wantsOptimalSet else {

@@ -12,13 +12,21 @@ import Tensors
 /// The solution that a bundle holds, by its metadata `activation`.
 package func solution(of bundle: Bundle) throws -> any Solution {
   try bundle.expect(.solution)
-  return switch try bundle.read(.activation) {
-  case .polynomial: try PolynomialSolution(bundle)
-  case .quantized: try QuantizedSolution(bundle)
-  case .relu where try bundle.read(.freeBias, default: false): try FreeBiasSolution(bundle)
-  case .relu where bundle[.neuronsHidden] != nil: try FactoredSolution(bundle)
-  case .relu, .gatedReLU, .linear, .circular:
-    try bundle.read(ifPresent: .batchNorm) == nil
-      ? PatternSolution(bundle) : NormalizedSolution(bundle)
+  let solution: any Solution =
+    switch try bundle.read(.activation) {
+    case .polynomial: try PolynomialSolution(bundle)
+    case .quantized: try QuantizedSolution(bundle)
+    case .relu where try bundle.read(.freeBias, default: false): try FreeBiasSolution(bundle)
+    case .relu where bundle[.neuronsHidden] != nil: try FactoredSolution(bundle)
+    case .relu, .gatedReLU, .linear, .circular:
+      try bundle.read(ifPresent: .batchNorm) == nil
+        ? PatternSolution(bundle) : NormalizedSolution(bundle)
+    }
+  // Only there it is checked that the constraint holds.
+  guard solution is PatternSolution || !solution.program.loss.isConstraint else {
+    throw Failure.data(
+      "metadata \"loss\" of \(bundle.name) is \(solution.program.loss.rawValue), a constraint that only relu and gated-relu "
+        + "networks over listed patterns have, without batch normalisation and with norm group")
   }
+  return solution
 }

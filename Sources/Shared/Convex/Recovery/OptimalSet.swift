@@ -34,10 +34,12 @@ package struct OptimalSet {
     let activation = try solution.read(.activation)
     guard activation == .relu || activation == .gatedReLU,
       try solution.read(.loss) == .squared, try solution.read(.norm) == .group,
-      try solution.read(ifPresent: .batchNorm) == nil
+      try solution.read(ifPresent: .batchNorm) == nil,
+      try solution.read(ifPresent: .classWeights) == nil,
+      try !solution.read(.freeBias, default: false)
     else {
       throw Failure.data(
-        "\(solution.name) is not of relu or gated-relu, norm group and the squared loss: the optimal networks of others are "
+        "\(solution.name) is not of relu or gated-relu, norm group and the squared loss without class weights: the optimal networks of others are "
           + "not known here")
     }
     let data = try ArrangementData(bundle)
@@ -64,6 +66,7 @@ package struct OptimalSet {
       )
     }
     let beta = try solution.read(.beta)
+    try OptimalSet.expect(written, targets, solution, bundle)
     var candidates: [[Candidate]] = []
     var polytopes: [NeuronPolytope] = []
     for c in 0..<targets.values.columns {
@@ -81,6 +84,25 @@ package struct OptimalSet {
       polytopes.append(polytope)
     }
     (self.candidates, self.polytopes) = (candidates, polytopes)
+  }
+
+  /// Throws unless the solution has the objective that it claims: on other targets or samples it has another.
+  private static func expect(
+    _ written: WrittenSolution, _ targets: Targets, _ solution: Bundle, _ bundle: Bundle
+  ) throws {
+    let claimed = try solution.read(.primalObjective)
+    var penalty = 0.0
+    for matrix in written.weights.positive + written.weights.negative {
+      for k in 0..<matrix.rows { penalty += norm(matrix.columns, matrix.row(k)) }
+    }
+    let objective =
+      try targets.loss.loss.value(written.weights.predictions, targets.values)
+      + solution.read(.beta) * penalty
+    guard abs(objective - claimed) <= 1e-6 * claimed else {
+      throw Failure.data(
+        "the objective of \(solution.name) on \(bundle.name) is \(objective), but it claims \(claimed): it was trained on other "
+          + "data")
+    }
   }
 
   private static func merged(_ all: [Candidate]) -> [Candidate] {

@@ -23,8 +23,15 @@ struct ArrangementRays {
     var distinct: [[Double]] = []
     for j in 0..<n where lengths[j] > 0 {
       let unit = (0..<r).map { rows[j, $0] / lengths[j] }
-      if !distinct.contains(where: { abs(abs(dot(r, $0, unit)) - 1) <= 1e-14 }) {
+      let distances = distinct.map { norm(r, ArrangementRays.rest(of: unit, [$0])) }
+      guard let nearest = distances.min(), nearest < 1e-6 else {
         distinct.append(unit)
+        continue
+      }
+      guard nearest <= 1e-10 else {
+        throw Failure.data(
+          "sample \(j) of \(name) is parallel to another but for an angle of \(nearest): cells between them are too thin to "
+            + "be judged")
       }
     }
     var choices = 1.0

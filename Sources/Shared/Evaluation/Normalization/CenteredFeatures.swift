@@ -37,6 +37,31 @@ struct CenteredFeatures {
     factor = product(basis, .plain, features, .plain)
   }
 
+  /// Throws unless it is plain which features are constants and which depend on others. Batch normalisation makes the
+  /// smallest direction count as much as the largest: none may be lost in the rounding of another.
+  static func expectComparable(_ x: Matrix, name: String) throws {
+    let own = CenteredFeatures(x).features
+    let (n, d) = (x.rows, x.columns)
+    let lengths = (0..<d).map { norm(n, own.column($0)) }
+    let raw = (0..<d).map { norm(n, x.column($0)) }
+    let largest = lengths.max() ?? 0
+    let scaled = Matrix(n, d)
+    for k in 0..<d where lengths[k] > 1e-13 * raw[k] {
+      guard lengths[k] >= 1e-8 * largest else {
+        throw Failure.data(
+          "feature \(k) of \(name) varies by \(lengths[k] / largest) of what another does: batch normalisation counts both "
+            + "alike, but rounding does not; bring them to one size first (tensor standardize)")
+      }
+      for j in 0..<n { scaled[j, k] = own[j, k] / lengths[k] }
+    }
+    let ranks = [1e-12, 1e-8].map { basis(of: scaled, limit: $0).rows }
+    guard ranks[0] == ranks[1] else {
+      throw Failure.data(
+        "features of \(name) depend on one another but for a share below 1e-8: batch normalisation counts what is left as "
+          + "much as the rest, but rounding hides it; leave one of them out")
+    }
+  }
+
   /// An orthonormal basis, r × n, of the columns of `matrix`, n × d: directions that extend no further than `limit` count
   /// as none.
   static func basis(of matrix: Matrix, limit: Double) -> Matrix {

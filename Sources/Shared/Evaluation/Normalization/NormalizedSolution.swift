@@ -113,6 +113,7 @@ package struct NormalizedSolution: Solution {
         "\(examples.summary), \(examples.dimension) features, but \(program.name) is for \(dimension)"
       )
     }
+    try CenteredFeatures.expectComparable(examples.matrix(of: patches), name: examples.name)
     guard needsPatterns else { return }
     guard let arrangements = examples.arrangements, arrangements.isListed else {
       throw Failure.data(
