@@ -133,6 +133,26 @@ import Testing
     #expect(run.status == 0, "\(run.errors)")
   }
 
+  /// Whether a constraint holds is judged for listed patterns alone: elsewhere a network of zeros could claim that it does.
+  @Test func aConstraintIsNoLossOfThese() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      \(Self.parabola)
+      solve --quiet --activation relu --batch-norm after --beta 0.2 data -o solution
+      recover --quiet solution -o network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    for name in ["solution", "network"] {
+      var bundle = try folder.read(name)
+      bundle.metadata["loss"] = "interpolation"
+      try folder.write(bundle, name)
+    }
+    let judged = try Tools.shell(
+      "evaluate --data data --certify solution network >report", in: folder)
+    #expect(judged.status == 1 && judged.errors.contains("a constraint"), "\(judged.errors)")
+  }
+
   @Test(arguments: [
     ("--activation linear --batch-norm before", "data", 2, "is for --activation relu"),
     ("--activation relu --batch-norm within", "data", 2, "expected"),
@@ -142,6 +162,10 @@ import Testing
     ("--activation relu --batch-norm before", "constant", 1, "no feature varies"),
     ("--activation relu --batch-norm after", "constant", 1, "varies"),
     ("--activation relu --batch-norm before", "patched", 1, "patches a sample"),
+    ("--activation relu --batch-norm before", "uneven", 1, "one size"),
+    ("--activation relu --batch-norm after", "uneven", 1, "one size"),
+    ("--activation gated-relu --batch-norm after", "uneven", 1, "one size"),
+    ("--activation gated-relu --batch-norm before --class-weights 1,2", "data", 2, "exclude"),
   ]) func whatMakesNoSenseIsRefused(
     _ options: String, _ data: String, _ status: Int, _ message: String
   ) throws {
@@ -150,6 +174,8 @@ import Testing
       """
       \(Self.parabola)
       printf -- '1,1\\n1,2\\n' | tensor from-csv --targets 2 | arrangements --quiet --exact -o constant
+      awk -F , '{ print 1e12 * ($1 + NR % 2) "," $2 "," $3 }' table | tensor from-csv --targets 3 2>notes |
+        arrangements --quiet --exact -o uneven
       cifar-extract --quiet --synthetic 4 --resize 4x4 --classes 0,1 | patchify --quiet --size 2 |
         arrangements --quiet --sample 3 -o patched
       set +e

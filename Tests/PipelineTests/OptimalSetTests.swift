@@ -117,13 +117,24 @@ import Testing
     ("--data data --path-to solution --steps 3 --networks out solution", 1, "network"),
     ("--data data --path-to other --steps 3 --networks out solution", 1, "not optimal"),
     ("--data other --unique solution", 1, "other"),
+    ("--data doubled --unique solution", 1, "trained on other data"),
+    ("--data signs --unique weighted", 1, "class weights"),
+    ("--split 9223372036854775807 solution", 2, "at most 10000"),
+    ("--data data --path-to solution --steps 10001 --networks out solution", 2, "at most 10000"),
     ("--data data --unique polynomial", 1, "relu or gated-relu"),
   ]) func whatMakesNoSenseIsRefused(_ options: String, _ status: Int, _ message: String) throws {
     let folder = try Self.folder()
+    // The points with a class of two, and the target 2.
+    let rows = Self.points.enumerated().map {
+      "\($0.1.0),\($0.1.1),\($0.0 % 2 == 0 ? "a" : "b"),2\\n"
+    }.joined()
     let run = try Tools.shell(
       """
       solve --quiet --activation relu --beta 0.2 data | recover --quiet -o other
       solve --quiet --activation 1,0,0 --beta 0.2 data -o polynomial
+      printf -- '\(rows)' | tensor from-csv --targets 4 --drop 3 | arrangements --quiet --exact -o doubled
+      printf -- '\(rows)' | tensor from-csv --labels 3 --drop 4 | arrangements --quiet --exact -o signs
+      solve --quiet --activation relu --beta 0.2 --class-weights 1,3 signs -o weighted
       recover --quiet \(options) >result
       status=$?
       test ! -s result && test ! -e out || exit 99
