@@ -208,7 +208,8 @@ struct Settings: ToolSettings {
       .value(
         "class-weights", "W", \.classWeights,
         "Multiply the loss of each sample by the weight of its class: balanced, n / (C n_c) for n_c of n samples and C "
-          + "classes, so that all classes weigh the same; or A,B,... above 0, in the order of the classes.",
+          + "classes, so that all classes weigh the same; or A,B,... above 0, in the order of the classes. Not with --batch-norm, --interpolate, --margin, "
+          + "--free-bias, quantized, or relu with --norm nuclear.",
         words: ["balanced"], expected: "balanced, or numbers above 0 with commas between them"
       ) { ClassWeightChoice.parse($0).map { .some($0) } },
     ]

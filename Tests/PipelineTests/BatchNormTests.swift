@@ -141,8 +141,16 @@ import Testing
       \(Self.parabola)
       solve --quiet --activation relu --batch-norm after --beta 0.2 data -o solution
       recover --quiet solution -o network
+      solve --quiet --activation gated-relu --beta 0.2 data -o gated
+      recover --quiet gated -o gated.network
       """, in: folder)
     #expect(run.status == 0, "\(run.errors)")
+    var gated = try folder.read("gated")
+    gated.metadata["free_bias"] = "true"
+    try folder.write(gated, "gated")
+    let other = try Tools.shell(
+      "evaluate --data data --certify gated gated.network >report", in: folder)
+    #expect(other.status == 1 && other.errors.contains("free_bias"), "\(other.errors)")
     for name in ["solution", "network"] {
       var bundle = try folder.read(name)
       bundle.metadata["loss"] = "interpolation"
