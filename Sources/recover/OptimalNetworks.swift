@@ -16,7 +16,7 @@ extension Invocation<Settings> {
     let metadata = metadata(after: solution.metadata)
     if settings.reportsUniqueness {
       let output = try textOutput()
-      try output.write(report(set, of: solution))
+      try output.write(report(set, of: solution, on: data))
       try output.finish()
       return
     }
@@ -49,9 +49,13 @@ extension Invocation<Settings> {
       })
   }
 
-  private func report(_ set: OptimalSet, of solution: Bundle) -> String {
+  private func report(_ set: OptimalSet, of solution: Bundle, on data: Bundle) -> String {
     var lines = ["unique\t\(set.isUnique)"]
-    if let scope = solution.metadata[.certificate] { lines.append("certificate\t\(scope.text)") }
+    if let scope = solution.metadata[.certificate] {
+      // Other patterns than the listed ones may have neurons of optimal networks, whatever the bound is of.
+      let isComplete = data.metadata[.exact] == true
+      lines.append("certificate\t\((scope == .global && !isComplete ? .patterns : scope).text)")
+    }
     lines.append("candidates\t\(set.candidates.reduce(0) { $0 + $1.count })")
     lines.append("rank\t\(set.polytopes.reduce(0) { $0 + $1.rank })")
     for (c, polytope) in set.polytopes.enumerated() {

@@ -138,7 +138,7 @@ extension Settings {
 
     A program can have many optimal networks. For relu and gated-relu with the squared loss and a group a class, their \
     neurons have directions of a finite list, whose weights are a polytope: --vertices, --unique and --path-to \
-    speak of it. It is that of the patterns in --data: what metadata certificate of the solution says of its bound holds of the \
-    set too.
+    speak of it. It is that of the patterns in --data: the report says certificate global only if their metadata say that \
+    they are all there are and the bound of the solution is global.
     """
 }

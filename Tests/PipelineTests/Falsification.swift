@@ -24,7 +24,10 @@ struct Falsification {
       guard let old = bundle.tensors[tensor] else { return false }
       var values = old.doubles
       guard edit(&values) else { return false }
-      bundle.tensors[tensor] = old.replacing(values)
+      let changed = old.replacing(values)
+      // Whole numbers may not have changed.
+      guard zip(changed.doubles, old.doubles).contains(where: { !($0 == $1) }) else { return false }
+      bundle.tensors[tensor] = changed
       return true
     }
   }
@@ -50,6 +53,29 @@ struct Falsification {
     ) { $0.tensors.removeValue(forKey: tensor) != nil }
   }
 
+  /// Adds a tensor of another program's weights.
+  private static func foreign(_ witness: Witness, _ tensor: String, _ expected: String)
+    -> Falsification
+  {
+    Falsification(
+      name: "the \(witness.rawValue) has a \(tensor)", witness: witness, expected: [expected]
+    ) { bundle in
+      guard bundle.tensors[tensor] == nil else { return false }
+      bundle.tensors[tensor] = Tensor([1.0], shape: [1, 1])
+      return true
+    }
+  }
+
+  /// Adds metadata that are not for the program.
+  private static func foreign(_ witness: Witness, _ key: String, is value: String)
+    -> Falsification
+  {
+    metadata(
+      witness, key, value, expect: "\"\(key)\"", "norm.factor", "batch_samples", "hidden.bias",
+      "does not use", "regions or groups",
+      if: { $0.metadata[key] == nil })
+  }
+
   /// Multiplies the number that metadata `key` hold.
   static func metadata(
     _ witness: Witness, _ key: String, times factor: Double, expect expected: String...
@@ -68,13 +94,21 @@ struct Falsification {
 
   static var all: [Falsification] { points + claims + networks + samples }
 
+  /// The tensors of primal points, and those that tell what they are of.
+  private static let variables = [
+    "v", "w", "z", "neurons.hidden", "neurons.output", "hidden.left", "hidden.right",
+    "output.weight", "spline.knot", "spline.side", "spline.weight", "spline.intercept",
+    "norm.center", "norm.factor", "norm.mean", "norm.deviation",
+  ]
+
   /// Of the primal and the dual point.
   private static var points: [Falsification] {
     var result: [Falsification] = []
-    for name in ["v", "w", "z", "neurons.hidden", "neurons.output", "predictions", "dual"] {
+    for name in variables + ["predictions", "dual"] {
       let words =
         name == "dual"
-        ? ["dual_", "relative_gap"] : ["primal_", "the predictions", "recovery_error", "symmetric"]
+        ? ["dual_", "relative_gap"]
+        : ["primal_", "the predictions", "recovery_error", "symmetric", "\"\(name)\""]
       func add(_ change: String, _ edit: @escaping (inout [Double]) -> Bool) {
         let base = tensor(.solution, name, change, expect: "", by: edit)
         result.append(
@@ -93,10 +127,13 @@ struct Falsification {
         for k in values.indices { values[k] *= 1.01 }
         return true
       }
-      add("negated") { values in
-        guard values.contains(where: { $0 != 0 }) else { return false }
-        for k in values.indices { values[k] = -values[k] }
-        return true
+      // The factor's sign says nothing.
+      if name != "norm.factor" {
+        add("negated") { values in
+          guard values.contains(where: { $0 != 0 }) else { return false }
+          for k in values.indices { values[k] = -values[k] }
+          return true
+        }
       }
       add("set to 0") { values in
         guard values.contains(where: { $0 != 0 }) else { return false }
@@ -126,6 +163,14 @@ struct Falsification {
       tensor(
         .solution, "index", "moved", expect: "the predictions", "\"index\"", "does not attain",
         by: .raise),
+      tensor(
+        .solution, "spline.output", "moved", expect: "the predictions", "\"spline.output\"",
+        by: .raise),
+      foreign(.solution, "v", "does not use"), foreign(.solution, "z", "does not use"),
+      foreign(.solution, "spline.knot", "does not use"),
+      foreign(.solution, "norm.factor", "does not use"),
+      foreign(.network, "hidden.left", "does not use"),
+      foreign(.network, "norm.weight", "does not use"),
       tensor(.solution, "mean", "moved", expect: "\"mean\"", by: .raise),
       tensor(.solution, "whiten", "scaled", expect: "\"whiten\"", by: .double),
       tensor(.solution, "shift", "moved", expect: "\"shift\"", by: .raise),
@@ -154,12 +199,17 @@ struct Falsification {
       metadata(.solution, "group", "class", expect: "group", "primal_", "dual_") {
         $0.metadata["group"] == "pattern"
       },
-      metadata(.solution, "batch_norm", "before", expect: "batch_norm", "norm.factor") {
+      metadata(.solution, "batch_norm", "before", expect: "\"norm.mean\"") {
         $0.metadata["batch_norm"] == "after"
       },
-      metadata(.solution, "batch_norm", "after", expect: "batch_norm", "norm.deviation") {
+      metadata(.solution, "batch_norm", "after", expect: "\"norm.center\"") {
         $0.metadata["batch_norm"] == "before"
       },
+      foreign(.solution, "norm", is: "nuclear"), foreign(.solution, "group", is: "pattern"),
+      foreign(.solution, "scaling", is: "unit"), foreign(.solution, "batch_norm", is: "before"),
+      foreign(.solution, "free_bias", is: "true"), foreign(.network, "norm", is: "nuclear"),
+      foreign(.network, "group", is: "pattern"), foreign(.network, "batch_norm", is: "after"),
+      foreign(.network, "free_bias", is: "true"),
       metadata(.solution, "beta", times: 1.01, expect: "\"beta\"", "primal_objective"),
       metadata(.solution, "beta", times: 0.9, expect: "\"beta\"", "dual_infeasibility"),
       metadata(.solution, "targets", "-1,2", expect: "targets"),
@@ -233,7 +283,8 @@ struct Falsification {
         return true
       },
       tensor(.network, "output.weight", "scaled", expect: "recovery_error", by: .double),
-      tensor(.network, "hidden.gate", "negated", expect: "hidden.gate", by: .negate),
+      tensor(
+        .network, "hidden.gate", "negated", expect: "hidden.gate", "recovery_error", by: .negate),
       tensor(
         .network, "hidden.threshold", "raised", expect: "hidden.gate", "recovery_error", by: .raise),
       tensor(.network, "hidden.region", "moved", expect: "region", "recovery_error", by: .raise),
@@ -291,6 +342,7 @@ struct Falsification {
       appended("hidden.weight", d)
       appended("hidden.gate", d)
       appended("hidden.threshold", 1)
+      appended("hidden.bias", 1)
       appended("hidden.region", 1)
       for name in ["norm.weight", "norm.bias", "norm.mean", "norm.deviation"] { appended(name, 1) }
       let last = bundle.tensors["hidden.group"]?.doubles.last ?? 0
@@ -430,6 +482,8 @@ extension Tensor {
     case .f32: return Tensor(values.map { Float($0) }, shape: shape)
     case .i32: return Tensor(values.map { Int32($0) }, shape: shape)
     case .u8: return Tensor(values.map { UInt8($0) }, shape: shape)
+    case .i8:
+      return Tensor(values.map { Int8(max(-128, min(127, $0.isNaN ? 0 : $0))) }, shape: shape)
     default: preconditionFailure("no such tensor in these bundles")
     }
   }

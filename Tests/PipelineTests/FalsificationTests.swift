@@ -10,7 +10,8 @@ import Testing
   private static func complaint(_ witnesses: [Witness: Tensors.Bundle]) -> String {
     do {
       let solution = try Evaluation.solution(of: witnesses[.solution]!)
-      let examples = try Examples(witnesses[.data]!, patterns: solution.needsPatterns)
+      let examples = try Examples(
+        witnesses[.data]!, patterns: solution.needsPatterns, list: solution.ownList)
       return try NetworkEvaluation(
         TrainedNetwork(witnesses[.network]!), on: examples, certifying: solution
       ).violations.joined(separator: "; ")

@@ -94,6 +94,19 @@ struct HonestCase: CustomTestStringConvertible {
         data: "\(patches) | arrangements --quiet --sample 6 -o data",
         solve: "--activation relu --beta 0.5 \(options)"),
     ]
+    cases.append(
+      HonestCase(
+        "relu over all patterns, proved, \(loss)", data: "\(table) -o data",
+        solve: "--activation relu --beta 0.2 \(options)"))
+    if ["squared", "hinge"].contains(loss) {
+      let goal = loss == "squared" ? "--interpolate" : "--margin"
+      cases += ["relu", "gated-relu"].map { activation in
+        HonestCase(
+          "\(activation) \(goal)",
+          data: "tensor from-csv signs --targets 4 | arrangements --quiet --exact -o data",
+          solve: "--activation \(activation) \(goal) --gap 1e-5")
+      }
+    }
     let weighted = "tensor from-csv classes --labels 4"
     cases += [
       HonestCase(
@@ -123,7 +136,18 @@ struct HonestCase: CustomTestStringConvertible {
           solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
     }
     if loss == "squared" {
+      let single = "awk -F, '{ print $1 \",\" $4 }' regression | tensor from-csv --targets 2"
       cases += [
+        HonestCase(
+          "quantised", data: "\(table) -o data",
+          solve: "--activation quantized --beta 0.2 \(options)"),
+        HonestCase(
+          "free biases", data: "\(single) -o data",
+          solve: "--activation relu --free-bias --beta 0.2 \(options)"),
+        HonestCase(
+          "relu of high rank over found patterns",
+          data: "\(images) | patchify --quiet --flatten --bias -o data",
+          solve: "--activation relu --beta 0.05 \(options)"),
         HonestCase(
           "standardised, relu",
           data: "\(table) | tensor standardize | arrangements --quiet --sample 12 -o data",

@@ -88,13 +88,14 @@ struct BaseBundles {
     try tool("tensor from-csv --targets y --bias signs.csv", output: "signs")
     try tool("tensor from-csv --labels class points.csv", output: "classes")
     try tool("tensor from-csv --targets y,b points.csv", output: "targets")
+    try tool("tensor from-csv --targets y --drop b,class points.csv", output: "line")
     try tool("tensor from-csv --labels kind --id who --drop c named.csv", output: "named")
     try tool(
       "tensor from-csv --labels kind --id who --bias --missing ? --standardize named.csv",
       output: "table")
     datasets = [
       "flat", "flat.ten", "patches", "deferred", "plain.ten", "plain", "dense", "signs", "classes",
-      "targets", "named", "table",
+      "targets", "line", "named", "table",
     ]
     try tool("arrangements --exact signs", output: "exact")
     try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
@@ -137,6 +138,14 @@ struct BaseBundles {
     try add("table", "table", "--activation linear --loss cross-entropy --beta 0.2")
     try add("linear", "patches", "--activation linear --beta 0.5")
     try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
+    try add("both-layers", "exact", "--activation relu --norm nuclear --beta 0.1")
+    try add("norm-before", "sampled", "--activation relu --batch-norm before --beta 0.2")
+    try add("norm-after", "exact", "--activation gated-relu --batch-norm after --beta 0.1")
+    try add("interpolation", "exact", "--activation relu --interpolate")
+    try add("margin", "exact", "--activation relu --margin")
+    try add("quantized", "targets", "--activation quantized --beta 0.1")
+    try add("spline", "line", "--activation relu --free-bias --beta 0.1")
+    try add("weighted", "sampled", "--activation gated-relu --class-weights 1,3 --beta 0.2")
     try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")
     try addTrained("sgd-plain", "plain", "--neurons 3 --beta 0.1 --penalty l1")
     try addTrained("sgd-gated", "sampled.ten", "--activation gated-relu --neurons 4 --beta 0.1")

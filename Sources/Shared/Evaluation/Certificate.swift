@@ -23,7 +23,7 @@ package struct Certificate: Sendable {
   /// tensor can make it larger.
   package let dualRounding: Double
   /// Other facts that contradict the solution.
-  package let objections: [String]
+  package private(set) var objections: [String]
 
   /// The share of β up to which rounding may move the dual constraints. Beyond it nothing is proved: features may
   /// cancel in ways that double precision does not show.
@@ -56,6 +56,13 @@ package struct Certificate: Sendable {
         ? [
           "beta is too small beside these data: rounding alone may move the dual constraint by \(dualRounding) of it"
         ] : [])
+  }
+
+  /// The same proof with further objections.
+  func adding(_ more: [String]) -> Certificate {
+    var result = self
+    result.objections += more
+    return result
   }
 
   /// (P − D)/P; 0 if both are 0.

@@ -22,15 +22,6 @@ package func solution(of bundle: Bundle) throws -> any Solution {
       try bundle.read(ifPresent: .batchNorm) == nil
         ? PatternSolution(bundle) : NormalizedSolution(bundle)
     }
-  // Metadata that the kind of the solution gives no meaning would say what nobody judges.
-  for (key, isSaid, isMeant) in [
-    ("free_bias", try bundle.read(.freeBias, default: false), solution is FreeBiasSolution),
-    ("batch_norm", try bundle.read(ifPresent: .batchNorm) != nil, solution is NormalizedSolution),
-  ] where isSaid && !isMeant {
-    throw Failure.data(
-      "metadata \"\(key)\" of \(bundle.name) is not for the program that its other metadata and tensors name"
-    )
-  }
   // Only there it is checked that the constraint holds.
   guard solution is PatternSolution || !solution.program.loss.isConstraint else {
     throw Failure.data(

@@ -20,15 +20,11 @@ struct NetworkLayers: Sendable {
   var outputs: Int { outputWeight.rows }
   var neurons: Int { filters.rows }
 
-  /// Takes over the tensors of a bundle of kind `network`. `unused` are tensors that this kind of network does not
-  /// heed: they are refused.
-  init(_ bundle: Bundle, unused: [String]) throws {
+  /// Takes over the tensors of a bundle of kind `network`. Besides `hidden.weight` and `output.weight` it may have the
+  /// weights `others`, and metadata `keys`; those of other networks are refused.
+  init(_ bundle: Bundle, others: [TensorKey], metadata keys: [String]) throws {
     name = bundle.name
-    for extra in unused where bundle.tensors[extra] != nil {
-      throw Failure.data(
-        "\(name) has a tensor \(quoted(extra)), which a network with activation "
-          + "\(quoted(bundle.metadata["activation"] ?? "")) does not use")
-    }
+    try bundle.expectOnly([.hiddenWeight, .outputWeight] + others, metadata: keys)
     let hidden = try bundle.require(.hiddenWeight)
     let output = try bundle.require(.outputWeight)
     try hidden.expectFinite("hidden.weight")

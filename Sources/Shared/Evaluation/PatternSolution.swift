@@ -39,6 +39,9 @@ package struct PatternSolution: Solution {
         "metadata \"activation\" is \(quoted(kind.text)), expected relu, gated-relu, linear or circular"
       )
     }
+    try bundle.expectOnly(
+      kind == .relu ? [.v, .w] : [.w],
+      metadata: ["norm", "group"] + (kind == .relu ? ["list"] : []))
     weightNorm = try bundle.weightNorm(kind, default: .group)
     let outputs = program.outputs
     let variables = try PatternVariables(bundle, kind, outputs: outputs)
@@ -52,11 +55,6 @@ package struct PatternSolution: Solution {
     positive = variables.positive.matrices(outputs, rows: index.count, columns: regions * dimension)
     negative = variables.negative?.matrices(
       outputs, rows: index.count, columns: regions * dimension)
-    if kind != .relu, bundle[.v] != nil {
-      throw Failure.data(
-        "\(bundle.name) has a tensor \"v\", which a network with activation \(quoted(kind.text)) "
-          + "does not use")
-    }
     saysExact = bundle.metadata[.exact] == true
     claimsCompleteness = saysExact || program.claim.scope == .global
   }

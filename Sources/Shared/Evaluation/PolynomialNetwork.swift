@@ -27,7 +27,7 @@ package struct PolynomialNetwork: NetworkFunction {
   package init(_ bundle: Bundle, _ activation: PolynomialActivation) throws {
     self.activation = activation
     layers = try NetworkLayers(
-      bundle, unused: ["hidden.bias", "hidden.gate", "hidden.threshold", "output.bias"])
+      bundle, others: [.hiddenRegion], metadata: ["scaling"])
     for j in 0..<neurons {
       let length = norm(filters.columns, filters.row(j))
       guard abs(length - 1) <= PolynomialNetwork.unitTolerance else {

@@ -23,6 +23,7 @@ package struct PolynomialSolution: Solution {
         "metadata \"activation\" is \(quoted(program.kind.text)), expected a polynomial")
     }
     self.activation = activation
+    try bundle.expectOnly([.z])
     let z = try bundle.solutionMatrices()
     let shape = z.shape
     guard program.outputs == shape[0] else {

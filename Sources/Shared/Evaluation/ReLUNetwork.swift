@@ -57,9 +57,10 @@ package struct ReLUNetwork: NetworkFunction {
   package init(_ bundle: Bundle) throws {
     kind = try bundle.read(.activation)
     let isGated = kind == .gatedReLU
-    let unused =
-      ["hidden.bias", "output.bias"] + (isGated ? [] : ["hidden.gate", "hidden.threshold"])
-    layers = try NetworkLayers(bundle, unused: unused)
+    layers = try NetworkLayers(
+      bundle,
+      others: [.hiddenRegion, .hiddenGroup] + (isGated ? [.hiddenGate, .hiddenThreshold] : []),
+      metadata: ["norm", "group", "scaling"])
     weightNorm = try bundle.read(.norm, default: .group)
     grouping = try bundle.read(.group, default: .perClass)
     isUnitNorm =

@@ -114,15 +114,23 @@ extension NetworkSearch {
     return inner.point(beta: beta, from: start, rule: rule, budget: budget, trace: tell)
   }
 
+  /// The rounds in a row that may lower the objective by little, but still the largest price. Where nothing is to be
+  /// proved, they may gain a thousandth of the objective, all together.
+  private var mostSlowRounds: Int {
+    isToBeProved ? 30 : max(2, min(20, Int(NetworkSearch.slowGain / rule.gap)))
+  }
+
+  private static let slowGain = 1e-3
+  /// Where nothing is to be proved, the search ends at a largest price of this share of β.
+  private static let enough = 1.01
+
   /// Cone programs over the patterns found so far, each with those of the maximisers at the ν before, until the search
   /// finds no violation above what the gap allows.
   func refine(_ start: Neurons) -> NetworkSolution {
     let lengths = DirectionWeights(objective: objective)
-    var neurons = start
+    var neurons = isToBeProved ? start : merged(lengths.improved(start))
     var last = Double.infinity
     var slow = 0
-    // Rounds that lower the objective no further may still lower the largest price.
-    let most = isToBeProved ? 30 : 8
     while true {
       var current = solveCones(neurons)
       // A solution over more patterns takes the place of the one before, unless the program was not solved.
@@ -131,7 +139,7 @@ extension NetworkSearch {
       neurons = self.neurons(of: current)
       report(current.primal, neurons: neurons.count, dual: current.dualValue)
       guard budget.exhausted == nil else { return finished(current) }
-      let isStuck = current.primal >= last * (1 - 0.1 * rule.gap)
+      let isStuck = current.primal >= last * (1 - (isToBeProved ? 0.1 : 1) * rule.gap)
       slow = isStuck ? slow + 1 : 0
       last = min(last, current.primal)
       let level = slack(current)
@@ -151,8 +159,10 @@ extension NetworkSearch {
         }
       }
       // Where nothing is to be proved, small violations that lower the objective no more are left.
-      let isEnough = !isToBeProved && slow >= 2 && (violation ?? .infinity) <= 1.01
-      guard new.count > 0, slow < most, !isEnough else { return finished(current) }
+      let isEnough =
+        !isToBeProved && isStuck && (violation ?? .infinity) <= NetworkSearch.enough
+      guard new.count > 0, slow < mostSlowRounds, !isEnough else { return finished(current) }
+      if !isToBeProved { keepPatterns(of: current) }
       let before = patterns.count
       _ = patterns.add(solver.rows.lift(new.filters))
       neurons = descend(neurons + new, limit: 60, tolerance: 1e-7)
@@ -162,6 +172,19 @@ extension NetworkSearch {
       // Violations within the list are those of −∇ℓ(ŷ) alone.
       pricesProgram = patterns.count == before
     }
+  }
+
+  /// Leaves only the patterns of neurons in the list: cone programs take as long as it is, and others come back if their
+  /// price rises.
+  private func keepPatterns(of solution: NetworkSolution) {
+    let directions = patterns.directions
+    let used = solution.solution.index
+    let kept = Matrix(used.count, directions.columns)
+    for (k, place) in used.enumerated() {
+      kept.row(k).update(from: directions.row(place), count: kept.columns)
+    }
+    patterns = FoundPatterns(solver.rows)
+    _ = patterns.add(kept)
   }
 
   /// Rounds of descent to the last digits, of the best lengths and of pricing, until no price exceeds what the gap allows
@@ -219,8 +242,13 @@ extension NetworkSearch {
   ) -> Neurons {
     let size = solver.rows.x.count * solver.targets.values.columns
     guard isToBeProved else {
-      let found = price(nu, neurons, count: thoroughly ? 64 : 16)
-      return entering(found, above: level, beside: neurons, limit: 60)
+      let limit = min(level, 0.5 * (1 + NetworkSearch.enough) * beta)
+      for isLast in thoroughly ? [true] : [false, true] {
+        let found = price(nu, neurons, count: isLast ? manyStarts : 16, hops: isLast ? 1 : 0)
+        let new = entering(found, above: limit, beside: neurons, limit: 100)
+        if new.count > 0 { return new }
+      }
+      return Neurons(dimension: solver.rows.dimension)
     }
     for isLast in thoroughly || !solver.rows.isSmall ? [true] : [false, true] {
       let found =

@@ -199,23 +199,37 @@ final class NetworkSearch {
       filters: filters, signs: chosen.map(\.sign), outputs: chosen.map(\.output))
   }
 
-  /// Rounds of pricing and descent, as long as they gain much.
+  /// Rounds of pricing and descent, as long as they gain much. Where nothing is to be proved, the neurons that others make
+  /// useless go, and in the end many directions are tried.
   private func explore(_ start: Neurons) -> Neurons {
+    let lengths = DirectionWeights(objective: objective)
     var neurons = start
     var last = Double.infinity
-    for round in 0..<20 where budget.exhausted == nil {
+    var isThorough = false
+    for round in 0..<40 where budget.exhausted == nil {
+      if isThorough { neurons = merged(lengths.improved(neurons)) }
       let predictions = objective.predictions(of: neurons)
       let value = solver.loss.value(predictions, solver.targets.values) + beta * neurons.norm
       report(value, neurons: neurons.count)
-      guard value < last * (1 - 1e-4) || round < 2 else { break }
+      let least = isThorough ? max(1e-4, rule.gap) : 1e-4
+      if value >= last * (1 - least), round >= 2 {
+        guard !isThorough, !isToBeProved else { break }
+        isThorough = true
+      }
       last = value
-      let found = price(residual(predictions), neurons, count: 16)
+      let found = price(
+        residual(predictions), neurons, count: isThorough ? manyStarts : 16)
       let new = entering(
         found, above: 1.002 * beta, beside: neurons, limit: max(20, neurons.count / 2))
       guard new.count > 0 else { break }
       neurons = descend(neurons + new, limit: 400, tolerance: 5e-5)
     }
     return neurons
+  }
+
+  /// How many ascents of each sign and output a thorough search begins.
+  var manyStarts: Int {
+    max(64, min(500, 100_000_000 / (solver.rows.x.count * solver.targets.values.columns)))
   }
 
   /// How far above β, relative to it, prices may be for the gap that is asked for: τ/β − 1, where β/τ is the smallest

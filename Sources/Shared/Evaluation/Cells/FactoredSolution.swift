@@ -41,10 +41,7 @@ package struct FactoredSolution: Solution {
     output = Matrix(try bundle.require(.neuronsOutput, shape: [m, program.outputs]))
     gates = try GateTensors(bundle, count: m, dimension: d)
     saysExact = bundle.metadata[.exact] == true
-    for extra in ["v", "w"] where bundle.tensors[extra] != nil {
-      throw Failure.data(
-        "\(bundle.name) has tensors \(quoted(extra)) and \"neurons.hidden\", expected one")
-    }
+    try bundle.expectOnly([.neuronsHidden, .neuronsOutput], metadata: ["norm", "group"])
   }
 
   package func check(against examples: Examples) throws {

@@ -65,10 +65,19 @@ struct NormalizedConstraints {
     return result
   }
 
-  /// C D_i X w + a/√n, its length ‖(C D_i X w, a)‖, and how far w is from the cone, relative to ‖x_j‖ ‖w‖.
-  func image(of weights: [Double], pattern i: Int) -> (
-    values: [Double], length: Double, violation: Double
-  ) {
+  /// What a neuron (w, a) puts out.
+  struct Image {
+    /// C D_i X w + a/√n.
+    let values: [Double]
+    /// ‖(C D_i X w, a)‖.
+    let length: Double
+    /// How far w is from the cone, relative to ‖x_j‖ ‖w‖.
+    let violation: Double
+    /// The mean of D_i X w, its deviation, divided by n, and its largest entry.
+    let mean, deviation, size: Double
+  }
+
+  func image(of weights: [Double], pattern i: Int) -> Image {
     let (n, d) = (x.rows, x.columns)
     let size = norm(d, weights)
     var products = [Double](repeating: 0, count: n)
@@ -81,18 +90,21 @@ struct NormalizedConstraints {
       if !isGated, excess > violation * scale { violation = excess / scale }
       if !isActive { products[j] = 0 }
     }
+    let largest = products.reduce(0) { max($0, abs($1)) }
+    var center = 0.0
     for _ in 0..<2 {
       var sum = CompensatedSum()
       for value in products { sum.add(value) }
       let mean = sum.value / Double(n)
       for j in 0..<n { products[j] -= mean }
+      center += mean
     }
     let a = weights[d]
     let gamma = norm(n, products)
-    return (
-      products.map { $0 + a / Double(n).squareRoot() }, (gamma * gamma + a * a).squareRoot(),
-      violation
-    )
+    return Image(
+      values: products.map { $0 + a / Double(n).squareRoot() },
+      length: (gamma * gamma + a * a).squareRoot(), violation: violation, mean: center,
+      deviation: gamma / Double(n).squareRoot(), size: largest)
   }
 
   /// An upper bound of the dual constraint at ν, a column of n numbers.

@@ -53,8 +53,9 @@ package struct NormalizedNetwork: NetworkFunction {
     }
     layers = try NetworkLayers(
       bundle,
-      unused: ["hidden.bias", "output.bias", "hidden.region", "hidden.group"]
-        + (kind == .gatedReLU ? [] : ["hidden.gate", "hidden.threshold"]))
+      others: [.normWeight, .normBias, .normMean, .normDeviation]
+        + (kind == .gatedReLU ? [.hiddenGate, .hiddenThreshold] : []),
+      metadata: ["norm", "group", "scaling", "batch_norm", "batch_samples"])
     samples = try bundle.read(.batchSamples)
     guard samples > 0 else {
       throw Failure.data(

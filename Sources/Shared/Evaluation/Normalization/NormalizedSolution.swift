@@ -32,11 +32,10 @@ package struct NormalizedSolution: Solution {
         "metadata \"batch_norm\" of \(bundle.name) is for relu and gated-relu, not for \(program.kind.text)"
       )
     }
-    guard program.kind == .relu || bundle[.v] == nil else {
-      throw Failure.data(
-        "\(bundle.name) has a tensor \"v\", which a network with activation \(quoted(program.kind.text)) does not use"
-      )
-    }
+    try bundle.expectOnly(
+      (program.kind == .relu ? [.v, .w] : [.w])
+        + (place == .before ? [.normCenter, .normFactor] : [.normMean, .normDeviation]),
+      metadata: ["norm", "group", "batch_norm", "list"])
     let variables = try PatternVariables(bundle, program.kind, outputs: program.outputs)
     dimension = variables.dimension - 1
     guard dimension > 0, variables.regions == 1,
@@ -132,7 +131,38 @@ package struct NormalizedSolution: Solution {
   ) throws -> (proof: Certificate, outputs: Matrix?) {
     if place == .after { return (try certificateAfter(on: examples, expected: expected), nil) }
     let (inner, reduced) = try reduce(examples)
-    return (try inner.certificate(on: reduced, expected: expected, with: nil).proof, nil)
+    let proof = try inner.certificate(on: reduced, expected: expected, with: nil).proof
+    return (proof.adding(try statisticsObjections(on: examples)), nil)
+  }
+
+  /// How far what the solution tells of the features may be from what the data say, relative to its size.
+  private static let tolerance = 1e-9
+
+  /// Says so if `norm.center` is not the mean of the features, or `norm.factor` F has not ‖F w‖ = ‖C X w‖.
+  private func statisticsObjections(on examples: Examples) throws -> [String] {
+    guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
+    let x = try examples.matrix(of: patches)
+    let centered = CenteredFeatures(x)
+    let center = try bundle.require(.normCenter, shape: [dimension]).doubles
+    let size = (0..<x.count).reduce(0) { max($0, abs(x.base[$1])) }
+    var objections: [String] = []
+    if let k = center.indices.first(where: {
+      !(abs(center[$0] - centered.center[$0]) <= NormalizedSolution.tolerance * size)
+    }) {
+      objections.append(
+        "tensor \"norm.center\" of \(program.name) holds \(center[k]) for feature \(k), but the mean of \(examples.name) is "
+          + "\(centered.center[k])")
+    }
+    let factor = Matrix(try bundle.require(.normFactor))
+    let claimed = product(factor, .transposed, factor, .plain)
+    let found = product(centered.features, .transposed, centered.features, .plain)
+    let limit = NormalizedSolution.tolerance * norm(found.count, found.base)
+    if !(largestDifference(claimed, found) <= limit) {
+      objections.append(
+        "tensor \"norm.factor\" of \(program.name) is not a factor of the features of \(examples.name) less their means"
+      )
+    }
+    return objections
   }
 
   package func scope(on examples: Examples) throws -> Scope {
@@ -166,6 +196,7 @@ package struct NormalizedSolution: Solution {
     }
     solution[.gates] = bundle[.gates].map(lowered)
     solution.metadata[.batchNorm] = nil
+    for key in [TensorKey.normCenter, .normFactor] { solution[key] = nil }
     let x = Matrix(n, r + 1)
     for j in 0..<n {
       for k in 0..<r { x[j, k] = centered.basis[k, j] }
@@ -199,10 +230,14 @@ extension NormalizedSolution {
     let outputs = Matrix(x.rows, program.outputs)
     var (penalty, coneViolation) = (CompensatedSum(), 0.0)
     let index = variablesOfPatterns.index
+    var statistics = (means: [Double](), deviations: [Double](), sizes: [Double]())
     for (k, row) in NormalizedSolution.rows(variablesOfPatterns).enumerated() {
       let (part, sign) = (k / max(1, index.count), k < index.count * program.outputs ? 1.0 : -1)
       let image = judge.image(of: row, pattern: index[k % index.count])
       penalty.add(image.length)
+      statistics.means.append(image.mean)
+      statistics.deviations.append(image.deviation)
+      statistics.sizes.append(image.size)
       coneViolation = max(coneViolation, image.violation)
       for j in 0..<x.rows { outputs[j, part % program.outputs] += sign * image.values[j] }
     }
@@ -212,6 +247,18 @@ extension NormalizedSolution {
       largest = max(largest, try judge.largestConstraint(dual.values.column(c)))
     }
     var objections = arrangements.gateObjections(x, judge.lengths, of: program.name, index, gates)
+    for (key, found) in [
+      (TensorKey.normMean, statistics.means), (.normDeviation, statistics.deviations),
+    ] {
+      let claimed = try bundle.require(key, shape: [found.count]).doubles
+      if let k = found.indices.first(where: {
+        !(abs(claimed[$0] - found[$0]) <= NormalizedSolution.tolerance * statistics.sizes[$0])
+      }) {
+        objections.append(
+          "tensor \(quoted(key.name)) of \(program.name) holds \(claimed[k]) at place \(k), but that of \(examples.name) is "
+            + "\(found[k])")
+      }
+    }
     let scope = try scopeAfter(on: examples)
     if !isGated, program.claim.scope == .global || bundle.metadata[.exact] == true, scope != .global
     {

@@ -22,6 +22,7 @@ package struct QuantizedSolution: Solution {
       throw Failure.data(
         "\(bundle.name) has another loss than squared, expected that for quantized")
     }
+    try bundle.expectOnly([.hiddenLeft, .hiddenRight, .outputWeight])
     neurons = try QuantizedNeurons(bundle)
     guard neurons.outputs == program.outputs else {
       throw Failure.data(
@@ -176,7 +177,10 @@ package struct QuantizedNetwork: NetworkFunction {
   package var outputWeight: Matrix { Matrix(layer.outputs, layer.count, layer.weights) }
 
   /// Takes over a bundle of kind `network` and activation `quantized`.
-  package init(_ bundle: Bundle) throws { layer = try QuantizedNeurons(bundle) }
+  package init(_ bundle: Bundle) throws {
+    try bundle.expectOnly([.hiddenLeft, .hiddenRight, .outputWeight])
+    layer = try QuantizedNeurons(bundle)
+  }
 
   package func check(against examples: Examples) throws {
     guard case .patches(let patches) = examples.features, patches.patchCount == 1,

@@ -30,9 +30,15 @@ package struct FreeBiasNetwork: NetworkFunction {
     guard try bundle.read(.activation) == .relu else {
       throw Failure.data("metadata \"free_bias\" of \(bundle.name) is for activation relu")
     }
+    guard try bundle.read(.norm, default: .group) == .group,
+      try bundle.read(.group, default: .perClass) == .perClass
+    else {
+      throw Failure.data(
+        "metadata of \(bundle.name): with \"free_bias\" the norm is that of each neuron's weights: norm group, group class"
+      )
+    }
     layers = try NetworkLayers(
-      bundle,
-      unused: ["hidden.gate", "hidden.threshold", "hidden.region", "hidden.group", "norm.weight"])
+      bundle, others: [.hiddenBias, .outputBias], metadata: ["norm", "group", "free_bias"])
     bias = try bundle.require(.hiddenBias, shape: [layers.neurons]).doubles
     intercept = try bundle.require(.outputBias, shape: [layers.outputs]).doubles
   }

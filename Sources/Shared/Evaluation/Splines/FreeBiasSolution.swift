@@ -24,6 +24,9 @@ package struct FreeBiasSolution: Solution {
         "metadata \"free_bias\" of \(bundle.name) is for activation relu, loss squared, norm group and group class"
       )
     }
+    try bundle.expectOnly(
+      [.splineOutput, .splineKnot, .splineSide, .splineWeight, .splineIntercept],
+      metadata: ["norm", "group", "free_bias"])
     spline = try SplineTensors(bundle)
     guard spline.intercepts.count == program.outputs else {
       throw Failure.data(
