@@ -98,6 +98,8 @@ struct BaseBundles {
       "targets", "line", "named", "table",
     ]
     try tool("arrangements --exact signs", output: "exact")
+    try tool("tensor from-csv --labels y --bias signs.csv", output: "sides")
+    try tool("arrangements --exact sides", output: "exact.sides")
     try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
     try tool("arrangements --sample 5 flat.ten", output: "sampled.ten")
     try tool("arrangements --sample 5 --sampler samples patches", output: "sampled.patches")
@@ -142,7 +144,7 @@ struct BaseBundles {
     try add("norm-before", "sampled", "--activation relu --batch-norm before --beta 0.2")
     try add("norm-after", "exact", "--activation gated-relu --batch-norm after --beta 0.1")
     try add("interpolation", "exact", "--activation relu --interpolate")
-    try add("margin", "exact", "--activation relu --margin")
+    try add("margin", "exact.sides", "--activation relu --margin")
     try add("quantized", "targets", "--activation quantized --beta 0.1")
     try add("spline", "line", "--activation relu --free-bias --beta 0.1")
     try add("weighted", "sampled", "--activation gated-relu --class-weights 1,3 --beta 0.2")
