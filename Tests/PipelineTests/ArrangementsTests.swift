@@ -231,7 +231,7 @@ func degenerateDataAreListed(values: [Double], shape: [Int], count: Int) throws 
     recover solution -o network
     evaluate network train --certify solution --quiet
     evaluate network far --quiet | awk '$1 == "rmse" { exit !($2 < 0.01) }'
-    arrangements --from network --open train -o again
+    tensor from-csv t.csv --targets y --bias | arrangements --from network --open -o again
     cifar-extract --synthetic 20 --resize 8x8 --classes 0,1 |
       patchify --size 4 --stride 4 --bias --defer | arrangements --sample 4 --open -o images
     solve --activation gated-relu --beta 1 images -o deferred
