@@ -100,6 +100,13 @@ TABLE ?=
 PLOT ?= build/plot.png
 .PHONY: plot
 plot: gnuplot ## draw how a search went: TRACE=FILE of solve --trace, TABLE=FILE of --path-table, into PLOT=FILE.png or .svg
-	@[ -n '$(TRACE)' ] || { echo "make: TRACE=FILE is missing, which solve --trace writes" >&2; exit 2; }
-	@mkdir -p '$(dir $(PLOT))'
-	experiments/figure progress trace='$(TRACE)' $(if $(TABLE),path='$(TABLE)') -o '$(PLOT)'
+	@[ -n '$(TRACE)' ] || { echo "make: TRACE=FILE is missing, which solve --trace writes" >&2; exit 2; }; \
+	folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
+	take() { [ -r "$$2" ] || { echo "make: cannot read $$2, which $$1 names" >&2; exit 1; }; \
+	  head -n 1 -- "$$2" | grep -q "^$$3" || { echo "make: $$2 is no table that solve $$4 writes" >&2; exit 1; }; \
+	  awk '!/^#/ && NR > 1 { found = 1 } END { exit !found }' "$$2" || { echo "make: $$2 has no rows to draw" >&2; exit 1; }; \
+	  ln -s -- "$$(realpath -- "$$2")" "$$folder/$$1"; }; \
+	take TRACE '$(TRACE)' $$'iteration\tseconds\tprimal' --trace; table=; \
+	if [ -n '$(TABLE)' ]; then take TABLE '$(TABLE)' $$'beta\tprimal' --path-table; table=path=$$folder/TABLE; fi; \
+	mkdir -p "$$(dirname -- '$(PLOT)')"; \
+	experiments/figure progress "trace=$$folder/TRACE" $$table -o '$(PLOT)'; echo 'drew $(PLOT)'

@@ -11,6 +11,8 @@ struct Settings: ToolSettings {
   /// A network whose patterns are listed.
   var from: String?
   var reportsSpikeFree = false
+  /// Whether the pattern of ones is listed too.
+  var isOpen = false
   var maximum: Int?
   var seed = 0
 
@@ -39,6 +41,11 @@ struct Settings: ToolSettings {
                 ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
       }
     }
+    if isOpen, exact || reportsSpikeFree {
+      throw Failure.usage(
+        "--open is for --sample and --from: "
+          + (exact ? "--exact lists every pattern" : "--spike-free lists no patterns"))
+    }
     if maximum != nil, !exact {
       throw Failure.usage("--max is for --exact: --sample N finds at most N patterns")
     }
@@ -64,6 +71,10 @@ struct Settings: ToolSettings {
         .flag("exact", \.exact, "List all patterns."),
         .input("from", "NETWORK", \.from, "List the patterns of the neurons of this network."),
         .flag(
+          "open", \.isOpen,
+          "With --sample or --from: also list, first, the pattern that is 1 everywhere, of a gate of zeros. A gated network can then "
+            + "be linear where that is best."),
+        .flag(
           "spike-free", \.reportsSpikeFree,
           "List nothing, but print a report: spike_free, true if every (X u)+ is an X z with |z| <= |u|, so that a ReLU network is a "
             + "linear one under constraints; then the reason. Of rows of zeros and positive multiples one is enough; the others must be "
@@ -76,6 +87,7 @@ struct Settings: ToolSettings {
       threaded: true,
       examples: [
         "patchify --flatten --bias images | arrangements --sample 100 -o train",
+        "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 100 --open -o train",
         "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
           + "images | arrangements --sample 200 --sampler k-means --threshold 1.5 -o train",
         "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
@@ -92,6 +104,9 @@ extension Settings {
 
     --sample N draws N gates and keeps the patterns that differ, each with the gate that drew it first. \
     With --threshold T a row is active where x.g >= T ||g||.
+
+    With --open the gate of zeros comes first, which is open for every row of whatever data: a gated network then has a linear part, \
+    which the gates of the others correct.
 
     With --sampler k-means gates are the centroids, of unit length, of the directions of 100,000 rows or \
     fewer, drawn from all samples (spherical k-means). The constant of patchify --bias has no part in \

@@ -25,10 +25,11 @@ Settings.tool.main { invocation in
   let result: Bundle
   if let count = settings.sample {
     let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
-    let drawn = try SampledGates(
+    var drawn = try SampledGates(
       rows, count: count, sampler: settings.sampler ?? .gaussian, cut: settings.threshold ?? 0,
       seed: settings.seed
     ) { progress.update("\(count) centroids, iteration \($0)") }
+    if settings.isOpen { drawn = drawn.withOpenGate() }
     if rows.isDeferred {
       result = drawn.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
     } else {
@@ -37,11 +38,12 @@ Settings.tool.main { invocation in
       }.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
     }
   } else if let path = settings.from {
-    let drawn = try invocation.read("--from", path) {
+    let found = try invocation.read("--from", path) {
       let network = try Bundle(reading: $0)
       try DataModel(network).expectSame(bundle)
       return try SampledGates(network: network, rows: rows)
     }
+    let drawn = settings.isOpen ? found.withOpenGate() : found
     let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
     result =
       rows.isDeferred

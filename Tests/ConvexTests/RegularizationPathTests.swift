@@ -92,6 +92,19 @@ import Testing
     #expect(choice.steps.count < 6 && !choice.steps.isEmpty)
   }
 
+  /// The last point of a path that a limit ended is no solution: one that was solved is chosen instead.
+  @Test func whatALimitCutShortIsNotChosen() throws {
+    var cutShort = 0
+    for iterations in 1...60 {
+      let (choice, _) = try choose(noisy(80, seed: 81), noisy(50, seed: 82), iterations: iterations)
+      guard let last = choice.steps.last, choice.steps.count > 1 else { continue }
+      if last.primal - last.dual > 1e-6 * last.primal { cutShort += 1 }
+      let chosen = choice.steps[choice.best]
+      #expect(chosen.primal - chosen.dual <= 1e-6 * chosen.primal, "\(iterations) iterations")
+    }
+    #expect(cutShort > 0, "the test needs a path that ends within a solve")
+  }
+
   @Test func validationMustFit() throws {
     let problem = Problem(n: 20, pool: [0, 1], d: 3, classes: 2)
     let bundle = problem.dataset()

@@ -58,5 +58,5 @@ printf '%s: %s executions, %s findings\n' $(1) \
 endef
 
 .PHONY: fuzz
-fuzz: $(FUZZ)/fuzz ## libFuzzer on the readers of headers, NPY, CSV, CIFAR, PNG and JPEG (SECONDS=600 each)
+fuzz: $(FUZZ)/fuzz ## libFuzzer on the readers of headers, NPY, CSV, CIFAR, IDX, PNG and JPEG (SECONDS=600 each, FUZZED=idx for one)
 	$(foreach reader,$(FUZZED),$(call fuzz-run,$(reader)))

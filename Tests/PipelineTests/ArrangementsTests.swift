@@ -193,3 +193,51 @@ func degenerateDataAreListed(values: [Double], shape: [Int], count: Int) throws 
   #expect(run.status == 0, "\(run)")
   #expect(try folder.read("out").tensors["patterns"]!.shape[0] == count)
 }
+
+// MARK: The pattern of ones
+
+@Test func openAddsThePatternOfOnesFirst() throws {
+  let folder = try Folder()
+  try folder.write(points(), "data")
+  for options in [[], ["--threshold", "0.5"], ["--sampler", "k-means"]] {
+    let run = try Tools.run(
+      "arrangements", ["--sample", "6", "--open"] + options + ["data", "-o", "out"], in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let result = try folder.read("out")
+    #expect(words(result, rows: 4)[0] == "1111")
+    #expect(Set(words(result, rows: 4)).count == words(result, rows: 4).count)
+    #expect(result.tensors["gates"]?.doubles.prefix(3) == [0, 0, 0])
+    #expect((result.tensors["thresholds"]?.doubles.first ?? 0) == 0)
+  }
+  for (other, reason) in [
+    ("--exact", "lists every pattern"), ("--spike-free", "lists no patterns"),
+  ] {
+    let run = try Tools.run("arrangements", [other, "--open", "data", "-o", "none"], in: folder)
+    #expect(run.failed(2, "arrangements") && run.errors.contains(reason), "\(run)")
+  }
+  #expect(!folder.files.contains("none"))
+}
+
+/// Data that a linear function made are fitted beyond the training data's range; the gate is open there too, with patches
+/// left in images as well.
+@Test func gatedNetworksWithTheOpenGateAreLinearWhereThatIsBest() throws {
+  let folder = try Folder()
+  let script = """
+    awk 'BEGIN { print "a,b,y"; for (i = 0; i < 30; ++i) { a = (7 * i) % 11 - 5; b = (5 * i) % 13 - 6; print a "," b "," 2 * a - b + 3 } }' > t.csv
+    printf 'a,b,y\\n50,-40,143\\n-60,30,-147\\n' > far.csv
+    tensor from-csv t.csv --targets y --bias | arrangements --sample 10 --open -o train
+    tensor from-csv far.csv --like train -o far
+    solve --activation gated-relu --beta 1e-4 --gap 1e-8 train -o solution
+    recover solution -o network
+    evaluate network train --certify solution --quiet
+    evaluate network far --quiet | awk '$1 == "rmse" { exit !($2 < 0.01) }'
+    tensor from-csv t.csv --targets y --bias | arrangements --from network --open -o again
+    cifar-extract --synthetic 20 --resize 8x8 --classes 0,1 |
+      patchify --size 4 --stride 4 --bias --defer | arrangements --sample 4 --open -o images
+    solve --activation gated-relu --beta 1 images -o deferred
+    recover deferred | evaluate --data images --certify deferred
+    """
+  let run = try Tools.shell("set -e; " + script, in: folder)
+  #expect(run.status == 0, "\(run.errors)")
+  #expect(try folder.read("again")[.gates]?.doubles.prefix(3) == [0, 0, 0])
+}

@@ -40,7 +40,7 @@ panel(i, n) = sprintf("set lmargin at screen %f; set rmargin at screen %f; ", \
 
 # eval line(I, N, COLOR, WIDTH, DASH, TEXT) and point(I, N, COLOR, MARK, TEXT): the I-th entry of the legend of N
 # columns, to be set before the last plot.
-at_x(i, n) = (left - 20 + (i - 1) % n * (width - left) / real(n)) / width
+at_x(i, n) = (20 + (i - 1) % n * (width - 20) / real(n)) / width
 at_y(i, n) = (foot - 80 - 22.0 * ((i - 1) / n)) / height
 caption(i, n, text) = sprintf("set label \"%s\" at screen %f, screen %f left", text, at_x(i, n) + 48.0 / width, at_y(i, n))
 line(i, n, color, wide, dash, text) = sprintf("set arrow from screen %f, screen %f rto screen %f, 0 nohead ", \

@@ -44,7 +44,7 @@ package struct RegularizationPath {
   }
 
   /// Solves along the path, each β from the solution before, and chooses the β that is best on the validation data, the
-  /// larger of equals; without such data the last β. `scores`, one for each β, take the place of validation data. After
+  /// larger of equals; without such data the last β. A point that a limit cut short is chosen only if there is no other. `scores`, one for each β, take the place of validation data. After
   /// each β, `tell` receives the choice so far and the point that was found last; if it throws, the path ends.
   package func choose<Solver: RegularizedSolver>(
     _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>?,
@@ -77,10 +77,9 @@ package struct RegularizationPath {
         if other.gap < point.gap { point = other }
       }
       last = add(point, beta)
-      if let score = steps[steps.count - 1].score, let known = steps[number].score,
-        !score.isBetter(than: known)
-      {
-        continue
+      if let score = steps[steps.count - 1].score, let known = steps[number].score {
+        let isCutShort = budget.exhausted != nil && point.gap > rule.gap
+        if isCutShort || !score.isBetter(than: known) { continue }
       }
       (best, number) = (last, steps.count - 1)
     }

@@ -141,6 +141,8 @@ package struct CSVReader {
     let lower = position - start
     while true {
       skipText()
+      // Nearly always.
+      if position < count, base[position] == delimiter || base[position] == 0x0A { break }
       guard let byte = try current(), byte != delimiter, try !isAtLineEnd() else { break }
       // More bytes came, or this is a CR within a field.
       if byte == 0x0D { position += 1 }

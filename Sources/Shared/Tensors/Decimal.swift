@@ -61,7 +61,7 @@ private struct DecimalParts {
 
   init?(_ text: UnsafeBufferPointer<UInt8>) {
     guard let base = text.baseAddress else { return nil }
-    var digits = DigitRun(next: base, end: base + text.count)
+    var digits = DigitRun(first: base, next: base, end: base + text.count)
     isNegative = digits.skipSign()
     digits.skipZeros()
     digits.read()
@@ -76,7 +76,7 @@ private struct DecimalParts {
     significand = digits.value
     if digits.skip(UInt8(ascii: "e"), UInt8(ascii: "E")) {
       let isDown = digits.skipSign()
-      var power = DigitRun(next: digits.next, end: digits.end)
+      var power = DigitRun(first: base, next: digits.next, end: digits.end)
       power.skipZeros()
       power.read()
       guard power.any else { return nil }
@@ -88,8 +88,8 @@ private struct DecimalParts {
     exponent = digits.significant <= 19 && abs(scale) <= 27 ? scale : nil
   }
 
-  /// The nearest double, if it can be told by one operation (Clinger, "How to read floating point numbers accurately",
-  /// 1990, section 3): both operands are exact, and the quotient or product is rounded once.
+  /// The nearest double: by one operation where both operands are exact and the result is rounded once (Clinger, "How to
+  /// read floating point numbers accurately", 1990, section 3), else by `product`.
   var rounded: Double? {
     guard let exponent else { return nil }
     let sign = isNegative ? -1.0 : 1.0
@@ -98,16 +98,34 @@ private struct DecimalParts {
       let (value, power) = (Double(significand), powersOfTen[abs(exponent)])
       return sign * (exponent < 0 ? value / power : value * power)
     }
-    #if arch(x86_64)
-      // With 64 bits of significand, the second rounding, to 53 bits, is right unless the first may have moved the
-      // number onto, or over, the middle between two doubles.
-      let (value, power) = (Float80(significand), widePowersOfTen[abs(exponent)])
-      let result = exponent < 0 ? value / power : value * power
-      let rest = result.significandBitPattern & 0x7FF
-      return (0x3FF...0x401).contains(rest) ? nil : sign * Double(result)
-    #else
-      return nil
-    #endif
+    return sign * product(exponent)
+  }
+
+  /// The nearest double to significand · 10^exponent, by a product of 64 with 128 bits (Lemire, "Number parsing at a gigabyte
+  /// per second", 2021): for exponents from -27 to 27 it is wide enough to tell all roundings, and the result is
+  /// neither subnormal nor too large.
+  private func product(_ exponent: Int) -> Double {
+    let shift = significand.leadingZeroBitCount
+    let factor = significand << shift
+    let power = powersOfFive[exponent + 27]
+    var (high, low) = factor.multipliedFullWidth(by: power.high)
+    if high & 0x1FF == 0x1FF {
+      let carried: Bool
+      (low, carried) = low.addingReportingOverflow(
+        factor.multipliedFullWidth(by: power.low).high)
+      if carried { high &+= 1 }
+    }
+    let top = Int(high >> 63)
+    // 53 bits, and one to round by.
+    var bits = high >> UInt64(top + 9)
+    // In the middle between two doubles, which an exact product alone can be, the even one is taken.
+    if low <= 1, (-4...23).contains(exponent), bits & 3 == 1, bits << UInt64(top + 9) == high {
+      bits -= 1
+    }
+    bits = (bits + bits & 1) >> 1
+    var place = (217_706 * exponent) >> 16 + 63 + top - shift + 1023
+    if bits == 1 << 53 { (bits, place) = (1 << 52, place + 1) }
+    return Double(bitPattern: UInt64(place) << 52 | bits & (1 << 52 - 1))
   }
 }
 
@@ -116,16 +134,27 @@ private let powersOfTen: [Double] = [
   1e18, 1e19, 1e20, 1e21, 1e22,
 ]
 
-#if arch(x86_64)
-  /// 10²⁷ = 5²⁷ · 2²⁷, and 5²⁷ has 63 bits: all are exact.
-  private let widePowersOfTen: [Float80] = (1...27).reduce(into: [1]) { powers, _ in
-    powers.append(powers.last! * 10)
+/// The first 128 bits of 5^q for q from -27 to 27, those of negative q rounded up.
+private let powersOfFive: [(high: UInt64, low: UInt64)] = {
+  let powers = (1...27).reduce(into: [UInt64(1)]) { all, _ in all.append(all.last! * 5) }
+  let inverses = powers.dropFirst().map { power in
+    // Long division of a power of two by the power of five.
+    let first = power.dividingFullWidth((1 << UInt64(63 - power.leadingZeroBitCount), 0))
+    let second = power.dividingFullWidth((first.remainder, 0))
+    return (high: first.quotient, low: second.quotient + 1)
   }
-#endif
+  return inverses.reversed() + powers.map { ($0 << UInt64($0.leadingZeroBitCount), 0) }
+}()
+
+private let powersOfTenBelowEight: [UInt64] = [
+  1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000,
+]
 
 /// Reads digits, up to eight at once.
 private struct DigitRun {
   var next: UnsafePointer<UInt8>
+  /// Of the whole text.
+  let first: UnsafePointer<UInt8>
   let end: UnsafePointer<UInt8>
   /// The number that the digits are, if there are at most 19.
   var value: UInt64 = 0
@@ -134,8 +163,8 @@ private struct DigitRun {
   /// Whether there was a digit at all.
   var any = false
 
-  init(next: UnsafePointer<UInt8>, end: UnsafePointer<UInt8>) {
-    (self.next, self.end) = (next, end)
+  init(first: UnsafePointer<UInt8>, next: UnsafePointer<UInt8>, end: UnsafePointer<UInt8>) {
+    (self.first, self.next, self.end) = (first, next, end)
   }
 
   mutating func skip(_ one: UInt8, _ other: UInt8?) -> Bool {
@@ -160,10 +189,11 @@ private struct DigitRun {
 
   mutating func read() {
     let start = next
-    while end - next >= 8, let eight = DigitRun.eight(next) {
+    while end - next >= 8, let eight = DigitRun.eight(DigitRun.word(at: next)) {
       value = value &* 100_000_000 &+ eight
       next += 8
     }
+    readRest()
     while next < end, case let digit = next.pointee &- 0x30, digit < 10 {
       value = value &* 10 &+ UInt64(digit)
       next += 1
@@ -172,9 +202,25 @@ private struct DigitRun {
     if next > start { any = true }
   }
 
+  /// Reads the last digits of the text at once, if these are all that is left of it: how many there are is different for
+  /// each number, and a loop over them would be mispredicted.
+  private mutating func readRest() {
+    let count = end - next
+    guard count > 0, count < 8, next - first >= 8 - count else { return }
+    // What stands before them counts as zeros.
+    let others = ~UInt64(0) >> UInt64(8 * count)
+    let word = DigitRun.word(at: end - 8) & ~others | 0x3030_3030_3030_3030 & others
+    guard let rest = DigitRun.eight(word) else { return }
+    value = value &* powersOfTenBelowEight[count] &+ rest
+    next = end
+  }
+
+  private static func word(at text: UnsafePointer<UInt8>) -> UInt64 {
+    UInt64(littleEndian: UnsafeRawPointer(text).loadUnaligned(as: UInt64.self))
+  }
+
   /// The number of eight digits; nil if one of these bytes is none (Lemire, "Quickly parsing eight digits", 2022).
-  private static func eight(_ text: UnsafePointer<UInt8>) -> UInt64? {
-    let bytes = UInt64(littleEndian: UnsafeRawPointer(text).loadUnaligned(as: UInt64.self))
+  private static func eight(_ bytes: UInt64) -> UInt64? {
     var value = bytes ^ 0x3030_3030_3030_3030
     guard (value &+ 0x7676_7676_7676_7676 | value) & 0x8080_8080_8080_8080 == 0 else { return nil }
     value = value &* 10 &+ value >> 8

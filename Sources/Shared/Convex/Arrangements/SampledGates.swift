@@ -77,6 +77,20 @@ package struct SampledGates {
     self.gates = gates
     self.thresholds = thresholds
   }
+
+  /// These gates after one of zeros with the threshold 0, which every row opens, x·0 ≥ 0, of whatever data; a gate of zeros
+  /// among these is left out.
+  package func withOpenGate() -> SampledGates {
+    let d = gates.columns
+    let kept = (0..<gates.rows).filter { i in
+      (0..<d).contains { gates.row(i)[$0] != 0 } || thresholds.map { $0[i] != 0 } == true
+    }
+    let result = Matrix(kept.count + 1, d)
+    for (place, i) in kept.enumerated() {
+      result.row(place + 1).update(from: gates.row(i), count: d)
+    }
+    return SampledGates(gates: result, thresholds: thresholds.map { t in [0] + kept.map { t[$0] } })
+  }
 }
 
 /// Patterns with the gates that attain them.
