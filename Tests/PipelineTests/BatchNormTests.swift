@@ -194,4 +194,17 @@ import Testing
       """, in: folder)
     #expect(run.status == status && run.errors.contains(message), "\(run.status): \(run.errors)")
   }
+
+  /// A factor without rows says that no feature varies.
+  @Test func aSolutionOfConstantFeaturesIsNoTrap() throws {
+    let folder = try Folder()
+    _ = try Self.solve("--activation relu --batch-norm before", "data", in: folder)
+    var solution = try folder.read("solution")
+    let columns = try #require(solution.tensors["norm.factor"]).shape[1]
+    solution.tensors["norm.factor"] = Tensor([Double](), shape: [0, columns])
+    try folder.write(solution, "solution")
+    let run = try Tools.shell(
+      "recover solution -o other; evaluate --data data --certify solution network", in: folder)
+    #expect(run.status == 1 && run.errors.contains("\"norm.factor\""), "\(run.errors)")
+  }
 }

@@ -193,11 +193,11 @@ package struct BatchNormalization: Reduction {
     )
     for neuron in neurons {
       let gamma = norm(rank, neuron)
-      // A neuron that is constant may have any weight.
+      // A neuron that is constant may have any weight, of features that are constant too.
       let unit =
         gamma > 0
         ? neuron.prefix(rank).map { root * $0 / gamma }
-        : [root] + Array(repeating: 0, count: rank - 1)
+        : (0..<rank).map { $0 == 0 ? root : 0 }
       let w = Array(lifted(unit + [0]).dropLast())
       weights += w
       scales.append(gamma / root)
