@@ -159,7 +159,10 @@ final class NetworkSearch {
       if hop > 0 { starts = near(found.prefix(NetworkSearch.hills), count: 2 * classes * count) }
       searches += starts.count
       found = solver.pricing.distinct(
-        found + solver.pricing.maxima(nu, from: starts, polished: 24) { budget.exhausted == nil })
+        found
+          + solver.pricing.maxima(nu, from: starts, polished: isToBeProved ? 24 : 0) {
+            budget.exhausted == nil
+          })
     }
     // Ascents that were cut short tell nothing.
     if budget.exhausted == nil { violation = (found.first?.price ?? 0) / beta }

@@ -5,8 +5,8 @@ import Tensors
 /// Searches for the neurons of the largest price s νᵀ(Xu)₊ (pooled: s Σ_i ν_i (1/K) Σ_k (x_ik·u)₊), ‖u‖ = 1: the dual
 /// constraint of ReLU networks over all patterns is that none exceeds β.
 ///
-/// Ascents begin at many directions at once; those that end highest climb on alone by L-BFGS. They end at local maxima:
-/// the largest price found is an estimate from below, never a bound.
+/// Ascents begin at many directions at once; those that end highest climb on alone by L-BFGS, or, where the last digits do
+/// not matter, together. The largest price found is an estimate from below, never a bound.
 struct NeuronPricing {
   let pass: BlockPass
 
@@ -20,13 +20,15 @@ struct NeuronPricing {
 
   /// Of few numbers hills are narrow, and rounds cheap.
   private var rounds: Int { pass.rows.isSmall ? 50 : 30 }
+  /// The rounds if no ascent climbs on alone: a single direction costs as much as some of a batch.
+  private static let roundsTogether = 60
 
   /// Local maxima from the directions of `starts` (of any length, each with its sign and output), the largest price
   /// first, without those that nearly equal a larger one. At most `polished` are climbed to the top.
   func maxima(
     _ nu: Matrix, from starts: Neurons, polished: Int, proceed: () -> Bool
   ) -> [Candidate] {
-    var found = ascend(nu, starts, proceed)
+    var found = ascend(nu, starts, together: polished == 0, proceed)
     found.sort { $0.price > $1.price }
     var result: [Candidate] = []
     for candidate in found where candidate.price > 0 {
@@ -45,13 +47,18 @@ struct NeuronPricing {
   /// Each ascent steps along the sphere in the direction of its gradient; a step that gains is taken and the next is
   /// longer, another is tried again shorter. Hills of few samples are narrow: steps to the gradient itself, the best u
   /// of a pattern, pass over them. The lower half of the ascents is given up now and then.
-  private func ascend(_ nu: Matrix, _ starts: Neurons, _ proceed: () -> Bool) -> [Candidate] {
+  private func ascend(
+    _ nu: Matrix, _ starts: Neurons, together: Bool, _ proceed: () -> Bool
+  ) -> [Candidate] {
     guard starts.count > 0 else { return [] }
     var climbers = Climbers(starts, dimension: pass.rows.dimension)
+    let rounds = together ? NeuronPricing.roundsTogether : rounds
     for round in 0..<rounds where round == 0 || proceed() {
       differentiate(nu, climbers.tried, climbers.starts, into: climbers.gradient)
       climbers.step()
-      if round % 10 == 9 { climbers.keepBetterHalf(atLeast: 48) }
+      if round % 10 == 9 || (together && round > 9 && round % 5 == 4) {
+        climbers.keepBetterHalf(atLeast: 48)
+      }
     }
     return climbers.candidates
   }

@@ -76,7 +76,8 @@ package struct PatternVariables: Sendable {
     -> GateTensors
   {
     // With batch normalisation weights are those of other features than the data's, whose gates these are.
-    let width = bundle.metadata[.batchNorm] == nil ? d : bundle[.gates]?.shape.last ?? d
+    let hasOthers = bundle.metadata[.batchNorm] != nil && bundle[.gates]?.shape.last == d - 1
+    let width = hasOthers ? d - 1 : d
     guard try bundle.hasOwnList else {
       return try GateTensors(bundle, count: index.count, dimension: width)
     }
