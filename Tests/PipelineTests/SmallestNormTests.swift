@@ -94,6 +94,10 @@ import Testing
     ("0,0,1\\n1,2,1\\n", "--targets 3", "--margin", 1, "row 0 of"),
     ("1,2,1\\n3,1,1\\n2,4,1\\n", "--targets 3", "--interpolate", 1, "rows 0 and 2 of"),
     ("1,2,1\\n3,1,1\\n2,4,-1\\n", "--targets 3", "--margin", 1, "rows 0 and 2 of"),
+    (
+      "1,2,1\\n3,1,1\\n1,2,2\\n", "--targets 3 --bias", "--interpolate", 1,
+      "rows 0 and 2 of data are equal"
+    ),
     ("1,2,0.5\\n3,1,1\\n", "--targets 3", "--margin", 1, "expected -1 or 1"),
     ("1,2,1\\n3,1,1\\n", "--targets 3", "--margin --beta 1", 2, "exclude each other"),
     ("1,2,1\\n3,1,1\\n", "--targets 3", "--interpolate --margin", 2, "exclude each other"),

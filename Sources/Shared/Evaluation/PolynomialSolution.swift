@@ -23,8 +23,8 @@ package struct PolynomialSolution: Solution {
         "metadata \"activation\" is \(quoted(program.kind.text)), expected a polynomial")
     }
     self.activation = activation
-    try bundle.expectOnly([.z])
     let z = try bundle.solutionMatrices()
+    try bundle.expectOnly([.z])
     let shape = z.shape
     guard program.outputs == shape[0] else {
       throw Failure.data(

@@ -31,3 +31,15 @@ extension TensorKey {
   package static let normCenter = TensorKey("norm.center", .f64, shapes: "[d]")
   package static let normFactor = TensorKey("norm.factor", .f64, shapes: "[r, d]")
 }
+
+extension Bundle {
+  /// Throws `Failure.data` unless the gates of this solution with batch normalisation are of `features` features, or of these
+  /// and the constant.
+  package func expectGates(features: Int) throws {
+    let gates = try require(.gates)
+    guard [features, features + 1].contains(gates.shape[1]) else {
+      throw Failure.data(
+        "tensor \"gates\" of \(name) is \(gates.summary), expected \(features) or \(features + 1) columns")
+    }
+  }
+}

@@ -76,8 +76,7 @@ package struct PatternVariables: Sendable {
     -> GateTensors
   {
     // With batch normalisation weights are those of other features than the data's, whose gates these are.
-    let hasOthers = bundle.metadata[.batchNorm] != nil && bundle[.gates]?.shape.last == d - 1
-    let width = hasOthers ? d - 1 : d
+    let width = bundle.metadata[.batchNorm] == nil ? d : bundle[.gates]?.shape.last ?? d
     guard try bundle.hasOwnList else {
       return try GateTensors(bundle, count: index.count, dimension: width)
     }

@@ -131,11 +131,6 @@ package struct BatchNormalization: Reduction {
   package func lower(_ solution: Bundle) throws -> Bundle {
     var result = try lowerWeights(of: solution)
     let gates = try solution.require(.gates)
-    guard [dimension, dimension + 1].contains(gates.shape[1]) else {
-      throw Failure.data(
-        "tensor \"gates\" of \(solution.name) is \(gates.summary), expected \(dimension) or \(dimension + 1) columns"
-      )
-    }
     result[.gates] = lowered(gates: gates)
     result.metadata[.batchNorm] = nil
     return result
@@ -146,6 +141,7 @@ package struct BatchNormalization: Reduction {
     guard try solution.read(ifPresent: .batchNorm) == .before else {
       throw Failure.data("\(solution.name) is no solution with batch normalisation before the ReLU")
     }
+    try solution.expectGates(features: dimension)
     var result = solution
     for key in [TensorKey.v, .w] {
       guard let weights = try solution.optional(key) else { continue }

@@ -44,6 +44,11 @@ package enum NormConstraint: Sendable {
         let (i, j) = (kept[b], kept[a])
         for c in 0..<targets.columns
         where !agree(targets[i, c], lengths[i], targets[j, c], lengths[j]) {
+          if abs(lengths[i] - lengths[j]) <= NormConstraint.tolerance * lengths[i] {
+            throw Failure.data(
+              "rows \(i) and \(j) of \(name) are equal, but their targets are \(targets[i, c]) and \(targets[j, c]): no network "
+                + verb)
+          }
           throw Failure.data(
             "rows \(i) and \(j) of \(name) are multiples of each other, and so are all outputs there, but their targets are "
               + "\(targets[i, c]) and \(targets[j, c]): \(rest)\(verb)\(hint)")

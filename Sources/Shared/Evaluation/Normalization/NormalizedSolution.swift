@@ -45,6 +45,7 @@ package struct NormalizedSolution: Solution {
       throw Failure.data(
         "\(bundle.name) has batch normalisation and regions or groups, which do not go together")
     }
+    try bundle.expectGates(features: dimension)
     variablesOfPatterns = variables
     gates = variables.gates
     listsOwn = try bundle.hasOwnList
