@@ -39,7 +39,8 @@ extension Bundle {
     let gates = try require(.gates)
     guard [features, features + 1].contains(gates.shape[1]) else {
       throw Failure.data(
-        "tensor \"gates\" of \(name) is \(gates.summary), expected \(features) or \(features + 1) columns")
+        "tensor \"gates\" of \(name) is \(gates.summary), expected \(features) or \(features + 1) columns"
+      )
     }
   }
 }
