@@ -29,8 +29,8 @@ package struct NetworkEvaluation: Sendable {
       objections = try Self.objections(
         to: solution, of: network, on: examples, beta: beta, disagreements: warnings)
       warnings.removeAll()
-    } else if warnings.isEmpty {
-      warnings = network.outliers(among: examples)
+    } else {
+      warnings += network.warnings(of: examples)
     }
     if !examples.leftOut.isEmpty {
       warnings.append(

@@ -72,7 +72,8 @@ package struct TrainedNetwork: Sendable {
     return classes
   }
 
-  /// Throws if the network and the samples do not belong together. Returns warnings of what is only unusual.
+  /// Throws if the network and the samples do not belong together. Returns the choices of the step that cuts patches in
+  /// which they differ.
   package func check(against examples: Examples) throws -> [String] {
     try function.check(against: examples)
     try examples.expect(classes: classes, of: name)
@@ -81,23 +82,37 @@ package struct TrainedNetwork: Sendable {
         "tensor \(quoted(other)) of \(examples.name) is not that of \(name): these data went "
           + "another way than the training data (use patchify --like)")
     }
-    return examples.otherChoices(than: metadata, of: name) + unlikely(examples)
+    return examples.otherChoices(than: metadata, of: name)
+  }
+
+  /// Warnings of samples that are not the training data, and look as if they came in other units or scales.
+  func warnings(of examples: Examples) -> [String] {
+    let found = unlikely(examples)
+    return found.isEmpty ? outliers(among: examples) : found
+  }
+
+  /// The features that were brought to the mean 0 and the deviation 1: those that are constant stay as they are.
+  private var standardizedFeatures: [Int] {
+    guard let change = statistics.standardization else { return [] }
+    return change.shift.indices.filter { change.shift[$0] != 0 || change.divisor[$0] != 1 }
   }
 
   /// A standardised feature of a single sample that is farther from 0 than this is hardly of the training data's kind.
   private static let farthestValue = 100.0
 
   /// A warning if samples that are not the training data have standardised features far outside of those.
-  func outliers(among examples: Examples) -> [String] {
+  private func outliers(among examples: Examples) -> [String] {
     guard statistics.standardization != nil, case .patches(let patches) = examples.features,
       let x = patches.tensor, patches.patchCount == 1
     else { return [] }
     let d = patches.dimension
+    let own = standardizedFeatures.filter { $0 < d }
     var (count, first, feature, largest) = (0, 0, 0, TrainedNetwork.farthestValue)
     withUnsafeTemporaryAllocation(of: Double.self, capacity: d) { row in
       for i in 0..<patches.count {
         x.copyDoubles(i * d..<(i + 1) * d, into: row.baseAddress!)
-        guard let k = (0..<d).max(by: { abs(row[$0]) < abs(row[$1]) }),
+        guard
+          let k = own.max(by: { abs(row[$0]) < abs(row[$1]) }),
           abs(row[k]) > TrainedNetwork.farthestValue
         else { continue }
         count += 1
@@ -135,7 +150,8 @@ package struct TrainedNetwork: Sendable {
         for k in 0..<d { sums[k] += row[k] / Double(n) }
       }
     }
-    guard let k = sums.indices.max(by: { abs(sums[$0]) < abs(sums[$1]) }),
+    guard
+      let k = standardizedFeatures.filter({ $0 < d }).max(by: { abs(sums[$0]) < abs(sums[$1]) }),
       abs(sums[k]) > TrainedNetwork.farthestMean
     else { return [] }
     let size = abs(sums[k]).rounded()
