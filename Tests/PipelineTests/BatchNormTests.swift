@@ -173,6 +173,10 @@ import Testing
     ("--activation relu --batch-norm before", "uneven", 1, "one size"),
     ("--activation relu --batch-norm after", "uneven", 1, "one size"),
     ("--activation gated-relu --batch-norm after", "uneven", 1, "one size"),
+    // The smaller column is a multiple of the larger but for a share of 1e-6.
+    ("--activation gated-relu --batch-norm before", "hidden", 1, "depend on one another"),
+    ("--activation relu --batch-norm after", "hidden", 1, "depend on one another"),
+    ("--activation gated-relu --batch-norm after", "long", 1, "so much smaller than others"),
     ("--activation gated-relu --batch-norm before --class-weights 1,2", "data", 2, "exclude"),
   ]) func whatMakesNoSenseIsRefused(
     _ options: String, _ data: String, _ status: Int, _ message: String
@@ -184,6 +188,10 @@ import Testing
       printf -- '1,1\\n1,2\\n' | tensor from-csv --targets 2 | arrangements --quiet --exact -o constant
       awk -F , '{ print 1e12 * ($1 + NR % 2) "," $2 "," $3 }' table | tensor from-csv --targets 3 2>notes |
         arrangements --quiet --exact -o uneven
+      awk -F , '{ print $1 "," 1e-5 * $1 + 1e-11 * $3 "," $2 }' table | tensor from-csv --targets 3 2>notes |
+        arrangements --quiet --exact -o hidden
+      printf -- '1e12,0\\n-1,1\\n-2,-1\\n-3,2\\n-4,-2\\n' | tensor from-csv --targets 2 |
+        arrangements --quiet --exact -o long
       cifar-extract --quiet --synthetic 4 --resize 4x4 --classes 0,1 | patchify --quiet --size 2 |
         arrangements --quiet --sample 3 -o patched
       set +e

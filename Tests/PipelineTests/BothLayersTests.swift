@@ -111,6 +111,35 @@ import Testing
     #expect(run.status == 0, "\(run.errors)")
   }
 
+  /// A row of 1e-13 of the other's length is no rounding at a β that is smaller still.
+  @Test func aSmallRowHasAPrice() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      printf '1e6,0,0,0\\n0,1e-7,1,1\\n' | tensor from-csv --targets 3,4 2>notes | arrangements --quiet --exact -o data
+      solve --quiet --activation relu --norm nuclear --beta 1e-8 data -o solution && recover solution -o network &&
+        evaluate --quiet --data data --certify solution network >report
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    var solution = try folder.read("solution")
+    // The zero network, whose ν = y violates the constraint of the small row.
+    let targets = try #require(try folder.read("data").tensors["targets"])
+    solution.tensors["dual"] = Tensor(targets.doubles, shape: [2, 2])
+    solution.tensors["predictions"] = Tensor([0.0, 0, 0, 0], shape: [2, 2])
+    for name in ["neurons.hidden", "neurons.output", "gates"] {
+      solution.tensors[name] = Tensor([Double](), shape: [0, 2])
+    }
+    solution.tensors["index"] = Tensor([Int32]())
+    for (key, value) in [
+      ("primal_objective", "1.0"), ("dual_objective", "1.0"), ("relative_gap", "0.0"),
+      ("status", "optimal"),
+    ] { solution.metadata[key] = value }
+    try folder.write(solution, "forged")
+    let forged = try Tools.shell(
+      "recover forged -o zero && evaluate --data data --certify forged zero >report", in: folder)
+    #expect(forged.status == 1 && forged.errors.contains("dual_infeasibility"), "\(forged.errors)")
+  }
+
   @Test func whatIsRefused() throws {
     let folder = try Folder()
     let run = try Tools.shell(

@@ -117,6 +117,25 @@ import Testing
     #expect(run.status == status && run.errors.contains(message), "\(run.status): \(run.errors)")
   }
 
+  /// A network of norm 1 puts out at most 1e-3 on the second sample: that it misses its target by 1 is no rounding, though
+  /// the target of the first is 1e10.
+  @Test func aSampleOfSmallFeaturesIsFittedToo() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      printf '1e10,0,1e10\\n0,1e-3,1\\n' | tensor from-csv --targets 3 2>notes | arrangements --quiet --exact -o data
+      solve --quiet --activation relu --interpolate data -o solution && recover solution -o network || exit 99
+      evaluate --quiet --data data --certify solution network
+      """, in: folder)
+    let objective = try #require(
+      try folder.read("solution").metadata["primal_objective"].flatMap { Double($0) })
+    if abs(objective - 1001) < 1e-3 {
+      #expect(run.status == 0, "\(run.errors)")
+    } else {
+      #expect(run.status == 1 && run.errors.contains("primal_infeasibility"), "\(run.errors)")
+    }
+  }
+
   /// Two multiples of one row in the right ratio are no contradiction, and neither are opposite rows.
   @Test func multiplesInTheRightRatioAreFine() throws {
     let folder = try Folder()

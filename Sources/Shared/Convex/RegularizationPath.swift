@@ -44,8 +44,9 @@ package struct RegularizationPath {
   }
 
   /// Solves along the path, each β from the solution before, and chooses the β that is best on the validation data, the
-  /// larger of equals; without such data the last β. A point that a limit cut short is chosen only if there is no other. `scores`, one for each β, take the place of validation data. After
-  /// each β, `tell` receives the choice so far and the point that was found last; if it throws, the path ends.
+  /// larger of equals; without such data the last β. A point that a limit cut short is chosen only if there is no other.
+  /// `scores`, one for each β, take the place of validation data. After each β, `tell` receives the choice so far and the
+  /// point that was found last; if it throws, the path ends.
   package func choose<Solver: RegularizedSolver>(
     _ solver: Solver, rule: StoppingRule, budget: Budget, validation: Validation<Solver.Data>?,
     scores: [ValidationScore]? = nil, from start: Solver.Start, trace: (TraceRow, Double) -> Void,

@@ -53,11 +53,24 @@ extension PatternSolution {
       primalObjective: program.judgedLoss.value(findings.outputs, expected)
         + program.beta * penalty,
       primalInfeasibility: max(
-        findings.coneViolation, program.loss.shortfall(findings.outputs, expected)),
+        findings.coneViolation,
+        program.loss.isConstraint
+          ? program.loss.shortfall(
+            findings.outputs, expected, reach: try reach(examples, patches)) : 0),
       predictionError: largestDifference(findings.outputs, program.predictions),
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,
       objections: objections)
     return (proof, findings.networkOutputs)
+  }
+
+  /// The largest output that a network of this norm can have on each sample: ‖x‖ times the norm, x its longest patch.
+  private func reach(_ examples: Examples, _ patches: PatchFeatures) throws -> [Double] {
+    let x = try examples.matrix(of: patches)
+    return (0..<examples.count).map { i in
+      (0..<patches.patchCount).reduce(0) {
+        max($0, LinearAlgebra.norm(x.columns, x.row(i * patches.patchCount + $1)))
+      } * penalty
+    }
   }
 
   /// The networks that the constraints over the patterns of the data bound. Whether a list is complete is counted only

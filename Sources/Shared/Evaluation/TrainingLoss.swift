@@ -43,19 +43,22 @@ extension LossName {
     }
   }
 
-  /// How far outputs are from a constraint that they have to satisfy: |ŷ − y| relative to the largest |y|, or 1 − yŷ. 0
-  /// for losses that are no constraint.
-  func shortfall(_ outputs: Matrix, _ expected: Matrix) -> Double {
+  /// How far outputs are from a constraint that they have to satisfy: |ŷ − y| or 1 − yŷ, relative to the largest |y|, or to the
+  /// largest output that the network can have on the sample, `reach`, if that is smaller: where it is small a sample is not
+  /// fitted yet by what is rounding elsewhere. 0 for losses that are no constraint.
+  func shortfall(_ outputs: Matrix, _ expected: Matrix, reach: [Double]) -> Double {
     guard isConstraint else { return 0 }
-    var (worst, largest) = (0.0, 0.0)
-    for k in 0..<outputs.count {
-      let (output, target) = (outputs.base[k], expected.base[k])
-      largest = max(largest, abs(target))
-      let own = self == .margin ? 1 - target * output : abs(output - target)
-      if own.isNaN { return .infinity }
-      worst = max(worst, own)
+    let largest = (0..<expected.count).reduce(0) { max($0, abs(expected.base[$1])) }
+    var worst = 0.0
+    for i in 0..<outputs.rows {
+      for c in 0..<outputs.columns {
+        let (output, target) = (outputs[i, c], expected[i, c])
+        let own = self == .margin ? 1 - target * output : abs(output - target)
+        if own.isNaN { return .infinity }
+        if own > 0 { worst = max(worst, own / min(largest, reach[i])) }
+      }
     }
-    return worst == 0 ? 0 : worst / largest
+    return worst
   }
 
   private func addCrossEntropy(

@@ -11,9 +11,13 @@ struct CellPrices {
   private let rows: Matrix
   private let rays: ArrangementRays
   private let name: String
+  /// How long what each row has outside that basis is; 0 if that is rounding.
+  private let rests: [Double]
 
-  /// A direction of less than this share of ‖X‖ counts as none.
+  /// A direction into which unit rows extend by less than this share counts as none.
   private static let negligible = 1e-12
+  /// What a row has outside the basis is rounding up to this share of it.
+  private static let roundingOfRows = 1e-14
   /// Coordinates in the rays may be below 0 by this share of the largest.
   private static let tolerance = 1e-9
 
@@ -21,13 +25,26 @@ struct CellPrices {
   init(_ x: Matrix, _ arrangements: Arrangements) throws {
     self.arrangements = arrangements
     name = arrangements.name
+    // Of unit rows: at a small β short ones matter too.
+    let units = Matrix(copying: x)
+    for j in 0..<x.rows {
+      let length = norm(x.columns, x.row(j))
+      if length > 0 { scale(x.columns, 1 / length, units.row(j)) }
+    }
     let basis = CenteredFeatures.basis(
-      of: x.transposed, limit: CellPrices.negligible * norm(x.count, x.base))
-    rows = product(x, .plain, basis, .transposed)
+      of: units.transposed, limit: CellPrices.negligible * norm(units.count, units.base))
+    let rows = product(x, .plain, basis, .transposed)
+    self.rows = rows
+    let back = product(rows, .plain, basis, .plain)
+    rests = (0..<x.rows).map { j in
+      let rest = norm(x.columns, (0..<x.columns).map { x[j, $0] - back[j, $0] })
+      return rest > CellPrices.roundingOfRows * norm(x.columns, x.row(j)) ? rest : 0
+    }
     rays = try ArrangementRays(rows, name: name)
   }
 
-  /// An upper bound of the largest price of all cells at N, n × C; `limit` if none exceeds it.
+  /// An upper bound of the largest price of all cells at N, n × C; `limit` if none exceeds it, and what the rows have
+  /// outside the basis is worth nothing.
   func largest(_ nu: Matrix, above limit: Double) throws -> Double {
     let (r, outputs) = (rows.columns, nu.columns)
     var largest = limit
@@ -53,7 +70,8 @@ struct CellPrices {
       let own = try rays.cell(arrangements, i, name: name)
       largest = max(largest, price(form, own) * rounding)
     }
-    return largest
+    // ‖Nᵀ D X' u‖ ≤ Σ ‖N_j‖ ‖x'_j‖ for the rests x'.
+    return (0..<nu.rows).reduce(largest) { $0 + norm(outputs, nu.row($1)) * rests[$1] }
   }
 
   private func price(_ form: Matrix, _ own: [[Double]]) -> Double {

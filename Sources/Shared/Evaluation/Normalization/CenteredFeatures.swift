@@ -55,7 +55,8 @@ struct CenteredFeatures {
       for j in 0..<n { scaled[j, k] = own[j, k] / lengths[k] }
     }
     let ranks = [1e-12, 1e-8].map { basis(of: scaled, limit: $0).rows }
-    guard ranks[0] == ranks[1] else {
+    // The directions that are kept are those of the features as they are.
+    guard ranks[0] == ranks[1], ranks[0] == CenteredFeatures(x).basis.rows else {
       throw Failure.data(
         "features of \(name) depend on one another but for a share below 1e-8: batch normalisation counts what is left as "
           + "much as the rest, but rounding hides it; leave one of them out")

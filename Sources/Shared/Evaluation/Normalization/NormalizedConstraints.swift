@@ -20,6 +20,8 @@ struct NormalizedConstraints {
   private let rays: ArrangementRays?
 
   private static let negligible = 1e-10
+  /// The rows of a pattern are at least this share of all.
+  private static let smallestPattern = 1e-8
   /// An image of less than this share of ‖X‖ is 0.
   private static let vanishing = 1e-12
 
@@ -35,6 +37,7 @@ struct NormalizedConstraints {
       of: x.transposed, limit: NormalizedConstraints.negligible * size)
     let rows = product(x, .plain, basis, .transposed)
     self.rows = rows
+    try NormalizedConstraints.expectDistinct(x, rows, size: size, arrangements)
     let lacksRank =
       !isGated
       && (0..<arrangements.count).contains { i in
@@ -44,6 +47,37 @@ struct NormalizedConstraints {
         return rank > 0 && rank < rows.columns
       }
     rays = lacksRank ? try ArrangementRays(rows, name: name) : nil
+  }
+
+  /// Throws unless it is plain which directions each pattern lets through: normalised, the smallest counts as much as the
+  /// largest, and none may be lost in the rounding of another, or in that of rows that are much longer.
+  private static func expectDistinct(
+    _ x: Matrix, _ rows: Matrix, size: Double, _ arrangements: Arrangements
+  ) throws {
+    let rounding = 4 * Double(x.columns + 8) * Double.ulpOfOne * size
+    func isPlain(_ matrix: Matrix) -> Bool {
+      let ranks = [rounding, negligible * size].map {
+        CenteredFeatures.basis(of: matrix, limit: $0).rows
+      }
+      return ranks[0] == ranks[1]
+    }
+    var isPlainEverywhere = isPlain(x.transposed)
+    for i in 0..<arrangements.count where isPlainEverywhere {
+      var square = 0.0
+      for j in 0..<x.rows where arrangements.isActive(i, row: j) {
+        let length = norm(x.columns, x.row(j))
+        square += length * length
+      }
+      isPlainEverywhere =
+        (square == 0 || square.squareRoot() >= smallestPattern * size)
+        && isPlain(centered(rows, arrangements, i))
+    }
+    guard isPlainEverywhere else {
+      throw Failure.data(
+        "rows or features of \(arrangements.name) are so much smaller than others, or so nearly depend on one another, that rounding "
+          + "hides what batch normalisation makes count as much as the rest: bring features to one size (tensor standardize), "
+          + "or leave such rows or features out")
+    }
   }
 
   /// C D_i of the rows of `features`.
