@@ -199,6 +199,27 @@ import Testing
     #expect(try solve(small, "--beta 0.5").text.contains("certificate\tglobal"))
   }
 
+  /// Features of sizes from 5e2 to 1e8: rounding leaves prices at β open, and lengths are chosen badly. Neither may keep
+  /// the search going, or lose the network that it has.
+  @Test(arguments: ["1e-4", "1e-6"])
+  func featuresOfManySizesComeToAnEnd(_ gap: String) throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      printf '%s\\n' 870.25,-1 1248.04,-1 -650872.7,-1 -120463455.8,1 33471644.8,1 -526.7,1 -857457.4,-1 \\
+        -1400596,-1 223231.4,-1 664.17,-1 >table
+      tensor from-csv --bias --labels 2 --classes -1,1 table -o data
+      solve --quiet --activation relu --loss logistic --class-weights balanced --beta 0.00217 --gap \(gap) \\
+        --max-seconds 60 data -o solution
+      recover --quiet solution -o network
+      evaluate --quiet --data data --certify solution network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(number(run.text, "primal_objective") < 0.0657)
+    #expect(try folder.read("solution").metadata["status"] != "time-limit")
+  }
+
   /// ν = 0 is feasible for all neurons, in any dimension: no proof is needed.
   @Test func targetsThatAreZeroNeedNoNeurons() throws {
     let folder = try folder(samples: 30, features: 25, seed: 4)

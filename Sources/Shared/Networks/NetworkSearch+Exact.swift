@@ -145,6 +145,11 @@ extension NetworkSearch {
       let level = slack(current)
       var new = violators(
         dualPoint(current), neurons, above: beta * (1 + 0.4 * level), thoroughly: isStuck)
+      if new.count == 0, pricesProgram, current.gap > rule.gap {
+        // A program that was not solved has a dual point that tells little.
+        pricesProgram = false
+        new = violators(dualPoint(current), neurons, above: beta, thoroughly: true)
+      }
       if new.count == 0, isToBeProved, !isProofStopped, level > 0 {
         switch prove(current) {
         case .proved(let bound):
@@ -155,6 +160,8 @@ extension NetworkSearch {
           slow = 0
         case .stopped(let bound):
           if solver.settings.provesGlobally, isWorthTaking(bound) { current.take(bound) }
+          return finished(current)
+        case .undecided:
           return finished(current)
         }
       }
@@ -192,6 +199,7 @@ extension NetworkSearch {
   func polish(_ neurons: inout Neurons) -> NetworkSolution? {
     let lengths = DirectionWeights(objective: objective)
     var last = Double.infinity
+    var best = neurons
     var slow = 0
     // Beyond some thousand samples the cone program would take longer than all rounds.
     let most = solver.rows.samples <= 3000 ? 4 : 80
@@ -204,7 +212,7 @@ extension NetworkSearch {
       var current = uncertified(neurons)
       report(current.primal, neurons: neurons.count)
       slow = current.primal < last * (1 - 1e-10) ? 0 : slow + 1
-      last = min(last, current.primal)
+      if current.primal < last { (last, best) = (current.primal, neurons) }
       let level = slack(current)
       var new = violators(
         residual(current.predictions), neurons, above: beta * (1 + 0.1 * level),
@@ -222,10 +230,14 @@ extension NetworkSearch {
           guard isWorthTaking(bound) else { return current }
           current.take(bound)
           return current
+        case .undecided:
+          return nil
         }
       }
       neurons = neurons + new
     }
+    // Lengths and descents of features of very different size may lose what was there.
+    if value(neurons) > 1.001 * last { neurons = best }
     return nil
   }
 

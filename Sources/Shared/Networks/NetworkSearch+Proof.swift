@@ -12,6 +12,8 @@ extension NetworkSearch {
     case violated([NeuronPricing.Candidate])
     /// The same for the bound that was reached before the proof was stopped.
     case stopped(DualBound)
+    /// The rounding of so long rows leaves open whether a price is above τ.
+    case undecided
   }
 
   /// The largest rank for which a proof is tried unasked.
@@ -42,7 +44,12 @@ extension NetworkSearch {
         filters: Matrix(points.count, solver.rows.dimension, points.flatMap(\.u)),
         signs: points.map { parts[$0.proof].sign }, outputs: points.map { parts[$0.proof].c })
       let found = solver.pricing.maxima(nu, from: starts, polished: 60) { true }
-      violation = max(violation ?? 1, (found.first?.price ?? 0) / beta)
+      let price = found.first?.price ?? 0
+      violation = max(violation ?? 1, price / beta)
+      guard price > tau else {
+        isProofStopped = true
+        return .undecided
+      }
       return .violated(found)
     case .proved(let bound):
       proof = (bound / beta, seconds)
