@@ -77,11 +77,13 @@ def _names(text):
 
 
 class Patches:
-    """How patches are cut from images: scale, border, windows, contrast, mean, whitening, constant."""
+    """How patches are cut from images: scale or earlier layers, border, windows, contrast, mean, whitening, constant."""
 
-    def __init__(self, tensors, metadata):
+    def __init__(self, tensors, metadata, layers=()):
         get = metadata.get
-        self.channels, self.height, self.width = (int(metadata[key]) for key in ("channels", "height", "width"))
+        self.image = tuple(int(metadata[key]) for key in ("channels", "height", "width"))
+        self.layers = layers
+        self.channels, self.height, self.width = layers[-1].map if layers else self.image
         self.low, self.high = (float(number) for number in metadata["scale"].split(","))
         flat = metadata["flatten"] == "true"
         self.size = (self.height, self.width) if flat else (int(metadata["size"]),) * 2
@@ -89,7 +91,7 @@ class Patches:
         self.padding = 0 if flat else int(metadata["padding"])
         self.mirror = get("mirror") == "true"
         self.contrast = None if get("contrast") is None else float(get("contrast"))
-        self.floor = 1e-24 * max(abs(self.low), abs(self.high)) ** 2
+        self.floor = 0 if layers else 1e-24 * max(abs(self.low), abs(self.high)) ** 2
         self.bias = get("bias") == "true"
         fitted = get("center") == "true" or get("whiten") is not None
         self.mean = tensors["mean"].astype(float) if fitted else None
@@ -115,16 +117,14 @@ class Patches:
     def __call__(self, images):
         """n x K x d of images n x channels x height x width with pixels from 0 to 255."""
         images = np.asarray(images, float)
-        if images.shape[1:] != (self.channels, self.height, self.width):
-            raise ValueError(
-                f"images are {images.shape}, expected n x {self.channels} x {self.height} x {self.width}")
-        scaled = self.low + (self.high - self.low) * images / 255
-        sides = [scaled, scaled[..., ::-1]] if self.mirror else [scaled]
-        x = np.concatenate([self._windows(side) for side in sides], 1)
+        if images.shape[1:] != self.image:
+            raise ValueError("images are {}, expected n x {} x {} x {}".format(images.shape, *self.image))
+        sides = [images, images[..., ::-1]] if self.mirror else [images]
+        x = np.concatenate([self._windows(self._source(side)) for side in sides], 1)
         if self.contrast is not None:
             x = x - x.mean(2, keepdims=True)
             variance = (x * x).mean(2, keepdims=True) + self.contrast
-            x = x * np.where(variance > self.floor, 1 / np.sqrt(np.maximum(variance, self.floor)), 0)
+            x = x * np.where(variance > self.floor, 1 / np.sqrt(np.maximum(variance, self.floor or 1e-300)), 0)
         if self.mean is not None:
             x = x - self.mean
         if self.whiten is not None:
@@ -132,6 +132,10 @@ class Patches:
         if self.bias:
             x = np.concatenate([x, np.ones(x.shape[:2] + (1,))], 2)
         return x
+
+    def _source(self, images):
+        """What patches are cut from: scaled pixels, or what the last of the earlier layers makes of them."""
+        return self.layers[-1].maps(images) if self.layers else self.low + (self.high - self.low) * images / 255
 
     def _windows(self, images):
         p, s = self.padding, self.stride
@@ -147,6 +151,9 @@ class Network:
         if metadata.get("kind") != "network":
             raise ValueError(f"{name} is a bundle of kind {metadata.get('kind')}, expected network (from recover)")
         self.metadata = metadata
+        layers = _layers(tensors, metadata)
+        # Layers of features come before the features, those of images before the patches.
+        self.layers = [layer for layer in layers if layer.patches is None]
         self.hidden = tensors["hidden.weight"].astype(float)
         self.output = tensors["output.weight"].astype(float)
         m = len(self.hidden)
@@ -167,7 +174,7 @@ class Network:
         self.divisor = tensors["divisor"].astype(float) if "divisor" in tensors else None
         self.target_shift = tensors["target_shift"].astype(float) if "target_shift" in tensors else None
         self.target_divisor = tensors["target_divisor"].astype(float) if "target_divisor" in tensors else None
-        self.patches = Patches(tensors, metadata) if "flatten" in metadata else None
+        self.patches = Patches(tensors, metadata, layers) if "flatten" in metadata else None
         self.bias = metadata.get("bias") == "true"
         self.classes = _names(metadata.get("classes"))
         self.features = json.loads(metadata["features"]) if "features" in metadata else None
@@ -178,8 +185,13 @@ class Network:
     def prepare(self, x):
         """The features n x K x d of a table or of images, as the training data had them, and the regions of patches."""
         x = np.asarray(x, float)
+        for layer in self.layers:
+            x = layer.neurons(x)
+        return self._features(x), np.zeros(1, int) if self.patches is None else self.patches.pool
+
+    def _features(self, x):
         if self.patches is not None:
-            x, pool = self.patches(x), self.patches.pool
+            x = self.patches(x)
         else:
             d = self.hidden.shape[1] - self.bias
             if x.ndim != 2 or x.shape[1] != d:
@@ -187,10 +199,8 @@ class Network:
                 raise ValueError(f"the table is {x.shape}, expected n x {d}{names}")
             if self.bias:
                 x = np.concatenate([x, np.ones((len(x), 1))], 1)
-            x, pool = x[:, None], np.zeros(1, int)
-        if self.shift is not None:
-            x = (x - self.shift) / self.divisor
-        return x, pool
+            x = x[:, None]
+        return x if self.shift is None else (x - self.shift) / self.divisor
 
     def outputs(self, x, pool=None):
         """Outputs n x C of features n x K x d; `pool` are the regions of the K patches, all 0 without it."""
@@ -257,6 +267,45 @@ class Network:
         return _torch_module(self)
 
 
+class Layer(Network):
+    """The hidden layer of an earlier network, whose outputs the features of a further one are made of."""
+
+    def __init__(self, tensors, metadata, earlier):
+        outputs = {"output.weight": np.zeros((1, len(tensors["hidden.weight"])))}
+        super().__init__({**tensors, **outputs}, {**metadata, "kind": "network"})
+        self.average = int(metadata.get("average", 1))
+        self.map = None
+        if "flatten" in metadata:
+            self.patches = Patches(tensors, metadata, earlier)
+            p = self.patches
+            self.map = (len(self.hidden), p.rows // self.average, p.columns // self.average)
+
+    def neurons(self, x):
+        """The outputs n x m of all neurons for a table."""
+        return self._neurons(self._features(x), np.arange(len(self.hidden)))[:, 0]
+
+    def maps(self, images):
+        """The outputs for the patches of images as an image n x m x height x width, averaged over squares."""
+        m, height, width = self.map
+        rows, columns, a = self.patches.rows, self.patches.columns, self.average
+        t = self._neurons(self._features(images), np.arange(m))[:, :rows * columns]
+        t = t.reshape(len(t), rows, columns, m)[:, :height * a, :width * a]
+        return t.reshape(len(t), height, a, width, a, m).mean((2, 4)).transpose(0, 3, 1, 2)
+
+
+def _layers(tensors, metadata):
+    """The earlier layers that a bundle tells of, `after.1.` first."""
+    layers = []
+    while True:
+        start = f"after.{len(layers) + 1}."
+        own, notes = (
+            {key[len(start):]: value for key, value in all.items() if key.startswith(start)}
+            for all in (tensors, metadata))
+        if not notes:
+            return layers
+        layers.append(Layer(own, notes, list(layers)))
+
+
 def load(path):
     """The network in the bundle `path`."""
     return Network(*read_bundle(path), path)
@@ -271,6 +320,8 @@ def _torch_module(net):
         def __init__(self):
             super().__init__()
             p = net.patches
+            earlier = net.layers if p is None else p.layers[-1:]
+            self.earlier = torch.nn.ModuleList([_torch_module(layer) for layer in earlier])
             pool = np.zeros(1, int) if p is None else p.pool
             regions = (pool[:, None] == net.region[None, :]).astype(float)
             self.put("hidden", net.hidden.T)
@@ -313,12 +364,18 @@ def _torch_module(net):
             x = torch.nn.functional.conv2d(x, self.kernel, stride=p.stride)
             return x.flatten(2).transpose(1, 2)
 
+        def source(self, x):
+            for layer in self.earlier:
+                x = layer.maps(x)
+            p = net.patches
+            return p.low + (p.high - p.low) * x / 255 if p is not None and not p.layers else x
+
         def prepare(self, x):
             p = net.patches
             x = x.to(self.hidden.dtype)
             if p is not None:
-                x = p.low + (p.high - p.low) * x / 255
-                x = torch.cat([self.cut(x), self.cut(torch.flip(x, [3]))], 1) if p.mirror else self.cut(x)
+                sides = [x, torch.flip(x, [3])] if p.mirror else [x]
+                x = torch.cat([self.cut(self.source(side)) for side in sides], 1)
                 if p.contrast is not None:
                     x = x - x.mean(2, keepdim=True)
                     variance = (x * x).mean(2, keepdim=True) + p.contrast
@@ -330,7 +387,7 @@ def _torch_module(net):
                 if self.whiten is not None:
                     x = x @ self.whiten
             else:
-                x = x.unsqueeze(1)
+                x = self.source(x).unsqueeze(1)
             if net.bias:
                 x = torch.cat([x, torch.ones_like(x[:, :, :1])], 2)
             return x if self.shift is None else (x - self.shift - self.shift_rest) / self.divisor
@@ -340,7 +397,8 @@ def _torch_module(net):
                 t.transpose(1, 2), self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias,
                 eps=0.0).transpose(1, 2)
 
-        def forward(self, x):
+        def neurons(self, x):
+            """The outputs n x K x m of all neurons."""
             x = self.prepare(x)
             t = x @ self.hidden + self.hidden_bias
             if net.norm_place == "before":
@@ -352,8 +410,19 @@ def _torch_module(net):
             elif net.polynomial:
                 a, b, c = net.polynomial
                 t = a * t * t + b * t + c
-            if net.norm_place == "after":
-                t = self.normalized(t)
+            return self.normalized(t) if net.norm_place == "after" else t
+
+        def maps(self, x):
+            """Of an earlier layer: what the features, or the patches, of the next are made of."""
+            t = self.neurons(x)
+            p = net.patches
+            if p is None:
+                return t[:, 0]
+            t = t[:, :p.rows * p.columns].transpose(1, 2).unflatten(2, (p.rows, p.columns))
+            return torch.nn.functional.avg_pool2d(t, net.average) if net.average > 1 else t
+
+        def forward(self, x):
+            t = self.neurons(x)
             result = (t * self.average).sum(1) @ self.output + self.output_bias
             return result if self.target_shift is None else result * self.target_divisor + self.target_shift
 
@@ -370,7 +439,8 @@ def export(path, target):
     net = load(path)
     module = net.torch().float().eval()
     p = net.patches
-    shape = (2, net.hidden.shape[1] - net.bias) if p is None else (2, p.channels, p.height, p.width)
+    first = (net.layers or [net])[0]
+    shape = (2, first.hidden.shape[1] - first.bias) if p is None else (2, *p.image)
     batch = {0: torch.export.Dim("samples")}
     # What the exporter tells of packages that are not there, and of itself, is no use here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

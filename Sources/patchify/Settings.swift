@@ -27,6 +27,16 @@ struct Settings: ToolSettings {
   var patches = false
   var type: FeatureType?
   var like: String?
+  var after: [String] = []
+  var keep: Int?
+  var directions: Int?
+  var responses = false
+  var average: Int?
+
+  /// What of the networks' hidden layers goes on.
+  var choice: LayerChoice {
+    responses ? .responses : directions.map { .directions($0) } ?? .neurons(keep: keep)
+  }
 
   /// The product, if the options name one.
   var product: PatchProduct? {
@@ -44,7 +54,7 @@ struct Settings: ToolSettings {
         ("pool", pool != nil), ("flatten", flatten), ("mirror", mirror), ("scale", scale != nil),
         ("center", center),
         ("whiten", whiten != nil), ("components", components != nil),
-        ("contrast", contrast != nil), ("bias", bias),
+        ("contrast", contrast != nil), ("bias", bias), ("after", !after.isEmpty),
       ]
       if let (name, _) = given.first(where: { $0.1 }) {
         throw Failure.usage("--like takes every choice from its bundle: leave out --\(name)")
@@ -53,6 +63,7 @@ struct Settings: ToolSettings {
         throw Failure.usage("standard input cannot be both the images and the bundle of --like")
       }
     }
+    try validateLayers()
     if flatten {
       for (name, value) in [("size", size), ("stride", stride), ("padding", padding)]
       where value != nil {
@@ -65,6 +76,37 @@ struct Settings: ToolSettings {
     if let padding, padding >= size ?? 4 {
       throw Failure.usage("--padding \(padding) must be less than the patch size \(size ?? 4)")
     }
+  }
+
+  private func validateLayers() throws {
+    let choices = [
+      ("keep", keep != nil), ("directions", directions != nil), ("responses", responses),
+    ].filter(\.1)
+    if choices.count > 1 {
+      throw Failure.usage("--\(choices[0].0) and --\(choices[1].0) exclude each other")
+    }
+    if after.isEmpty, let (name, _) = (choices + [("average", average != nil)]).first(where: \.1) {
+      throw Failure.usage("--\(name) needs --after NETWORK")
+    }
+    if !after.isEmpty, scale != nil {
+      throw Failure.usage(
+        "pixels are scaled as they were for the network of --after: leave out --scale")
+    }
+    let standard = (after + [common.operands.first ?? "-"]).count { $0 == "-" }
+    if standard > 1 {
+      throw Failure.usage("standard input cannot be both the data and the network of --after")
+    }
+  }
+
+  /// The choices that only images have; nil if there is none.
+  var choiceForImages: String? {
+    let given = [
+      ("size", size != nil), ("stride", stride != nil), ("padding", padding != nil),
+      ("pool", pool != nil), ("flatten", flatten), ("mirror", mirror), ("center", center),
+      ("whiten", whiten != nil), ("components", components != nil), ("contrast", contrast != nil),
+      ("moments", moments), ("defer", deferred), ("average", average != nil),
+    ]
+    return given.first { $0.1 }.map(\.0)
   }
 
   /// The steps that the options ask for.
@@ -92,7 +134,7 @@ extension Settings {
       name: "patchify",
       summary: "cut images into patches, normalise, whiten, or pool their moments",
       description: description,
-      options: patchOptions + normalizationOptions + outputOptions,
+      options: patchOptions + normalizationOptions + layerOptions + outputOptions,
       threaded: true,
       examples: [
         "cifar-extract cifar-10 | patchify --moments -o train.st",
@@ -101,6 +143,8 @@ extension Settings {
           + "images.st -o moments.st",
         "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
           + "images.st -o train.st",
+        "patchify --after network --responses --average 2 --size 3 --stride 1 --pool 2 --contrast 0.1 --whiten 0.1 "
+          + "--components 48 --bias --defer images.st -o stage2.st",
       ])
   }
 
@@ -129,6 +173,18 @@ extension Settings {
     --components N it is PCA to the N leading directions. With EPS 0, directions in which the \
     patches do not vary (eigenvalues up to 1e-11 of the largest) become 0. --contrast measures EPS \
     in scaled pixels squared; with EPS 0 a constant patch becomes 0.
+
+    With --after NETWORK the hidden layer of a trained network comes first: it is applied wherever it was trained, \
+    and its outputs are the pixels of the images that are cut here, a channel for each neuron, a pixel for each \
+    patch. So a further network can be trained on what an earlier one has learned, layer after layer. The layers that \
+    the network's own data went through come before it. Whatever goes on is written into the bundle, and from there \
+    into solution and network: nothing of the size of all outputs is held with --defer. If the network was trained on \
+    features that are no patches, the input is a dataset of such features, and the output is one of its \
+    neurons' outputs.
+
+    With neurons of unit length (recover --unit), the open gate among the gates (arrangements --open), the same \
+    regions, and patches of size 1, neither centred nor whitened, the optimum of a next stage is no worse than that \
+    of the stage before.
 
     --like BUNDLE repeats the steps of an earlier dataset, moments or arrangements with its fitted mean and \
     whitening, and writes what that bundle is (patches, deferred patches or moments), in its type, unless \
@@ -176,6 +232,30 @@ extension Settings {
       .integer(
         "components", "N", \.components, "With --whiten: PCA to N dimensions.", minimum: 1),
       .flag("bias", \.bias, "Append a constant 1 to every patch."),
+    ]
+  }
+
+  /// Earlier layers, and what of them goes on.
+  private static var layerOptions: [Option<Settings>] {
+    [
+      .inputs(
+        "after", "NETWORK", \.after,
+        "Apply the hidden layer of this network first. May be repeated: each was trained on the outputs of those "
+          + "before it."),
+      .integer(
+        "keep", "N", \.keep,
+        "Of the neurons, let those N go on whose weights are largest (default: all, each filter with its gate once).",
+        minimum: 1),
+      .integer(
+        "directions", "N", \.directions,
+        "Let the N leading singular directions of each gate's weights go on, of unit length, in place of the neurons.",
+        minimum: 1),
+      .flag(
+        "responses", \.responses,
+        "Let the gates themselves go on, of unit length: the part of x.g above the threshold."),
+      .integer(
+        "average", "N", \.average,
+        "Average the outputs over squares of N × N patches (default 1).", minimum: 1),
     ]
   }
 

@@ -1,6 +1,7 @@
 import Command
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 Settings.tool.main { invocation in
@@ -8,10 +9,22 @@ Settings.tool.main { invocation in
   Threads.use(settings.common.threads)
   let input = try invocation.input()
   let output = try invocation.bundleOutput()
+  var layers = LayerStack()
+  for path in settings.after {
+    try invocation.read("--after", path) {
+      try layers.append(
+        network: Bundle(reading: $0), settings.choice, average: settings.average ?? 1)
+    }
+  }
+  let reader = try BundleReader(input)
+  if reader.kind == .dataset {
+    try invocation.writeFeatures(reader, through: layers, to: output)
+    return
+  }
   let earlier = try settings.like.map { path in
     try invocation.read("--like", path) { try EarlierPatches(reading: $0) }
   }
-  var images = try LabelledImages(reading: input)
+  var images = try LabelledImages(reader)
   try earlier?.adapt(&images)
 
   let product = settings.product ?? earlier?.product ?? .dataset
@@ -22,7 +35,8 @@ Settings.tool.main { invocation in
     settings.type.map { $0 == .f32 ? ElementType.f32 : .f64 } ?? earlierType
     ?? (product == .moments ? .f64 : .f32)
   var extraction = try PatchExtraction(
-    images: images, steps: earlier?.steps ?? settings.steps, product: product, type: type)
+    images: images, steps: earlier?.steps ?? settings.steps, layers: earlier?.layers ?? layers,
+    product: product, type: type)
   let progress = invocation.progress()
   extraction.progress = { done, total in
     progress.update("\(100 * done / total) % of \(images.count) images")
@@ -38,4 +52,32 @@ Settings.tool.main { invocation in
     to: output, fit: fit, metadata: invocation.metadata(after: images.metadata))
   progress.finish()
   try output.finish()
+}
+
+extension Invocation<Settings> {
+  /// Features that are no patches of images go through the layers of networks.
+  func writeFeatures(_ reader: BundleReader, through given: LayerStack, to output: Output) throws {
+    if let choice = settings.choiceForImages {
+      throw Failure.usage(
+        "the input is a dataset of features, of which nothing is cut: leave out --\(choice)")
+    }
+    let data = try Bundle(reader)
+    var (layers, bias, type) = (given, settings.bias, ElementType?.none)
+    if let path = settings.like {
+      let like = try read("--like", path) { try Bundle(reading: $0) }
+      try like.expect(.dataset, .arrangements)
+      layers = try LayerStack(like)
+      bias = try like.read(.bias, default: false)
+      type = like[.x]?.type
+    }
+    guard !layers.layers.isEmpty else {
+      throw Failure.usage(
+        "\(data.name) is a dataset already: without --after NETWORK there is nothing to do")
+    }
+    if let own = settings.type { type = own == .f32 ? .f32 : .f64 }
+    var result = try layers.dataset(data, bias: bias, type: type)
+    result.metadata.merge(metadata(after: data.metadata)) { $1 }
+    try result.write(to: output)
+    try output.finish()
+  }
 }

@@ -12,6 +12,7 @@ struct Settings: ToolSettings {
   /// Of one run, and copies of a neuron.
   static let mostNetworks = 10_000
   var split: Int?
+  var unit = false
   var pathTarget: String?
   var steps: Int?
   var networks: String?
@@ -49,6 +50,9 @@ struct Settings: ToolSettings {
       }
     }
     guard steps == nil || pathTarget != nil else { throw Failure.usage("--steps is for --path-to") }
+    guard !unit || !wantsOptimalSet else {
+      throw Failure.usage("--unit and \(ways[0]) exclude each other")
+    }
     guard tolerance == nil || !wantsOptimalSet else {
       throw Failure.usage("--tolerance and \(ways[0]) exclude each other")
     }
@@ -91,6 +95,10 @@ struct Settings: ToolSettings {
           "split", "K", \.split,
           "Replace each neuron by K equal ones, which together are that neuron: another optimal network.",
           minimum: 1),
+        .flag(
+          "unit", \.unit,
+          "Give filters unit length, and what that takes away to the output weights: what patchify --after needs, so "
+            + "that a further stage is no worse."),
         .input(
           "path-to", "NETWORK", \.pathTarget,
           "Go from the solution's network straight to another optimal one through optimal networks, which --steps of "

@@ -21,7 +21,8 @@ Settings.tool.main { invocation in
   let isFactored = solution[.neuronsHidden] != nil
   let isSpline = try solution.read(.freeBias, default: false)
   if solution.metadata[.activation] == .quantized {
-    guard !settings.minimal, settings.data == nil, settings.tolerance == nil, settings.split == nil
+    guard !settings.minimal, settings.data == nil, settings.tolerance == nil, settings.split == nil,
+      !settings.unit
     else {
       throw Failure.usage("a quantised network is its solution: there are no options for it")
     }
@@ -96,6 +97,6 @@ Settings.tool.main { invocation in
     network = RecoveredNetwork(blocks, tolerance: settings.tolerance)
       .bundle(from: solution, metadata: metadata)
   }
-  let written = try settings.split.map { try network.splittingNeurons($0) } ?? network
-  try invocation.write(written, to: output)
+  let split = try settings.split.map { try network.splittingNeurons($0) } ?? network
+  try invocation.write(settings.unit ? split.scalingFiltersToUnit() : split, to: output)
 }

@@ -4,8 +4,8 @@ import Tensors
 struct NamedFiles {
   /// The files to write, by option.
   var outputs = ["output": "-"]
-  /// The files to read, by option. The result may replace some of them.
-  var inputs: [String: (path: String, isReplaceable: Bool)] = [:]
+  /// The files to read, each with its option, which may name several. The result may replace some of them.
+  var inputs: [(option: String, path: String, isReplaceable: Bool)] = []
   /// The operands that are files to read, which the result may replace: it takes its name when all is read and written.
   var operands: [String] = []
 
@@ -34,9 +34,9 @@ struct NamedFiles {
       identity == (path == "-" ? FileIdentity(of: 0) : FileIdentity(of: path))
     }
     let isResult = option == "output"
-    for (name, input) in inputs.sorted(by: { $0.key < $1.key })
+    for input in inputs.sorted(by: { $0.option < $1.option })
     where !(isResult && input.isReplaceable) && isInput(input.path) {
-      return "--\(name)"
+      return "--\(input.option)"
     }
     guard !isResult, let operand = operands.first(where: isInput) else { return nil }
     return operand == "-" ? "standard input" : "the input \(operand)"

@@ -23,6 +23,8 @@ package struct Option<Settings> {
   private(set) var isOutput = false
   /// Whether its argument is a file to read.
   private(set) var isInput = false
+  /// Whether each further argument adds to those before it, rather than taking their place.
+  private(set) var isRepeated = false
   /// The words that its argument may be, for completion; none if it may be anything.
   private(set) var words: [String] = []
   /// Whether -o may name the file of this input.
@@ -78,6 +80,22 @@ package struct Option<Settings> {
     var option = text(name, short: short, argument, path, help, record: .placeholder)
     option.isInput = true
     option.isReplaceable = isReplaceable
+    return option
+  }
+
+  /// As `input`, for an option that may be given several times: the files are taken in that order.
+  package static func inputs(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, [String]>, _ help: String
+  ) -> Option {
+    var option = Option(
+      name: name, short: nil, argument: argument, help: help, record: .placeholder
+    ) { settings, text in
+      guard !text.isEmpty else {
+        throw Failure.usage("--\(name) is \(quoted(text)), expected some text")
+      }
+      settings[keyPath: path].append(text)
+    }
+    (option.isInput, option.isRepeated) = (true, true)
     return option
   }
 

@@ -124,7 +124,10 @@ package struct Tool<Settings: ToolSettings> {
       }
       try option.apply(&settings, value)
       if option.isOutput { files.outputs[option.name] = value }
-      if option.isInput { files.inputs[option.name] = (value, option.isReplaceable) }
+      if option.isInput {
+        if !option.isRepeated { files.inputs.removeAll { $0.option == option.name } }
+        files.inputs.append((option.name, value, option.isReplaceable))
+      }
       switch (option.record, option.argument) {
       case (.omitted, _): break
       case (_, nil): recipe.append("--\(option.name)")
@@ -143,7 +146,7 @@ package struct Tool<Settings: ToolSettings> {
     try settings.validate()
     files.operands = settings.inputOperands
     try files.expectDistinct()
-    settings.common.inputs = files.operands + files.inputs.values.map(\.path).sorted()
+    settings.common.inputs = files.operands + files.inputs.map(\.path).sorted()
     recipe.insert(contentsOf: settings.recordedOperands.map(shellQuoted), at: 1)
     return .run(settings, recipe: recipe.joined(separator: " "))
   }

@@ -125,12 +125,9 @@ extension PatchSource {
 
 /// Throws if the two bundles were not prepared with the same fitted statistics.
 package func expectSameStatistics(_ bundle: Bundle, _ training: Bundle) throws {
-  for key in FittedStatistics.keys {
-    let (mine, theirs) = (bundle[key], training[key])
-    guard mine?.shape == theirs?.shape, mine?.doubles == theirs?.doubles else {
-      throw Failure.data(
-        "tensor \"\(key.name)\" of the validation data differs from that of the training data: "
-          + "make them with patchify --like")
-    }
-  }
+  let other = try FittedStatistics(bundle).differences(from: FittedStatistics(training))
+  guard let first = other.first else { return }
+  throw Failure.data(
+    "\(first) of the validation data differs from that of the training data: make them with patchify --like"
+  )
 }

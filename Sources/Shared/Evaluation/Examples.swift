@@ -77,10 +77,10 @@ package struct Examples: Sendable {
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
       ["x", "images", "moments", "pool", "labels", "targets", "names"]
-      + FittedStatistics.keys.map(\.name) + (patterns ? ["gates", "thresholds", "patterns"] : [])
+      + (patterns ? ["gates", "thresholds", "patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {
-      if used.contains(entry.name) {
+      if used.contains(entry.name) || FittedStatistics.has(entry.name) {
         tensors[entry.name] = try reader.readTensor()
       } else {
         try reader.skipTensor()

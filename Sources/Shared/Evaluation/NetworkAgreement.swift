@@ -71,15 +71,18 @@ extension ReLUNetwork {
     return objectionToLengthGroup(members, of: solution)
   }
 
-  /// The reason why `members` cannot be a group of the group norm, which has one output weight, up to its place, and at
-  /// most one neuron for each region and class; `nil` if they can.
+  /// The reason why `members` cannot be a group of the group norm, which has one output weight, up to its place (of
+  /// neurons of unit length: output weights of one sign), and at most one neuron for each region and class; `nil` if
+  /// they can.
   private func objectionToLengthGroup(_ members: [Int], of solution: PatternSolution) -> String? {
     var places: Set<SIMD2<Int>> = []
     let first = outputWeight.column(members[0]).first { $0 != 0 } ?? 0
     for j in members {
       let column = outputWeight.column(j)
       let outputs = column.indices.filter { column[$0] != 0 }
-      guard outputs.count == 1, abs(column[outputs[0]] - first) <= 1e-12 * abs(first) else {
+      guard outputs.count == 1 else { return "has several output weights" }
+      let weight = column[outputs[0]]
+      guard isUnitNorm ? weight * first > 0 : abs(weight - first) <= 1e-12 * abs(first) else {
         return "has several output weights"
       }
       guard places.insert(SIMD2(layers.regions[j], outputs[0])).inserted else {

@@ -14,7 +14,7 @@ package struct ReLUNetwork: NetworkFunction {
   /// The weights that are a group, as the network says.
   let grouping: WeightGrouping
   /// Whether neurons have unit length, with all weight in the output.
-  private let isUnitNorm: Bool
+  let isUnitNorm: Bool
 
   package var outputs: Int { layers.outputs }
   package var neurons: Int { layers.neurons }
@@ -29,7 +29,13 @@ package struct ReLUNetwork: NetworkFunction {
     var sum = CompensatedSum()
     for members in layers.groups ?? (0..<neurons).map({ [$0] }) {
       let (hidden, output) = lengths(of: members)
-      if isUnitNorm {
+      if isUnitNorm, members.count > 1, weightNorm == .group {
+        let products = members.map { j in
+          norm(filters.columns, filters.row(j))
+            * outputWeight.column(j).reduce(0) { max($0, abs($1)) }
+        }
+        sum.add(norm(products.count, products), times: 1)
+      } else if isUnitNorm {
         sum.add(hidden, times: output)
       } else {
         sum.add(0.5 * hidden, times: hidden)
@@ -76,12 +82,12 @@ package struct ReLUNetwork: NetworkFunction {
           dimension: layers.filters.columns
         ).all) : nil
     guard isUnitNorm else { return }
-    for members in layers.groups ?? (0..<neurons).map({ [$0] }) {
-      let length = lengths(of: members).hidden
+    for j in 0..<neurons {
+      let length = norm(filters.columns, filters.row(j))
       guard abs(length - 1) <= PolynomialNetwork.unitTolerance else {
         throw Failure.data(
-          "tensor \"hidden.weight\" of \(bundle.name): neuron \(members[0]) has length \(length), expected 1 "
-            + "for metadata \"scaling\" \"unit\"")
+          "tensor \"hidden.weight\" of \(bundle.name): neuron \(j) has length \(length), expected 1 for metadata "
+            + "\"scaling\" \"unit\"")
       }
     }
   }

@@ -77,10 +77,9 @@ package struct SolvedProgram: Sendable {
     var found = examples.otherChoices(than: metadata, of: name, mustBeSame: true)
     found += examples.otherChoices(than: network.metadata, of: network.name, mustBeSame: true)
     let places = [(name, statistics), (network.name, network.statistics)]
-    for key in FittedStatistics.keys {
-      for (bundle, fitted) in places
-      where fitted.differences(from: examples.statistics).contains(key.name) {
-        found.append("tensor \(quoted(key.name)) of \(bundle) is not that of \(examples.name)")
+    for (bundle, fitted) in places {
+      for what in fitted.differences(from: examples.statistics) {
+        found.append("\(what) of \(bundle) is not that of \(examples.name)")
       }
     }
     for (bundle, metadata) in [(name, metadata), (network.name, network.metadata)] {

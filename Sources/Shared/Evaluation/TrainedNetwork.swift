@@ -79,7 +79,7 @@ package struct TrainedNetwork: Sendable {
     try examples.expect(classes: classes, of: name)
     if let other = statistics.differences(from: examples.statistics, ifPresent: true).first {
       throw Failure.data(
-        "tensor \(quoted(other)) of \(examples.name) is not that of \(name): these data went "
+        "\(other) of \(examples.name) is not that of \(name): these data went "
           + "another way than the training data (use patchify --like)")
     }
     return examples.otherChoices(than: metadata, of: name)

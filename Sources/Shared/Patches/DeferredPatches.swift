@@ -42,7 +42,7 @@ struct DeferredPatches {
     try PatchExtraction.expectRoom(
       recipe.grid.count, dimension, type
     ) { Failure.data("\(bundle.name): \($0)") }
-    let bounds = FeatureBounds(grid: recipe.grid, steps: recipe.steps)
+    let bounds = FeatureBounds(grid: recipe.grid, steps: recipe.steps, layers: recipe.layers)
     do {
       try bounds.expectFinite(recipe.fit, images: 1, product: .deferred, type: type)
     } catch Failure.data(let message) { throw Failure.data("\(bundle.name): \(message)") }

@@ -6,6 +6,8 @@ import Tensors
 package struct EarlierPatches {
   package let steps: PatchSteps
   package let fit: PatchFit?
+  /// What the images go through first.
+  package let layers: LayerStack
   package let product: PatchProduct
   /// The type of its features.
   package let type: ElementType
@@ -21,7 +23,7 @@ package struct EarlierPatches {
     try reader.expect(.dataset, .moments, .arrangements)
     var bundle = Bundle(metadata: reader.metadata, name: input.name)
     while let entry = reader.next {
-      if FittedStatistics.keys.contains(where: { $0.name == entry.name }) {
+      if FittedStatistics.has(entry.name) {
         bundle.tensors[entry.name] = try reader.readTensor()
       } else {
         try reader.skipTensor()
@@ -30,7 +32,7 @@ package struct EarlierPatches {
     try reader.finish()
 
     let recipe = try PatchRecipe(bundle)
-    (steps, fit, shape) = (recipe.steps, recipe.fit, recipe.shape)
+    (steps, fit, shape, layers) = (recipe.steps, recipe.fit, recipe.shape, recipe.layers)
     model = try DataModel(bundle)
     func entry(_ name: String) -> BundleEntry? { reader.entries.first { $0.name == name } }
     if bundle.kind != .moments, entry("x") == nil, entry("images") != nil {

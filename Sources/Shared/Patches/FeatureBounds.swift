@@ -5,11 +5,15 @@ import Tensors
 struct FeatureBounds {
   let grid: PatchGrid
   let steps: PatchSteps
+  let layers: LayerStack
+
+  /// The largest number that patches are cut from.
+  private var magnitude: Double { layers.magnitude(of: steps.scale) }
 
   /// More than the magnitude of any feature with this fit; infinity or NaN if that is not finite.
   func largest(_ fit: PatchFit?) -> Double {
     let d = grid.features
-    let cut = steps.contrast == nil ? steps.scale.magnitude : Double(d).squareRoot()
+    let cut = steps.contrast == nil ? magnitude : Double(d).squareRoot()
     guard let fit else { return max(1, cut) }
     let centred = fit.mean.map { abs($0) + cut }
     guard let whiten = fit.whiten else { return centred.reduce(1) { $1 <= $0 ? $0 : $1 } }
@@ -40,13 +44,14 @@ struct FeatureBounds {
     }
     guard sums(images) <= .greatestFiniteMagnitude / 4 else {
       throw Failure.data(
-        "the scale \(steps.scale.text) is too large: squares of features are not finite numbers")
+        "\(layers.layers.isEmpty ? "the scale \(steps.scale.text)" : "what the layers put out") is too large: squares of "
+          + "features are not finite numbers")
     }
   }
 
   /// The largest sum of scaled pixels, or of their squares, that these steps take.
   private func sums(_ images: Int) -> Double {
-    let magnitude = 2 * steps.scale.magnitude
+    let magnitude = 2 * magnitude
     let count = Double(images) * Double(grid.count) * Double(grid.features)
     let squares = steps.contrast != nil || steps.whitening != nil
     return squares ? count * magnitude * magnitude : steps.centers ? count * magnitude : magnitude

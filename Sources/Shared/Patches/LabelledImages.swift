@@ -19,8 +19,11 @@ package struct LabelledImages {
 
   /// Reads the whole of `input`; throws `Failure.data` if it is no sound bundle of images. They may have neither labels
   /// nor targets.
-  package init(reading input: Input) throws {
-    let reader = try BundleReader(input)
+  package init(reading input: Input) throws { try self.init(BundleReader(input)) }
+
+  /// As `init(reading:)`, of what comes after the header.
+  package init(_ reader: BundleReader) throws {
+    let input = reader.input
     try reader.expect(.images)
     metadata = reader.metadata
     var pixels: RowSource?

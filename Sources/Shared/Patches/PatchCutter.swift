@@ -1,9 +1,12 @@
-/// Cuts the patches of one image after another (im2col), scaled and normalised in contrast.
+/// Cuts the patches of one image after another (im2col), scaled and normalised in contrast; or those of what earlier
+/// layers make of an image.
 ///
 /// Holds one image's memory: each thread needs a cutter of its own.
 final class PatchCutter {
   private let grid: PatchGrid
   private let table: [Double]
+  /// What earlier layers make of the image; nil if there are none.
+  private let maps: LayerMaps?
   private let contrast: ContrastNormalization?
   /// The scaled image within its border of zeros; then its mirror image, if the grid is mirrored.
   private let canvas: UnsafeMutablePointer<Double>
@@ -13,11 +16,12 @@ final class PatchCutter {
   private let runs: [Int]
 
   /// `order` lists the positions to cut.
-  init(grid: PatchGrid, steps: PatchSteps, order: [Int]) {
+  init(grid: PatchGrid, steps: PatchSteps, layers: LayerStack, order: [Int]) {
     self.grid = grid
     table = steps.scale.table
+    maps = layers.layers.isEmpty ? nil : LayerMaps(layers, mirrored: grid.isMirrored)
     contrast = steps.contrast.map {
-      ContrastNormalization(epsilon: $0, magnitude: steps.scale.magnitude)
+      ContrastNormalization(epsilon: $0, magnitude: layers.magnitude(of: steps.scale))
     }
     let (height, width) = (grid.paddedHeight, grid.paddedWidth)
     let size = grid.image.channels * height * width
@@ -40,8 +44,18 @@ final class PatchCutter {
   func cut(
     _ pixels: UnsafePointer<UInt8>, into rows: UnsafeMutablePointer<Double>, leading: Int
   ) {
-    paint(pixels, mirrored: false)
-    if grid.isMirrored { paint(pixels, mirrored: true) }
+    if let maps {
+      // The map of the mirror image is another than the mirror image of the map.
+      paint(maps.map(of: pixels, mirrored: false), side: 0, mirrored: false) { $0 }
+      if grid.isMirrored {
+        paint(maps.map(of: pixels, mirrored: true), side: 1, mirrored: false) { $0 }
+      }
+    } else {
+      table.withUnsafeBufferPointer { table in
+        paint(pixels, side: 0, mirrored: false) { table[Int($0)] }
+        if grid.isMirrored { paint(pixels, side: 1, mirrored: true) { table[Int($0)] } }
+      }
+    }
     let width = grid.patchWidth
     let features = grid.features
     runs.withUnsafeBufferPointer { runs in
@@ -71,24 +85,25 @@ final class PatchCutter {
     }
   }
 
-  private func paint(_ pixels: UnsafePointer<UInt8>, mirrored: Bool) {
+  /// Writes an image [channels, height, width] to its side of the canvas.
+  @inline(__always)
+  private func paint<Pixel>(
+    _ pixels: UnsafePointer<Pixel>, side: Int, mirrored: Bool, _ value: (Pixel) -> Double
+  ) {
     let (height, width) = (grid.image.height, grid.image.width)
-    let canvas =
-      canvas + (mirrored ? grid.image.channels * grid.paddedHeight * grid.paddedWidth : 0)
+    let canvas = canvas + side * grid.image.channels * grid.paddedHeight * grid.paddedWidth
     var source = pixels
-    table.withUnsafeBufferPointer { table in
-      for channel in 0..<grid.image.channels {
-        for row in 0..<height {
-          let target =
-            canvas + (channel * grid.paddedHeight + row + grid.padding) * grid.paddedWidth
-            + grid.padding
-          if mirrored {
-            for x in 0..<width { target[x] = table[Int(source[width - 1 - x])] }
-          } else {
-            for x in 0..<width { target[x] = table[Int(source[x])] }
-          }
-          source += width
+    for channel in 0..<grid.image.channels {
+      for row in 0..<height {
+        let target =
+          canvas + (channel * grid.paddedHeight + row + grid.padding) * grid.paddedWidth
+          + grid.padding
+        if mirrored {
+          for x in 0..<width { target[x] = value(source[width - 1 - x]) }
+        } else {
+          for x in 0..<width { target[x] = value(source[x]) }
         }
+        source += width
       }
     }
   }

@@ -25,6 +25,8 @@ package enum PatchProduct: Sendable {
 package struct PatchExtraction {
   package let images: LabelledImages
   package let steps: PatchSteps
+  /// What the images go through first.
+  package let layers: LayerStack
   package let grid: PatchGrid
   package let product: PatchProduct
   /// F32 or F64: the type of the features, also if they are yet to be cut.
@@ -41,15 +43,18 @@ package struct PatchExtraction {
 
   /// Throws `Failure.usage` if the steps do not suit the images.
   package init(
-    images: LabelledImages, steps: PatchSteps, product: PatchProduct, type: ElementType
+    images: LabelledImages, steps: PatchSteps, layers: LayerStack = LayerStack(),
+    product: PatchProduct, type: ElementType
   ) throws {
     precondition(type == .f32 || type == .f64, "features are F32 or F64")
     self.images = images
     self.steps = steps
+    self.layers = layers
     self.product = product
     self.type = type
     grid = try PatchGrid(
-      image: images.shape, window: steps.window, pooling: steps.pooling, mirrored: steps.mirrors)
+      image: layers.map(of: images.shape, for: "the input"), window: steps.window,
+      pooling: steps.pooling, mirrored: steps.mirrors)
     if let components = steps.components, components > grid.features {
       throw Failure.usage(
         "--components \(components) is more than the \(grid.features) features of a patch")
@@ -79,7 +84,7 @@ package struct PatchExtraction {
     }
   }
 
-  private var bounds: FeatureBounds { FeatureBounds(grid: grid, steps: steps) }
+  private var bounds: FeatureBounds { FeatureBounds(grid: grid, steps: steps, layers: layers) }
 
   // MARK: Fitting
 
@@ -96,15 +101,16 @@ package struct PatchExtraction {
     let workers = max(1, min(Threads.count, room, images.count / batch))
     let order = Array(0..<grid.count)
     let transforms = (0..<workers).map { _ in
-      PatchTransform(grid: grid, steps: steps, fit: nil, bias: false, order: order)
+      PatchTransform(
+        grid: grid, steps: steps, layers: layers, fit: nil, bias: false, order: order)
     }
     let sums = (0..<workers).map { _ in
       PatchStatistics(features: grid.features, rows: batch * grid.count, covariance: squares)
     }
-    try forEachBlock(bytesPerImage: grid.image.count, pass: 0) { pixels, block in
+    try forEachBlock(bytesPerImage: images.shape.count, pass: 0) { pixels, block in
       forEachBatch(of: block, workers: workers) { worker, range in
         let rows = transforms[worker].rows(
-          pixels + (range.lowerBound - block.lowerBound) * grid.image.count, count: range.count)
+          pixels + (range.lowerBound - block.lowerBound) * images.shape.count, count: range.count)
         sums[worker].add(rows, rows: range.count * grid.count)
       }
     }
@@ -135,6 +141,8 @@ package struct PatchExtraction {
     small["mean"] = fit.map { Tensor($0.mean) }
     small["whiten"] = fit?.whiten.map { Tensor($0.values, shape: [$0.rows, $0.columns]) }
     if product != .moments { small["pool"] = Tensor(grid.pool) }
+    let layers = layers.bundle
+    small.merge(layers.tensors) { $1 }
 
     // Pixels stay as they came.
     let stored = product == .deferred ? ElementType.u8 : type
@@ -143,7 +151,8 @@ package struct PatchExtraction {
     entries.append((product.tensor, stored, [images.count] + imageShape))
     entries.sort { $0.name < $1.name }
     let writer = try BundleWriter(
-      output, tensors: entries, metadata: metadata.merging(ownMetadata) { $1 })
+      output, tensors: entries,
+      metadata: metadata.merging(ownMetadata) { $1 }.merging(layers.metadata) { $1 })
     for entry in entries {
       if let tensor = small[entry.name] {
         try writer.write(
@@ -161,7 +170,7 @@ package struct PatchExtraction {
   private func imageShape(width: Int) -> [Int] {
     switch product {
     case .dataset: [grid.count, width]
-    case .deferred: [grid.image.channels, grid.image.height, grid.image.width]
+    case .deferred: [images.shape.channels, images.shape.height, images.shape.width]
     case .moments: [grid.regions, PooledMoments.length(width)]
     }
   }
@@ -172,17 +181,17 @@ package struct PatchExtraction {
     result["kind"] = product.kind.rawValue
     if product == .deferred { result["dtype"] = type.rawValue }
     result["classes"] = images.metadata["classes"]
-    result["channels"] = "\(grid.image.channels)"
-    result["height"] = "\(grid.image.height)"
-    result["width"] = "\(grid.image.width)"
+    result["channels"] = "\(images.shape.channels)"
+    result["height"] = "\(images.shape.height)"
+    result["width"] = "\(images.shape.width)"
     return result
   }
 
   private func writeImages(_ writer: BundleWriter) throws {
-    try forEachBlock(bytesPerImage: grid.image.count, pass: steps.needsFit ? 1 : 0) {
+    try forEachBlock(bytesPerImage: images.shape.count, pass: steps.needsFit ? 1 : 0) {
       pixels, range in
       try writer.write(
-        UnsafeRawBufferPointer(start: pixels, count: range.count * grid.image.count))
+        UnsafeRawBufferPointer(start: pixels, count: range.count * images.shape.count))
     }
   }
 
@@ -193,7 +202,8 @@ package struct PatchExtraction {
       product == .moments ? grid.byRegion : (Array(0..<grid.count), [])
     let workers = max(1, min(Threads.count, images.count / PatchTransform.batch(grid)))
     let transforms = (0..<workers).map { _ in
-      PatchTransform(grid: grid, steps: steps, fit: fit, bias: steps.bias, order: order)
+      PatchTransform(
+        grid: grid, steps: steps, layers: layers, fit: fit, bias: steps.bias, order: order)
     }
     let width = transforms[0].width
     let moments = (0..<workers).map { _ in
@@ -206,7 +216,7 @@ package struct PatchExtraction {
       forEachBatch(of: range, workers: workers) { worker, batch in
         let first = batch.lowerBound - range.lowerBound
         let rows = transforms[worker].rows(
-          pixels + first * grid.image.count, count: batch.count)
+          pixels + first * images.shape.count, count: batch.count)
         let target = block + first * bytesPerImage
         if let moments = moments[worker] {
           for image in 0..<batch.count {
@@ -242,7 +252,7 @@ package struct PatchExtraction {
   /// A whole number of batches, at least one for each thread.
   private func imagesPerBlock(bytesPerImage: Int) -> Int {
     let batch = PatchTransform.batch(grid)
-    let perImage = max(bytesPerImage, grid.image.count)
+    let perImage = max(bytesPerImage, images.shape.count)
     let batches = max(Threads.count, blockBytes / max(1, perImage * batch))
     return min(batches * batch, images.count)
   }
@@ -252,7 +262,7 @@ package struct PatchExtraction {
     bytesPerImage: Int, pass: Int, _ body: (UnsafePointer<UInt8>, Range<Int>) throws -> Void
   ) throws {
     let size = imagesPerBlock(bytesPerImage: bytesPerImage)
-    let pixels = Bytes(uninitialized: size * grid.image.count)
+    let pixels = Bytes(uninitialized: size * images.shape.count)
     let passes = steps.needsFit ? 2 : 1
     for start in stride(from: 0, to: images.count, by: size) {
       let range = start..<min(start + size, images.count)

@@ -37,11 +37,9 @@ package final class PatchReader {
       let grid = patches.recipe.grid
       images = patches.images
       type = patches.type
-      pixels = grid.image.count
+      pixels = patches.recipe.shape.count
       batch = PatchTransform.batch(grid)
-      transform = PatchTransform(
-        grid: grid, steps: patches.recipe.steps, fit: patches.recipe.fit,
-        bias: patches.recipe.steps.bias, order: Array(0..<grid.count))
+      transform = PatchTransform(patches.recipe)
     }
 
     /// Calls `body` for all of `samples`, image by image, with the place in the range and K × d features.

@@ -3,15 +3,19 @@ import Tensors
 
 /// The way in which a bundle's patches were cut, or are to be cut, from images, by its metadata and the tensors `mean`
 /// and `whiten`.
-struct PatchRecipe {
+struct PatchRecipe: Sendable {
   /// The shape of the images.
   let shape: ImageShape
   let steps: PatchSteps
+  /// What the images go through first.
+  let layers: LayerStack
   let grid: PatchGrid
   let fit: PatchFit?
 
-  /// Throws `Failure.data` if `bundle` does not tell, or tells something impossible.
-  init(_ bundle: Bundle) throws {
+  /// Throws `Failure.data` if `bundle` does not tell, or tells something impossible. `earlier` are the layers that come
+  /// first; by default they are the bundle's own.
+  init(_ bundle: Bundle, after earlier: LayerStack? = nil) throws {
+    layers = try earlier ?? LayerStack(bundle)
     guard bundle.metadata["flatten"] != nil else {
       throw Failure.data("\(bundle.name) does not tell how patches were cut: not made by patchify")
     }
@@ -25,12 +29,26 @@ struct PatchRecipe {
       channels: try integer("channels"), height: try integer("height"), width: try integer("width"))
     do {
       grid = try PatchGrid(
-        image: shape, window: steps.window, pooling: steps.pooling, mirrored: steps.mirrors)
+        image: layers.map(of: shape, for: bundle.name), window: steps.window,
+        pooling: steps.pooling, mirrored: steps.mirrors)
     } catch let failure as Failure {
       // The metadata are wrong, not this command line.
       throw Failure.data("\(bundle.name): \(failure.message)")
     }
     fit = try PatchFit(of: bundle, steps: steps, features: grid.features)
+  }
+}
+
+extension LayerStack {
+  /// The shape of what the layers make of images of `shape`. Throws `Failure.data` if the first was made for others.
+  func map(of shape: ImageShape, for name: String) throws -> ImageShape {
+    guard let first = layers.first, let last = layers.last else { return shape }
+    guard let map = last.map, first.recipe?.shape == shape else {
+      throw Failure.data(
+        "\(name) tells of images of \(shape), but the first of the layers that they go through was trained on "
+          + (first.recipe.map { "images of \($0.shape)" } ?? "features"))
+    }
+    return map
   }
 }
 

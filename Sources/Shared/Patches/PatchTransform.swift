@@ -10,6 +10,9 @@ final class PatchTransform {
 
   /// Numbers in a row.
   let width: Int
+  /// Of one image as it comes.
+  private let pixelsPerImage: Int
+  private let batch: Int
   var rowsPerImage: Int { grid.count }
   private let grid: PatchGrid
   private let cutter: PatchCutter
@@ -20,17 +23,30 @@ final class PatchTransform {
   private let raw: Matrix?
   private let result: Matrix
 
-  /// Without `fit`, patches are neither centred nor whitened.
-  init(grid: PatchGrid, steps: PatchSteps, fit: PatchFit?, bias: Bool, order: [Int]) {
+  /// Without `fit`, patches are neither centred nor whitened. `batch` is the number of images in a batch, if it is not
+  /// that of the grid.
+  init(
+    grid: PatchGrid, steps: PatchSteps, layers: LayerStack, fit: PatchFit?, bias: Bool,
+    order: [Int], batch: Int? = nil
+  ) {
     self.grid = grid
     self.bias = bias
-    cutter = PatchCutter(grid: grid, steps: steps, order: order)
+    self.batch = batch ?? PatchTransform.batch(grid)
+    pixelsPerImage = layers.layers.first?.recipe?.shape.count ?? grid.image.count
+    cutter = PatchCutter(grid: grid, steps: steps, layers: layers, order: order)
     mean = fit?.mean
     whiten = fit?.whiten
     width = PatchTransform.width(grid: grid, fit: fit, bias: bias)
-    let rows = PatchTransform.batch(grid) * grid.count
+    let rows = self.batch * grid.count
     raw = whiten == nil ? nil : Matrix(rows, grid.features)
     result = Matrix(rows, width)
+  }
+
+  /// That of a whole recipe, in the order in which patches are cut.
+  convenience init(_ recipe: PatchRecipe, batch: Int? = nil) {
+    self.init(
+      grid: recipe.grid, steps: recipe.steps, layers: recipe.layers, fit: recipe.fit,
+      bias: recipe.steps.bias, order: Array(0..<recipe.grid.count), batch: batch)
   }
 
   static func width(grid: PatchGrid, fit: PatchFit?, bias: Bool) -> Int {
@@ -50,7 +66,7 @@ final class PatchTransform {
     let rows = place * grid.count..<(place + count) * grid.count
     for image in 0..<count {
       cutter.cut(
-        pixels + image * grid.image.count, into: cut.row((place + image) * grid.count),
+        pixels + image * pixelsPerImage, into: cut.row((place + image) * grid.count),
         leading: cut.columns)
     }
     mean?.withUnsafeBufferPointer { mean in

@@ -21,6 +21,8 @@ extension Bundle {
 }
 
 extension BundleReader {
+  package var kind: Kind? { metadata["kind"].flatMap(Kind.init) }
+
   /// Throws `Failure.data` unless the bundle is of one of `kinds`, or if metadata that may be missing are unreadable.
   package func expect(_ kinds: Kind...) throws {
     try expectKind(metadata["kind"], among: kinds, in: input.name)

@@ -8,6 +8,8 @@ package struct FittedStatistics: Sendable {
   package let whiten: Tensor?
   package let standardization: Standardization?
   private let tensors: [Tensor?]
+  /// The tensors and the metadata of the layers that the data went through.
+  private let layers: (tensors: [String: Tensor], metadata: [String: String])
 
   /// Names of the tensors.
   package static let keys: [TensorKey] = [
@@ -18,15 +20,37 @@ package struct FittedStatistics: Sendable {
   package init(_ bundle: Bundle) throws {
     tensors = try FittedStatistics.keys.map { try bundle.optional($0) }
     (mean, whiten) = (tensors[0], tensors[1])
+    layers = (
+      bundle.tensors.filter { EarlierLayers.owns($0.key) },
+      bundle.metadata.filter { EarlierLayers.owns($0.key) }
+    )
     standardization = try Standardization(bundle)
   }
 
-  /// The names of the tensors that are not those of `other`; with `ifPresent` only of those that both have.
+  /// Whether a tensor of this name is one of the statistics.
+  package static func has(_ name: String) -> Bool {
+    keys.contains { $0.name == name } || EarlierLayers.owns(name)
+  }
+
+  /// What is not as in `other`, as messages name it; with `ifPresent` only statistics that both have, but all of the
+  /// layers that the data went through.
   package func differences(from other: FittedStatistics, ifPresent: Bool = false) -> [String] {
-    zip(FittedStatistics.keys, zip(tensors, other.tensors)).compactMap { key, pair in
+    let fitted = zip(FittedStatistics.keys, zip(tensors, other.tensors)).compactMap {
+      key, pair -> String? in
       if ifPresent, pair.0 == nil || pair.1 == nil { return nil }
-      return pair.0?.doubles == pair.1?.doubles ? nil : key.name
+      return pair.0?.shape == pair.1?.shape && pair.0?.doubles == pair.1?.doubles
+        ? nil : "tensor \(quoted(key.name))"
     }
+    let (ours, theirs) = (layers, other.layers)
+    let names = Set(ours.tensors.keys).union(theirs.tensors.keys).filter { name in
+      let (a, b) = (ours.tensors[name], theirs.tensors[name])
+      return a?.shape != b?.shape || a?.doubles != b?.doubles
+    }
+    let keys = Set(ours.metadata.keys).union(theirs.metadata.keys).filter {
+      ours.metadata[$0] != theirs.metadata[$0]
+    }
+    return fitted + names.sorted().map { "tensor \(quoted($0))" }
+      + keys.sorted().map { "metadata \(quoted($0))" }
   }
 }
 
@@ -110,10 +134,15 @@ extension Bundle {
   /// Takes what a bundle made from `source` inherits: the fitted statistics, and the metadata that describe the data.
   mutating func inherit(from source: Bundle) {
     copyStatistics(of: source)
-    metadata.merge(source.metadata.filter { Preparation.inherited.contains($0.key) }) { $1 }
+    metadata.merge(
+      source.metadata.filter {
+        Preparation.inherited.contains($0.key) || EarlierLayers.owns($0.key)
+      }
+    ) { $1 }
   }
 
   package mutating func copyStatistics(of source: Bundle) {
     for key in FittedStatistics.keys + [.fill] { self[key] = source[key] }
+    for (name, tensor) in source.tensors where EarlierLayers.owns(name) { tensors[name] = tensor }
   }
 }

@@ -14,12 +14,14 @@ package struct Bundle: Sendable {
   }
 
   /// Reads a whole bundle and checks that nothing follows it.
-  package init(reading input: Input) throws {
-    let reader = try BundleReader(input)
+  package init(reading input: Input) throws { try self.init(BundleReader(input)) }
+
+  /// Reads what comes after the header, and checks that nothing follows it.
+  package init(_ reader: BundleReader) throws {
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next { tensors[entry.name] = try reader.readTensor() }
     try reader.finish()
-    self.init(tensors: tensors, metadata: reader.metadata, name: input.name)
+    self.init(tensors: tensors, metadata: reader.metadata, name: reader.input.name)
   }
 
   /// Writes the bundle in its one canonical form; the caller finishes the output.

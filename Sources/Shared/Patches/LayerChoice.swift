@@ -1,0 +1,221 @@
+import LinearAlgebra
+import Schema
+import Tensors
+
+/// What of a network's hidden layer goes on to the next stage.
+package enum LayerChoice: Sendable, Equatable {
+  /// The neurons as they stand, each filter with its gate once: all of them, or those with the largest weights ‖u‖ ‖a‖.
+  case neurons(keep: Int?)
+  /// So many leading singular directions of the weights u aᵀ of each gate.
+  case directions(Int)
+  /// The gates, of unit length: (x · g − t)₊.
+  case responses
+}
+
+extension LayerStack {
+  /// Adds the hidden layer of `network`, to be applied where it was trained; the layers that its data went through come
+  /// first, if there are none yet. `average` is the side of the squares of positions that are averaged. Throws
+  /// `Failure.data` if these are others than the stack has, or the network has no such layer.
+  package mutating func append(network: Bundle, _ choice: LayerChoice, average: Int) throws {
+    try network.expect(.network)
+    let own = try LayerStack(network)
+    if layers.isEmpty {
+      self = own
+    } else if own.bundle.metadata != bundle.metadata || own.layers.count != layers.count
+      || !zip(own.layers, layers).allSatisfy({ $0.part.hasTensors(of: $1.part) })
+    {
+      throw Failure.data(
+        "\(network.name) was not trained on what the networks before it put out: its own data went through "
+          + "\(own.layers.count) layer\(own.layers.count == 1 ? "" : "s")")
+    }
+    try append(LayerStack.part(of: network, choice, average: average))
+  }
+
+  /// The layers after the first `other.layers.count`, which must be those of `other`: `name` has gone through them.
+  /// Throws `Failure.data` if they are not.
+  package func remaining(after other: LayerStack, of name: String) throws -> [HiddenLayer] {
+    guard layers.count >= other.layers.count,
+      zip(layers, other.layers).allSatisfy({ $0.part.hasTensors(of: $1.part) })
+    else {
+      throw Failure.data(
+        "\(name) went through \(other.layers.count) layer\(other.layers.count == 1 ? "" : "s") that the network's own "
+          + "data did not go through")
+    }
+    return Array(layers.dropFirst(other.layers.count))
+  }
+
+  private static func part(
+    of network: Bundle, _ choice: LayerChoice, average: Int
+  ) throws -> Bundle {
+    for key in ["batch_norm"] where network.metadata[key] != nil {
+      throw Failure.data(
+        "\(network.name) has batch normalisation: its hidden layer cannot be a stage of its own")
+    }
+    var part = Bundle(name: "the hidden layer of \(network.name)")
+    part.metadata = network.metadata.filter {
+      Preparation.inherited.contains($0.key) || $0.key == "activation"
+    }
+    for key in FittedStatistics.keys
+    where key.name != TensorKey.targetShift.name
+      && key.name != TensorKey.targetDivisor.name
+    {
+      part[key] = network[key]
+    }
+    if average > 1 { part.metadata["average"] = "\(average)" }
+    let neurons = try ChosenNeurons(network)
+    switch choice {
+    case .neurons(let keep): neurons.write(keep: keep, to: &part)
+    case .directions(let count): try neurons.writeDirections(count, to: &part)
+    case .responses: try neurons.writeResponses(to: &part)
+    }
+    return part
+  }
+}
+
+extension Bundle {
+  fileprivate func hasTensors(of other: Bundle) -> Bool {
+    tensors.keys.sorted() == other.tensors.keys.sorted()
+      && tensors.allSatisfy { name, tensor in
+        tensor.shape == other.tensors[name]!.shape && tensor.doubles == other.tensors[name]!.doubles
+      } && metadata == other.metadata
+  }
+}
+
+/// The neurons of a network, of which a layer is made.
+private struct ChosenNeurons {
+  private let name: String
+  private let hidden: Matrix
+  private let output: Matrix
+  private let gates: Matrix?
+  private let thresholds: [Double]?
+  private let bias: [Double]?
+
+  init(_ network: Bundle) throws {
+    name = network.name
+    let (weights, outputs) = (
+      try network.require(.hiddenWeight), try network.require(.outputWeight)
+    )
+    let (m, d) = (weights.shape[0], weights.shape[1])
+    guard outputs.shape[1] == m, m > 0 else {
+      throw Failure.data(
+        "tensor \"hidden.weight\" of \(name) is \(weights.summary), tensor \"output.weight\" is \(outputs.summary): "
+          + (m == 0 ? "there are no neurons" : "expected as many neurons"))
+    }
+    try outputs.expectFinite(TensorKey.outputWeight.name, of: name)
+    try weights.expectFinite(TensorKey.hiddenWeight.name, of: name)
+    hidden = Matrix(m, d, weights.doubles)
+    output = Matrix(outputs.shape[0], m, outputs.doubles)
+    let own =
+      network[.hiddenGate] == nil
+      ? nil : try GateTensors(network, (.hiddenGate, .hiddenThreshold), count: m, dimension: d)
+    gates = own.map { Matrix(m, d, $0.vectors.doubles) }
+    thresholds = own?.thresholds?.doubles
+    bias = try network[.hiddenBias].map { _ in
+      try network.require(.hiddenBias, shape: [m]).doubles
+    }
+  }
+
+  /// The number of the first neuron of which each is a copy, as far as `key` tells.
+  private func groups(_ key: (Int) -> [Double]) -> [[Int]] {
+    var places: [[Double]: Int] = [:]
+    var result: [[Int]] = []
+    for j in 0..<hidden.rows {
+      let key = key(j)
+      if let place = places[key] {
+        result[place].append(j)
+      } else {
+        places[key] = result.count
+        result.append([j])
+      }
+    }
+    return result
+  }
+
+  private func gate(_ j: Int) -> [Double] {
+    (gates.map { Array(UnsafeBufferPointer(start: $0.row(j), count: $0.columns)) } ?? [])
+      + [thresholds?[j] ?? 0]
+  }
+
+  private func filter(_ j: Int) -> [Double] {
+    Array(UnsafeBufferPointer(start: hidden.row(j), count: hidden.columns))
+  }
+
+  func write(keep: Int?, to part: inout Bundle) {
+    let groups = groups { filter($0) + gate($0) + [bias?[$0] ?? 0] }
+    var chosen = Array(groups.indices)
+    if let keep, keep < chosen.count {
+      let sizes = groups.map { members in
+        members.reduce(0.0) { sum, j in
+          let length = norm(hidden.columns, hidden.row(j))
+          return (0..<output.rows).reduce(sum) {
+            $0 + length * length * output[$1, j] * output[$1, j]
+          }
+        }
+      }
+      chosen.sort { sizes[$0] == sizes[$1] ? $0 < $1 : sizes[$0] > sizes[$1] }
+      chosen = chosen.prefix(keep).sorted()
+    }
+    let rows = chosen.map { groups[$0][0] }
+    part[.hiddenWeight] = tensor(rows.map(filter))
+    if let gates {
+      part[.hiddenGate] = tensor(
+        rows.map { Array(UnsafeBufferPointer(start: gates.row($0), count: gates.columns)) })
+    }
+    part[.hiddenThreshold] = thresholds.map { all in Tensor(rows.map { all[$0] }) }
+    part[.hiddenBias] = bias.map { all in Tensor(rows.map { all[$0] }) }
+  }
+
+  private func tensor(_ rows: [[Double]]) -> Tensor {
+    Tensor(rows.flatMap(\.self), shape: [rows.count, hidden.columns])
+  }
+
+  private func expectGates(_ option: String) throws -> Matrix {
+    guard let gates else {
+      throw Failure.data(
+        "--\(option) is for gated networks, but the neurons of \(name) have no gates")
+    }
+    return gates
+  }
+
+  func writeDirections(_ count: Int, to part: inout Bundle) throws {
+    let gates = try expectGates("directions")
+    let d = hidden.columns
+    var (filters, rows): ([[Double]], [Int]) = ([], [])
+    for members in groups(gate) {
+      let weights = members.flatMap { j in
+        (0..<output.rows).filter { output[$0, j] != 0 }.map { c in
+          filter(j).map { $0 * output[c, j] }
+        }
+      }
+      guard !weights.isEmpty,
+        let parts = SingularValues(Matrix(weights.count, d, weights.flatMap(\.self))),
+        let largest = parts.values.first, largest > 0
+      else { continue }
+      for k in 0..<min(count, parts.values.count) where parts.values[k] > 1e-12 * largest {
+        var direction = Array(UnsafeBufferPointer(start: parts.right.row(k), count: d))
+        // Either sign would do: that of the largest entry is plus.
+        let peak = direction.max { abs($0) < abs($1) }!
+        if peak < 0 { direction = direction.map { -$0 } }
+        filters.append(direction)
+        rows.append(members[0])
+      }
+    }
+    part[.hiddenWeight] = tensor(filters)
+    part[.hiddenGate] = tensor(
+      rows.map { Array(UnsafeBufferPointer(start: gates.row($0), count: d)) })
+    part[.hiddenThreshold] = thresholds.map { all in Tensor(rows.map { all[$0] }) }
+  }
+
+  func writeResponses(to part: inout Bundle) throws {
+    let gates = try expectGates("responses")
+    let d = gates.columns
+    let rows = groups(gate).map { $0[0] }.filter { norm(d, gates.row($0)) > 0 }
+    part.metadata["activation"] = "relu"
+    let lengths = rows.map { norm(d, gates.row($0)) }
+    part[.hiddenWeight] = tensor(
+      zip(rows, lengths).map { row, length in (0..<d).map { gates[row, $0] / length } })
+    if let thresholds {
+      part[.hiddenBias] = Tensor(zip(rows, lengths).map { -thresholds[$0] / $1 })
+    }
+  }
+}
