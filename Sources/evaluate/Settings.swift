@@ -4,6 +4,7 @@ import Tensors
 struct Settings: ToolSettings {
   var common = CommonSettings()
   var data: String?
+  var others: [String] = []
   var certify: String?
   var beta: Double?
   var provesDistance = false
@@ -33,9 +34,9 @@ struct Settings: ToolSettings {
     guard gap == nil || provesDistance else {
       throw Failure.usage("--gap is for --global: how exactly the largest price is found")
     }
-    let inputs = [dataPath, certify, common.operands.first ?? "-"]
+    let inputs = [dataPath, certify, common.operands.first ?? "-"] + others
     if inputs.filter({ $0 == "-" }).count > 1 {
-      throw Failure.usage("only one of NETWORK, --data and --certify can be standard input")
+      throw Failure.usage("only one of NETWORK, --data, --with and --certify can be standard input")
     }
     for (name, path) in [
       ("predictions", predictions), ("filters", filters), ("confusion", confusion),
@@ -103,6 +104,10 @@ extension Settings {
   private static var inputOptions: [Option<Settings>] {
     [
       .input("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
+      .inputs(
+        "with", "BUNDLE", \.others,
+        "The same samples with other patches, for the further parts of a network of solve --with; in the same order. May be repeated."
+      ),
       .input(
         "certify", "SOLUTION", \.certify,
         "Recompute the certificate of the solution that the network was recovered from, and check what it claims."

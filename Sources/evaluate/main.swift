@@ -2,6 +2,7 @@ import Command
 import Evaluation
 import Images
 import LinearAlgebra
+import Schema
 import Tensors
 
 Settings.tool.main { invocation in
@@ -17,11 +18,18 @@ Settings.tool.main { invocation in
   let program = try settings.certify.map {
     try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
   }
-  let examples = try invocation.read("--data", settings.dataPath) {
-    try Examples(
-      reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList,
-      like: network.model, forClaim: program != nil || settings.provesDistance)
+  func examples(_ option: String, _ path: String, _ model: DataModel) throws -> Examples {
+    try invocation.read(option, path) {
+      try Examples(
+        reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList,
+        like: model, forClaim: program != nil || settings.provesDistance)
+    }
   }
+  let examples = try examples("--data", settings.dataPath, network.model).joined(
+    with: settings.others.enumerated().map { k, path in
+      try examples(
+        "--with", path, k < network.others.count ? network.others[k].model : network.model)
+    })
 
   let evaluation = try NetworkEvaluation(
     network, on: examples, beta: settings.beta, certifying: program,

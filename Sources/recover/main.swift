@@ -17,6 +17,24 @@ Settings.tool.main { invocation in
   let solution = try Bundle(reading: input)
   let metadata = invocation.metadata(after: solution.metadata)
 
+  if JointBundle.isJoint(solution) {
+    guard settings.data == nil, !settings.minimal, settings.split == nil else {
+      throw Failure.usage("--minimal, --data and --split are not for networks of several parts")
+    }
+    try solution.expect(.solution)
+    let parts = try JointBundle.split(solution).map { part in
+      let written = try WrittenSolution(part)
+      let network =
+        written.hasGroups
+        ? try GroupedNetwork(written, tolerance: settings.tolerance)
+          .bundle(from: part, metadata: metadata)
+        : PatternNetwork(written, tolerance: settings.tolerance)
+          .bundle(from: part, metadata: metadata)
+      return try settings.unit ? network.scalingFiltersToUnit() : network
+    }
+    try invocation.write(JointBundle.join(parts), to: output)
+    return
+  }
   let network: Bundle
   let isFactored = solution[.neuronsHidden] != nil
   let isSpline = try solution.read(.freeBias, default: false)

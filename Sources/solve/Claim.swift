@@ -34,7 +34,7 @@ extension Training {
       candidate.metadata = bundle.metadata
       candidate.copyStatistics(of: bundle)
       // A bundle that does not fit the data or the program is no candidate.
-      guard let assessment = try? Assessment(candidate, on: source, isDoubted: true),
+      guard let assessment = try? Assessment(candidate, on: source, with: others, isDoubted: true),
         assessment.isSound, let found = assessment.certificate, found.relativeGap < gap,
         found.relativeGap >= 0
       else { return nil }
@@ -58,9 +58,9 @@ extension Training {
     // A proof over all neurons is not repeated here; the bound over the patterns that were found is no smaller.
     let isGlobal = try bundle.hasOwnList && bundle.metadata[.certificate] == .global
     bundle.metadata[.certificate] = nil
-    var assessment = try Assessment(bundle, on: data, isDoubted: isDoubted)
+    var assessment = try Assessment(bundle, on: data, with: others, isDoubted: isDoubted)
     if let found = assessment.certificate, try mend(&bundle, found) {
-      assessment = try Assessment(bundle, on: data, isDoubted: true)
+      assessment = try Assessment(bundle, on: data, with: others, isDoubted: true)
     }
     bundle.metadata[.certificate] = isGlobal ? .global : assessment.scope
     // A list is no more complete than its certificate says.

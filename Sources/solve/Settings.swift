@@ -26,6 +26,8 @@ struct Settings: ToolSettings {
   var pathTable: String?
   var pathOutput: String?
   var validation: String?
+  var others: [String] = []
+  var validationOthers: [String] = []
   var folds: Int?
   var warmStart: String?
   var trace: String?
@@ -51,8 +53,37 @@ struct Settings: ToolSettings {
         "--beta is missing: the weight of the norm (--path COUNT tries several, and needs none)")
     }
     try validatePath()
-    let inputs = [validation, warmStart, common.operands.first ?? "-"].filter { $0 == "-" }
+    try validateJoint()
+    let inputs =
+      ([validation, warmStart, common.operands.first ?? "-"] + others + validationOthers)
+      .filter { $0 == "-" }
     if inputs.count > 1 { throw Failure.usage("standard input can be read once only") }
+  }
+
+  private func validateJoint() throws {
+    guard validationOthers.isEmpty || (validation != nil && validationOthers.count == others.count)
+    else {
+      throw Failure.usage(
+        "--validation-with goes with --validation, once for each --with: there are \(validationOthers.count), and "
+          + "\(others.count) of --with")
+    }
+    guard !others.isEmpty else { return }
+    guard activation == .gatedReLU, chosenNorm ?? .group == .group, batchNorm == nil else {
+      throw Failure.usage(
+        "--with is for --activation gated-relu with --norm group, without --batch-norm: other programs have no parts"
+      )
+    }
+    for (option, isGiven) in [
+      ("--interpolate", interpolates), ("--margin", maximizesMargin), ("--folds", folds != nil),
+      ("--warm-start", warmStart != nil),
+    ] where isGiven {
+      throw Failure.usage("--with and \(option) exclude each other")
+    }
+    guard validation == nil || !validationOthers.isEmpty else {
+      throw Failure.usage(
+        "--validation needs --validation-with for each --with: the held-out samples with the same patches"
+      )
+    }
   }
 
   private func validatePath() throws {
@@ -141,6 +172,11 @@ struct Settings: ToolSettings {
       ) { text in
         text == "quantized" ? .some(.quantized) : Activation.parse(option: text).map { .some($0) }
       },
+      .inputs(
+        "with", "BUNDLE", \.others,
+        "Train gated-relu over the gates of these arrangements too, of the same samples cut into other patches: one program, "
+          + "one certificate, and a network that has a part for each. It is never worse than one without them. May be repeated."
+      ),
       .choice(
         "loss", "LOSS", \.loss,
         "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
@@ -255,6 +291,9 @@ struct Settings: ToolSettings {
         "Choose beta by cross-validation: the path is solved K times without one of K equal parts of the samples, of equal "
           + "shares of the classes, and judged on that part; then on all samples. --seed decides of the parts.",
         minimum: 2),
+      .inputs(
+        "validation-with", "BUNDLE", \.validationOthers,
+        "The data of --validation with the patches of --with; once for each of these."),
       .input(
         "validation", "BUNDLE", \.validation,
         "The data to choose beta by: the largest accuracy is best, of equals, and where there are no labels, the "

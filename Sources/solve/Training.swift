@@ -17,7 +17,11 @@ final class Training: @unchecked Sendable {
   let reduction: (any Reduction)?
   /// The training data of the program that is solved.
   let data: Bundle
+  /// The same samples with other patches and gates, for a joint program.
+  let others: [Bundle]
   private let heldOut: Bundle?
+  /// The held-out samples with the patches of `others`.
+  let heldOutOthers: [Bundle]
   private let earlier: Bundle?
   /// The activation; with --circular the circular one.
   let activation: Activation
@@ -62,6 +66,14 @@ final class Training: @unchecked Sendable {
       try invocation.read("--validation", path) {
         let bundle = try DataModel(source).conform(Bundle(reading: $0))
         return try reduction?.apply(bundle) ?? bundle
+      }
+    }
+    others = try settings.others.map { path in
+      try invocation.read("--with", path) { try Bundle(reading: $0) }
+    }
+    heldOutOthers = try zip(settings.validationOthers, others).map { path, training in
+      try invocation.read("--validation-with", path) {
+        try DataModel(training).conform(Bundle(reading: $0))
       }
     }
     earlier = try settings.warmStart.map { path in

@@ -16,7 +16,9 @@ Settings.tool.main { invocation in
   switch training.activation {
   case .polynomial(let polynomial): try training.polynomial(polynomial)
   case .relu, .gatedReLU:
-    if training.settings.freeBias {
+    if !training.others.isEmpty {
+      try training.joint()
+    } else if training.settings.freeBias {
       try training.spline()
     } else if try training.wantsFaces() {
       try training.faces()

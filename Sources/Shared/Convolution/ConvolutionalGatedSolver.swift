@@ -37,8 +37,8 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     self.data = data
     self.targets = targets
     self.progress = progress
-    members = Array(0..<data.gates.shape[0])
-    let size = data.regions * data.dimension
+    members = Array(0..<data.gateCount)
+    let size = data.groupSize
     let (n, q, outputs) = (data.samples, members.count * size, targets.columns)
     problems = GroupProblem.all(outputs: outputs, shared: grouping == .perPattern)
     let form = form ?? FeatureMoments.form(samples: n, order: q)

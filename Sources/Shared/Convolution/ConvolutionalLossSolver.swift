@@ -41,15 +41,16 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
     self.loss = loss
     self.grouping = grouping
     let regularizer = norm.regularizer(
-      grouping, outputs: targets.columns, regions: data.regions, dimension: data.dimension)
+      grouping, outputs: targets.columns, regions: data.others.isEmpty ? data.regions : 1,
+      dimension: data.others.isEmpty ? data.dimension : data.groupSize)
     self.regularizer = regularizer
     self.progress = progress
-    members = Array(0..<data.gates.shape[0])
+    members = Array(0..<data.gateCount)
     let outputs = targets.columns
     try expectMemory(
       ConvolutionalLossSolver.memory(data, outputs: outputs),
       for: "a network of \(data.samples) samples and \(members.count) gates with "
-        + "\(data.regions * data.dimension) features each and the \(name.rawValue) loss")
+        + "\(data.groupSize) features each and the \(name.rawValue) loss")
     stream = FeatureStream(PooledFeatures(data, members: members))
     features = ConvolutionalLossSolver.read(
       stream, samples: data.samples, groups: members.count, proceed: { !budget.isOutOfTime },
@@ -62,7 +63,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
 
   /// Bytes that a program on `data` takes.
   static func memory(_ data: ConvolutionalData, outputs: Int) -> Double {
-    let (n, gates, size) = (data.samples, data.gates.shape[0], data.regions * data.dimension)
+    let (n, gates, size) = (data.samples, data.gateCount, data.groupSize)
     return 8 * Double(n) * Double(gates * size) + SplitSystem.memory(samples: n)
       + TwoSplitADMM.memory(samples: n, groups: gates, width: size, outputs: outputs)
   }

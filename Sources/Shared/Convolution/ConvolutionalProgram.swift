@@ -41,7 +41,7 @@ extension ArrangementProgram {
   /// against 58 at 0.005 β_max, 52 against 34 at 0.05 β_max; n = 10,000, Q = 20,000: 100 against 80 at 0.001 β_max, most
   /// of it for the kernel.
   private func suitsSplitting(_ data: ConvolutionalData, outputs: Int) -> Bool {
-    let order = data.gates.shape[0] * data.regions * data.dimension
+    let order = data.gateCount * data.groupSize
     return 3 * data.samples <= order
       && FeatureMoments.form(samples: data.samples, order: order) == .samples
       && ConvolutionalLossSolver.memory(data, outputs: outputs)

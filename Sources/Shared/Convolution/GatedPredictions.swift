@@ -11,9 +11,7 @@ extension ArrangementSolution {
     let result = Matrix(data.count, outputs)
     guard !index.isEmpty else { return result }
     let stream = FeatureStream(
-      PooledFeatures(
-        data, gates: training.gates, thresholds: training.thresholds, patterns: nil,
-        members: index))
+      PooledFeatures(training, members: index, on: data))
     let (q, size) = (stream.features.order, stream.features.groupSize)
     let weights = Matrix(q, outputs)
     for c in 0..<outputs {

@@ -7,7 +7,8 @@ import Tensors
 /// the patches k of the region of D_i^k x_k. The features of a sample are those of gate 0, region by region, then those
 /// of gate 1, and so on: Q = P·R·d numbers.
 ///
-/// Weights in the same order make the outputs ŷ = F W.
+/// Weights in the same order make the outputs ŷ = F W. Those of further kinds of patches of the same samples follow; where
+/// groups have fewer numbers than the largest, zeros fill them.
 package final class PooledFeatures: @unchecked Sendable {
   package let patches: PatchSource
   /// The gates (P × d), their lengths, and their thresholds.
@@ -20,22 +21,27 @@ package final class PooledFeatures: @unchecked Sendable {
   /// The patterns that decide instead of the gates, if there are any, and their numbers.
   fileprivate let patterns: Patterns?
   fileprivate let members: [Int]
+  /// Those of further kinds of patches.
+  fileprivate let others: [PooledFeatures]
 
-  /// P gates, each with Rd features, and Q = P·R·d.
-  package var gateCount: Int { members.count }
+  /// The gates on these patches, and all P of them; each has R·d features, and Q = P·R·d.
+  fileprivate var ownCount: Int { members.count }
+  package var gateCount: Int { others.reduce(members.count) { $0 + $1.gateCount } }
   package let groupSize: Int
   package var order: Int { gateCount * groupSize }
 
   /// The features of the gates `members` on `patches`; `patterns`, if given, are those of all gates on these patches
-  /// and decide instead of the gates.
+  /// and decide instead of the gates. A group has `groupSize` numbers, at least R·d, and `others` follow.
   package init(
-    _ patches: PatchSource, gates: Tensor, thresholds: Tensor?, patterns: Patterns?, members: [Int]
+    _ patches: PatchSource, gates: Tensor, thresholds: Tensor?, patterns: Patterns?,
+    members: [Int], groupSize: Int? = nil, others: [PooledFeatures] = []
   ) {
+    self.others = others
     self.patches = patches
     self.patterns = patterns
     self.members = members
     let d = patches.dimension
-    groupSize = patches.regions * d
+    self.groupSize = groupSize ?? patches.regions * d
     let rows = Matrix(members.count, d)
     for (k, i) in members.enumerated() {
       gates.copyDoubles(i * d..<(i + 1) * d, into: rows.row(k))
@@ -48,10 +54,26 @@ package final class PooledFeatures: @unchecked Sendable {
     roundedThresholds = self.thresholds.map { Float($0) }
   }
 
-  package convenience init(_ data: ConvolutionalData, members: [Int]) {
+  /// `members` are counted over all parts of `data`. If `patches` are given, they take the place of the data's own, part
+  /// by part, and the gates decide.
+  package convenience init(
+    _ data: ConvolutionalData, members: [Int], on patches: PatchSource? = nil
+  ) {
+    let parts = data.parts
+    let sources = patches.map { [$0] + $0.others } ?? parts.map(\.patches)
+    let own = zip(parts, data.split(members)).enumerated().map { k, part in
+      (sources[k], part.0, part.1)
+    }
+    let others = own.dropFirst().map { source, part, members in
+      PooledFeatures(
+        source, gates: part.gates, thresholds: part.thresholds,
+        patterns: patches == nil ? part.patterns : nil, members: members,
+        groupSize: data.groupSize)
+    }
     self.init(
-      data.patches, gates: data.gates, thresholds: data.thresholds, patterns: data.patterns,
-      members: members)
+      own[0].0, gates: data.gates, thresholds: data.thresholds,
+      patterns: patches == nil ? data.patterns : nil, members: own[0].2,
+      groupSize: data.groupSize, others: others)
   }
 
   /// A reader with memory of its own: one for each thread.
@@ -61,6 +83,7 @@ package final class PooledFeatures: @unchecked Sendable {
 /// Computes the features of samples.
 package final class PooledFeatureReader {
   private let source: PooledFeatures
+  private let others: [PooledFeatureReader]
   private let reader: PatchReader
   /// Patches of some samples, K·d each, and those of one sample in single precision.
   private let patches: Matrix
@@ -73,13 +96,14 @@ package final class PooledFeatureReader {
 
   init(_ source: PooledFeatures) {
     self.source = source
+    others = source.others.map { $0.reader() }
     reader = source.patches.reader()
     let (count, d) = (source.patches.patchCount, source.patches.dimension)
     batch = max(1, min(64, 1 << 20 / (count * d)))
     patches = Matrix(batch * count, d)
     rounded = .allocate(capacity: count * d)
-    products = .allocate(capacity: max(1, count * source.gateCount))
-    mask = Matrix(count, source.gateCount)
+    products = .allocate(capacity: max(1, count * source.ownCount))
+    mask = Matrix(count, source.ownCount)
   }
 
   deinit {
@@ -87,24 +111,33 @@ package final class PooledFeatureReader {
     products.deallocate()
   }
 
-  /// The features of `samples`: a row of Q numbers each.
-  package func read(_ samples: Range<Int>, into target: UnsafeMutablePointer<Double>) {
+  /// The features of `samples`: a row of Q numbers each, or of the first Q of `width` numbers. What is to be zero is left
+  /// as it is.
+  package func read(
+    _ samples: Range<Int>, into target: UnsafeMutablePointer<Double>, width: Int? = nil
+  ) {
     let count = source.patches.patchCount
+    let width = width ?? source.order
     for first in stride(from: samples.lowerBound, to: samples.upperBound, by: batch) {
       let part = first..<min(first + batch, samples.upperBound)
       reader.read(part, into: patches.base)
       for i in part {
         pool(
           patches.row((i - first) * count), sample: i,
-          into: target + (i - samples.lowerBound) * source.order)
+          into: target + (i - samples.lowerBound) * width)
       }
+    }
+    var place = source.ownCount * source.groupSize
+    for other in others {
+      other.read(samples, into: target + place, width: width)
+      place += other.source.order
     }
   }
 
   private func pool(
     _ x: UnsafePointer<Double>, sample: Int, into target: UnsafeMutablePointer<Double>
   ) {
-    let (d, gates) = (source.patches.dimension, source.gateCount)
+    let (d, gates) = (source.patches.dimension, source.ownCount)
     if let patterns = source.patterns {
       spread(patterns, sample: sample)
     } else {
@@ -133,7 +166,7 @@ package final class PooledFeatureReader {
   /// Compares x·g with the thresholds in single precision, and again if rounding could decide.
   private func decide(_ x: UnsafePointer<Double>) {
     let (count, d, gates) = (
-      source.patches.patchCount, source.patches.dimension, source.gateCount
+      source.patches.patchCount, source.patches.dimension, source.ownCount
     )
     for j in 0..<count * d { rounded[j] = Float(x[j]) }
     source.roundedGates.withUnsafeBufferPointer { g in
@@ -189,7 +222,7 @@ package final class PooledFeatureReader {
     _ row: UnsafeMutablePointer<Double>
   ) {
     let d = source.patches.dimension
-    for p in 0..<source.gateCount
+    for p in 0..<source.ownCount
     where !(abs(product[p] - source.roundedThresholds[p]) > width) {
       let (g, threshold) = (source.gates.row(p), source.thresholds[p])
       let exact = comparableProduct(

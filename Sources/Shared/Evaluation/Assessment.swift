@@ -25,13 +25,16 @@ package struct Assessment: Sendable {
   /// Up to this many features times patterns evaluate's numbers cost some milliseconds, and are taken always.
   private static let smallSize = 1 << 20
 
-  /// Judges the bundle `solution` on the training data `source`, from which it came; `isDoubted` asks for evaluate's
-  /// numbers in any case.
-  package init(_ solution: Bundle, on source: Bundle, isDoubted: Bool = false) throws {
+  /// Judges the bundle `solution` on the training data `source`, from which it came, and on `others`, the same samples
+  /// with other patches; `isDoubted` asks for evaluate's numbers in any case.
+  package init(
+    _ solution: Bundle, on source: Bundle, with others: [Bundle] = [], isDoubted: Bool = false
+  ) throws {
     let solution = try Evaluation.solution(of: solution)
     let program = solution.program
     let examples = try Examples(
-      source, patterns: solution.needsPatterns, list: solution.ownList)
+      source, patterns: solution.needsPatterns, list: solution.ownList
+    ).joined(with: others.map { try Examples($0, patterns: solution.needsPatterns) })
     try solution.check(against: examples)
     norm = solution.penalty
     let expected = try ExpectedOutputs(

@@ -12,6 +12,7 @@ import Tensors
 /// The solution that a bundle holds, by its metadata `activation`.
 package func solution(of bundle: Bundle) throws -> any Solution {
   try bundle.expect(.solution)
+  if JointBundle.isJoint(bundle) { return try JointSolution(bundle) }
   let solution: any Solution =
     switch try bundle.read(.activation) {
     case .polynomial: try PolynomialSolution(bundle)

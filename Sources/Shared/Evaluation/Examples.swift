@@ -26,6 +26,8 @@ package struct Examples: Sendable {
   package let metadata: [String: String]
   /// The patterns of an `arrangements` bundle, if they were asked for.
   package let arrangements: Arrangements?
+  /// The same samples with other patches, for the further parts of a joint network.
+  var others: [Examples] = []
 
   package var count: Int {
     switch features {

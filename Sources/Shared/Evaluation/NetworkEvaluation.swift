@@ -126,6 +126,11 @@ package struct NetworkEvaluation: Sendable {
     try program.check(against: examples, network)
     try solution.check(against: examples)
     var objections = disagreements + program.disagreements(with: examples, network)
+    if let joint = solution as? JointSolution {
+      for (k, part) in joint.parts.dropFirst().enumerated() where k < network.others.count {
+        objections += part.program.disagreements(with: examples.others[k], network.others[k])
+      }
+    }
     if let beta, program.beta != beta {
       objections.append("--beta is \(beta), but \(program.name) was solved for \(program.beta)")
     }

@@ -12,12 +12,7 @@ extension PatternSolution {
   ) throws -> (proof: Certificate, outputs: Matrix?) {
     guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
     let dual = DualPoint(program.dual, program.judgedLoss, expected: expected)
-    var findings =
-      if patches.patchCount == 1, let arrangements = examples.arrangements {
-        try connected(patches, arrangements, dual.values, examples)
-      } else {
-        try convolutional(patches, examples.arrangements, dual.values, examples, with: network)
-      }
+    var findings = try findings(on: examples, dual: dual.values, with: network)
     guard findings.largestConstraint.isFinite else {
       throw Failure.data("the dual constraints of \(program.name) overflow")
     }
@@ -36,18 +31,7 @@ extension PatternSolution {
         "\(program.name) says that its patterns are all there are, which those of "
           + "\(examples.arrangements?.name ?? examples.name) are not")
     }
-    let violation = findings.gateViolation
-    if let arrangements = examples.arrangements,
-      !(violation.value <= PatternSolution.tieTolerance)
-    {
-      let pattern = violation.isOfSolution ? index[violation.place] : violation.place
-      let gate =
-        "gate \(violation.place) of "
-        + (violation.isOfSolution ? program.name : arrangements.name)
-      objections.append(
-        "\(gate) does not attain pattern \(pattern) of \(arrangements.name): a sample is on the "
-          + "wrong side by \(violation.value)")
-    }
+    if let objection = objection(toGatesOf: examples, findings) { objections.append(objection) }
     let proof = Certificate(
       dual, scope: scope, beta: program.beta,
       primalObjective: program.judgedLoss.value(findings.outputs, expected)
@@ -61,6 +45,34 @@ extension PatternSolution {
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,
       objections: objections)
     return (proof, findings.networkOutputs)
+  }
+
+  /// What the data show of the primal point, and of the dual point `dual`.
+  func findings(
+    on examples: Examples, dual: Matrix, with network: (any NetworkFunction)?
+  ) throws -> PatternFindings {
+    guard case .patches(let patches) = examples.features else { preconditionFailure("checked") }
+    return
+      if patches.patchCount == 1, let arrangements = examples.arrangements
+    {
+      try connected(patches, arrangements, dual, examples)
+    } else {
+      try convolutional(patches, examples.arrangements, dual, examples, with: network)
+    }
+  }
+
+  /// The gate that does not attain its pattern, if there is one.
+  func objection(toGatesOf examples: Examples, _ findings: PatternFindings) -> String? {
+    let violation = findings.gateViolation
+    guard let arrangements = examples.arrangements,
+      !(violation.value <= PatternSolution.tieTolerance)
+    else { return nil }
+    let pattern = violation.isOfSolution ? index[violation.place] : violation.place
+    let gate =
+      "gate \(violation.place) of "
+      + (violation.isOfSolution ? program.name : arrangements.name)
+    return "\(gate) does not attain pattern \(pattern) of \(arrangements.name): a sample is on the "
+      + "wrong side by \(violation.value)"
   }
 
   /// The largest output that a network of this norm can have on each sample: ‖x‖ times the norm, x its longest patch.

@@ -4,8 +4,10 @@ import Tensors
 
 /// A network as its bundle describes it: the function, and the meaning of its outputs.
 package struct TrainedNetwork: Sendable {
-  package let name: String
-  package let function: any NetworkFunction
+  package private(set) var name: String
+  package private(set) var function: any NetworkFunction
+  /// The further parts of the network of a joint program.
+  package private(set) var others: [TrainedNetwork] = []
   /// The loss that it was trained on.
   package let loss: LossName
   /// The loss with the weights of classes.
@@ -24,6 +26,21 @@ package struct TrainedNetwork: Sendable {
   /// Takes over a bundle of kind `network`, with its biases as weights of a constant feature.
   package init(_ given: Bundle) throws {
     try given.expect(.network)
+    if JointBundle.isJoint(given) {
+      let parts = try JointBundle.split(given).map { try TrainedNetwork($0) }
+      self = parts[0]
+      name = given.name
+      others = Array(parts.dropFirst())
+      function = JointNetwork(parts: parts.map(\.function), name: name)
+      guard
+        parts.allSatisfy({ $0.function is ReLUNetwork && $0.function.outputs == function.outputs })
+      else {
+        throw Failure.data(
+          "the parts of \(name) have other outputs, or are no networks of gated-relu, relu or linear neurons"
+        )
+      }
+      return
+    }
     let hasFreeBias = try given.read(.freeBias, default: false)
     let bundle = hasFreeBias ? given : try given.foldingBiases()
     name = bundle.name
@@ -76,13 +93,16 @@ package struct TrainedNetwork: Sendable {
   /// which they differ.
   package func check(against examples: Examples) throws -> [String] {
     try function.check(against: examples)
+    if others.isEmpty { try examples.expectParts(1, of: name) }
+    var choices: [String] = []
+    for (part, own) in zip(others, examples.others) { choices += try part.check(against: own) }
     try examples.expect(classes: classes, of: name)
     if let other = statistics.differences(from: examples.statistics, ifPresent: true).first {
       throw Failure.data(
         "\(other) of \(examples.name) is not that of \(name): these data went "
           + "another way than the training data (use patchify --like)")
     }
-    return examples.otherChoices(than: metadata, of: name)
+    return examples.otherChoices(than: metadata, of: name) + choices
   }
 
   /// Warnings of samples that are not the training data, and look as if they came in other units or scales.

@@ -146,7 +146,7 @@ package struct LayerStack: Sendable {
 
   /// Those that `bundle` says its data went through.
   package init(_ bundle: Bundle) throws {
-    for part in try EarlierLayers.read(bundle) { try append(part) }
+    for part in try NumberedParts.layers.read(bundle) { try append(part) }
   }
 
   mutating func append(_ part: Bundle) throws {
@@ -156,7 +156,7 @@ package struct LayerStack: Sendable {
   /// Their tensors and metadata, as a bundle has them that is made after them.
   package var bundle: Bundle {
     var bundle = Bundle()
-    EarlierLayers.write(layers.map(\.part), to: &bundle)
+    NumberedParts.layers.write(layers.map(\.part), to: &bundle)
     return bundle
   }
 

@@ -38,7 +38,7 @@ extension LayerStack {
       }
       for key: TensorKey in [.mean, .whiten, .shift, .divisor, .fill] { data[key] = nil }
     }
-    EarlierLayers.write(layers.map(\.part), to: &data)
+    NumberedParts.layers.write(layers.map(\.part), to: &data)
     let patches = try PatchTensor(data)
     let m = patches.dimension
     let width = bias ? m + 1 : m

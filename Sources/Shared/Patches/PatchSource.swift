@@ -23,6 +23,8 @@ package final class PatchSource: @unchecked Sendable {
   package let type: ElementType
 
   package var regions: Int { regionSizes.count }
+  /// Further kinds of patches of the same samples.
+  package let others: [PatchSource]
 
   let features: Features
 
@@ -44,7 +46,8 @@ package final class PatchSource: @unchecked Sendable {
 
   /// Reads a bundle of kind `dataset` or `arrangements`; throws `Failure.data` if its tensors and metadata do not fit
   /// each other.
-  package init(_ bundle: Bundle) throws {
+  package init(_ bundle: Bundle, others: [PatchSource] = []) throws {
+    self.others = others
     try bundle.expect(.dataset, .arrangements)
     let patches: Int
     if bundle[.x] == nil, bundle[.images] != nil {

@@ -1,11 +1,20 @@
 import Tensors
 
 /// The answers that a network should give for samples.
-package enum Answers: Sendable {
+package enum Answers: Sendable, Equatable {
   /// The class of each sample.
   case labels([Int])
   /// Finite numbers, F32 or F64 [n] or [n, C] with C columns.
   case targets(Tensor, columns: Int)
+
+  package static func == (a: Answers, b: Answers) -> Bool {
+    switch (a, b) {
+    case (.labels(let a), .labels(let b)): a == b
+    case (.targets(let a, let columns), .targets(let b, let others)):
+      columns == others && a.doubles == b.doubles
+    default: false
+    }
+  }
 
   /// Reads `labels` or `targets`, for n = `samples` samples. Throws `Failure.data` unless the bundle has one of them, a
   /// row a sample, and labels are those of its classes. If the classes have no names, the caller knows how many there

@@ -21,15 +21,15 @@ package struct FittedStatistics: Sendable {
     tensors = try FittedStatistics.keys.map { try bundle.optional($0) }
     (mean, whiten) = (tensors[0], tensors[1])
     layers = (
-      bundle.tensors.filter { EarlierLayers.owns($0.key) },
-      bundle.metadata.filter { EarlierLayers.owns($0.key) }
+      bundle.tensors.filter { NumberedParts.layers.owns($0.key) },
+      bundle.metadata.filter { NumberedParts.layers.owns($0.key) }
     )
     standardization = try Standardization(bundle)
   }
 
   /// Whether a tensor of this name is one of the statistics.
   package static func has(_ name: String) -> Bool {
-    keys.contains { $0.name == name } || EarlierLayers.owns(name)
+    keys.contains { $0.name == name } || NumberedParts.layers.owns(name)
   }
 
   /// What is not as in `other`, as messages name it; with `ifPresent` only statistics that both have, but all of the
@@ -136,13 +136,15 @@ extension Bundle {
     copyStatistics(of: source)
     metadata.merge(
       source.metadata.filter {
-        Preparation.inherited.contains($0.key) || EarlierLayers.owns($0.key)
+        Preparation.inherited.contains($0.key) || NumberedParts.layers.owns($0.key)
       }
     ) { $1 }
   }
 
   package mutating func copyStatistics(of source: Bundle) {
     for key in FittedStatistics.keys + [.fill] { self[key] = source[key] }
-    for (name, tensor) in source.tensors where EarlierLayers.owns(name) { tensors[name] = tensor }
+    for (name, tensor) in source.tensors where NumberedParts.layers.owns(name) {
+      tensors[name] = tensor
+    }
   }
 }

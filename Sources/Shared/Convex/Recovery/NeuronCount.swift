@@ -4,6 +4,9 @@ import Tensors
 extension Solutions {
   /// The number of neurons of the network that `recover` makes from a bundle of kind `solution`.
   package static func neurons(_ bundle: Bundle) throws -> Int {
+    if JointBundle.isJoint(bundle) {
+      return try JointBundle.split(bundle).reduce(0) { try $0 + neurons($1) }
+    }
     if bundle.metadata[.activation] == .quantized { return try QuantizedNeurons(bundle).count }
     guard WrittenSolution.isActivation(of: bundle) else {
       return RecoveredNetwork(try blocks(bundle), tolerance: nil).neurons
