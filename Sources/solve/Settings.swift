@@ -172,11 +172,6 @@ struct Settings: ToolSettings {
       ) { text in
         text == "quantized" ? .some(.quantized) : Activation.parse(option: text).map { .some($0) }
       },
-      .inputs(
-        "with", "BUNDLE", \.others,
-        "Train gated-relu over the gates of these arrangements too, of the same samples cut into other patches: one program, "
-          + "one certificate, and a network that has a part for each. It is never worse than one without them. May be repeated."
-      ),
       .choice(
         "loss", "LOSS", \.loss,
         "The loss: squared (default), 1/2 (yhat - y)^2; logistic or hinge, for targets -1 and 1; huber, "
@@ -291,6 +286,11 @@ struct Settings: ToolSettings {
         "Choose beta by cross-validation: the path is solved K times without one of K equal parts of the samples, of equal "
           + "shares of the classes, and judged on that part; then on all samples. --seed decides of the parts.",
         minimum: 2),
+      .inputs(
+        "with", "BUNDLE", \.others,
+        "Train gated-relu over the gates of these arrangements too, of the same samples cut into other patches: one program, "
+          + "one certificate, and a network that has a part for each. It is never worse than one without them. May be repeated."
+      ),
       .inputs(
         "validation-with", "BUNDLE", \.validationOthers,
         "The data of --validation with the patches of --with; once for each of these."),
