@@ -196,6 +196,7 @@ no-cifar-10:
 ## ---------------------------------------------------------------- demo and experiments
 
 include experiments/rules.mk
+include experiments/layerwise.mk
 include experiments/figures.mk
 
 ## ---------------------------------------------------------------- other software

@@ -150,6 +150,11 @@ class Network:
     def __init__(self, tensors, metadata, name="the network"):
         if metadata.get("kind") != "network":
             raise ValueError(f"{name} is a bundle of kind {metadata.get('kind')}, expected network (from recover)")
+        # The parts of a joint network, whose outputs are added: all else is that of the first.
+        self.parts = _parts(tensors, metadata, name)
+        if self.parts:
+            self.__dict__.update({**self.parts[0].__dict__, "parts": self.parts, "metadata": metadata})
+            return
         self.metadata = metadata
         layers = _layers(tensors, metadata)
         # Layers of features come before the features, those of images before the patches.
@@ -236,8 +241,10 @@ class Network:
         x = np.asarray(x)
         if not np.isfinite(np.asarray(x, float)).all():
             raise ValueError("the features hold numbers that are not finite")
-        parts = [self.outputs(*self.prepare(x[i:i + block])) for i in range(0, len(x), block)]
-        result = np.concatenate(parts) if parts else np.zeros((0, len(self.output)))
+        blocks = [
+            sum(part.outputs(*part.prepare(x[i:i + block])) for part in self.parts or [self])
+            for i in range(0, len(x), block)]
+        result = np.concatenate(blocks) if blocks else np.zeros((0, len(self.output)))
         return result if self.target_shift is None else result * self.target_divisor + self.target_shift
 
     def decide(self, x):
@@ -265,6 +272,28 @@ class Network:
     def torch(self):
         """A torch.nn.Module of the same function, in double precision; `.float()` makes it single."""
         return _torch_module(self)
+
+
+def _numbered(tensors, metadata, word):
+    """The tensors and metadata whose names begin with `word.1.`, `word.2.`, ..., without these beginnings."""
+    found = []
+    while True:
+        start = f"{word}.{len(found) + 1}."
+        own = tuple(
+            {key[len(start):]: value for key, value in all.items() if key.startswith(start)}
+            for all in (tensors, metadata))
+        if not any(own):
+            return found
+        found.append(own)
+
+
+def _parts(tensors, metadata, name):
+    def common(all):
+        return {key: value for key, value in all.items() if not key.startswith("part.")}
+
+    return [
+        Network({**common(tensors), **own}, {**common(metadata), **notes}, name)
+        for own, notes in _numbered(tensors, metadata, "part")]
 
 
 class Layer(Network):
@@ -296,14 +325,9 @@ class Layer(Network):
 def _layers(tensors, metadata):
     """The earlier layers that a bundle tells of, `after.1.` first."""
     layers = []
-    while True:
-        start = f"after.{len(layers) + 1}."
-        own, notes = (
-            {key[len(start):]: value for key, value in all.items() if key.startswith(start)}
-            for all in (tensors, metadata))
-        if not notes:
-            return layers
+    for own, notes in _numbered(tensors, metadata, "after"):
         layers.append(Layer(own, notes, list(layers)))
+    return layers
 
 
 def load(path):
@@ -313,6 +337,9 @@ def load(path):
 
 def _torch_module(net):
     import torch
+
+    if net.parts:
+        return _torch_sum(net)
 
     class Module(torch.nn.Module):
         """Patches by convolution with kernels of one 1 each, then matrix products: x is a table, or images of 0 to 255."""
@@ -423,10 +450,31 @@ def _torch_module(net):
 
         def forward(self, x):
             t = self.neurons(x)
-            result = (t * self.average).sum(1) @ self.output + self.output_bias
+            return self.scaled((t * self.average).sum(1) @ self.output + self.output_bias)
+
+        def scaled(self, result):
             return result if self.target_shift is None else result * self.target_divisor + self.target_shift
 
     return Module()
+
+
+def _torch_sum(net):
+    import torch
+
+    class Sum(torch.nn.Module):
+        """The parts of a joint network, whose outputs are added before targets get their units back."""
+
+        def __init__(self):
+            super().__init__()
+            self.parts = torch.nn.ModuleList([_torch_module(part) for part in net.parts])
+
+        def forward(self, x):
+            first = self.parts[0]
+            outputs = sum(
+                (part.neurons(x) * part.average).sum(1) @ part.output + part.output_bias for part in self.parts)
+            return first.scaled(outputs)
+
+    return Sum()
 
 
 def export(path, target):

@@ -10,6 +10,8 @@ struct Family {
   var network: String
   /// The options of solve, with which the solution was made; those of baseline if there is no solution.
   var options: [String]
+  /// The options of evaluate, which needs them beside the data.
+  var judging = ""
 }
 
 /// The bundles that mutants are made of: one of every kind, and solutions and networks of every activation and
@@ -148,19 +150,31 @@ struct BaseBundles {
     try add("quantized", "targets", "--activation quantized --beta 0.1")
     try add("spline", "line", "--activation relu --free-bias --beta 0.1")
     try add("weighted", "sampled", "--activation gated-relu --class-weights 1,3 --beta 0.2")
+    // A further stage, and one program with the gates of other patches.
+    try tool(
+      "patchify --after gated-deferred.network --responses --size 2 --bias --defer two.images",
+      output: "stage")
+    try tool("arrangements --sample 3 --open stage", output: "sampled.stage")
+    try add("stage", "sampled.stage", "--activation gated-relu --beta 0.5")
+    try add(
+      "joint", "sampled.patches",
+      "--activation gated-relu --beta 0.5 --with \(folder)/sampled.stage",
+      judge: "--with \(folder)/sampled.stage")
     try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")
     try addTrained("sgd-plain", "plain", "--neurons 3 --beta 0.1 --penalty l1")
     try addTrained("sgd-gated", "sampled.ten", "--activation gated-relu --neurons 4 --beta 0.1")
     try addTrained("sgd-poly", "flat", "\(near) --neurons 3 --beta 0.1 --optimizer adam")
   }
 
-  private mutating func add(_ name: String, _ data: String, _ options: String) throws {
+  private mutating func add(
+    _ name: String, _ data: String, _ options: String, judge: String = ""
+  ) throws {
     try tool("solve --gap 1e-3 --max-seconds 5 \(options) \(data)", output: "\(name).solution")
     try tool("recover \(name).solution", output: "\(name).network")
     families.append(
       Family(
         name: name, data: data, solution: "\(name).solution", network: "\(name).network",
-        options: options.split(separator: " ").map(String.init)))
+        options: options.split(separator: " ").map(String.init), judging: judge))
   }
 
   private mutating func addTrained(_ name: String, _ data: String, _ options: String) throws {

@@ -85,8 +85,8 @@ extension BaseBundles {
     let data = "\(folder)/\(family.data)"
     let network = "\(folder)/\(family.network)"
     var calls = [
-      Call("evaluate --data MUTANT \(network)", .report),
-      Call("evaluate --predictions predictions \(network) MUTANT", .report),
+      Call("evaluate \(family.judging) --data MUTANT \(network)", .report),
+      Call("evaluate \(family.judging) --predictions predictions \(network) MUTANT", .report),
       Call("patchify --like MUTANT \(folder)/two.images", .bundle),
     ]
     guard let solution = family.solution else {
@@ -100,6 +100,7 @@ extension BaseBundles {
     let solve = "solve --max-seconds 0.3 --gap 1e-2 \(options)"
     calls += [
       Call("\(solve) MUTANT", .bundle),
+      Call("\(solve) --with MUTANT \(data)", .bundle),
       Call("\(solve) --warm-start \(folder)/\(solution) MUTANT", .bundle),
       Call("\(solve) --path 2 --path-table path.tsv --path-output steps MUTANT", .bundle),
       Call("\(solve) --path 2 --folds 2 MUTANT", .bundle),
@@ -107,7 +108,8 @@ extension BaseBundles {
       Call("\(solve) --path 2 --validation \(data) MUTANT", .bundle),
       Call("recover --data MUTANT \(folder)/\(solution)", .bundle),
       Call(
-        "evaluate --data MUTANT --certify \(folder)/\(solution) --beta 0.1 \(network)", .report,
+        "evaluate \(family.judging) --data MUTANT --certify \(folder)/\(solution) --beta 0.1 \(network)",
+        .report,
         mayFail: true),
       Call(
         "baseline --program free --activation 1,0,0 --epochs 1 --beta 0.1 MUTANT", .bundle),
@@ -123,20 +125,23 @@ extension BaseBundles {
       Call("recover --minimal --data \(data) MUTANT", .bundle),
       Call("solve --max-seconds 0.3 --gap 1e-2 \(options) --warm-start MUTANT \(data)", .bundle),
       Call(
-        "evaluate --data \(data) --certify MUTANT \(folder)/\(family.network)", .report,
+        "evaluate \(family.judging) --data \(data) --certify MUTANT \(folder)/\(family.network)",
+        .report,
         mayFail: true),
       Call(
-        "evaluate --json --data \(data) --certify MUTANT --beta 0.1 \(folder)/\(family.network)",
+        "evaluate \(family.judging) --json --data \(data) --certify MUTANT --beta 0.1 \(folder)/\(family.network)",
         .report, mayFail: true),
     ]
   }
 
   private func networkCalls(_ family: Family) -> [Call] {
-    let evaluate = "evaluate --data \(folder)/\(family.data)"
+    let evaluate = "evaluate \(family.judging) --data \(folder)/\(family.data)"
     var calls = [
       Call("\(evaluate) MUTANT", .report), Call("\(evaluate) --beta 0.1 --json MUTANT", .report),
       Call("\(evaluate) --filters filters.png --confusion confusion.png MUTANT", .report),
       Call("\(evaluate) --predictions predictions MUTANT", .report),
+      Call("patchify --after MUTANT --keep 2 --size 2 \(folder)/two.images", .bundle),
+      Call("patchify --after MUTANT \(folder)/\(family.data)", .bundle),
     ]
     if let solution = family.solution {
       calls.append(

@@ -6,7 +6,7 @@ package enum JointBundle {
   /// The metadata that tell of a part's data.
   private static func isOfData(_ key: String) -> Bool {
     key != "classes"
-      && (Preparation.inherited.contains(key) || NumberedParts.layers.owns(key))
+      && (Preparation.inherited.contains(key) || NumberedParts.layers.owns(key) || key == "regions")
   }
 
   private static let common: [TensorKey] = [.dual, .predictions, .targetShift, .targetDivisor]
