@@ -13,6 +13,7 @@ struct Settings: ToolSettings {
   var circular = false
   var batchNorm: BatchNorm?
   var freeBias = false
+  var bounds = false
   var interpolates = false
   var maximizesMargin = false
   var beta: Double?
@@ -54,6 +55,9 @@ struct Settings: ToolSettings {
     }
     try validatePath()
     try validateJoint()
+    guard !bounds || activation == .quantized else {
+      throw Failure.usage("--relaxation is for --activation quantized")
+    }
     let inputs =
       ([validation, warmStart, common.operands.first ?? "-"] + others + validationOthers)
       .filter { $0 == "-" }
@@ -166,7 +170,7 @@ struct Settings: ToolSettings {
       .value(
         "activation", "NAME", \.activation,
         "relu, gated-relu, linear, A,B,C for the polynomial A t^2 + B t + C, such as 0.09,0.5,0.47, or quantized, neurons "
-          + "(x.u)(x.v) with u and v of -1 and 1, for up to 24 features, whose norm is d times the sum of output weights.",
+          + "(x.u)(x.v) with u and v of -1 and 1, whose norm is d times the sum of output weights: exact up to 24 features.",
         words: ["relu", "gated-relu", "linear", "quantized"],
         expected: Activation.expectedOption + ", or quantized"
       ) { text in
@@ -224,6 +228,11 @@ struct Settings: ToolSettings {
   /// The gap to reach, the method, and the outputs to aim at.
   private static var solverOptions: [Option<Settings>] {
     [
+      .flag(
+        "relaxation", \.bounds,
+        "For quantized: also solve the semidefinite programs whose values bound the optimum from below and above; with more "
+          + "than 24 features always, where signs are drawn from them and the one below is the bound."
+      ),
       .positive("gap", "G", \.gap, "The relative gap to reach (default 1e-4)."),
       .choice(
         "solver", "NAME", \.method,

@@ -11,7 +11,7 @@ extension Training {
       source, samples: x.rows, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     _ = try settings.regularization(of: ProgramShape(outputs: targets.values.columns))
-    let solver = try QuantizedSolver(x, targets: targets.values, name: source.name)
+    let solver = try QuantizedSolver(x, targets: targets.values, bounded: settings.bounds)
     let composer = Composer<QuantizedSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, targets: targets, dimension: x.columns, beta: beta, betaMax: betaMax,
@@ -40,7 +40,7 @@ extension Training {
           let validation = Validation(
             data: rest, targets: try Targets(heldOut, samples: rest.rows, like: targets))
           return scores(
-            try QuantizedSolver(own, targets: targets.values, name: training.name), validation,
+            try QuantizedSolver(own, targets: targets.values), validation,
             from: nil, along: path)
         })
     }

@@ -140,7 +140,7 @@ struct HonestCase: CustomTestStringConvertible {
       cases += [
         HonestCase(
           "quantised", data: "\(table) -o data",
-          solve: "--activation quantized --beta 0.2 \(options)"),
+          solve: "--activation quantized --relaxation --beta 0.2 \(options)"),
         HonestCase(
           "free biases", data: "\(single) -o data",
           solve: "--activation relu --free-bias --beta 0.2 \(options)"),

@@ -132,15 +132,93 @@ import Testing
     let run = try Tools.shell(
       """
       \(Self.table)
-      awk 'BEGIN { for (i = 0; i < 4; ++i) { for (k = 0; k < 25; ++k) printf "%d,", i + k; print i } }' |
-        tensor from-csv --targets 26 -o wide
-      solve --quiet --activation quantized --beta 0.2 wide -o no; echo $?
+      solve --quiet --activation relu --relaxation --beta 0.2 data -o no; echo $?
       solve --quiet --activation quantized --loss huber --beta 0.2 data -o no; echo $?
       solve --quiet --activation quantized --norm nuclear --beta 0.2 data -o no; echo $?
       baseline --quiet --activation quantized data -o no; echo $?
       test ! -e no
       """, in: folder)
-    #expect(run.status == 0 && run.text == "1\n2\n2\n2\n", "\(run.text)")
-    #expect(run.errors.contains("25 features") && run.errors.contains("--loss squared"))
+    #expect(run.status == 0 && run.text == "2\n2\n2\n2\n", "\(run.text)")
+    #expect(run.errors.contains("--relaxation is for") && run.errors.contains("--loss squared"))
+  }
+
+  /// Further-systems, section 6: the semidefinite programs have the values 0.989238 and 1.729959.
+  @Test func theRelaxationsHaveTheKnownValues() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      set -e
+      \(Self.table)
+      solve --quiet --activation quantized --beta 0.5 --gap 1e-7 --relaxation data -o solution
+      recover solution | evaluate --data data --certify solution
+      """, in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    #expect(abs(try Self.value(run.text, "relaxation_lower") - 0.989238) < 1e-6)
+    #expect(abs(try Self.value(run.text, "relaxation_upper") - 1.729959) < 1e-6)
+    #expect(abs(try Self.value(run.text, "primal_objective") - 1.156745) < 1e-6)
+  }
+
+  /// `solution` and `network` of 40 samples of `d` features and two outputs.
+  private static func made(_ d: Int, in folder: Folder) throws -> Run {
+    var random = RandomSource(seed: d)
+    let n = 40
+    let x = (0..<n * d).map { _ in random.gaussian() }
+    let y = (0..<2 * n).map { _ in 9 * random.gaussian() }
+    try folder.write(
+      Bundle(
+        kind: .dataset,
+        tensors: ["x": Tensor(x, shape: [n, d]), "targets": Tensor(y, shape: [n, 2])]), "data")
+    return try Tools.shell(
+      """
+      solve --quiet --activation quantized --beta 8 --relaxation data -o solution
+      recover solution -o network
+      evaluate --quiet --data data --certify solution network
+      """, in: folder)
+  }
+
+  /// Lower bound ≤ optimum ≤ upper bound; with too many features to try all signs the lower one is the certificate.
+  @Test(arguments: [9, 30]) func theOptimumLiesBetween(_ d: Int) throws {
+    let folder = try Folder()
+    let run = try Self.made(d, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let lower = try Self.value(run.text, "relaxation_lower")
+    let upper = try Self.value(run.text, "relaxation_upper")
+    let objective = try Self.value(run.text, "objective")
+    let dual = try Self.value(run.text, "dual_objective")
+    #expect(lower > 0 && lower <= objective && objective <= upper)
+    #expect(d > 24 ? abs(dual - lower) <= 1e-9 * lower : dual >= lower)
+    #expect(run.text.contains("certificate\tglobal\n"))
+    #expect(try folder.read("solution").metadata["status"] == (d > 24 ? "stalled" : "optimal"))
+  }
+
+  @Test(arguments: [9, 30]) func alteredRelaxationsAreRefused(_ d: Int) throws {
+    let folder = try Folder()
+    #expect(try Self.made(d, in: folder).status == 0)
+    let honest = try folder.read("solution")
+    func scaled(_ name: String, _ factor: Double) -> (inout Bundle) -> Void {
+      { bundle in
+        let old = bundle.tensors[name]!
+        bundle.tensors[name] = Tensor(old.doubles.map { factor * $0 }, shape: old.shape)
+      }
+    }
+    let changes: [(String, (inout Bundle) -> Void)] = [
+      ("relaxation_lower", { $0.metadata["relaxation_lower"] = "1e9" }),
+      ("relaxation_upper", { $0.metadata["relaxation_upper"] = "0" }),
+      ("relaxation_lower", scaled("relaxation.dual", 1.01)),
+      ("relaxation_lower", scaled("relaxation.lambda", 0.9)),
+      ("below 0", scaled("relaxation.lambda", -1)),
+      ("relaxation_upper", scaled("relaxation.positive", 0.99)),
+      ("eigenvalue", scaled("relaxation.negative", -1)),
+      ("relaxation.positive", { $0.tensors["relaxation.positive"] = nil }),
+      ("relaxation.lambda", { $0.tensors["relaxation.lambda"] = Tensor([1.0], shape: [1, 1]) }),
+    ]
+    for (message, change) in changes {
+      var bundle = honest
+      change(&bundle)
+      try folder.write(bundle, "solution")
+      let run = try Tools.run(
+        "evaluate", ["--data", "data", "--certify", "solution", "network"], in: folder)
+      #expect(run.status == 1 && run.errors.contains(message), "\(message): \(run.errors)")
+    }
   }
 }

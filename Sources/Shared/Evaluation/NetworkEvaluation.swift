@@ -101,6 +101,9 @@ package struct NetworkEvaluation: Sendable {
     if let solution = claimed?.solution, let objective, let certificate = claimed?.proof {
       let recoveryError = largestDifference(outputs, solution.program.predictions)
       try report.add(certificate, of: solution, network, examples, recoveryError: recoveryError)
+      for (name, value) in try solution.bounds(on: examples, expected: expected.values) {
+        report.add(name, value)
+      }
       let program = solution.program
       if let shortfall = program.claim.shortfall(
         of: program.name, gap: certificate.relativeGap)

@@ -25,10 +25,13 @@ package protocol Solution: Sendable {
   func scope(on examples: Examples) throws -> Scope
   /// About the largest length of a unit of the norm's features on a sample: the root mean square over some samples.
   func featureScale(on examples: Examples) -> Double
+  /// Further bounds that it proves, with their names in the report.
+  func bounds(on examples: Examples, expected: Matrix) throws -> [(String, Double)]
 }
 
 extension Solution {
   package var ownList: Bundle? { nil }
+  package func bounds(on examples: Examples, expected: Matrix) throws -> [(String, Double)] { [] }
 }
 
 /// The part that every solution has: its program, a dual point, predictions and a claim.

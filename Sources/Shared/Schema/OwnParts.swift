@@ -10,10 +10,12 @@ private enum DistinctParts {
   static let solution: [TensorKey] = [
     .z, .v, .w, .neuronsHidden, .neuronsOutput, .normCenter, .normFactor, .normMean,
     .normDeviation, .splineOutput, .splineKnot, .splineSide, .splineWeight, .splineIntercept,
-    .hiddenWeight, .hiddenLeft, .hiddenRight, .outputWeight,
+    .hiddenWeight, .hiddenLeft, .hiddenRight, .outputWeight, .relaxationDual, .relaxationLambda,
+    .relaxationPositive, .relaxationNegative,
   ]
   static let metadata = [
     "norm", "group", "scaling", "batch_norm", "batch_samples", "free_bias", "list",
+    "relaxation_lower", "relaxation_upper",
   ]
 }
 

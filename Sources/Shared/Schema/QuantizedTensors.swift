@@ -4,6 +4,22 @@ extension TensorKey {
   /// u and v of each neuron (x · u)(x · v) of a quantised network, ±1.
   package static let hiddenLeft = TensorKey("hidden.left", .i8, shapes: "[m, d]")
   package static let hiddenRight = TensorKey("hidden.right", .i8, shapes: "[m, d]")
+  /// Of the semidefinite programs that bound a quantised network: ν and λ of the one below, P and N of the one above.
+  package static let relaxationDual = TensorKey("relaxation.dual", .f64, shapes: "[n, C]")
+  package static let relaxationLambda = TensorKey("relaxation.lambda", .f64, shapes: "[C, d]")
+  package static let relaxationPositive = TensorKey(
+    "relaxation.positive", .f64, shapes: "[C, d, d]")
+  package static let relaxationNegative = TensorKey(
+    "relaxation.negative", .f64, shapes: "[C, d, d]")
+}
+
+/// The semidefinite bounds of a quantised network's optimum.
+package enum RelaxationKey {
+  /// Metadata: the values of both programs.
+  package static let (lower, upper) = ("relaxation_lower", "relaxation_upper")
+  package static let tensors: [TensorKey] = [
+    .relaxationDual, .relaxationLambda, .relaxationPositive, .relaxationNegative,
+  ]
 }
 
 /// The neurons of a quantised network, f_c(x) = Σ_j a_cj (x · u_j)(x · v_j) with u_j and v_j of ±1. A solution and its network have the

@@ -11,6 +11,15 @@ package struct QuantizedSolution: CertifiedSolution {
 
   /// Of each output.
   var neurons: [[Neuron]]
+  /// The semidefinite bounds of each output; none if they were not asked for.
+  var relaxations: [Relaxation] = []
+
+  /// The program below with ν and λ, and the one above with P and N.
+  struct Relaxation {
+    let lower, upper: Double
+    let dual, lambda: [Double]
+    let positive, negative: Matrix
+  }
   package var dual: Matrix
   package var predictions: Matrix
   package var status: Status
@@ -30,22 +39,41 @@ package struct QuantizedSolution: CertifiedSolution {
 
 /// Trains quantised networks (Bartan and Pilanci 2021) to the global optimum of ½ ‖ŷ − y‖² + β d Σ |a_j| in up to 24 dimensions: a
 /// Lasso over all pairs of signs, by column generation. The dual constraint is max over u of ‖Su‖₁ ≤ β d, S = Σ ν_i x_i x_iᵀ.
+/// In more dimensions pairs are drawn by rounding the semidefinite relaxation and improved sign by sign, and the relaxation
+/// gives the bound.
 package final class QuantizedSolver: RegularizedSolver {
   package let betaMax: Double
   private let x: Matrix
   private let targets: Matrix
 
-  /// `x` is n × d and `targets` n × C. Throws `Failure.data` if there are too many features; `name` is that of the data.
-  package init(_ x: Matrix, targets: Matrix, name: String) throws {
-    guard x.columns <= SignPricing.largest else {
-      throw Failure.data(
-        "tensor \"x\" of \(name) has \(x.columns) features, but --activation quantized is for at most \(SignPricing.largest): "
-          + "all 2^(d-1) signs are tried")
-    }
+  /// Whether all signs can be tried.
+  private let isExact: Bool
+  /// Whether the semidefinite bounds are wanted.
+  private let isBounded: Bool
+  /// Of each output, if they are needed.
+  private let relaxations: [SignRelaxation]
+
+  /// `x` is n × d and `targets` n × C. `bounded` asks for the semidefinite bounds too. Throws if the machine lacks the
+  /// memory.
+  package init(_ x: Matrix, targets: Matrix, bounded: Bool = false) throws {
     (self.x, self.targets) = (x, targets)
+    isExact = x.columns <= SignPricing.largest
+    isBounded = bounded || !isExact
+    relaxations =
+      isBounded
+      ? try (0..<targets.columns).map { try SignRelaxation(x, targets.column($0)) } : []
+    var random = RandomSource(seed: 0, stream: 1)
+    let isExact = isExact
     betaMax =
-      (0..<targets.columns).reduce(0) {
-        max($0, QuantizedSolver.price(x, targets.column($1), count: 1, above: .infinity).largest)
+      (0..<targets.columns).reduce(0) { largest, c in
+        let s = QuantizedSolver.form(x, targets.column(c))
+        let found =
+          isExact
+          ? SignPricing.best(s, count: 1, above: .infinity).largest
+          : QuantizedSolver.improved(
+            [], s, count: 1, above: 0, &random
+          ).first?.value ?? 0
+        return max(largest, found)
       } / Double(x.columns)
   }
 
@@ -67,14 +95,49 @@ package final class QuantizedSolver: RegularizedSolver {
     (0..<x.rows).map { dot(x.columns, x.row($0), u) * dot(x.columns, x.row($0), v) }
   }
 
-  private static func price(_ x: Matrix, _ nu: [Double], count: Int, above limit: Double) -> (
-    pairs: [SignPricing.Pair], largest: Double
-  ) {
+  /// S = Σ ν_i x_i x_iᵀ.
+  private static func form(_ x: Matrix, _ nu: [Double]) -> Matrix {
     let scaled = Matrix(copying: x)
     for i in 0..<x.rows { scale(x.columns, nu[i], scaled.row(i)) }
     let s = product(scaled, .transposed, x, .plain)
     s.symmetrize()
-    return SignPricing.best(s, count: count, above: limit)
+    return s
+  }
+
+  /// How many random signs a search without all of them begins with.
+  private static let starts = 100
+
+  /// The best pairs above `limit` that alternating between u = sign(S v) and v = sign(S u) reaches from `pairs` and from random
+  /// signs, and from both signs of each.
+  private static func improved(
+    _ pairs: [SignPricing.Pair], _ s: Matrix, count: Int, above limit: Double,
+    _ random: inout RandomSource
+  ) -> [SignPricing.Pair] {
+    let d = s.rows
+    func signs(_ u: [Double]) -> [Double] {
+      var image = [Double](repeating: 0, count: d)
+      gemv(d, d, s.base, .plain, u, &image)
+      return image.map { $0 < 0 ? -1.0 : 1 }
+    }
+    let beginnings =
+      pairs.map(\.u)
+      + (0..<starts).map { _ in (0..<d).map { _ in random.gaussian() < 0 ? -1.0 : 1 } }
+    var seen: Set<[Double]> = []
+    var found: [SignPricing.Pair] = []
+    for beginning in beginnings {
+      var (u, v) = (beginning, signs(beginning))
+      for _ in 0..<100 {
+        let next = signs(v)
+        if next == u { break }
+        (u, v) = (next, signs(next))
+      }
+      guard seen.insert(u).inserted else { continue }
+      var image = [Double](repeating: 0, count: d)
+      gemv(d, d, s.base, .plain, u, &image)
+      let value = image.reduce(0) { $0 + abs($1) }
+      if value > limit { found.append(SignPricing.Pair(u: u, v: v, value: value)) }
+    }
+    return Array(found.sorted { $0.value > $1.value }.prefix(count))
   }
 
   /// Neurons that enter in a round, and rounds without a smaller gap after which the numbers are at their end.
@@ -114,11 +177,17 @@ package final class QuantizedSolver: RegularizedSolver {
       budget.publish { compose(.stalled) }
     }
     var status = Status.optimal
-    for master in outputs {
-      let end = solve(master, rule: rule, budget: budget, report)
+    var bounds: [QuantizedSolution.Relaxation] = []
+    for (c, master) in outputs.enumerated() {
+      if isBounded { bounds.append(relax(c, weight: master.weight, rule, budget, for: master)) }
+      let end =
+        isExact
+        ? solve(master, rule: rule, budget: budget, report)
+        : search(master, relaxations[c], budget: budget, report)
       if status == .optimal { status = end }
     }
     var result = compose(status)
+    result.relaxations = bounds
     if result.gap <= rule.gap { result.status = .optimal }
     return result
   }
@@ -128,8 +197,9 @@ package final class QuantizedSolver: RegularizedSolver {
   ) -> Status {
     var (best, idle) = (Double.infinity, 0)
     while true {
-      let (pairs, largest) = QuantizedSolver.price(
-        x, master.residual, count: QuantizedSolver.entering, above: master.weight)
+      let (pairs, largest) = SignPricing.best(
+        QuantizedSolver.form(x, master.residual), count: QuantizedSolver.entering,
+        above: master.weight)
       master.offerDual(withRoom(largest))
       report()
       // A tenth is left for the rounding of anyone who recomputes the gap.
@@ -140,6 +210,45 @@ package final class QuantizedSolver: RegularizedSolver {
       best = min(best, master.gap)
       if idle > QuantizedSolver.patience || !master.add(pairs) { return .stalled }
     }
+  }
+
+  /// Solves both semidefinite programs of output c; if signs cannot all be tried, `master` takes the bound.
+  private func relax(
+    _ c: Int, weight: Double, _ rule: StoppingRule, _ budget: Budget, for master: QuantizedMaster
+  ) -> QuantizedSolution.Relaxation {
+    let program = relaxations[c]
+    let goal = min(1e-7, 0.1 * rule.gap)
+    program.solve(weight: SignRelaxation.upperFactor * weight, goal: goal) {
+      budget.exhausted == nil
+    }
+    let (upper, positive, negative) = (
+      program.primal, Matrix(copying: program.positive), Matrix(copying: program.negative)
+    )
+    // Last, so that rounding begins at the one below.
+    program.solve(weight: weight, goal: goal) { budget.exhausted == nil }
+    if !isExact { master.take(program.dual, program.bound) }
+    return QuantizedSolution.Relaxation(
+      lower: program.bound, upper: upper, dual: program.dual, lambda: program.lambda,
+      positive: positive, negative: negative)
+  }
+
+  /// Rounds of pairs that are drawn from the relaxation or found by improving signs, as long as one is worth its weight.
+  private func search(
+    _ master: QuantizedMaster, _ relaxation: SignRelaxation, budget: Budget, _ report: () -> Void
+  ) -> Status {
+    var random = RandomSource(seed: 0, stream: 2)
+    _ = master.add(relaxation.samples(QuantizedSolver.entering, &random))
+    for _ in 0..<200 {
+      report()
+      if let limit = budget.exhausted { return limit }
+      budget.count()
+      let pairs = QuantizedSolver.improved(
+        relaxation.samples(QuantizedSolver.entering, &random),
+        QuantizedSolver.form(x, master.residual), count: QuantizedSolver.entering,
+        above: master.weight * (1 + 1e-9), &random)
+      if pairs.isEmpty || !master.add(pairs) { break }
+    }
+    return .stalled
   }
 }
 
@@ -173,6 +282,12 @@ private final class QuantizedMaster {
     images = start.map { image($0.u, $0.v) }
     primal = 0.5 * dot(y.count, y, y)
     if !start.isEmpty { fit() }
+  }
+
+  /// Takes a dual point that is feasible, and its value.
+  func take(_ point: [Double], _ value: Double) {
+    guard value > bound else { return }
+    (bound, dual) = (value, point)
   }
 
   /// Takes the best multiple of the residual that is feasible, the largest price being `largest`.
@@ -233,53 +348,5 @@ private final class QuantizedMaster {
       return own
     }
     images = kept.map { images[$0] }
-  }
-}
-
-extension Solutions {
-  /// The bundle of a quantised network; `source` is the training data's bundle.
-  package static func bundle(
-    _ solution: QuantizedSolution, targets: Targets, dimension d: Int, beta: Double,
-    betaMax: Double?,
-    source: Bundle, notes: [String: String], metadata: [String: String]
-  ) -> Bundle {
-    var bundle = common(
-      solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
-      metadata: metadata)
-    let all = solution.neurons.enumerated().flatMap { c, own in own.map { (c, $0) } }
-    let outputs = solution.neurons.count
-    QuantizedNeurons(
-      count: all.count, dimension: d, outputs: outputs, left: all.flatMap(\.1.u),
-      right: all.flatMap(\.1.v),
-      weights: (0..<outputs).flatMap { c in all.map { $0.0 == c ? $0.1.weight : 0 } }
-    ).write(to: &bundle)
-    bundle.metadata[.activation] = .quantized
-    return bundle
-  }
-
-  /// The neurons of `bundle`, as a start. Throws `Failure.data` if they do not fit the data.
-  package static func quantizedStart(_ bundle: Bundle, targets: Targets, dimension d: Int) throws
-    -> QuantizedSolution
-  {
-    try expectActivation(.quantized, ofStart: bundle)
-    let neurons = try QuantizedNeurons(bundle)
-    guard neurons.dimension == d, neurons.outputs == targets.values.columns else {
-      throw Failure.data(
-        "the warm start \(bundle.name) has \(neurons.dimension) features and \(neurons.outputs) outputs, expected \(d) and "
-          + "\(targets.values.columns)")
-    }
-    var result = QuantizedSolution(zero: targets)
-    for j in 0..<neurons.count {
-      for c in 0..<neurons.outputs {
-        let weight = neurons.weights[c * neurons.count + j]
-        guard weight != 0 else { continue }
-        let v = Array(neurons.right[j * d..<(j + 1) * d])
-        result.neurons[c].append(
-          QuantizedSolution.Neuron(
-            u: Array(neurons.left[j * d..<(j + 1) * d]), v: weight < 0 ? v.map { -$0 } : v,
-            weight: abs(weight)))
-      }
-    }
-    return result
   }
 }

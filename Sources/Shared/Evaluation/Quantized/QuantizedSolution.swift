@@ -7,12 +7,14 @@ import Tensors
 package struct QuantizedSolution: Solution {
   package let program: SolvedProgram
   private let neurons: QuantizedNeurons
+  /// The semidefinite bounds, if it has them.
+  private let relaxation: SignRelaxationPoints?
 
   package let variables = "\"hidden.left\", \"hidden.right\" and \"output.weight\""
   package let needsPatterns = false
   package var penalty: Double { neurons.penalty }
 
-  /// The most features: all 2^(d − 1) signs are tried.
+  /// The most features for which all 2^(d − 1) signs are tried; beyond, the relaxation's λ proves the constraint.
   private static let largest = 24
 
   /// Takes over a bundle of kind `solution` and activation `quantized`.
@@ -22,8 +24,12 @@ package struct QuantizedSolution: Solution {
       throw Failure.data(
         "\(bundle.name) has another loss than squared, expected that for quantized")
     }
-    try bundle.expectOnly([.hiddenLeft, .hiddenRight, .outputWeight])
+    try bundle.expectOnly(
+      [.hiddenLeft, .hiddenRight, .outputWeight] + RelaxationKey.tensors,
+      metadata: [RelaxationKey.lower, RelaxationKey.upper])
     neurons = try QuantizedNeurons(bundle)
+    relaxation = try SignRelaxationPoints(
+      bundle, samples: program.samples, outputs: program.outputs, dimension: neurons.dimension)
     guard neurons.outputs == program.outputs else {
       throw Failure.data(
         "tensor \"output.weight\" of \(bundle.name) has \(neurons.outputs) rows, expected \(program.outputs)"
@@ -39,10 +45,10 @@ package struct QuantizedSolution: Solution {
         "\(examples.summary), expected samples of one patch with \(neurons.dimension) features for \(program.name)"
       )
     }
-    guard neurons.dimension <= QuantizedSolution.largest else {
+    guard neurons.dimension <= QuantizedSolution.largest || relaxation != nil else {
       throw Failure.data(
-        "\(program.name) has \(neurons.dimension) features: signs of at most \(QuantizedSolution.largest) can be tried"
-      )
+        "\(program.name) has \(neurons.dimension) features, but no tensor \"relaxation.lambda\": signs of at most "
+          + "\(QuantizedSolution.largest) can be tried")
     }
   }
 
@@ -68,7 +74,13 @@ package struct QuantizedSolution: Solution {
     var (largest, size) = (0.0, 0.0)
     for c in 0..<dual.values.columns {
       let s = QuantizedSolution.form(x, dual.values.column(c))
-      largest = max(largest, QuantizedSolution.largest(s) / d)
+      let bound =
+        if x.columns <= QuantizedSolution.largest {
+          QuantizedSolution.largest(s)
+        } else {
+          try relaxation!.bound(of: s, output: c, in: program.name)
+        }
+      largest = max(largest, bound / d)
     }
     for i in 0..<x.rows {
       let sum = (0..<x.columns).reduce(0) { $0 + abs(x[i, $1]) }
@@ -80,11 +92,21 @@ package struct QuantizedSolution: Solution {
       primalObjective: program.judgedLoss.value(outputs, expected) + program.beta * penalty,
       primalInfeasibility: 0, predictionError: largestDifference(outputs, program.predictions),
       largestConstraint: largest, rounding: Double.ulpOfOne * size)
-    return (proof, nil)
+    let objections =
+      try relaxation?.objections(
+        x, expected, beta: program.beta, objective: proof.primalObjective, of: program.name) ?? []
+    return (proof.adding(objections), nil)
+  }
+
+  package func bounds(on examples: Examples, expected: Matrix) throws -> [(String, Double)] {
+    guard let relaxation, case .patches(let patches) = examples.features else { return [] }
+    let found = try relaxation.values(
+      try examples.matrix(of: patches), expected, beta: program.beta, of: program.name)
+    return [(RelaxationKey.lower, found.lower), (RelaxationKey.upper, found.upper)]
   }
 
   /// S = Σ ν_i x_i x_iᵀ, as if summed in twice the precision.
-  private static func form(_ x: Matrix, _ nu: [Double]) -> Matrix {
+  static func form(_ x: Matrix, _ nu: [Double]) -> Matrix {
     let d = x.columns
     let result = Matrix(d, d)
     for a in 0..<d {
