@@ -1,5 +1,6 @@
 import Command
 import Convex
+import Patches
 import Tensors
 
 struct Settings: ToolSettings {
@@ -7,6 +8,8 @@ struct Settings: ToolSettings {
   var sample: Int?
   var sampler: GateSampler?
   var threshold: Double?
+  /// The side of the squares of --sampler window.
+  var size: Int?
   var exact = false
   /// A network whose patterns are listed.
   var from: String?
@@ -41,6 +44,9 @@ struct Settings: ToolSettings {
                 ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
       }
     }
+    guard size == nil || sampler == .window else {
+      throw Failure.usage("--size is for --sampler window: the side of the squares")
+    }
     if isOpen, exact || reportsSpikeFree {
       throw Failure.usage(
         "--open is for --sample and --from: "
@@ -49,6 +55,25 @@ struct Settings: ToolSettings {
     if maximum != nil, !exact {
       throw Failure.usage("--max is for --exact: --sample N finds at most N patterns")
     }
+  }
+
+  /// The windows of --sampler window in the patches of `bundle`; nil for other samplers. Throws `Failure.data` if they do
+  /// not fit.
+  func window(of bundle: Bundle, _ rows: DataRows) throws -> (size: Int, shape: PatchShape)? {
+    guard sampler == .window else { return nil }
+    let (size, shape) = (size ?? 3, try PatchShape(bundle))
+    guard
+      shape.channels * shape.height * shape.width + (rows.hasConstant ? 1 : 0) == rows.dimension
+    else {
+      throw Failure.data(
+        "the rows of \(bundle.name) have \(rows.dimension) features, which are not \(shape.channels) channels of "
+          + "\(shape.height) × \(shape.width) pixels")
+    }
+    guard size <= min(shape.height, shape.width) else {
+      throw Failure.usage(
+        "--size \(size) is more than the patches of \(shape.height) × \(shape.width) pixels")
+    }
+    return (size, shape)
   }
 
   static var tool: Tool<Settings> {
@@ -61,9 +86,12 @@ struct Settings: ToolSettings {
         .value(
           "sampler", "NAME", \.sampler,
           "What gates are: gaussian (default), of uniform direction; samples, rows of the data drawn at "
-            + "random; k-means, centroids of them.",
+            + "random; k-means, centroids of them; window, of pixels in a random square of the patch alone.",
           expected: GateSampler.allCases.map(\.rawValue).joined(separator: " or ")
         ) { GateSampler(rawValue: $0).map { .some($0) } },
+        .integer(
+          "size", "F", \.size, "The side of the squares of --sampler window (default 3).",
+          minimum: 1),
         .value(
           "threshold", "T", \.threshold, "Cut at x.g >= T ||g|| (default 0).",
           expected: "a number"
@@ -111,6 +139,9 @@ extension Settings {
     With --sampler k-means gates are the centroids, of unit length, of the directions of 100,000 rows or \
     fewer, drawn from all samples (spherical k-means). The constant of patchify --bias has no part in \
     them: it is 0 in every gate, and T compares with the other features alone.
+
+    With --sampler window a gate has normal entries in a square of --size pixels at a random place of the patch, in all channels, \
+    and is 0 elsewhere: whether a neuron is active depends on few pixels, its weights are for all.
 
     Of deferred data (patchify --defer) gates are written and no patterns, which the gates imply: no more than \
     a few patches are cut here. Equal gates are left out; that two gates have the same pattern is not seen.

@@ -1,6 +1,7 @@
 import Command
 import Convex
 import LinearAlgebra
+import Patches
 import Schema
 import Tensors
 
@@ -21,13 +22,15 @@ Settings.tool.main { invocation in
   try bundle.expectSoundAnswers(samples: rows.samples)
 
   let progress = invocation.progress()
-  let metadata = invocation.metadata(after: bundle.metadata)
+  var metadata = invocation.metadata(after: bundle.metadata)
   let result: Bundle
   if let count = settings.sample {
     let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
+    let window = try settings.window(of: bundle, rows)
+    if let window { metadata["window"] = "\(window.size)" }
     var drawn = try SampledGates(
       rows, count: count, sampler: settings.sampler ?? .gaussian, cut: settings.threshold ?? 0,
-      seed: settings.seed
+      seed: settings.seed, window: window
     ) { progress.update("\(count) centroids, iteration \($0)") }
     if settings.isOpen { drawn = drawn.withOpenGate() }
     if rows.isDeferred {

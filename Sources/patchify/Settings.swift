@@ -21,6 +21,7 @@ struct Settings: ToolSettings {
   var whiten: Double?
   var components: Int?
   var contrast: Double?
+  var standardize = false
   var bias = false
   var moments = false
   var deferred = false
@@ -54,7 +55,8 @@ struct Settings: ToolSettings {
         ("pool", pool != nil), ("flatten", flatten), ("mirror", mirror), ("scale", scale != nil),
         ("center", center),
         ("whiten", whiten != nil), ("components", components != nil),
-        ("contrast", contrast != nil), ("bias", bias), ("after", !after.isEmpty),
+        ("contrast", contrast != nil), ("bias", bias), ("standardize", standardize),
+        ("after", !after.isEmpty),
       ]
       if let (name, _) = given.first(where: { $0.1 }) {
         throw Failure.usage("--like takes every choice from its bundle: leave out --\(name)")
@@ -64,6 +66,15 @@ struct Settings: ToolSettings {
       }
     }
     try validateLayers()
+    if standardize {
+      let others = [
+        ("contrast", contrast != nil), ("center", center), ("whiten", whiten != nil),
+        ("moments", moments), ("defer", deferred), ("after", !after.isEmpty),
+      ]
+      if let (name, _) = others.first(where: { $0.1 }) {
+        throw Failure.usage("--standardize and --\(name) exclude each other")
+      }
+    }
     if flatten {
       for (name, value) in [("size", size), ("stride", stride), ("padding", padding)]
       where value != nil {
@@ -123,6 +134,7 @@ struct Settings: ToolSettings {
     steps.centers = center
     steps.whitening = whiten
     steps.components = components
+    steps.standardizes = standardize
     steps.bias = bias
     return steps
   }
@@ -166,7 +178,8 @@ extension Settings {
 
     The steps, in this order: pixels are scaled (--scale); patches are cut (--size, --stride, \
     --padding); each patch is normalised (--contrast); the mean of all patches is subtracted \
-    (--center) and they are whitened (--whiten); a constant 1 is appended (--bias). Padding is 0 \
+    (--center) and they are whitened (--whiten), or each channel is standardised (--standardize, by the tensors shift and \
+    divisor); a constant 1 is appended (--bias). Padding is 0 \
     after scaling. Positions are left out at which a patch would leave the padded image.
 
     --whiten EPS is ZCA, V (Λ + EPS mean Λ)^(-1/2) Vᵀ of the covariance V Λ Vᵀ of all patches; with \
@@ -231,6 +244,9 @@ extension Settings {
         "Decorrelate patches (ZCA), EPS relative to the mean eigenvalue; centres too."),
       .integer(
         "components", "N", \.components, "With --whiten: PCA to N dimensions.", minimum: 1),
+      .flag(
+        "standardize", \.standardize,
+        "Give each channel the mean 0 and the deviation 1 over all patches."),
       .flag("bias", \.bias, "Append a constant 1 to every patch."),
     ]
   }

@@ -15,7 +15,10 @@ struct FeatureBounds {
     let d = grid.features
     let cut = steps.contrast == nil ? magnitude : Double(d).squareRoot()
     guard let fit else { return max(1, cut) }
-    let centred = fit.mean.map { abs($0) + cut }
+    if let change = fit.standardization {
+      return zip(change.shift, change.divisor).reduce(1) { max($0, (abs($1.0) + cut) / $1.1) }
+    }
+    let centred = (fit.mean ?? []).map { abs($0) + cut }
     guard let whiten = fit.whiten else { return centred.reduce(1) { $1 <= $0 ? $0 : $1 } }
     var largest = 1.0
     for column in 0..<whiten.columns {

@@ -105,7 +105,9 @@ package struct PatchExtraction {
         grid: grid, steps: steps, layers: layers, fit: nil, bias: false, order: order)
     }
     let sums = (0..<workers).map { _ in
-      PatchStatistics(features: grid.features, rows: batch * grid.count, covariance: squares)
+      PatchStatistics(
+        features: grid.features, rows: batch * grid.count, covariance: squares,
+        squares: steps.standardizes)
     }
     try forEachBlock(bytesPerImage: images.shape.count, pass: 0) { pixels, block in
       forEachBatch(of: block, workers: workers) { worker, range in
@@ -116,12 +118,31 @@ package struct PatchExtraction {
     }
     for other in sums.dropFirst() { sums[0].add(other) }
     let mean = sums[0].mean
+    if steps.standardizes {
+      return (PatchFit(channels(mean, squares: sums[0].meanSquares)), nil)
+    }
     guard let epsilon = steps.whitening, let covariance = sums[0].covariance() else {
       return (PatchFit(mean: mean, whiten: nil), nil)
     }
     let (whiten, rank) = try Whitening.matrix(
       covariance: covariance, epsilon: epsilon, components: steps.components)
     return (PatchFit(mean: mean, whiten: whiten), rank)
+  }
+
+  /// Mean and deviation of each channel, for each feature, of those of all features; a constant channel stays.
+  private func channels(_ mean: [Double], squares: [Double]) -> Standardization {
+    let size = grid.patchHeight * grid.patchWidth
+    var (shift, divisor) = ([Double](), [Double]())
+    for channel in 0..<grid.image.channels {
+      let own = channel * size..<(channel + 1) * size
+      let centre = mean[own].reduce(0, +) / Double(size)
+      let variance = max(0, squares[own].reduce(0, +) / Double(size) - centre * centre)
+      let isConstant = variance <= 1e-14 * steps.scale.magnitude * steps.scale.magnitude
+      shift += [Double](repeating: isConstant ? 0 : centre, count: size)
+      divisor += [Double](repeating: isConstant ? 1 : variance.squareRoot(), count: size)
+    }
+    return Standardization(
+      shift: shift + (steps.bias ? [0] : []), divisor: divisor + (steps.bias ? [1] : []))
   }
 
   // MARK: Writing
@@ -138,7 +159,9 @@ package struct PatchExtraction {
     small["labels"] = images.labels
     small["targets"] = images.targets
     small["names"] = images.names
-    small["mean"] = fit.map { Tensor($0.mean) }
+    small["mean"] = fit?.mean.map { Tensor($0) }
+    small["shift"] = fit?.standardization.map { Tensor($0.shift) }
+    small["divisor"] = fit?.standardization.map { Tensor($0.divisor) }
     small["whiten"] = fit?.whiten.map { Tensor($0.values, shape: [$0.rows, $0.columns]) }
     if product != .moments { small["pool"] = Tensor(grid.pool) }
     let layers = layers.bundle

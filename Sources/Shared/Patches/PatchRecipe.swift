@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The way in which a bundle's patches were cut, or are to be cut, from images, by its metadata and the tensors `mean`
@@ -39,6 +40,28 @@ struct PatchRecipe: Sendable {
   }
 }
 
+/// The shape of the patches of a bundle's rows: features are ordered channel, row, column.
+package struct PatchShape: Sendable, Equatable {
+  package let channels, height, width: Int
+
+  package init(channels: Int, height: Int, width: Int) {
+    (self.channels, self.height, self.width) = (channels, height, width)
+  }
+
+  /// Throws `Failure.data` if `bundle` does not tell how its patches were cut, or they were projected to other features.
+  package init(_ bundle: Bundle) throws {
+    let recipe = try PatchRecipe(bundle)
+    guard recipe.steps.components == nil else {
+      throw Failure.data(
+        "the patches of \(bundle.name) were projected to \(recipe.steps.components!) components, which have no place in a "
+          + "patch: leave out --components")
+    }
+    self.init(
+      channels: recipe.grid.image.channels, height: recipe.grid.patchHeight,
+      width: recipe.grid.patchWidth)
+  }
+}
+
 extension LayerStack {
   /// The shape of what the layers make of images of `shape`. Throws `Failure.data` if the first was made for others.
   func map(of shape: ImageShape, for name: String) throws -> ImageShape {
@@ -56,6 +79,16 @@ extension PatchFit {
   /// The statistics that `bundle` holds; `nil` if `steps` need none. `features` are those of a patch as it is cut.
   init?(of bundle: Bundle, steps: PatchSteps, features: Int) throws {
     guard steps.needsFit else { return nil }
+    if steps.standardizes {
+      let width = features + (steps.bias ? 1 : 0)
+      guard let own = try Standardization(bundle), own.shift.count == width else {
+        throw Failure.data(
+          "metadata \"standardize\" of \(bundle.name) is \"true\", but it has no tensors \"shift\" and \"divisor\" of \(width) "
+            + "numbers")
+      }
+      self.init(own)
+      return
+    }
     let mean = try bundle.require("mean", [.f64], ["[d]"])
     guard mean.count == features else {
       throw Failure.data(

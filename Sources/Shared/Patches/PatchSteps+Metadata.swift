@@ -16,6 +16,7 @@ extension PatchSteps {
     case .wholeImage:
       result["flatten"] = "true"
     }
+    if standardizes { result["standardize"] = "true" }
     result["contrast"] = contrast.map(exactText)
     result["whiten"] = whitening.map(exactText)
     result["components"] = components.map(String.init)
@@ -55,6 +56,7 @@ extension PatchSteps {
       components = try integer("components", atLeast: 1)
     }
     bias = try truth("bias")
+    if bundle.metadata["standardize"] != nil { standardizes = try truth("standardize") }
     // If a bundle does not tell, its patches were not mirrored.
     if bundle.metadata["mirror"] != nil { mirrors = try truth("mirror") }
   }

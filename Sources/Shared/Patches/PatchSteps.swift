@@ -50,11 +50,14 @@ package struct PatchSteps: Sendable, Equatable {
   package var whitening: Double?
   /// PCA to so many dimensions; `nil` is ZCA, which keeps them all.
   package var components: Int?
+  /// Give the features of each channel the mean 0 and the deviation 1 over all patches; excludes contrast, centring and
+  /// whitening.
+  package var standardizes = false
   /// Append the constant 1 to every patch.
   package var bias = false
 
   package init() {}
 
   /// Whether the steps need statistics of the data, so that the images are read twice.
-  package var needsFit: Bool { centers || whitening != nil }
+  package var needsFit: Bool { centers || whitening != nil || standardizes }
 }

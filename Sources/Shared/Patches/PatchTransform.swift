@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// Turns batches of images into rows of features: cuts, normalises, centres, whitens, appends the
 /// constant.
@@ -19,6 +20,7 @@ final class PatchTransform {
   private let mean: [Double]?
   private let whiten: Matrix?
   private let bias: Bool
+  private let standardization: Standardization?
   /// The rows as they are cut, if whitening writes them on to `result`.
   private let raw: Matrix?
   private let result: Matrix
@@ -36,6 +38,7 @@ final class PatchTransform {
     cutter = PatchCutter(grid: grid, steps: steps, layers: layers, order: order)
     mean = fit?.mean
     whiten = fit?.whiten
+    standardization = fit?.standardization
     width = PatchTransform.width(grid: grid, fit: fit, bias: bias)
     let rows = self.batch * grid.count
     raw = whiten == nil ? nil : Matrix(rows, grid.features)
@@ -81,6 +84,16 @@ final class PatchTransform {
         raw.rows, whiten.columns, d, raw.base, .plain, whiten.base, .plain, result.base, ldc: width)
     }
     if bias { for k in rows { result[k, width - 1] = 1 } }
+    if let standardization {
+      standardization.shift.withUnsafeBufferPointer { shift in
+        standardization.divisor.withUnsafeBufferPointer { divisor in
+          for k in rows {
+            let row = result.row(k)
+            for j in 0..<width { row[j] = (row[j] - shift[j]) / divisor[j] }
+          }
+        }
+      }
+    }
     return result.row(rows.lowerBound)
   }
 }

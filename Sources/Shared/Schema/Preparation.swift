@@ -122,7 +122,7 @@ package enum Preparation {
   /// The choices of the step that cuts patches.
   package static let choices = [
     "size", "stride", "padding", "scale", "pool", "flatten", "contrast", "center", "bias",
-    "whiten", "components", "mirror",
+    "whiten", "components", "mirror", "standardize",
   ]
 
   /// The metadata that a solution or a network of such data still needs.

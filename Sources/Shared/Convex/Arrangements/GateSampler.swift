@@ -1,5 +1,6 @@
 import Glibc
 import LinearAlgebra
+import Patches
 import Tensors
 
 /// The source of sampled gates.
@@ -10,14 +11,18 @@ package enum GateSampler: String, CaseIterable, Sendable {
   case samples
   /// Centroids of the directions of rows of the data.
   case kMeans = "k-means"
+  /// Normal entries in a square of pixels at a random place of the patch, in all channels, and 0 elsewhere (the public
+  /// code of Pilanci and Ergen 2020 for CIFAR-10 draws them so).
+  case window
 
   /// How many gates one stream of the random source draws, so that gates do not depend on the number of threads.
   private static let block = 256
 
-  /// `count` gates as rows, or fewer centroids if the data have fewer directions. `progress` is told how many
-  /// iterations were made.
+  /// `count` gates as rows, or fewer centroids if the data have fewer directions. Windows of `size` × `size` pixels lie
+  /// in patches of `shape`. `progress` is told how many iterations were made.
   package func gates(
-    _ count: Int, for rows: DataRows, seed: Int, progress: (_ iteration: Int) -> Void = { _ in }
+    _ count: Int, for rows: DataRows, seed: Int, window: (size: Int, shape: PatchShape)? = nil,
+    progress: (_ iteration: Int) -> Void = { _ in }
   ) -> Matrix {
     if self == .kMeans { return GateSampler.centroids(count, of: rows, seed, progress) }
     let d = rows.dimension
@@ -31,6 +36,8 @@ package enum GateSampler: String, CaseIterable, Sendable {
         switch self {
         case .gaussian, .kMeans:
           for k in 0..<d { gate[k] = random.gaussian() }
+        case .window:
+          GateSampler.fill(gate, window!, &random)
         case .samples:
           let row = random.below(rows.count)
           guard rows.isDeferred else {
@@ -43,6 +50,22 @@ package enum GateSampler: String, CaseIterable, Sendable {
       }
     }
     return gates
+  }
+
+  /// Draws the numbers of a window; the rest of the gate is 0.
+  private static func fill(
+    _ gate: UnsafeMutablePointer<Double>, _ window: (size: Int, shape: PatchShape),
+    _ random: inout RandomSource
+  ) {
+    let (size, shape) = (window.size, window.shape)
+    let top = random.below(shape.height - size + 1)
+    let left = random.below(shape.width - size + 1)
+    for channel in 0..<shape.channels {
+      for row in top..<top + size {
+        let start = (channel * shape.height + row) * shape.width
+        for k in start + left..<start + left + size { gate[k] = random.gaussian() }
+      }
+    }
   }
 
   // MARK: Centroids

@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Patches
 import Schema
 import Tensors
 
@@ -12,6 +13,7 @@ package struct SampledGates {
   /// Draws `count` gates and leaves out those that equal an earlier one. With `cut` T a row is active if x·g ≥ T ‖g‖.
   package init(
     _ rows: DataRows, count: Int, sampler: GateSampler, cut: Double, seed: Int,
+    window: (size: Int, shape: PatchShape)? = nil,
     progress: (_ iteration: Int) -> Void = { _ in }
   ) throws {
     let d = rows.dimension
@@ -26,7 +28,8 @@ package struct SampledGates {
     }
     try expectMemory(
       8 * numbers, for: "\(count) gates for \(rows.count) rows of \(d) features")
-    let drawn = sampler.gates(count, for: rows, seed: seed, progress: progress)
+    let drawn = sampler.gates(
+      count, for: rows, seed: seed, window: window, progress: progress)
     guard drawn.rows > 0 else {
       throw Failure.data("there is nothing to find centroids of: all features are 0")
     }
