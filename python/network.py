@@ -91,7 +91,8 @@ class Patches:
         self.padding = 0 if flat else int(metadata["padding"])
         self.mirror = get("mirror") == "true"
         self.contrast = None if get("contrast") is None else float(get("contrast"))
-        self.floor = 0 if layers else 1e-24 * max(abs(self.low), abs(self.high)) ** 2
+        self.magnitude = layers[-1].magnitude if layers else max(abs(self.low), abs(self.high))
+        self.floor = 1e-24 * self.magnitude ** 2
         self.bias = get("bias") == "true"
         fitted = get("center") == "true" or get("whiten") is not None
         self.mean = tensors["mean"].astype(float) if fitted else None
@@ -99,6 +100,15 @@ class Patches:
         self.rows = (self.height + 2 * self.padding - self.size[0]) // self.stride + 1
         self.columns = (self.width + 2 * self.padding - self.size[1]) // self.stride + 1
         self.pool = self._regions(metadata["pool"])
+
+    def largest(self):
+        """No feature is larger."""
+        size = self.channels * self.size[0] * self.size[1]
+        cut = self.magnitude if self.contrast is None else np.sqrt(size)
+        if self.mean is None:
+            return max(1, cut)
+        centred = abs(self.mean) + cut
+        return max(1, np.max(centred if self.whiten is None else centred @ abs(self.whiten)))
 
     def _regions(self, pooling):
         """The region of each patch: row by row, then those of the mirror image."""
@@ -124,7 +134,7 @@ class Patches:
         if self.contrast is not None:
             x = x - x.mean(2, keepdims=True)
             variance = (x * x).mean(2, keepdims=True) + self.contrast
-            x = x * np.where(variance > self.floor, 1 / np.sqrt(np.maximum(variance, self.floor or 1e-300)), 0)
+            x = x * np.where(variance > self.floor, 1 / np.sqrt(np.maximum(variance, self.floor)), 0)
         if self.mean is not None:
             x = x - self.mean
         if self.whiten is not None:
@@ -189,10 +199,15 @@ class Network:
 
     def prepare(self, x):
         """The features n x K x d of a table or of images, as the training data had them, and the regions of patches."""
+        self._expect_one_part()
         x = np.asarray(x, float)
         for layer in self.layers:
             x = layer.neurons(x)
         return self._features(x), np.zeros(1, int) if self.patches is None else self.patches.pool
+
+    def _expect_one_part(self):
+        if self.parts:
+            raise ValueError("the network has several parts: ask each of net.parts, and add their outputs")
 
     def _features(self, x):
         if self.patches is not None:
@@ -209,6 +224,7 @@ class Network:
 
     def outputs(self, x, pool=None):
         """Outputs n x C of features n x K x d; `pool` are the regions of the K patches, all 0 without it."""
+        self._expect_one_part()
         pool = np.zeros(x.shape[1], int) if pool is None else np.asarray(pool)
         result = np.tile(self.output_bias, (len(x), 1))
         for region in np.unique(self.region):
@@ -308,6 +324,10 @@ class Layer(Network):
             self.patches = Patches(tensors, metadata, earlier)
             p = self.patches
             self.map = (len(self.hidden), p.rows // self.average, p.columns // self.average)
+            t = np.max(abs(self.hidden).sum(1) * p.largest() + abs(self.hidden_bias))
+            a, b, c = self.polynomial or (0, 1, 0)
+            # No output is larger: what is smaller beside it by twelve digits is rounding.
+            self.magnitude = abs(a) * t * t + abs(b) * t + abs(c)
 
     def neurons(self, x):
         """The outputs n x m of all neurons for a table."""

@@ -197,7 +197,7 @@ extension Settings {
 
     With neurons of unit length (recover --unit), the open gate among the gates (arrangements --open), the same \
     regions, and patches of size 1, neither centred nor whitened, the optimum of a next stage is no worse than that \
-    of the stage before.
+    of the stage before, if all neurons go on.
 
     --like BUNDLE repeats the steps of an earlier dataset, moments or arrangements with its fitted mean and \
     whitening, and writes what that bundle is (patches, deferred patches or moments), in its type, unless \
@@ -256,8 +256,8 @@ extension Settings {
     [
       .inputs(
         "after", "NETWORK", \.after,
-        "Apply the hidden layer of this network first. May be repeated: each was trained on the outputs of those "
-          + "before it."),
+        "Apply the hidden layer of this network first, and before it those that its own data went through. These networks "
+          + "may be named too, in order: then they are compared. What follows is about the last."),
       .integer(
         "keep", "N", \.keep,
         "Of the neurons, let those N go on whose weights are largest (default: all, each filter with its gate once).",

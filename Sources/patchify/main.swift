@@ -9,13 +9,15 @@ Settings.tool.main { invocation in
   Threads.use(settings.common.threads)
   let input = try invocation.input()
   let output = try invocation.bundleOutput()
-  var layers = LayerStack()
-  for path in settings.after {
-    try invocation.read("--after", path) {
-      try layers.append(
-        network: Bundle(reading: $0), settings.choice, average: settings.average ?? 1)
-    }
+  let networks = try settings.after.map { path in
+    try invocation.read("--after", path) { try Bundle(reading: $0) }
   }
+  let layers =
+    try networks.isEmpty
+    ? LayerStack()
+    : invocation.blaming("--after", networks.last!.name) {
+      try LayerStack(of: networks, settings.choice, average: settings.average ?? 1)
+    }
   let reader = try BundleReader(input)
   if reader.kind == .dataset {
     try invocation.writeFeatures(reader, through: layers, to: output)
@@ -76,6 +78,10 @@ extension Invocation<Settings> {
     }
     if let own = settings.type { type = own == .f32 ? .f32 : .f64 }
     var result = try layers.dataset(data, bias: bias, type: type)
+    if let path = settings.like {
+      // What was standardised after the layers is so here.
+      result = try read("--like", path) { try DataModel(Bundle(reading: $0)).conform(result) }
+    }
     result.metadata.merge(metadata(after: data.metadata)) { $1 }
     try result.write(to: output)
     try output.finish()

@@ -12,14 +12,8 @@ extension Training {
     let parts = try sources.map { try part($0) }
     let data = ConvolutionalData(joining: parts)
     let targets = try targets(of: source, data.samples)
-    for (other, part) in zip(others, parts.dropFirst()) {
-      guard part.samples == data.samples,
-        try self.targets(of: other, part.samples).values.values == targets.values.values
-      else {
-        throw Failure.data(
-          "--with \(other.name) has \(part.samples) samples, which are not the \(data.samples) of \(source.name) with the "
-            + "same labels or targets")
-      }
+    for other in others {
+      try invocation.blaming("--with", other.name) { try other.expectSamples(of: source) }
     }
     let regularization = try settings.regularization(
       of: ProgramShape(
@@ -39,12 +33,13 @@ extension Training {
       zero: targets, width: data.groupSize, activation: .gatedReLU)
     try run(orElse: composer.outcome(zero, beta: beta)) {
       let validation = try validation { held in
-        let others = try zip(heldOutOthers, zip(parts.dropFirst(), others)).map { bundle, own in
-          try Validation(bundle, like: own.1, own.0.patches, targets).data
-        }
         let own = try Validation(held, like: source, data.patches, targets)
-        guard others.allSatisfy({ $0.count == own.samples }) else {
-          throw Failure.data("--validation-with has other samples than --validation \(held.name)")
+        let others = try zip(heldOutOthers, zip(parts.dropFirst(), others)).map {
+          bundle, training in
+          try invocation.blaming("--validation-with", bundle.name) {
+            try bundle.expectSamples(of: held)
+            return try Validation(bundle, like: training.1, training.0.patches, targets).data
+          }
         }
         return Validation(
           data: try PatchSource(held, others: others), targets: own.targets)

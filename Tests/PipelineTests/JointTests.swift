@@ -167,7 +167,7 @@ import Testing
     let mistakes: [([String], Int32, String)] = [
       (gated + ["--with", "b", "one"], 1, "expected arrangements"),
       (gated + ["--with", "few", "one"], 1, "40 samples"),
-      (gated + ["--with", "strangers", "one"], 1, "same labels"),
+      (gated + ["--with", "strangers", "one"], 1, "same samples"),
       (gated + ["--with", "-", "-"], 2, "standard input"),
       (gated + ["--norm", "nuclear", "--with", "two", "one"], 2, "--norm group"),
       (["--activation", "relu", "--beta", "1", "--with", "two", "one"], 2, "gated-relu"),
@@ -187,6 +187,45 @@ import Testing
       let run = try Tools.run("solve", arguments + ["-o", "none"], in: folder)
       #expect(run.status == status && run.errors.contains(message), "\(arguments): \(run.errors)")
       #expect(!FileManager.default.fileExists(atPath: folder.path("none")))
+    }
+  }
+
+  /// What the parts of one program have to agree in, and what follows from only one of them.
+  @Test func partsAreOfTheSameSamples() throws {
+    let folder = try Folder()
+    let made = try Tools.shell(
+      """
+      \(Self.parts)
+      printf '1,2,0\\n4,5,1\\n2,2,1\\n0,1,0\\n3,1,1\\n' | tensor from-csv --targets 3 --bias -o table
+      arrangements --quiet --exact table -o all
+      arrangements --quiet --sample 2 table -o some
+      for order in 'some all' 'all some'; do
+        set -- $order
+        solve --quiet --activation gated-relu --beta 0.1 --with $1 $2 -o s
+        recover --quiet s | evaluate --quiet --data $2 --with $1 --certify s >report
+      done
+      """, in: folder)
+    #expect(made.status == 0, "\(made.errors)")
+    func refused(_ message: String, _ change: (inout Tensors.Bundle) -> Void) throws {
+      var bundle = try folder.read("two")
+      change(&bundle)
+      try folder.write(bundle, "changed")
+      let run = try Tools.run(
+        "solve",
+        ["--activation", "gated-relu", "--beta", "1", "--with", "changed", "one", "-o", "none"],
+        in: folder)
+      #expect(run.status == 1 && run.errors.contains(message), "\(message): \(run.errors)")
+    }
+    try refused("classes") { $0.metadata["classes"] = "other,names,here" }
+    try refused("\"labels\"") { bundle in
+      let labels = bundle.tensors["labels"]!.doubles.map { Int32(2 - $0) }
+      bundle.tensors["labels"] = Tensor(labels)
+    }
+    var named = try folder.read("one")
+    named.tensors["names"] = Tensor((0..<50).map { UInt8(40 + $0) }, shape: [50, 1])
+    try folder.write(named, "one")
+    try refused("names") {
+      $0.tensors["names"] = Tensor((0..<50).map { UInt8(89 - $0) }, shape: [50, 1])
     }
   }
 }

@@ -47,6 +47,11 @@ extension TrainedNetwork {
   /// for all. Each is scaled to its own largest value, zero being middle gray. Filters on whitened features are shown as
   /// the equal filters on pixels, W u; the coordinate of a constant feature is left out.
   package func filterPicture(count: Int = 64) throws -> Picture {
+    guard !metadata.keys.contains(where: NumberedParts.layers.owns) else {
+      throw Failure.data(
+        "the filters of \(name) look at what earlier layers put out, which is no picture: evaluate --filters shows those of the "
+          + "first stage")
+    }
     let geometry = try PatchGeometry(metadata, name: name)
     let pixels = try pixelFilters(geometry)
     let shown = distinctFilters(pixels, count: count)

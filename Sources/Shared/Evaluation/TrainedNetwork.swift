@@ -99,8 +99,11 @@ package struct TrainedNetwork: Sendable {
     try examples.expect(classes: classes, of: name)
     if let other = statistics.differences(from: examples.statistics, ifPresent: true).first {
       throw Failure.data(
-        "\(other) of \(examples.name) is not that of \(name): these data went "
-          + "another way than the training data (use patchify --like)")
+        other.contains("\"after.")
+          ? "\(examples.name) did not go through the hidden layers that the training data of \(name) went through, or through "
+            + "others: \(other) differs (use patchify --like)"
+          : "\(other) of \(examples.name) is not that of \(name): these data went another way than the training data (use "
+            + "patchify --like)")
     }
     return examples.otherChoices(than: metadata, of: name) + choices
   }

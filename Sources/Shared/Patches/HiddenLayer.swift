@@ -34,10 +34,24 @@ package struct HiddenLayer: Sendable {
     }
   }
 
+  private static let tensors: [TensorKey] = [
+    .hiddenWeight, .hiddenGate, .hiddenThreshold, .hiddenBias, .mean, .whiten, .shift, .divisor,
+  ]
+
   /// Reads a layer that comes after `earlier`. Throws `Failure.data` if its tensors do not fit each other or the layer
   /// before.
   init(_ part: Bundle, after earlier: LayerStack) throws {
     self.part = part
+    let known = HiddenLayer.tensors
+    if let name = part.tensors.keys.sorted().first(where: { name in
+      !known.contains { $0.name == name }
+    })
+      ?? part.metadata.keys.sorted().first(where: {
+        !Preparation.inherited.contains($0) && !["activation", "average"].contains($0)
+      })
+    {
+      throw Failure.data("\(part.name) has \(quoted(name)), which no layer has")
+    }
     activation = try part.read(.activation)
     guard activation != .quantized else {
       throw Failure.data(
@@ -177,6 +191,8 @@ final class LayerMaps {
   private let outputs: Matrix
   private let products: Matrix
   private let results: [Matrix]
+  /// Those of a square.
+  private let sums: Matrix
   private var mirrored: [UInt8] = []
 
   /// `stack` has at least one layer, and all of them look at patches.
@@ -184,10 +200,11 @@ final class LayerMaps {
     self.stack = stack
     last = stack.layers.last!
     let recipe = last.recipe!
-    // One image at a time, so that its numbers do not depend on others.
-    transform = PatchTransform(recipe, batch: 1)
+    // One image at a time, so that its numbers do not depend on others; of a mirrored grid the image's own patches.
+    transform = PatchTransform(recipe, order: Array(0..<recipe.grid.positions), batch: 1)
     let positions = recipe.grid.positions
     outputs = Matrix(positions, last.outputs)
+    sums = Matrix(1, last.outputs)
     products = Matrix(last.activation == .gatedReLU ? positions : 0, last.outputs)
     let map = last.map!
     results = (0..<(isMirrored ? 2 : 1)).map { _ in Matrix(map.channels, map.height * map.width) }
@@ -200,7 +217,6 @@ final class LayerMaps {
       isMirrored
       ? mirror(pixels).withUnsafeBufferPointer { transform.rows($0.baseAddress!, count: 1) }
       : transform.rows(pixels, count: 1)
-    // Of a mirrored grid the positions of the image itself come first.
     last.apply(rows, count: recipe.grid.positions, into: outputs.base, products: products.base)
     let result = results[isMirrored ? 1 : 0]
     let (map, size, m) = (last.map!, last.average, last.outputs)
@@ -208,15 +224,14 @@ final class LayerMaps {
     for row in 0..<map.height {
       for column in 0..<map.width {
         let place = row * map.width + column
-        for j in 0..<m {
-          var sum = 0.0
-          for a in 0..<size {
-            for b in 0..<size {
-              sum += outputs[(row * size + a) * recipe.grid.columns + column * size + b, j]
-            }
+        for j in 0..<m { sums.base[j] = 0 }
+        for a in 0..<size {
+          for b in 0..<size {
+            let own = outputs.row((row * size + a) * recipe.grid.columns + column * size + b)
+            for j in 0..<m { sums.base[j] += own[j] }
           }
-          result[j, place] = sum * share
         }
+        for j in 0..<m { result[j, place] = sums.base[j] * share }
       }
     }
     return UnsafePointer(result.base)

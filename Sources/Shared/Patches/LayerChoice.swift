@@ -13,29 +13,42 @@ package enum LayerChoice: Sendable, Equatable {
 }
 
 extension LayerStack {
-  /// Adds the hidden layer of `network`, to be applied where it was trained; the layers that its data went through come
-  /// first, if there are none yet. `average` is the side of the squares of positions that are averaged. Throws
-  /// `Failure.data` if these are others than the stack has, or the network has no such layer.
-  package mutating func append(network: Bundle, _ choice: LayerChoice, average: Int) throws {
-    try network.expect(.network)
-    let own = try LayerStack(network)
-    if layers.isEmpty {
-      self = own
-    } else if own.bundle.metadata != bundle.metadata || own.layers.count != layers.count
-      || !zip(own.layers, layers).allSatisfy({ $0.part.hasTensors(of: $1.part) })
-    {
-      throw Failure.data(
-        "\(network.name) was not trained on what the networks before it put out: its own data went through "
-          + "\(own.layers.count) layer\(own.layers.count == 1 ? "" : "s")")
+  /// The hidden layers of `networks`, each of which was trained on what those before it put out, so that the last one
+  /// tells of all: its own layer comes after those that its data went through. `choice` is about that one, and `average` is
+  /// the side of the squares of positions that are averaged in it. Throws `Failure.data` if a network has no such layer, or
+  /// the last was trained on others.
+  package init(of networks: [Bundle], _ choice: LayerChoice, average: Int) throws {
+    self.init()
+    guard let last = networks.last else { return }
+    for network in networks {
+      try network.expect(.network)
+      guard !JointBundle.isJoint(network) else {
+        throw Failure.data(
+          "\(network.name) has several parts, expected a network of one: a stage has one grid of patches"
+        )
+      }
     }
-    try append(LayerStack.part(of: network, choice, average: average))
+    self = try LayerStack(last)
+    let earlier = networks.dropLast()
+    guard earlier.isEmpty || earlier.count == layers.count else {
+      throw Failure.data(
+        "\(last.name) was trained on data that went through \(layers.count) layer\(layers.count == 1 ? "" : "s"), but "
+          + "\(earlier.count) come\(earlier.count == 1 ? "s" : "") before it: the last network alone suffices"
+      )
+    }
+    for (layer, network) in zip(layers, earlier) where !layer.part.isCut(like: network) {
+      throw Failure.data(
+        "\(last.name) was trained on what another network than \(network.name) put out: the last network alone suffices"
+      )
+    }
+    try append(LayerStack.part(of: last, choice, average: average))
   }
 
   /// The layers after the first `other.layers.count`, which must be those of `other`: `name` has gone through them.
   /// Throws `Failure.data` if they are not.
   package func remaining(after other: LayerStack, of name: String) throws -> [HiddenLayer] {
     guard layers.count >= other.layers.count,
-      zip(layers, other.layers).allSatisfy({ $0.part.hasTensors(of: $1.part) })
+      zip(layers, other.layers).allSatisfy({ $0.part.isSameLayer(as: $1.part) })
     else {
       throw Failure.data(
         "\(name) went through \(other.layers.count) layer\(other.layers.count == 1 ? "" : "s") that the network's own "
@@ -47,7 +60,11 @@ extension LayerStack {
   private static func part(
     of network: Bundle, _ choice: LayerChoice, average: Int
   ) throws -> Bundle {
-    for key in ["batch_norm"] where network.metadata[key] != nil {
+    guard try network.read(.activation) != .quantized else {
+      throw Failure.data(
+        "\(network.name) is a quantised network, which has no hidden layer of this kind")
+    }
+    guard network.metadata["batch_norm"] == nil else {
       throw Failure.data(
         "\(network.name) has batch normalisation: its hidden layer cannot be a stage of its own")
     }
@@ -73,7 +90,17 @@ extension LayerStack {
 }
 
 extension Bundle {
-  fileprivate func hasTensors(of other: Bundle) -> Bool {
+  /// Whether `network` looked at the patches, or the features, that this layer looks at.
+  fileprivate func isCut(like network: Bundle) -> Bool {
+    let keys: [TensorKey] = [.mean, .whiten, .shift, .divisor]
+    return Preparation.choices.allSatisfy { metadata[$0] == network.metadata[$0] }
+      && keys.allSatisfy {
+        self[$0]?.shape == network[$0]?.shape && self[$0]?.doubles == network[$0]?.doubles
+      }
+      && self[.hiddenWeight]?.shape.last == network[.hiddenWeight]?.shape.last
+  }
+
+  fileprivate func isSameLayer(as other: Bundle) -> Bool {
     tensors.keys.sorted() == other.tensors.keys.sorted()
       && tensors.allSatisfy { name, tensor in
         tensor.shape == other.tensors[name]!.shape && tensor.doubles == other.tensors[name]!.doubles

@@ -20,9 +20,15 @@ extension LayerStack {
         "\(given.name) holds features, but the network was trained on patches of images: give the images"
       )
     }
+    let rest = try remaining(after: LayerStack(given), of: given.name)
+    // What has gone through all of them may have the constant already.
+    if rest.isEmpty, try !bias || given.read(.bias, default: false) { return given }
     var data = given
     var type = type
-    for layer in try remaining(after: LayerStack(given), of: given.name) {
+    // Targets are none of the layers' business.
+    let answers: [TensorKey] = [.targets, .targetShift, .targetDivisor]
+    for key in answers { data[key] = nil }
+    for layer in rest {
       data = try DataModel(layer.part).conform(data)
       let patches = try PatchTensor(data)
       type = type ?? patches.x.type
@@ -38,6 +44,7 @@ extension LayerStack {
       }
       for key: TensorKey in [.mean, .whiten, .shift, .divisor, .fill] { data[key] = nil }
     }
+    for key in answers { data[key] = given[key] }
     NumberedParts.layers.write(layers.map(\.part), to: &data)
     let patches = try PatchTensor(data)
     let m = patches.dimension

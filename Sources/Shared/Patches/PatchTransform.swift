@@ -14,7 +14,7 @@ final class PatchTransform {
   /// Of one image as it comes.
   private let pixelsPerImage: Int
   private let batch: Int
-  var rowsPerImage: Int { grid.count }
+  let rowsPerImage: Int
   private let grid: PatchGrid
   private let cutter: PatchCutter
   private let mean: [Double]?
@@ -34,29 +34,30 @@ final class PatchTransform {
     self.grid = grid
     self.bias = bias
     self.batch = batch ?? PatchTransform.batch(grid)
+    rowsPerImage = order.count
     pixelsPerImage = layers.layers.first?.recipe?.shape.count ?? grid.image.count
     cutter = PatchCutter(grid: grid, steps: steps, layers: layers, order: order)
     mean = fit?.mean
     whiten = fit?.whiten
     standardization = fit?.standardization
     width = PatchTransform.width(grid: grid, fit: fit, bias: bias)
-    let rows = self.batch * grid.count
+    let rows = self.batch * order.count
     raw = whiten == nil ? nil : Matrix(rows, grid.features)
     result = Matrix(rows, width)
   }
 
-  /// That of a whole recipe, in the order in which patches are cut.
-  convenience init(_ recipe: PatchRecipe, batch: Int? = nil) {
+  /// That of a whole recipe, by default in the order in which patches are cut.
+  convenience init(_ recipe: PatchRecipe, order: [Int]? = nil, batch: Int? = nil) {
     self.init(
       grid: recipe.grid, steps: recipe.steps, layers: recipe.layers, fit: recipe.fit,
-      bias: recipe.steps.bias, order: Array(0..<recipe.grid.count), batch: batch)
+      bias: recipe.steps.bias, order: order ?? Array(0..<recipe.grid.count), batch: batch)
   }
 
   static func width(grid: PatchGrid, fit: PatchFit?, bias: Bool) -> Int {
     (fit?.whiten?.columns ?? grid.features) + (bias ? 1 : 0)
   }
 
-  /// The rows of `count` images that lie one after another at `pixels`: K rows for each, valid until the next call.
+  /// The rows of `count` images that lie one after another at `pixels`: K rows for each (as many as the order has), valid until the next call.
   /// They are the images from `place` on of a batch, and no more than the batch has there.
   ///
   /// Products of matrices always have the size of a whole batch, so that the numbers of an image do not depend
@@ -66,10 +67,10 @@ final class PatchTransform {
   ) -> UnsafeMutablePointer<Double> {
     let d = grid.features
     let cut = raw ?? result
-    let rows = place * grid.count..<(place + count) * grid.count
+    let rows = place * rowsPerImage..<(place + count) * rowsPerImage
     for image in 0..<count {
       cutter.cut(
-        pixels + image * pixelsPerImage, into: cut.row((place + image) * grid.count),
+        pixels + image * pixelsPerImage, into: cut.row((place + image) * rowsPerImage),
         leading: cut.columns)
     }
     mean?.withUnsafeBufferPointer { mean in

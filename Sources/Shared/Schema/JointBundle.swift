@@ -23,6 +23,10 @@ package enum JointBundle {
     var result = parts[0]
     result.tensors = result.tensors.filter { shared.contains($0.key) }
     result.metadata = result.metadata.filter { !isOfData($0.key) }
+    // All patterns are listed only if they are so for every part.
+    if parts.contains(where: { $0.metadata[.exact] != true }), result.metadata[.exact] != nil {
+      result.metadata[.exact] = false
+    }
     NumberedParts.parts.write(
       parts.map { part in
         Bundle(
@@ -46,8 +50,8 @@ package enum JointBundle {
         "\(bundle.name) has metadata \(quoted(key)), which belong to none of its parts")
     }
     return try NumberedParts.parts.read(bundle).map { part in
-      if let name = part.tensors.keys.first(where: { shared.contains($0) })
-        ?? part.metadata.keys.first(where: { !isOfData($0) })
+      if let name = part.tensors.keys.sorted().first(where: { shared.contains($0) })
+        ?? part.metadata.keys.sorted().first(where: { !isOfData($0) })
       {
         throw Failure.data(
           "\(part.name) has \(quoted(name)), which belongs to all parts: expected it without \"part.…\""

@@ -93,3 +93,34 @@ package func sampleCount(
   }
   return first.shape[0]
 }
+
+extension Bundle {
+  /// Throws `Failure.data` unless this bundle's samples are those of `other`, cut into other patches: as many, with the same
+  /// labels or targets, classes, and names where both have them.
+  package func expectSamples(of other: Bundle) throws {
+    func count(_ bundle: Bundle) -> Int? { (bundle[.x] ?? bundle[.images])?.shape.first }
+    guard count(self) == count(other) else {
+      throw Failure.data(
+        "\(name) has \(count(self) ?? 0) samples, but \(other.name) has \(count(other) ?? 0): they must be the same samples"
+      )
+    }
+    for key: TensorKey in [.labels, .targets, .targetShift, .targetDivisor]
+    where self[key]?.shape != other[key]?.shape || self[key]?.doubles != other[key]?.doubles {
+      throw Failure.data(
+        "tensor \(quoted(key.name)) of \(name) is not that of \(other.name): they must be the same samples, with the same targets"
+      )
+    }
+    guard try classNames() == other.classNames() else {
+      throw Failure.data(
+        "the classes of \(name) are not those of \(other.name), or in another order")
+    }
+    let names = (self[.names], other[.names])
+    if let mine = names.0, let theirs = names.1,
+      mine.shape != theirs.shape || mine.doubles != theirs.doubles
+    {
+      throw Failure.data(
+        "the names of the samples of \(name) are not those of \(other.name): they must be the same samples in the same order"
+      )
+    }
+  }
+}

@@ -47,6 +47,10 @@ package struct SampledGates {
   /// filters of zeros, are left out.
   package init(network given: Bundle, rows: DataRows) throws {
     try given.expect(.network)
+    guard !JointBundle.isJoint(given) else {
+      throw Failure.data(
+        "\(given.name) has several parts, each with patches of its own: expected a network of one")
+    }
     let bundle = try given.foldingBiases()
     let activation = try bundle.read(.activation)
     guard activation == .relu || activation == .gatedReLU else {

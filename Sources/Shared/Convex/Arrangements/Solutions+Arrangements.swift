@@ -73,6 +73,10 @@ extension Solutions {
   /// Throws unless `bundle`, a warm start, is a solution of this activation.
   package static func expectActivation(_ activation: Activation, ofStart bundle: Bundle) throws {
     try bundle.expect(.solution)
+    guard !JointBundle.isJoint(bundle) else {
+      throw Failure.data(
+        "the warm start \(bundle.name) has several parts, expected a solution of one")
+    }
     let theirs = try bundle.value("activation", "a word") { $0.isEmpty ? nil : $0 }
     guard theirs == activation.text else {
       throw Failure.data(

@@ -128,6 +128,11 @@ extension Examples {
           "\(other.name) has \(other.count) samples, but \(name) has \(count): they must be the same samples"
         )
       }
+      if let mine = sampleNames, let theirs = other.sampleNames, mine != theirs {
+        throw Failure.data(
+          "the names of the samples of \(other.name) are not those of \(name): they must be the same samples in the same order"
+        )
+      }
       guard other.answers == answers else {
         throw Failure.data(
           "the labels or targets of \(other.name) are not those of \(name): they must be the same samples"
