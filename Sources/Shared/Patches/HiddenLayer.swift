@@ -38,11 +38,9 @@ package struct HiddenLayer: Sendable {
     .hiddenWeight, .hiddenGate, .hiddenThreshold, .hiddenBias, .mean, .whiten, .shift, .divisor,
   ]
 
-  /// Reads a layer that comes after `earlier`. Throws `Failure.data` if its tensors do not fit each other or the layer
-  /// before.
-  init(_ part: Bundle, after earlier: LayerStack) throws {
-    self.part = part
-    let known = HiddenLayer.tensors
+  /// Throws `Failure.data` if the part has what no layer has: it would say what nobody reads.
+  private static func expectKnown(_ part: Bundle) throws {
+    let known = tensors
     if let name = part.tensors.keys.sorted().first(where: { name in
       !known.contains { $0.name == name }
     })
@@ -52,6 +50,13 @@ package struct HiddenLayer: Sendable {
     {
       throw Failure.data("\(part.name) has \(quoted(name)), which no layer has")
     }
+  }
+
+  /// Reads a layer that comes after `earlier`. Throws `Failure.data` if its tensors do not fit each other or the layer
+  /// before.
+  init(_ part: Bundle, after earlier: LayerStack) throws {
+    self.part = part
+    try HiddenLayer.expectKnown(part)
     activation = try part.read(.activation)
     guard activation != .quantized else {
       throw Failure.data(
