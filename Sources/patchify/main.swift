@@ -59,6 +59,8 @@ Settings.tool.main { invocation in
 extension Invocation<Settings> {
   /// Features that are no patches of images go through the layers of networks.
   func writeFeatures(_ reader: BundleReader, through given: LayerStack, to output: Output) throws {
+    // Only layers make something else of features.
+    if given.layers.isEmpty, settings.like == nil { try reader.expect(.images) }
     if let choice = settings.choiceForImages {
       throw Failure.usage(
         "the input is a dataset of features, of which nothing is cut: leave out --\(choice)")
@@ -69,12 +71,9 @@ extension Invocation<Settings> {
       let like = try read("--like", path) { try Bundle(reading: $0) }
       try like.expect(.dataset, .arrangements)
       layers = try LayerStack(like)
+      if layers.layers.isEmpty { try reader.expect(.images) }
       bias = try like.read(.bias, default: false)
       type = like[.x]?.type
-    }
-    guard !layers.layers.isEmpty else {
-      throw Failure.usage(
-        "\(data.name) is a dataset already: without --after NETWORK there is nothing to do")
     }
     if let own = settings.type { type = own == .f32 ? .f32 : .f64 }
     var result = try layers.dataset(data, bias: bias, type: type)

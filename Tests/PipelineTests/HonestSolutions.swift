@@ -146,7 +146,8 @@ struct HonestCase: CustomTestStringConvertible {
           solve: "--activation relu --free-bias --beta 0.2 \(options)"),
         HonestCase(
           "relu of high rank over found patterns",
-          data: "\(images) | patchify --quiet --flatten --bias -o data",
+          data:
+            "cifar-extract --synthetic 60 --resize 6x6 --classes 0,1 | patchify --quiet --flatten --bias -o data",
           solve: "--activation relu --beta 0.05 \(options)"),
         HonestCase(
           "standardised, relu",

@@ -225,7 +225,7 @@ import Testing
       (["--after", "network", "--like", "one", "images"], 2, "--after"),
       (["--keep", "2", "images"], 2, "--after"),
       (["--after", "-", "-"], 2, "standard input"),
-      (["table"], 2, "--after"),
+      (["table"], 1, "expected images"),
     ]
     for (arguments, status, message) in mistakes {
       let run = try Tools.run("patchify", arguments + ["-o", "none"], in: folder)

@@ -1,5 +1,6 @@
 import Images
 import LinearAlgebra
+import Schema
 import Tensors
 
 /// The layout of a patch's features in an image.
