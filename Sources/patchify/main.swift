@@ -67,8 +67,9 @@ extension Invocation<Settings> {
     }
     let data = try Bundle(reader)
     var (layers, bias, type) = (given, settings.bias, ElementType?.none)
-    if let path = settings.like {
-      let like = try read("--like", path) { try Bundle(reading: $0) }
+    let like = try settings.like.map { path in try read("--like", path) { try Bundle(reading: $0) }
+    }
+    if let like {
       try like.expect(.dataset, .arrangements)
       layers = try LayerStack(like)
       if layers.layers.isEmpty { try reader.expect(.images) }
@@ -77,10 +78,8 @@ extension Invocation<Settings> {
     }
     if let own = settings.type { type = own == .f32 ? .f32 : .f64 }
     var result = try layers.dataset(data, bias: bias, type: type)
-    if let path = settings.like {
-      // What was standardised after the layers is so here.
-      result = try read("--like", path) { try DataModel(Bundle(reading: $0)).conform(result) }
-    }
+    // What was standardised after the layers is so here.
+    if let like { result = try DataModel(like).conform(result) }
     result.metadata.merge(metadata(after: data.metadata)) { $1 }
     try result.write(to: output)
     try output.finish()

@@ -271,7 +271,7 @@ import Testing
       arrangements --quiet --exact one | solve --quiet --activation relu --beta 0.1 -o solution
       recover --quiet --unit solution -o network
       patchify --bias --after network one -o two
-      patchify --bias --like two two -o again
+      patchify --like two two -o again
       patchify --after network two -o kept
       cmp <(tensor get x two) <(tensor get x again)
       cmp <(tensor get x two) <(tensor get x kept)
