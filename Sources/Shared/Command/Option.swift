@@ -25,6 +25,8 @@ package struct Option<Settings> {
   private(set) var isInput = false
   /// The words that its argument may be, for completion; none if it may be anything.
   private(set) var words: [String] = []
+  /// Whether its argument may be a whole number instead of a file.
+  private(set) var takesCounts = false
   /// Whether -o may name the file of this input.
   private(set) var isReplaceable = false
   let apply: (inout Settings, String) throws -> Void
@@ -78,6 +80,15 @@ package struct Option<Settings> {
     var option = text(name, short: short, argument, path, help, record: .placeholder)
     option.isInput = true
     option.isReplaceable = isReplaceable
+    return option
+  }
+
+  /// An option whose argument is a whole number or a file to read; `argument` is such as "N|BUNDLE".
+  package static func inputOrCount(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, String?>, _ help: String
+  ) -> Option {
+    var option = input(name, argument, path, help)
+    option.takesCounts = true
     return option
   }
 
