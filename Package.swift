@@ -99,6 +99,7 @@ let package = Package(
       ], optimized: false),
     tests(
       "TrainingTests", ["Tensors", "Schema", "Training", "Convex", "Patches", "LinearAlgebra"]),
+    tests("GeneratorsTests", ["Tensors", "Generators", "LinearAlgebra"]),
     tests(
       "EvaluationTests", ["Tensors", "Schema", "Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tests(

@@ -89,7 +89,7 @@ extension TensorSettings {
         "windows: the channels of the signal, by name or by number from 1 (default: all)."),
       .flag(
         "differences", \.differences,
-        "windows: of each channel the last value, then the L - 1 differences of neighbours, in place of the L values."
+        "windows: take the L - 1 changes from one value to the next, and as target the change from the last one."
       ),
     ]
   }

@@ -183,7 +183,12 @@ struct TensorSettings: ToolSettings {
   }
 
   private func validateNeeds(_ command: Subcommand) throws {
-    if command == .windows && length == nil { throw Failure.usage("windows needs --length L") }
+    if command == .windows {
+      guard let length else { throw Failure.usage("windows needs --length L") }
+      guard length > 1 || !differences else {
+        throw Failure.usage("--differences needs --length 2 or more: one value has no difference")
+      }
+    }
     if command == .slice && rows == nil { throw Failure.usage("slice needs --rows A:B") }
     guard command == .split || command == .fold else { return }
     if command == .split, fraction == nil { throw Failure.usage("split needs --fraction F") }

@@ -3,7 +3,8 @@ import Schema
 import Tensors
 
 /// Cuts windows from a signal: sample i has the values at the times i … i + L − 1 of each channel, and its targets are the
-/// values at the time i + L − 1 + H.
+/// values at the time i + L − 1 + H. With --differences both are changes: from one value to the next, and from the last of the
+/// window to the target.
 func windows(_ run: Run) throws {
   let settings = run.settings
   let output = try run.bundleOutput()
@@ -22,46 +23,76 @@ func windows(_ run: Run) throws {
       "\(input.name) has \(times) rows, too few for a window of \(length) and a horizon of \(horizon)"
     )
   }
-  let count = times - length - horizon + 1
-  let (width, columns) = (inputs.count * length, signal.names.count)
-  try expectMemory(8 * Double(count) * Double(width), for: "\(count) windows of \(width) values")
-  let x = Tensor(type: .f64, shape: [count, width])
-  let y = Tensor(type: .f64, shape: outputs.count == 1 ? [count] : [count, outputs.count])
-  signal.values.withElements(of: Double.self) { values in
-    x.withMutableElements(of: Double.self) { x in
-      for i in 0..<count {
-        for (c, channel) in inputs.enumerated() {
-          let row = i * width + c * length
-          for t in 0..<length { x[row + t] = values[(i + t) * columns + channel] }
-          guard settings.differences else { continue }
-          for t in stride(from: length - 1, to: 0, by: -1) { x[row + t] -= x[row + t - 1] }
-          // The last value, which the differences do not tell, takes the place of the first.
-          x[row] = values[(i + length - 1) * columns + channel]
+  let cut = WindowCut(
+    signal: signal, count: times - length - horizon + 1, length: length, horizon: horizon,
+    takesChanges: settings.differences)
+  var bundle = Bundle(kind: .dataset, tensors: [:], metadata: run.metadata(after: signal.metadata))
+  let x = try cut.features(of: inputs)
+  bundle[.x] = settings.bias ? x.appendingConstant : x
+  bundle[.targets] = cut.targets(of: outputs)
+  if settings.bias { bundle.metadata[.bias] = true }
+  bundle.metadata[TableKey.features] = quotedArray(inputs.flatMap(cut.names))
+  try run.write(bundle, to: output)
+}
+
+/// Windows of L values of a signal, and targets H steps after each; or changes of both.
+private struct WindowCut {
+  let signal: Signal
+  /// The number of windows.
+  let count: Int
+  let length, horizon: Int
+  let takesChanges: Bool
+
+  /// Features of a channel.
+  private var width: Int { takesChanges ? length - 1 : length }
+
+  /// F64 [count, channels · width], channel after channel.
+  func features(of channels: [Int]) throws -> Tensor {
+    let (all, columns) = (channels.count * width, signal.names.count)
+    try expectMemory(8 * Double(count) * Double(all), for: "\(count) windows of \(all) values")
+    let x = Tensor(type: .f64, shape: [count, all])
+    signal.values.withElements(of: Double.self) { values in
+      x.withMutableElements(of: Double.self) { x in
+        for i in 0..<count {
+          for (c, channel) in channels.enumerated() {
+            for t in 0..<width {
+              let place = (i + t) * columns + channel
+              x[i * all + c * width + t] =
+                takesChanges ? values[place + columns] - values[place] : values[place]
+            }
+          }
         }
       }
     }
-    y.withMutableElements(of: Double.self) { y in
-      for i in 0..<count {
-        let row = (i + length - 1 + horizon) * columns
-        for (c, channel) in outputs.enumerated() {
-          y[i * outputs.count + c] = values[row + channel]
+    return x
+  }
+
+  /// F64 [count], or [count, channels].
+  func targets(of channels: [Int]) -> Tensor {
+    let columns = signal.names.count
+    let y = Tensor(type: .f64, shape: channels.count == 1 ? [count] : [count, channels.count])
+    signal.values.withElements(of: Double.self) { values in
+      y.withMutableElements(of: Double.self) { y in
+        for i in 0..<count {
+          for (c, channel) in channels.enumerated() {
+            let last = (i + length - 1) * columns + channel
+            y[i * channels.count + c] =
+              values[last + horizon * columns] - (takesChanges ? values[last] : 0)
+          }
         }
       }
+    }
+    return y
+  }
+
+  /// The names of a channel's features.
+  func names(of channel: Int) -> [String] {
+    let name = signal.names[channel]
+    return (length - width..<length).map { t in
+      let time = t - length + 1
+      return takesChanges ? "\(name)[\(time)]-\(name)[\(time - 1)]" : "\(name)[\(time)]"
     }
   }
-  var bundle = Bundle(kind: .dataset, tensors: [:], metadata: run.metadata(after: signal.metadata))
-  bundle[.x] = settings.bias ? x.appendingConstant : x
-  bundle[.targets] = y
-  if settings.bias { bundle.metadata[.bias] = true }
-  bundle.metadata[TableKey.features] = quotedArray(
-    inputs.flatMap { channel in
-      (1 - length...0).map { time in
-        let name = signal.names[channel]
-        guard settings.differences else { return "\(name)[\(time)]" }
-        return time == 1 - length ? "\(name)[0]" : "\(name)[\(time)]-\(name)[\(time - 1)]"
-      }
-    })
-  try run.write(bundle, to: output)
 }
 
 /// Values of channels at equal distances in time.

@@ -38,8 +38,8 @@ let tool = Tool<TensorSettings>(
     signal, whose rows are at equal distances in time: comma-separated values, with a header or without, or a dataset
     without labels and targets. Sample i has the rows i to i + L - 1 of each channel, channel after channel, and as targets
     row i + L - 1 + H of the channels, or of those of --targets. A signal of T rows has T - L - H + 1 windows. Features are
-    named after channel and time, such as ecg[-14] to ecg[0]. With --differences they are the last value and the differences
-    from one value to the next, which tell the same; the norm of weights then counts a slope once.
+    named after channel and time, such as ecg[-14] to ecg[0]. With --differences features are the L - 1 changes from one value
+    to the next, and targets the changes from the last value of the window: a signal that drifts keeps their range.
 
     standardize [--like BUNDLE] [FILE]: a dataset whose features have mean 0 and deviation 1 over its
     samples (and patches), or are scaled as those of BUNDLE were. A constant feature keeps its value. Targets

@@ -32,13 +32,24 @@ import Testing
     #expect(windows.metadata["bias"] == "true" && windows.metadata["kind"] == "dataset")
   }
 
-  /// The last value, then differences of neighbours: the same windows in another basis.
+  /// Changes from one value to the next, and from the last one to the target.
   @Test func differencesAreThoseOfTheWindow() throws {
     let folder = try Folder()
     let run = try run(
-      "tensor windows --length 3 --channels a --differences table | tensor get x", in: folder)
+      """
+      tensor windows --length 3 --channels a --targets a,b --differences --horizon 2 table -o windows
+      tensor get x windows; tensor get targets windows; tensor show windows | grep '^features'
+      """, in: folder)
     #expect(run.status == 0 && run.errors == "", "\(run.errors)")
-    #expect(run.text == "40.0\t10.0\t20.0\n80.0\t20.0\t40.0\n160.0\t40.0\t80.0\n")
+    #expect(
+      run.text == """
+        10.0\t20.0
+        20.0\t40.0
+        120.0\t2.0
+        240.0\t2.0
+        features  ["a[-1]-a[-2]","a[0]-a[-1]"]
+
+        """)
   }
 
   /// The same signal as a table, on a pipe, without a header, and as a dataset.
@@ -78,7 +89,8 @@ import Testing
   @Test(arguments: [
     ("--length 5 --horizon 2 table", 1, "6 rows"),
     ("--length 9223372036854775807 --horizon 9223372036854775807 table", 1, "6 rows"),
-    ("table", 2, "--length"), ("--length 0 table", 2, "at least 1"),
+    ("table", 2, "--length"), ("--length 1 --differences table", 2, "2 or more"),
+    ("--length 0 table", 2, "at least 1"),
     ("--length 2 --horizon 0 table", 2, "at least 1"),
     ("--length 2 --channels c table", 1, "no channel \"c\""),
     ("--length 2 --channels 4 table", 1, "no channel \"4\""),

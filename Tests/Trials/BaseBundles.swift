@@ -162,9 +162,9 @@ struct BaseBundles {
   private mutating func makeGenerated() throws {
     for (name, options, data) in [
       ("generated", "--beta 0.5", "signal"),
-      ("generated.linear", "--beta 0.5 --latent 3", "signal"),
+      ("generated.linear", "--beta 5 --latent 3", "signal"),
       ("generated.relu", "--beta 0.5 --generator relu --latent 2", "signal"),
-      ("generated.images", "--beta 1e4 --samples 5", "two.images"),
+      ("generated.images", "--beta 1e4", "two.images"),
     ] {
       try tool("generate \(options) \(data)", output: name)
       generated[name] = data

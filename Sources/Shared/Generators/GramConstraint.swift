@@ -41,7 +41,9 @@ package struct GramConstraint {
   /// The constraint of the same data for another β, at most this one, that leaves `rank` directions, if the data have as many.
   package func allowing(rank: Int) -> GramConstraint {
     guard self.rank < rank, let least = spectrum.prefix(rank).last, least > 0 else { return self }
-    return GramConstraint(singular, counts, rows: rows, beta: min(beta, 0.5 * least))
+    // Half way to the next one: no more directions than that, but for equal ones.
+    let below = spectrum.dropFirst(rank).first { $0 < least } ?? 0
+    return GramConstraint(singular, counts, rows: rows, beta: min(beta, 0.5 * (least + below)))
   }
 
   /// Throws unless samples of rank `limit`, which `what` allow, can satisfy the constraint.
