@@ -131,7 +131,7 @@ extension Settings {
         parse: { Int($0) }),
       .output(
         "contact-sheet", "FILE.png", \.contactSheet,
-        "Also write a picture of the first 64 images, of each stage in turn."),
+        "Also write a picture of the first 64 images, or of the first 16 of each stage."),
       .output(
         "report", "FILE", \.report,
         "Also write the constraint's value and the certificate, of each stage, as lines of a name, a tab and a value."

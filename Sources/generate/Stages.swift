@@ -140,20 +140,6 @@ struct Stages {
   }
 }
 
-/// The features of a dataset of one patch a sample, n × d.
-func features(of bundle: Bundle) throws -> Matrix {
-  try bundle.expect(.dataset)
-  let patches = try PatchTensor(bundle)
-  guard patches.patches == 1 else {
-    throw Failure.data(
-      "tensor \"x\" of \(bundle.name) is \(patches.x.summary), expected one patch a sample")
-  }
-  try patches.x.expectFinite("x", of: bundle.name)
-  let result = Matrix(patches.samples, patches.dimension)
-  patches.x.copyDoubles(0..<result.count, into: result.base)
-  return result
-}
-
 /// Images as numbers from 0 to 255 less their mean image.
 private struct CenteredPixels {
   private let shape: ImageShape

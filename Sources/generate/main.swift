@@ -55,9 +55,9 @@ Settings.tool.main { invocation in
   if report == nil { invocation.note(result.summary) }
 }
 
-/// The first 64 images of each set, eight in a row.
+/// The first 64 images, or the first 16 of each of several sets, eight in a row.
 private func grid(of sets: [ImageSet]) throws -> ImageSet {
-  let (width, most) = (8, 64)
+  let (width, most) = (8, sets.count > 1 ? 16 : 64)
   let counts = sets.map { min(most, $0.count) }
   var rows: [Int32] = []
   var first: Int32 = 0

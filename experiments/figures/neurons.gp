@@ -12,29 +12,33 @@ eval begin(1000, 470, 0)
 set multiplot
 
 # Each filter in a row of its own, scaled to its largest weight.
-set lmargin at screen 0.06; set rmargin at screen 0.34; set tmargin at screen 0.94; set bmargin at screen 0.13
-set xlabel "place in the window"
-set ylabel "neuron, its weights times its output weight"
-set title "filters"
+set lmargin at screen 0.07; set rmargin at screen 0.35; set tmargin at screen 0.91; set bmargin at screen 0.16
+set title "weights, times the output weight" offset 0, -0.6
+set xlabel "step before the target"
+set ylabel "neuron"
 set yrange [m + 0.6 : 0.4]
 set ytics 1
-set xrange [*:*]
+set xtics 4
+set xrange [*:*] noextend
 plot for [j = 1:m] neurons index 0 using 1:(j) with lines linecolor rgb "#cccccc" linewidth fine, \
   for [j = 1:m] neurons index 0 using 1:(j - 0.45 * column(j + 1) / largest[j]) \
     with linespoints pointtype 7 pointsize 0.35 * mark linewidth medium linecolor rgb color[1 + (j - 1) % 6]
 
-# The signal above the samples at which each neuron is active.
-set lmargin at screen 0.42; set rmargin at screen 0.985
-set tmargin at screen 0.94; set bmargin at screen 0.66
-set title "signal"
-set xlabel ""
+# The target above the samples at which each neuron is active.
+set lmargin at screen 0.45; set rmargin at screen 0.98
+set tmargin at screen 0.91; set bmargin at screen 0.66
+set title "the change to predict"
+unset xlabel
 set ylabel "mV"
 set yrange [*:*]
-set ytics autofreq
+set ytics 0.4
+set xtics autofreq
+set format x ""
 set xrange [*:*] noextend
 plot neurons index 1 using 1:2 with lines linewidth medium linecolor rgb black
-set tmargin at screen 0.58; set bmargin at screen 0.13
-set title "active neurons"
+set tmargin at screen 0.56; set bmargin at screen 0.16
+set title "where a neuron is active"
+set format x
 set xlabel "sample"
 set ylabel "neuron"
 set yrange [m + 0.6 : 0.4]

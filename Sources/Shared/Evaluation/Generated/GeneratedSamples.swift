@@ -120,7 +120,6 @@ package struct GeneratedSamples {
       x = own.pixels
       violations += pictures.objections(to: samples, center: own.center, name: name)
     } else {
-      try data.expect(.dataset)
       x = try features(of: data)
     }
     guard x.columns == samples.columns else {
@@ -194,8 +193,9 @@ package struct GeneratorJudgement {
   package let claim: [String: String]
 }
 
-/// Features n × d of a dataset of one patch a sample, in double precision.
-private func features(of bundle: Bundle) throws -> Matrix {
+/// Features n × d of a dataset of one patch a sample, in double precision. Throws `Failure.data` if it is none.
+package func features(of bundle: Bundle) throws -> Matrix {
+  try bundle.expect(.dataset)
   let patches = try PatchTensor(bundle)
   guard patches.patches == 1 else {
     throw Failure.data(
