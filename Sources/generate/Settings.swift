@@ -113,7 +113,8 @@ extension Settings {
         minimum: 1),
       .integer(
         "neurons", "M", \.neurons,
-        "relu: neurons of random directions, of which those that are needed remain (default: four for each sample).",
+        "relu: neurons of random directions, of which those that are needed remain (default: four for each sample, whose time "
+          + "grows with the cube of their number).",
         minimum: 1),
       .value(
         "stages", "S,S,...", \.stages,

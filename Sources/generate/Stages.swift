@@ -75,7 +75,8 @@ struct Stages {
   private func constraint(_ x: Matrix, beta: Double, name: String) throws -> GramConstraint {
     let rows = latent?.rows ?? invocation.settings.samples ?? x.rows
     try expectMemory(
-      24 * Double(x.rows + rows) * Double(x.columns), for: "\(x.rows) samples and \(rows) new ones")
+      24 * (Double(x.rows) + Double(rows)) * Double(x.columns),
+      for: "\(x.rows) samples and \(rows) new ones")
     guard let constraint = GramConstraint(x, rows: rows, beta: beta) else {
       throw Failure.data("LAPACK found no singular values of \(name)")
     }
@@ -89,7 +90,7 @@ struct Stages {
       return (constraint.beta, try constraint.free(seed: settings.seed))
     }
     let z =
-      latent
+      try latent
       ?? drawn(rows, settings.latentCount ?? max(1, constraint.rank), seed: settings.seed)
     let owner = latent == nil ? "the latent data" : "--latent"
     if settings.generator == .linear {
@@ -103,7 +104,9 @@ struct Stages {
   }
 
   /// Normal numbers of mean 0 and variance 1.
-  private func drawn(_ rows: Int, _ columns: Int, seed: Int) -> Matrix {
+  private func drawn(_ rows: Int, _ columns: Int, seed: Int) throws -> Matrix {
+    try expectMemory(
+      32 * Double(rows) * Double(columns), for: "\(rows) latent samples of \(columns) features")
     var source = RandomSource(seed: seed)
     let result = Matrix(rows, columns)
     for i in 0..<result.count { result.base[i] = source.gaussian() }

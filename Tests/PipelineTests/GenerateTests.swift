@@ -207,7 +207,10 @@ import Testing
     ("--beta 2 --generator relu --stages 4 X", 2, "linear"),
     ("--beta 2 --contact-sheet sheet X", 1, "dataset"),
     ("--beta 2 --generator relu --latent 1 --neurons 1 X", 1, "rank 1"),
-    ("--beta 2 network", 1, "kind"), ("--beta 1e-300 huge", 1, "not finite"),
+    ("--beta 2 --generator relu --latent 1 --neurons 999999999999 X", 1, "memory"),
+    ("--beta 2 --latent 9223372036854775807 X", 1, "memory"),
+    ("--beta 2 --samples 9223372036854775807 X", 1, "memory"), ("--beta 2 network", 1, "kind"),
+    ("--beta 1e-300 huge", 1, "not finite"),
     ("--beta 2 cut", 1, "cut"),
   ]) func badInputIsRefused(_ arguments: String, _ status: Int32, _ message: String) throws {
     let folder = try Folder()

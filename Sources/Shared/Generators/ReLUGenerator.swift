@@ -9,6 +9,9 @@ extension GramConstraint {
   /// the least Σ ‖a_j‖ for unit u_j: a group lasso with an equality.
   package func relu(_ latent: Matrix, neurons: Int, seed: Int, name: String) throws -> Generated {
     let k = latent.columns
+    try expectMemory(
+      8 * Double(neurons) * (6 * Double(latent.rows) + Double(k) + 2 * Double(rank)),
+      for: "\(neurons) neurons on \(latent.rows) latent samples")
     var source = RandomSource(seed: seed, stream: 1)
     let directions = Matrix(neurons, k)
     for j in 0..<neurons {
