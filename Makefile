@@ -16,7 +16,7 @@ DESTDIR ?=
 # A directory that holds CIFAR-10 in its binary version, or holds cifar-10-batches-bin with it.
 CIFAR10 ?=
 
-TOOLS := cifar-extract patchify arrangements solve recover evaluate baseline tensor
+TOOLS := cifar-extract patchify arrangements solve recover evaluate baseline generate tensor
 
 .PHONY: all
 all: build
@@ -198,6 +198,7 @@ no-cifar-10:
 include experiments/rules.mk
 include experiments/layerwise.mk
 include experiments/figures.mk
+include experiments/signals.mk
 
 ## ---------------------------------------------------------------- other software
 

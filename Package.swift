@@ -66,6 +66,7 @@ let package = Package(
     shared(
       "Networks", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex", "Convolution"]),
     shared("Training", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
+    shared("Generators", ["Tensors", "LinearAlgebra"]),
     shared("Evaluation", ["Tensors", "Schema", "LinearAlgebra", "Images", "Patches"]),
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
@@ -74,6 +75,7 @@ let package = Package(
     tool("recover", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
+    tool("generate", ["Generators", "Evaluation", "Images", "LinearAlgebra"]),
     tool("tensor", []),
     // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
     .executableTarget(
@@ -97,6 +99,7 @@ let package = Package(
       ], optimized: false),
     tests(
       "TrainingTests", ["Tensors", "Schema", "Training", "Convex", "Patches", "LinearAlgebra"]),
+    tests("GeneratorsTests", ["Tensors", "Generators", "LinearAlgebra"]),
     tests(
       "EvaluationTests", ["Tensors", "Schema", "Evaluation", "LinearAlgebra", "Images", "Patches"]),
     tests(
@@ -104,7 +107,7 @@ let package = Package(
       [
         "Tensors", "Schema", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve",
         "recover",
-        "evaluate", "baseline", "tensor", "trials",
+        "evaluate", "baseline", "generate", "tensor", "trials",
       ], optimized: false),
     .testTarget(
       name: "FuzzingTests", dependencies: ["Tensors", "Images"], path: "Tests/Fuzzing",

@@ -171,6 +171,9 @@ class Network:
         self.layers = [layer for layer in layers if layer.patches is None]
         self.hidden = tensors["hidden.weight"].astype(float)
         self.output = tensors["output.weight"].astype(float)
+        if "middle.weight" in tensors:
+            # A linear network of more than two layers: the numbers between the first and the last.
+            self.output = self.output * tensors["middle.weight"].astype(float).prod(0)
         m = len(self.hidden)
         self.hidden_bias = tensors.get("hidden.bias", np.zeros(m)).astype(float)
         self.output_bias = tensors.get("output.bias", np.zeros(len(self.output))).astype(float)

@@ -18,6 +18,15 @@ struct Settings: ToolSettings {
   /// The bundle to judge on, which is an option or the second operand. `validate` has checked that there is one.
   var dataPath: String { data ?? common.operands.last ?? "-" }
 
+  /// Those of the given options that only networks have.
+  var optionsOfNetworks: [String] {
+    [
+      ("--certify", certify != nil), ("--beta", beta != nil), ("--global", provesDistance),
+      ("--predictions", predictions != nil), ("--filters", filters != nil),
+      ("--confusion", confusion != nil),
+    ].filter(\.1).map(\.0)
+  }
+
   func validate() throws {
     guard data == nil || common.operands.count < 2 else {
       throw Failure.usage("--data and the operand \(quoted(common.operands[1])) are both data")
@@ -98,6 +107,10 @@ extension Settings {
     more than was found. A status of optimal claims too that the gap is at most the one that was asked for.
     If a limit ended the search the status claims nothing, and a warning tells of it. Otherwise
     the report and all files are written all the same, a message names what fails, and the exit status is 1.
+
+    Of samples that generate made, in place of the network, DATA are those that they should be like: rows are constraint, the
+    largest singular value of X'X - G'G, which the claimed beta bounds; primal_objective, that of the generator;
+    dual_objective, which none can go below; and relative_gap. The claim holds if all are the claimed ones to 1e-9.
     """
 
   /// The data, and the solution to check.

@@ -14,7 +14,12 @@ Settings.tool.main { invocation in
   let filters = try settings.filters.map { try Output(path: $0) }
   let confusion = try settings.confusion.map { try Output(path: $0) }
 
-  let network = try TrainedNetwork(Bundle(reading: invocation.input()))
+  let bundle = try Bundle(reading: invocation.input())
+  if GeneratedSamples.isGenerated(bundle) {
+    try invocation.judge(GeneratedSamples(bundle), into: output)
+    return
+  }
+  let network = try TrainedNetwork(bundle)
   let program = try settings.certify.map {
     try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
   }
@@ -51,5 +56,23 @@ Settings.tool.main { invocation in
   if !evaluation.violations.isEmpty {
     throw Failure.data(
       "the claim does not hold: " + evaluation.violations.joined(separator: "; "))
+  }
+}
+
+extension Invocation<Settings> {
+  /// Judges generated samples on the data that they should be like.
+  func judge(_ samples: GeneratedSamples, into output: Output) throws {
+    if let option = settings.optionsOfNetworks.first {
+      throw Failure.usage("\(option) is for networks, and the first bundle holds generated samples")
+    }
+    let judgement = try read("--data", settings.dataPath) {
+      try samples.judge(Bundle(reading: $0))
+    }
+    try output.write(settings.json ? judgement.report.json : judgement.report.text)
+    try output.finish()
+    if !judgement.violations.isEmpty {
+      throw Failure.data(
+        "the claim does not hold: " + judgement.violations.joined(separator: "; "))
+    }
   }
 }

@@ -16,6 +16,9 @@ struct Settings: ToolSettings {
   var pathTarget: String?
   var steps: Int?
   var networks: String?
+  /// The layers of a linear network.
+  var depth: Int?
+  static let mostLayers = 1000
 
   func validate() throws {
     if let tolerance, tolerance > 1 {
@@ -35,6 +38,12 @@ struct Settings: ToolSettings {
       ("--vertices", vertices != nil), ("--unique", reportsUniqueness),
       ("--path-to", pathTarget != nil), ("--split", split != nil), ("--minimal", minimal),
     ].filter(\.1).map(\.0)
+    guard depth == nil || (ways.isEmpty && data == nil) else {
+      throw Failure.usage("--depth and \(ways.first ?? "--data") exclude each other")
+    }
+    guard depth ?? 2 <= Settings.mostLayers else {
+      throw Failure.usage("--depth is \(depth ?? 2), expected at most \(Settings.mostLayers)")
+    }
     guard ways.count < 2 else {
       throw Failure.usage("\(ways[0]) and \(ways[1]) exclude each other")
     }
@@ -50,6 +59,10 @@ struct Settings: ToolSettings {
       }
     }
     guard steps == nil || pathTarget != nil else { throw Failure.usage("--steps is for --path-to") }
+    guard !unit || depth == nil else {
+      throw Failure.usage(
+        "--unit and --depth exclude each other: the layers bear the penalty together")
+    }
     guard !unit || !wantsOptimalSet else {
       throw Failure.usage("--unit and \(ways[0]) exclude each other")
     }
@@ -99,6 +112,10 @@ struct Settings: ToolSettings {
           "unit", \.unit,
           "Give filters unit length, and what that takes away to the output weights: what patchify --after needs, so "
             + "that a further stage is no worse."),
+        .integer(
+          "depth", "L", \.depth,
+          "Linear networks: recover L layers, parallel paths of one neuron a layer (default 2). The penalty "
+            + "B/L · Σ |W|^L over all layers of all paths is that of the two layers.", minimum: 2),
         .input(
           "path-to", "NETWORK", \.pathTarget,
           "Go from the solution's network straight to another optimal one through optimal networks, which --steps of "
@@ -114,6 +131,7 @@ struct Settings: ToolSettings {
       examples: [
         "recover solution >network",
         "recover --minimal --data train.arrangements solution >network",
+        "solve --activation linear --beta 0.1 train | recover --depth 4 | evaluate --data test",
         "recover --data train.arrangements --unique solution",
         "recover --data train.arrangements --vertices 10 --networks vertices solution >network",
         "solve --activation 1,0,0 --beta 0.1 train | recover | evaluate --data test",
@@ -142,7 +160,9 @@ extension Settings {
     With more than one pooling region, or a group a pattern, a group of length N has a neuron for each of \
     its weights, of a region and a class: the weight divided by the root of N goes in, the root of N comes \
     out. A linear network, and one of the nuclear norm, has the singular triplets, a neuron for each of \
-    their regions; a circular one all shifts of its filters. --minimal does not apply to these.
+    their regions; a circular one all shifts of its filters. --minimal does not apply to these. With --depth L \
+    a singular triplet of size s is a path through L layers, each of length s^(1/L): middle.weight has what \
+    it is multiplied by in the layers between the first and the last. The loss, the objective and the certificate are those of two layers.
 
     A program can have many optimal networks. For relu and gated-relu with the squared loss and a group a class, their \
     neurons have directions of a finite list, whose weights are a polytope: --vertices, --unique and --path-to \

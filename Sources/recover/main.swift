@@ -38,6 +38,11 @@ Settings.tool.main { invocation in
   let network: Bundle
   let isFactored = solution[.neuronsHidden] != nil
   let isSpline = try solution.read(.freeBias, default: false)
+  guard settings.depth == nil || solution.metadata[.activation] == .linear else {
+    throw Failure.usage(
+      "--depth is for linear networks, but \(solution.name) has activation "
+        + quoted(solution.metadata["activation"] ?? ""))
+  }
   if solution.metadata[.activation] == .quantized {
     guard !settings.minimal, settings.data == nil, settings.tolerance == nil, settings.split == nil,
       !settings.unit
@@ -100,7 +105,7 @@ Settings.tool.main { invocation in
     let recovered =
       written.hasGroups
       ? try GroupedNetwork(written, tolerance: settings.tolerance)
-        .bundle(from: solution, metadata: metadata)
+        .bundle(from: solution, metadata: metadata, layers: settings.depth ?? 2)
       : PatternNetwork(written, tolerance: settings.tolerance)
         .bundle(from: solution, metadata: metadata)
     network = try written.normalization?.lift(network: recovered) ?? recovered

@@ -40,7 +40,8 @@ extension Training {
     guard let solver = FaceSolver(data, targets: targets.values, loss: settings.loss) else {
       throw Failure.data(
         "\(name) has more than 4 dimensions, or gates that do not attain their patterns strictly: --norm nuclear is for relu "
-          + "on data of at most 4 dimensions with thresholds of 0, and for gated-relu on any")
+          + "on data of at most 4 dimensions, or of at most 8 independent rows, with thresholds of 0, and for gated-relu on any"
+      )
     }
     return solver
   }

@@ -32,19 +32,20 @@ extension TensorSettings {
         "from-csv: the column of the class labels: its name in the header, or its number from 1."),
       list(
         "targets", "COLUMN,...", \.targets,
-        "from-csv: the columns of the regression targets, named as for --labels."),
+        "from-csv: the columns of the regression targets, named as for --labels; windows: the channels to predict "
+          + "(default: those of the windows)."),
       .text(
         "id", "COLUMN", \.id, "from-csv: the column that names the samples: no feature, but kept."),
       list("drop", "COLUMN,...", \.drop, "from-csv: columns to leave out."),
-      .flag("bias", \.bias, "from-csv: append the constant feature 1."),
+      .flag("bias", \.bias, "from-csv, windows: append the constant feature 1."),
       .value(
         "header", "WHICH", \.header,
-        "from-csv: whether the first line holds names: yes, no, or auto (the default).",
+        "from-csv, windows: whether the first line holds names: yes, no, or auto (the default).",
         words: ColumnChoice.Header.allCases.map(\.rawValue), expected: "yes, no or auto"
       ) { ColumnChoice.Header(rawValue: $0).map(Optional.some) },
       .value(
         "delimiter", "C", \.delimiter,
-        "from-csv: the character between two fields instead of the comma; tab is a tab.",
+        "from-csv, windows: the character between two fields instead of the comma; tab is a tab.",
         expected: "one character that is no part of a number, or tab"
       ) { delimiterByte($0) == nil ? nil : .some($0) },
       .value(
@@ -72,6 +73,24 @@ extension TensorSettings {
         "like", "BUNDLE", \.like,
         "from-csv, standardize: follow what was made before. The result may replace it.",
         isReplaceable: true),
+    ]
+  }
+
+  /// How a signal is cut.
+  static var windowOptions: [Option<TensorSettings>] {
+    [
+      .integer(
+        "length", "L", \.length, "windows: the values of a channel in a window.", minimum: 1),
+      .integer(
+        "horizon", "H", \.horizon,
+        "windows: the targets come H steps after a window's last value (default 1).", minimum: 1),
+      list(
+        "channels", "COLUMN,...", \.channels,
+        "windows: the channels of the signal, by name or by number from 1 (default: all)."),
+      .flag(
+        "differences", \.differences,
+        "windows: take the L - 1 changes from one value to the next, and as target the change from the last one."
+      ),
     ]
   }
 

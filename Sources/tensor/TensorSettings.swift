@@ -7,7 +7,7 @@ enum Subcommand: String, CaseIterable {
   case show, get
   case fromCSV = "from-csv"
   case fromNPY = "from-npy"
-  case standardize, split, fold, slice, concat, rename, sum
+  case windows, standardize, split, fold, slice, concat, rename, sum
 
   /// How many operands may follow, and their names in the usage.
   var operands: (count: ClosedRange<Int>, usage: String) {
@@ -16,6 +16,7 @@ enum Subcommand: String, CaseIterable {
     case .get: (1...2, "get NAME [FILE]")
     case .fromCSV: (0...1, "from-csv [FILE]")
     case .fromNPY: (1...Int.max, "from-npy NAME=FILE...")
+    case .windows: (0...1, "windows --length L [FILE]")
     case .standardize: (0...1, "standardize [--like BUNDLE] [FILE]")
     case .split: (0...1, "split --fraction F -o FILE --rest REST [FILE]")
     case .fold: (0...1, "fold --folds K --fold I -o FILE --rest REST [FILE]")
@@ -83,6 +84,11 @@ struct TensorSettings: ToolSettings {
   var rest: String?
   /// from-npy: the bundle's kind.
   var kind: Kind?
+  /// windows: the values of a window, how far after its last one the targets are, and the channels of the signal.
+  var length: Int?
+  var horizon: Int?
+  var channels: [String]?
+  var differences = false
   /// slice: the rows to keep.
   var rows: RowRange?
 
@@ -158,8 +164,11 @@ struct TensorSettings: ToolSettings {
   private var owners: [(isGiven: Bool, option: String, commands: [Subcommand])] {
     [
       (csv, "csv", [.get]), (npy, "npy", [.get]), (labels != nil, "labels", [.fromCSV]),
-      (targets != nil, "targets", [.fromCSV]), (bias, "bias", [.fromCSV]),
-      (header != nil, "header", [.fromCSV]), (delimiter != nil, "delimiter", [.fromCSV]),
+      (targets != nil, "targets", [.fromCSV, .windows]),
+      (bias, "bias", [.fromCSV, .windows]), (header != nil, "header", [.fromCSV, .windows]),
+      (delimiter != nil, "delimiter", [.fromCSV, .windows]), (length != nil, "length", [.windows]),
+      (horizon != nil, "horizon", [.windows]), (channels != nil, "channels", [.windows]),
+      (differences, "differences", [.windows]),
       (missing != nil, "missing", [.fromCSV]), (drop != nil, "drop", [.fromCSV]),
       (id != nil, "id", [.fromCSV]), (chunk != nil, "chunk", [.fromCSV]),
       (standardize, "standardize", [.fromCSV]),
@@ -174,6 +183,12 @@ struct TensorSettings: ToolSettings {
   }
 
   private func validateNeeds(_ command: Subcommand) throws {
+    if command == .windows {
+      guard let length else { throw Failure.usage("windows needs --length L") }
+      guard length > 1 || !differences else {
+        throw Failure.usage("--differences needs --length 2 or more: one value has no difference")
+      }
+    }
     if command == .slice && rows == nil { throw Failure.usage("slice needs --rows A:B") }
     guard command == .split || command == .fold else { return }
     if command == .split, fraction == nil { throw Failure.usage("split needs --fraction F") }

@@ -34,6 +34,13 @@ let tool = Tool<TensorSettings>(
     indices may be integers of any type, features and targets numbers of any type. Each different label is a
     class, in ascending order, whose name is its number, or that of --classes.
 
+    windows --length L [--horizon H] [--channels COLUMN,...] [--targets COLUMN,...] [--bias] [FILE]: makes a dataset of a
+    signal, whose rows are at equal distances in time: comma-separated values, with a header or without, or a dataset
+    without labels and targets. Sample i has the rows i to i + L - 1 of each channel, channel after channel, and as targets
+    row i + L - 1 + H of the channels, or of those of --targets. A signal of T rows has T - L - H + 1 windows. Features are
+    named after channel and time, such as ecg[-14] to ecg[0]. With --differences features are the L - 1 changes from one value
+    to the next, and targets the changes from the last value of the window: a signal that drifts keeps their range.
+
     standardize [--like BUNDLE] [FILE]: a dataset whose features have mean 0 and deviation 1 over its
     samples (and patches), or are scaled as those of BUNDLE were. A constant feature keeps its value. Targets
     are standardised too, unless they have two values only, or add up to 1 as distributions do. What was
@@ -59,7 +66,7 @@ let tool = Tool<TensorSettings>(
   options: [
     .flag("csv", \.csv, "get: write comma-separated values."),
     .flag("npy", \.npy, "get: write a NumPy file."),
-  ] + TensorSettings.tableOptions + TensorSettings.partOptions + [
+  ] + TensorSettings.tableOptions + TensorSettings.windowOptions + TensorSettings.partOptions + [
     .value(
       "kind", "KIND", \.kind,
       "from-npy: the kind of bundle (default: the kind that has a tensor of one of the names).",
@@ -76,6 +83,7 @@ let tool = Tool<TensorSettings>(
     "tensor get labels --csv images.safetensors | sort -n | uniq -c",
     "tensor from-csv iris.csv --labels species --bias -o iris.safetensors",
     "tensor from-csv new.csv --like iris.safetensors -o new.safetensors",
+    "tensor windows --length 15 signal.csv -o windows.safetensors",
     "tensor split --fraction 0.8 --stratify -o train --rest test iris.safetensors",
     "tensor from-npy x=x.npy targets=y.npy | tensor slice --rows 0:1000 > train.safetensors",
   ])
@@ -86,6 +94,7 @@ tool.main { run in
   case .get: try get(run)
   case .fromCSV: try fromCSV(run)
   case .fromNPY: try fromNPY(run)
+  case .windows: try windows(run)
   case .standardize: try standardize(run)
   case .split: try split(run)
   case .fold: try fold(run)

@@ -36,6 +36,10 @@ let toolCalls: [ToolCall] = [
   ToolCall(
     name: "baseline", arguments: ["--neurons", "3", "--beta", "0.1"], input: smallDataset,
     refused: .images),
+  ToolCall(
+    name: "generate", arguments: ["--beta", "0.1"], input: smallDataset, refused: .network),
+  ToolCall(
+    name: "tensor", arguments: ["windows", "--length", "1"], input: smallSignal, refused: .network),
   ToolCall(name: "recover", arguments: [], input: smallSolution, refused: .images),
   ToolCall(name: "evaluate", arguments: ["--data", "data"], refused: .images, writesText: true),
 ]
@@ -48,6 +52,10 @@ private let bundleCalls = toolCalls.filter { $0.input != nil }
     kind: .dataset,
     tensors: ["x": Tensor([1.0, 2, 3, 4], shape: [2, 2]), "labels": Tensor([Int32(0), 1])],
     metadata: ["classes": "a,b"])
+}
+
+@Sendable private func smallSignal() -> Bundle {
+  Bundle(kind: .dataset, tensors: ["x": Tensor([1.0, 2, 3, 4], shape: [2, 2])])
 }
 
 @Sendable private func smallImages() -> Bundle {

@@ -5,6 +5,7 @@ import Testing
 @Suite struct ManualTests {
   static let tools = [
     "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "baseline",
+    "generate",
     "tensor",
   ]
 

@@ -3,6 +3,7 @@ import Testing
 @Test func everyToolTellsItsVersion() throws {
   for tool in [
     "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "baseline",
+    "generate",
     "tensor",
   ] {
     let run = try Tools.run(tool, ["--version"])

@@ -1,102 +1,114 @@
 import Foundation
-import Schema
 import Tensors
 import Testing
 
-/// Gates on windows of a patch, and channels of mean 0 and deviation 1.
+/// `tensor windows`.
 @Suite struct WindowsTests {
-  @Test func gatesLieInSquares() throws {
-    let folder = try Folder()
-    let run = try Tools.shell(
+  private func run(_ script: String, in folder: Folder) throws -> Run {
+    try Tools.shell(
       """
-      set -e
-      cifar-extract --quiet --synthetic 30 --resize 7x6 --classes 0,1 | patchify --quiet --flatten --bias -o data
-      arrangements --quiet --sample 40 --sampler window --size 3 data -o gates
-      arrangements --quiet --sample 40 --sampler window data -o again
-      cmp <(tensor get gates gates) <(tensor get gates again)
-      solve --quiet --activation gated-relu --beta 1 gates -o solution
-      recover --quiet solution -o network
-      evaluate --quiet --data gates --certify solution network
+      printf 'time,a,b\\n1,10,0.5\\n2,20,1.5\\n3,40,2.5\\n4,80,3.5\\n5,160,4.5\\n6,320,5.5\\n' >table
+      \(script)
       """, in: folder)
-    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
-    #expect(run.text.contains("certificate\tgates\n"))
-    let bundle = try folder.read("gates")
-    #expect(bundle.metadata["window"] == "3")
-    let gates = try #require(bundle[.gates])
-    let (count, height, width) = (gates.shape[0], 6, 7)
-    #expect(gates.shape[1] == 3 * height * width + 1)
-    var corners: Set<[Int]> = []
-    for i in 0..<count {
-      let row = Array(gates.doubles[i * gates.shape[1]..<(i + 1) * gates.shape[1]])
-      #expect(row.last == 0 && row.count { $0 != 0 } == 27)
-      let places = row.indices.filter { row[$0] != 0 }.map { $0 % (height * width) }
-      let (rows, columns) = (places.map { $0 / width }, places.map { $0 % width })
-      #expect(rows.max()! - rows.min()! == 2 && columns.max()! - columns.min()! == 2)
-      corners.insert([rows.min()!, columns.min()!])
-    }
-    // Twenty places, forty gates.
-    #expect(corners.count > 10)
   }
 
-  @Test func channelsAreStandardised() throws {
+  /// Sample i has the rows i … i + L − 1, channel after channel, and row i + L − 1 + H of the targets.
+  @Test func windowsAndTargetsAreThoseOfTheDefinition() throws {
     let folder = try Folder()
-    let run = try Tools.shell(
-      """
-      set -e
-      cifar-extract --quiet --synthetic 40 --resize 8x8 --classes 0,1 -o images
-      cifar-extract --quiet --synthetic 20 --seed 4 --resize 8x8 --classes 0,1 -o others
-      patchify --quiet --dtype F64 --size 4 --bias --standardize images -o data
-      patchify --quiet --dtype F64 --size 4 --bias images -o raw
-      patchify --quiet --like data others -o test
-      patchify --quiet --dtype F64 --size 4 --bias others -o test-raw
-      arrangements --quiet --sample 10 data -o gates
-      solve --quiet --activation gated-relu --beta 1 gates -o solution
-      recover --quiet solution -o network
-      evaluate --quiet --data gates --certify solution network >report
-      evaluate --quiet network test
-      evaluate --quiet network test-raw
-      """, in: folder)
+    let run = try run(
+      "tensor windows --length 3 --horizon 2 --channels b,a --targets a --bias table -o windows",
+      in: folder)
     #expect(run.status == 0 && run.errors == "", "\(run.errors)")
-    // Raw data are standardised by the network: the same numbers.
-    let lines = run.text.split(separator: "\n")
-    #expect(lines.count % 2 == 0 && lines.prefix(lines.count / 2) == lines.suffix(lines.count / 2))
-    let (data, raw) = (try folder.read("data"), try folder.read("raw"))
-    let (x, y) = (try #require(data[.x]).doubles, try #require(raw[.x]).doubles)
-    let d = 3 * 16 + 1
-    for channel in 0..<3 {
-      let places = x.indices.filter { $0 % d / 16 == channel && $0 % d < 48 }
-      let mean = places.reduce(0) { $0 + y[$1] } / Double(places.count)
-      let square = places.reduce(0) { $0 + (y[$1] - mean) * (y[$1] - mean) } / Double(places.count)
-      for k in places.prefix(100) {
-        #expect(abs(x[k] - (y[k] - mean) / square.squareRoot()) < 1e-9)
-      }
-    }
-    #expect(x.indices.filter { $0 % d == 48 }.allSatisfy { x[$0] == 1 })
+    let windows = try folder.read("windows")
+    let a: [Double] = [10, 20, 40, 80, 160, 320]
+    let b = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    var expected: [Double] = []
+    for i in 0..<2 { expected += b[i..<i + 3] + a[i..<i + 3] + [1.0] }
+    #expect(windows.tensors["x"]?.shape == [2, 7])
+    #expect(windows.tensors["x"]?.doubles == expected)
+    #expect(windows.tensors["targets"]?.shape == [2])
+    #expect(windows.tensors["targets"]?.doubles == [160, 320])
+    #expect(windows.metadata["features"] == #"["b[-2]","b[-1]","b[0]","a[-2]","a[-1]","a[0]"]"#)
+    #expect(windows.metadata["bias"] == "true" && windows.metadata["kind"] == "dataset")
   }
 
-  @Test func mistakesAreNamed() throws {
+  /// Changes from one value to the next, and from the last one to the target.
+  @Test func differencesAreThoseOfTheWindow() throws {
     let folder = try Folder()
-    let made = try Tools.shell(
+    let run = try run(
       """
-      set -e
-      cifar-extract --quiet --synthetic 9 --resize 6x6 --classes 0,1 -o images
-      patchify --quiet --size 3 --whiten 0.1 --components 4 images -o projected
-      patchify --quiet --size 3 images -o data
-      printf '1,2\\n2,3\\n' | tensor from-csv --targets 2 -o table
+      tensor windows --length 3 --channels a --targets a,b --differences --horizon 2 table -o windows
+      tensor get x windows; tensor get targets windows; tensor show windows | grep '^features'
       """, in: folder)
-    #expect(made.status == 0, "\(made.errors)")
-    for (tool, arguments, status, message) in [
-      ("arrangements", "--sample 3 --sampler window projected", 1, "--components"),
-      ("arrangements", "--sample 3 --sampler window table", 1, "not made by patchify"),
-      ("arrangements", "--sample 3 --sampler window --size 4 data", 2, "3 × 3"),
-      ("arrangements", "--sample 3 --size 2 data", 2, "--sampler window"),
-      ("patchify", "--standardize --whiten 0.1 images", 2, "exclude"),
-      ("patchify", "--standardize --defer images", 2, "exclude"),
-      ("patchify", "--standardize --moments images", 2, "exclude"),
-    ] as [(String, String, Int32, String)] {
-      let run = try Tools.run(
-        tool, arguments.split(separator: " ").map(String.init) + ["-o", "none"], in: folder)
-      #expect(run.status == status && run.errors.contains(message), "\(arguments): \(run.errors)")
-    }
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    #expect(
+      run.text == """
+        10.0\t20.0
+        20.0\t40.0
+        120.0\t2.0
+        240.0\t2.0
+        features  ["a[-1]-a[-2]","a[0]-a[-1]"]
+
+        """)
+  }
+
+  /// The same signal as a table, on a pipe, without a header, and as a dataset.
+  @Test func everySourceGivesTheSameWindows() throws {
+    let folder = try Folder()
+    let run = try run(
+      """
+      tensor windows --length 2 table -o one
+      cat table | tensor windows --length 2 -o two
+      tail -n +2 table | tensor windows --length 2 -o three
+      tensor from-csv table -o signal; tensor windows --length 2 signal -o four
+      cat signal | tensor windows --length 2 --horizon 1 -o five
+      tensor from-csv --bias table | tensor windows --length 2 -o six
+      tr , ';' <table | tensor windows --delimiter ';' --header yes --channels 1,a,3 --length 2 -o seven
+      for file in two three four five six seven; do for key in x targets; do
+        cmp <(tensor get $key one) <(tensor get $key $file); done; done
+      tensor get targets one
+      """, in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    #expect(run.text == "3.0\t40.0\t2.5\n4.0\t80.0\t3.5\n5.0\t160.0\t4.5\n6.0\t320.0\t5.5\n")
+  }
+
+  /// A trained network takes further windows by the names of their features.
+  @Test func windowsOfAnotherLengthAreRefusedByTheNetwork() throws {
+    let folder = try Folder()
+    let run = try run(
+      """
+      tensor windows --length 2 --channels a table -o two
+      tensor windows --length 3 --channels a table -o three
+      solve --quiet --activation linear --beta 0.1 two | recover -o network
+      evaluate network two >report && evaluate network three >report && echo both
+      solve --quiet --activation linear --beta 0.1 three | recover -o network; evaluate network two
+      """, in: folder)
+    #expect(run.status == 1 && run.errors.contains("a[-2]"), "\(run.errors)")
+  }
+
+  @Test(arguments: [
+    ("--length 5 --horizon 2 table", 1, "6 rows"),
+    ("--length 9223372036854775807 --horizon 9223372036854775807 table", 1, "6 rows"),
+    ("table", 2, "--length"), ("--length 1 --differences table", 2, "2 or more"),
+    ("--length 0 table", 2, "at least 1"),
+    ("--length 2 --horizon 0 table", 2, "at least 1"),
+    ("--length 2 --channels c table", 1, "no channel \"c\""),
+    ("--length 2 --channels 4 table", 1, "no channel \"4\""),
+    ("--length 2 --channels a,a table", 2, "--channels"),
+    ("--length 2 labelled", 1, "answers"), ("--length 2 standardized", 1, "standardised"),
+    ("--length 2 --header yes signal", 2, "--header"), ("--length 2 text", 1, "expected a finite"),
+    ("--length 2 empty", 1, "empty"), ("--length 2 cut", 1, "cut"),
+    ("--length 2 --labels a table", 2, "--labels belongs"),
+  ]) func badInputIsRefused(_ arguments: String, _ status: Int32, _ message: String) throws {
+    let folder = try Folder()
+    let run = try run(
+      """
+      tensor from-csv table -o signal
+      tensor from-csv --targets b table -o labelled; tensor standardize signal -o standardized
+      printf 'a\\n1\\nx\\n3\\n' >text; : >empty; head -c 100 signal >cut
+      tensor windows \(arguments) -o windows
+      """, in: folder)
+    #expect(run.status == status && run.errors.contains(message), "\(run.errors)")
+    #expect(!folder.files.contains("windows"))
   }
 }

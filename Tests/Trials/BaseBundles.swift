@@ -23,6 +23,8 @@ struct BaseBundles {
   private(set) var images: [String] = []
   /// Datasets that belong to no family.
   private(set) var datasets: [String] = []
+  /// Samples that a generator made, and the data that it made them for.
+  private(set) var generated: [String: String] = [:]
 
   /// Makes them in `folder`.
   init(tools: String, folder: String) throws {
@@ -31,11 +33,12 @@ struct BaseBundles {
     try makeFolder(folder)
     try makeSamples()
     try makeFamilies()
+    try makeGenerated()
   }
 
   /// All files, in an order that is always the same.
   var files: [String] {
-    var files = images + datasets
+    var files = images + datasets + generated.keys.sorted()
     for family in families {
       files += [family.data, family.network] + (family.solution.map { [$0] } ?? [])
     }
@@ -91,13 +94,14 @@ struct BaseBundles {
     try tool("tensor from-csv --labels class points.csv", output: "classes")
     try tool("tensor from-csv --targets y,b points.csv", output: "targets")
     try tool("tensor from-csv --targets y --drop b,class points.csv", output: "line")
+    try tool("tensor from-csv points.csv", output: "signal")
     try tool("tensor from-csv --labels kind --id who --drop c named.csv", output: "named")
     try tool(
       "tensor from-csv --labels kind --id who --bias --missing ? --standardize named.csv",
       output: "table")
     datasets = [
       "flat", "flat.ten", "patches", "deferred", "plain.ten", "plain", "dense", "signs", "classes",
-      "targets", "line", "named", "table",
+      "targets", "line", "named", "table", "signal",
     ]
     try tool("arrangements --exact signs", output: "exact")
     try tool("tensor from-csv --labels y --bias signs.csv", output: "sides")
@@ -141,6 +145,7 @@ struct BaseBundles {
     try add("relu-quantile", "exact", "--activation relu --loss quantile-0.7 --beta 0.05")
     try add("table", "table", "--activation linear --loss cross-entropy --beta 0.2")
     try add("linear", "patches", "--activation linear --beta 0.5")
+    try add("deep", "patches", "--activation linear --beta 0.5", recover: "--depth 4")
     try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
     try add("both-layers", "exact", "--activation relu --norm nuclear --beta 0.1")
     try add("norm-before", "sampled", "--activation relu --batch-norm before --beta 0.2")
@@ -166,11 +171,23 @@ struct BaseBundles {
     try addTrained("sgd-poly", "flat", "\(near) --neurons 3 --beta 0.1 --optimizer adam")
   }
 
+  private mutating func makeGenerated() throws {
+    for (name, options, data) in [
+      ("generated", "--beta 0.5", "signal"),
+      ("generated.linear", "--beta 5 --latent 3", "signal"),
+      ("generated.relu", "--beta 0.5 --generator relu --latent 2", "signal"),
+      ("generated.images", "--beta 1e4", "two.images"),
+    ] {
+      try tool("generate \(options) \(data)", output: name)
+      generated[name] = data
+    }
+  }
+
   private mutating func add(
-    _ name: String, _ data: String, _ options: String, judge: String = ""
+    _ name: String, _ data: String, _ options: String, recover: String = "", judge: String = ""
   ) throws {
     try tool("solve --gap 1e-3 --max-seconds 5 \(options) \(data)", output: "\(name).solution")
-    try tool("recover \(name).solution", output: "\(name).network")
+    try tool("recover \(recover) \(name).solution", output: "\(name).network")
     families.append(
       Family(
         name: name, data: data, solution: "\(name).solution", network: "\(name).network",

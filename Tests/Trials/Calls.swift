@@ -26,6 +26,12 @@ extension BaseBundles {
     var calls = generalCalls(file)
     if images.contains(file) { calls += imageCalls(file) }
     if datasets.contains(file) { calls += datasetCalls(file) }
+    if let data = generated[file] {
+      calls += [
+        Call("evaluate --data \(folder)/\(data) MUTANT", .report, mayFail: true),
+        Call("evaluate --data MUTANT \(folder)/\(file)", .report, mayFail: true),
+      ]
+    }
     for family in families {
       if family.data == file { calls += dataCalls(family) }
       if family.solution == file { calls += solutionCalls(family) }
@@ -61,6 +67,7 @@ extension BaseBundles {
       Call("\(cut) --defer --mirror --bias", .bundle), Call("patchify --flatten MUTANT", .bundle),
       Call("\(cut) --whiten 0.1 --components 3 --contrast 0.1", .bundle),
       Call("\(cut) --like \(folder)/patches", .bundle),
+      Call("generate --beta 1e4 --stages 2,4 --contact-sheet sheet.png MUTANT", .bundle),
       Call("\(cut) --like \(folder)/moments.ten", .bundle),
       Call("\(cut) --like \(folder)/sampled.deferred", .bundle),
     ]
@@ -77,6 +84,9 @@ extension BaseBundles {
       Call("solve --activation 1,0,0 --beta 0.3 --max-seconds 0.3 MUTANT", .bundle),
       Call("solve --activation linear --loss huber --beta 0.3 --max-seconds 0.3 MUTANT", .bundle),
       Call("baseline --epochs 1 --neurons 2 --batch 4 MUTANT", .bundle),
+      Call("tensor windows --length 2 --differences MUTANT", .bundle),
+      Call("generate --beta 0.5 MUTANT", .bundle),
+      Call("generate --beta 0.5 --generator relu --latent MUTANT \(folder)/signal", .bundle),
     ]
   }
 

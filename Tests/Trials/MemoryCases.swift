@@ -137,5 +137,12 @@ extension MemoryCase {
     MemoryCase(
       name: "baseline", setup: patches, line: "baseline --neurons 20 --epochs 1 patches",
       inputs: ["patches"], bytesPerSample: 2460, multiple: 4),
+    MemoryCase(
+      name: "generate",
+      setup: [
+        ("cifar-extract --resize 8x8 --synthetic N", "images"),
+        ("patchify --flatten images", "small"),
+      ], line: "generate --beta 100 --latent 100 small", inputs: ["small"], bytesPerSample: 772,
+      multiple: 6),
   ]
 }

@@ -5,7 +5,7 @@ import Tensors
 struct Verdict {
   /// Files that a run may leave in its folder beside its output.
   static let sideProducts: Set<String> = [
-    "filters.png", "confusion.png", "predictions", "path.tsv", "steps", "rest",
+    "filters.png", "confusion.png", "predictions", "path.tsv", "steps", "rest", "sheet.png",
   ]
 
   let call: Call

@@ -27,6 +27,8 @@ package struct Option<Settings> {
   private(set) var isRepeated = false
   /// The words that its argument may be, for completion; none if it may be anything.
   private(set) var words: [String] = []
+  /// Whether its argument may be a whole number instead of a file.
+  private(set) var takesCounts = false
   /// Whether -o may name the file of this input.
   private(set) var isReplaceable = false
   let apply: (inout Settings, String) throws -> Void
@@ -96,6 +98,15 @@ package struct Option<Settings> {
       settings[keyPath: path].append(text)
     }
     (option.isInput, option.isRepeated) = (true, true)
+    return option
+  }
+
+  /// An option whose argument is a whole number or a file to read; `argument` is such as "N|BUNDLE".
+  package static func inputOrCount(
+    _ name: String, _ argument: String, _ path: WritableKeyPath<Settings, String?>, _ help: String
+  ) -> Option {
+    var option = input(name, argument, path, help)
+    option.takesCounts = true
     return option
   }
 

@@ -124,14 +124,17 @@ package struct Tool<Settings: ToolSettings> {
       }
       try option.apply(&settings, value)
       if option.isOutput { files.outputs[option.name] = value }
-      if option.isInput {
+      let isCount = option.takesCounts && Int(value) != nil
+      if option.isInput, !isCount {
         if !option.isRepeated { files.inputs.removeAll { $0.option == option.name } }
         files.inputs.append((option.name, value, option.isReplaceable))
       }
       switch (option.record, option.argument) {
       case (.omitted, _): break
       case (_, nil): recipe.append("--\(option.name)")
-      case (.placeholder, let placeholder?): recipe += ["--\(option.name)", placeholder]
+      case (.placeholder, let placeholder?):
+        let name = placeholder.split(separator: "|").last.map(String.init) ?? placeholder
+        recipe += ["--\(option.name)", isCount ? value : name]
       case (.value, _): recipe += ["--\(option.name)", shellQuoted(value)]
       }
     }

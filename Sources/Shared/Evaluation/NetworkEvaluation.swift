@@ -59,6 +59,7 @@ package struct NetworkEvaluation: Sendable {
     report.add("samples", examples.count)
     if decisions != nil { report.add("classes", predictions.classNames.count) }
     report.add("neurons", network.function.neurons)
+    network.function.describe(in: &report)
     var violations: [String] = []
     if let expected {
       violations = try Self.judge(

@@ -24,6 +24,8 @@ package protocol NetworkFunction: Sendable {
   /// The network as a function of the sums over the patches that each of `gates` takes in each region (over all patches
   /// if `gates` is `nil`): gates × R × d rows, a column for each output. `nil` if it is no such function.
   func pooledWeights(_ patches: PatchFeatures, over gates: Gates?) -> Matrix?
+  /// Adds to the report what only networks of this kind have.
+  func describe(in report: inout Report)
 }
 
 extension NetworkFunction {
@@ -31,4 +33,5 @@ extension NetworkFunction {
     []
   }
   package func pooledWeights(_ patches: PatchFeatures, over gates: Gates?) -> Matrix? { nil }
+  package func describe(in report: inout Report) {}
 }

@@ -20,6 +20,8 @@ package struct ReLUNetwork: NetworkFunction {
   package var neurons: Int { layers.neurons }
   package var filters: Matrix { layers.filters }
   package var outputWeight: Matrix { layers.outputWeight }
+  /// The neurons of each group of the norm.
+  var groups: [[Int]] { layers.groups ?? (0..<neurons).map { [$0] } }
 
   /// ½ Σ_j (‖u_j‖² + ‖a_j‖_p²), p = 1 if the convex program has a group for each class, and 2 if it has the nuclear
   /// norm. Several neurons that share a group of the norm have ½ (Σ_j ‖u_j‖² + a²), a being the largest |a_cj|, which is that
@@ -27,7 +29,7 @@ package struct ReLUNetwork: NetworkFunction {
   /// (metadata `scaling` `unit`) the product of both lengths takes the place of half the sum of their squares.
   package var penalty: Double {
     var sum = CompensatedSum()
-    for members in layers.groups ?? (0..<neurons).map({ [$0] }) {
+    for members in groups {
       let (hidden, output) = lengths(of: members)
       if isUnitNorm, members.count > 1, weightNorm == .group {
         let products = members.map { j in
@@ -46,7 +48,7 @@ package struct ReLUNetwork: NetworkFunction {
   }
 
   /// The lengths of a group's weights in both layers.
-  private func lengths(of members: [Int]) -> (hidden: Double, output: Double) {
+  func lengths(of members: [Int]) -> (hidden: Double, output: Double) {
     let hidden = members.map { norm(filters.columns, filters.row($0)) }
     let output = members.map { weightNorm.ofOutputs(outputWeight.column($0)) }
     // A neuron that shares its group with no other has the norm of its own weights.

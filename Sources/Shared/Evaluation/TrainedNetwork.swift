@@ -50,6 +50,7 @@ package struct TrainedNetwork: Sendable {
       case .polynomial(let activation): try PolynomialNetwork(bundle, activation)
       case .quantized: try QuantizedNetwork(bundle)
       case .relu where hasFreeBias: try FreeBiasNetwork(bundle)
+      case .linear where bundle.metadata["layers"] != nil: try DeepLinearNetwork(bundle)
       case .relu, .gatedReLU, .linear, .circular:
         try bundle.read(ifPresent: .batchNorm) == nil
           ? ReLUNetwork(bundle) : NormalizedNetwork(bundle)

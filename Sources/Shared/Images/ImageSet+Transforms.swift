@@ -4,6 +4,10 @@ extension ImageSet {
   /// The images averaged to `width × height` pixels; see `AreaAverage`.
   package func resized(width: Int, height: Int) throws -> ImageSet {
     if (width, height) == (shape.width, shape.height) { return self }
+    guard shape.plane <= AreaAverage.limit else {
+      throw Failure.data(
+        "images of \(shape.width)x\(shape.height) pixels are too large to be averaged")
+    }
     let small = ImageShape(channels: shape.channels, height: height, width: width)
     let target = try reserve(count, small)
     let average = AreaAverage(
@@ -17,6 +21,22 @@ extension ImageSet {
       }
     }
     return with(small, target)
+  }
+
+  /// The images with every pixel repeated, to `width × height` pixels, which may be no multiple.
+  package func magnified(width: Int, height: Int) throws -> ImageSet {
+    if (width, height) == (shape.width, shape.height) { return self }
+    let large = ImageShape(channels: shape.channels, height: height, width: width)
+    let target = try reserve(count, large)
+    let planes = target.base.assumingMemoryBound(to: UInt8.self)
+    for plane in 0..<count * shape.channels {
+      let (source, copy) = (image(0) + plane * shape.plane, planes + plane * large.plane)
+      for y in 0..<height {
+        let line = source + y * shape.height / height * shape.width
+        for x in 0..<width { copy[y * width + x] = line[x * shape.width / width] }
+      }
+    }
+    return with(large, target)
   }
 
   /// The luma of ITU-R BT.601, 0.299 R + 0.587 G + 0.114 B, in one channel: its weights in 2⁻¹⁶,

@@ -29,6 +29,21 @@ package struct ImageSet {
     self.index = index
   }
 
+  /// The images of a bundle of kind `images`, without labels and names. Throws `Failure.data` if it holds none.
+  package init(_ bundle: Bundle) throws {
+    try bundle.expect(.images)
+    let tensor = try bundle.require(.images)
+    guard tensor.count > 0 else {
+      throw Failure.data(
+        "tensor \"images\" of \(bundle.name) is \(tensor.summary): it has no images")
+    }
+    self.init(
+      classes: [],
+      shape: ImageShape(
+        channels: tensor.shape[1], height: tensor.shape[2], width: tensor.shape[3]),
+      pixels: tensor.bytes, labels: nil, index: (0..<tensor.shape[0]).map { Int32($0) })
+  }
+
   package var count: Int { index.count }
 
   /// The values of image `i`, channel after channel.

@@ -64,6 +64,10 @@ extension LayerStack {
       throw Failure.data(
         "\(network.name) is a quantised network, which has no hidden layer of this kind")
     }
+    guard network.metadata["layers"] == nil else {
+      throw Failure.data(
+        "\(network.name) has more than two layers: which of them is a stage cannot be told")
+    }
     guard network.metadata["batch_norm"] == nil else {
       throw Failure.data(
         "\(network.name) has batch normalisation: its hidden layer cannot be a stage of its own")

@@ -4,17 +4,17 @@ import Tensors
 private enum DistinctParts {
   static let network: [TensorKey] = [
     .hiddenWeight, .hiddenBias, .hiddenGate, .hiddenThreshold, .hiddenRegion, .hiddenGroup,
-    .hiddenLeft, .hiddenRight, .outputWeight, .outputBias, .normWeight, .normBias, .normMean,
-    .normDeviation,
+    .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .outputBias, .normWeight, .normBias,
+    .normMean, .normDeviation,
   ]
   static let solution: [TensorKey] = [
     .z, .v, .w, .neuronsHidden, .neuronsOutput, .normCenter, .normFactor, .normMean,
     .normDeviation, .splineOutput, .splineKnot, .splineSide, .splineWeight, .splineIntercept,
-    .hiddenWeight, .hiddenLeft, .hiddenRight, .outputWeight, .relaxationDual, .relaxationLambda,
-    .relaxationPositive, .relaxationNegative,
+    .hiddenWeight, .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .relaxationDual,
+    .relaxationLambda, .relaxationPositive, .relaxationNegative,
   ]
   static let metadata = [
-    "norm", "group", "scaling", "batch_norm", "batch_samples", "free_bias", "list",
+    "norm", "group", "scaling", "batch_norm", "batch_samples", "free_bias", "list", "layers",
     "relaxation_lower", "relaxation_upper",
   ]
 }

@@ -11,6 +11,8 @@ package final class Input {
   package let name: String
   private let descriptor: Int32
   private let closes: Bool
+  /// Bytes of a pipe that were looked at, and not yet read.
+  private var ahead: [UInt8] = []
 
   /// The error if the end of a mapped file has disappeared.
   static let wasCut = "the file was cut, or cannot be read, while it was in use"
@@ -45,8 +47,28 @@ package final class Input {
 
   package var isTerminal: Bool { isatty(descriptor) == 1 }
 
+  /// The next `count` bytes, or as many as there are, which stay to be read.
+  package func peek(_ count: Int) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    let got = try bytes.withUnsafeMutableBytes { buffer in
+      if size != nil {
+        return max(0, pread(descriptor, buffer.baseAddress!, count, lseek(descriptor, 0, SEEK_CUR)))
+      }
+      return try readFully(into: buffer.baseAddress!, count: count)
+    }
+    bytes.removeLast(count - got)
+    if size == nil { ahead = bytes + ahead }
+    return bytes
+  }
+
   /// Reads up to `count` bytes; 0 at the end of the file.
   package func readSome(into target: UnsafeMutableRawPointer, count: Int) throws -> Int {
+    if !ahead.isEmpty {
+      let taken = min(count, ahead.count)
+      ahead.withUnsafeBytes { target.copyMemory(from: $0.baseAddress!, byteCount: taken) }
+      ahead.removeFirst(taken)
+      return taken
+    }
     while true {
       let got = read(descriptor, target, min(count, 1 << 30))
       if got >= 0 { return got }

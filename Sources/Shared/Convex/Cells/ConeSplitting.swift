@@ -2,13 +2,14 @@ import Glibc
 import LinearAlgebra
 
 /// The cones K_i = {u : (2D_i − I) X u ≥ 0} of full-dimensional cells in R^r, r ≤ 4, each split into simplicial cones,
-/// which are spanned by r unit vectors; the cone's extreme rays are among these.
+/// which are spanned by r unit vectors; the cone's extreme rays are among these. In more dimensions the cones have to be
+/// simplicial, which those of r hyperplanes are.
 ///
 /// A sector of the plane has two extreme rays. A cone of R³ has a ring of them, found by walking from wall to
 /// wall, as a hull is wrapped, and is split like a fan. Those of R⁴ come from the double description method.
 struct ConeSplitting {
-  /// Above this rank cones are not split.
-  static let maximumRank = 4
+  /// Above the first rank cones are not split, above the second simplicial ones are too many.
+  static let (maximumRank, maximumSimplicialRank) = (4, 8)
   let r: Int
   /// The first simplex of each cell, and the number of simplices at the end.
   let starts: [Int]
@@ -24,7 +25,9 @@ struct ConeSplitting {
   /// cone is not of full dimension or contains a line.
   init?(normals: Matrix, rows: [Int], patterns: Patterns, points: Matrix) {
     let (m, r) = (normals.rows, normals.columns)
-    precondition(r >= 1 && r <= ConeSplitting.maximumRank && m == rows.count && m >= r)
+    precondition(r >= 1 && m == rows.count && m >= r)
+    precondition(
+      r <= ConeSplitting.maximumRank || (r <= ConeSplitting.maximumSimplicialRank && m == r))
     self.r = r
     let block = 64
     let parts = (patterns.count + block - 1) / block
@@ -34,6 +37,13 @@ struct ConeSplitting {
       let cells = part * block..<min(patterns.count, (part + 1) * block)
       var walls = [SIMD4<Double>](repeating: .zero, count: m)
       let cones = cells.map { cell -> (rays: [Double], walls: [Int32]) in
+        if r > ConeSplitting.maximumRank {
+          let own = (0..<m).map { j in
+            let sign = patterns.isActive(cell, row: rows[j]) ? 1.0 : -1
+            return (0..<r).map { sign * normals[j, $0] }
+          }
+          return ConeSplitting.pulled(own, (0..<r).map { points[cell, $0] })
+        }
         for j in 0..<m {
           let sign = patterns.isActive(cell, row: rows[j]) ? 1.0 : -1
           for k in 0..<r { walls[j][k] = sign * normals[j, k] }
@@ -47,7 +57,9 @@ struct ConeSplitting {
         case 3:
           let (ring, met) = ConeSplitting.ring(walls, point)
           return (ConeSplitting.fan(ring), met)
-        default: return ConeSplitting.pulled(walls, point, r)
+        default:
+          return ConeSplitting.pulled(
+            walls.map { wall in (0..<r).map { wall[$0] } }, (0..<r).map { point[$0] })
         }
       }
       lock.locked { found[part] = cones }
@@ -146,12 +158,9 @@ struct ConeSplitting {
 
   /// A triangulation of any cone.
   private static func pulled(
-    _ walls: [SIMD4<Double>], _ point: SIMD4<Double>, _ r: Int
+    _ walls: [[Double]], _ point: [Double]
   ) -> (rays: [Double], walls: [Int32]) {
-    func array(_ x: SIMD4<Double>) -> [Double] { (0..<r).map { x[$0] } }
-    guard let cone = DoubleDescription(walls: walls.map(array), point: array(point)) else {
-      return ([], [])
-    }
+    guard let cone = DoubleDescription(walls: walls, point: point) else { return ([], []) }
     return (
       cone.simplices.flatMap { $0.flatMap { cone.rays[$0] } }, cone.facets.map { Int32($0) }
     )

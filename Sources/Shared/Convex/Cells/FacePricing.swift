@@ -9,7 +9,7 @@ struct CellNeuron {
 }
 
 /// Prices neurons for several outputs at N (n × C): the largest ‖Nᵀ D_i X u‖ over u ∈ K_i with ‖u‖ ≤ 1, for cells of data of
-/// rank at most 4.
+/// rank at most 4, or of at most 8 independent rows.
 ///
 /// A simplicial cone is its faces' insides. A maximiser inside a face is a local maximum of the form on the sphere of the
 /// face's span, where all of these are global: so it is a top eigenvector there, and counts if its coordinates in the rays are of one
@@ -24,7 +24,7 @@ final class FacePricing {
   init(_ cells: LowRankCells, patterns: Patterns) {
     (self.cells, self.patterns, samples) = (cells, patterns, cells.features.rows)
     solvers = (0..<Threads.count).map { _ in
-      (0...ConeSplitting.maximumRank).map { SymmetricEigensolver(order: $0) }
+      (0...ConeSplitting.maximumSimplicialRank).map { SymmetricEigensolver(order: $0) }
     }
   }
 

@@ -2,7 +2,7 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// Trains ReLU networks of several outputs with weight decay on both layers over the cells of data of rank at most 4 (Sahiner,
+/// Trains ReLU networks of several outputs with weight decay on both layers over the cells of data of rank at most 4, or of at most 8 independent rows (Sahiner,
 /// Ergen, Pauly and Pilanci 2021): min ℓ(Σ D_i X V_i) + β Σ ‖V_i‖_{K_i}, the gauge ‖V‖_K being the least Σ ‖u_k‖ ‖a_k‖ of
 /// V = Σ u_k a_kᵀ with u_k ∈ K.
 ///
@@ -15,10 +15,10 @@ package final class FaceSolver: RegularizedSolver {
   private let loss: any Loss
   private let pricing: FacePricing
 
-  /// `targets` are n × C. Returns nil if the rank is above 4, if gates have thresholds, or if a gate does not attain its
+  /// `targets` are n × C. Returns nil if the rank is above 4 (8 for independent rows), if gates have thresholds, or if a gate does not attain its
   /// pattern strictly.
   package init?(_ data: ArrangementData, targets: Matrix, loss: LossName) {
-    guard let cells = LowRankCells(data) else { return nil }
+    guard let cells = LowRankCells(data, allowsIndependentRows: true) else { return nil }
     (self.data, self.targets, self.loss) = (data, targets, loss.loss)
     pricing = FacePricing(cells, patterns: data.patterns)
     let slope = Matrix(targets.rows, targets.columns)

@@ -13,13 +13,16 @@ struct LowRankCells {
   let hyperplanes: Hyperplanes
   let splitting: ConeSplitting
 
-  /// nil if the rank is above 4, if gates have thresholds, or if a gate does not attain its pattern strictly.
-  init?(_ data: ArrangementData) {
+  /// nil if the rank is above 4, if gates have thresholds, or if a gate does not attain its pattern strictly. With
+  /// `allowsIndependentRows` the rank may be up to 8 if no more hyperplanes than that are distinct.
+  init?(_ data: ArrangementData, allowsIndependentRows: Bool = false) {
+    let limit =
+      allowsIndependentRows ? ConeSplitting.maximumSimplicialRank : ConeSplitting.maximumRank
     guard data.thresholds == nil,
       let space = try? RowSpace(
         data.features,
         probe: { rank, _ in
-          guard rank <= ConeSplitting.maximumRank else { throw RankTooHigh() }
+          guard rank <= limit else { throw RankTooHigh() }
         }), space.rank > 0
     else { return nil }
     basis = space.basis
@@ -36,6 +39,7 @@ struct LowRankCells {
     }
     guard LowRankCells.agree(features, data.patterns, points) else { return nil }
     hyperplanes = Hyperplanes(features)
+    guard r <= ConeSplitting.maximumRank || hyperplanes.normals.rows == r else { return nil }
     guard
       let splitting = ConeSplitting(
         normals: hyperplanes.normals, rows: hyperplanes.rows.map { $0[0] },

@@ -1,3 +1,4 @@
+import Glibc
 import LinearAlgebra
 import Schema
 import Tensors
@@ -136,7 +137,12 @@ package struct GroupedNetwork {
   }
 
   /// The bundle of kind `network`; `source` hands on its metadata and its whitening.
-  package func bundle(from source: Bundle, metadata: [String: String]) -> Bundle {
+  ///
+  /// A group of size s of a linear network becomes a path of `layers` layers of length s^(1/L) each, whose penalty
+  /// (1/L) Σ_l ‖W_l‖_F^L is s too (Wang, Ergen and Pilanci 2021).
+  package func bundle(
+    from source: Bundle, metadata: [String: String], layers: Int = 2
+  ) -> Bundle {
     let neurons = groups.enumerated().flatMap { number, group in
       group.neurons.map { neuron in
         var neuron = neuron
@@ -153,6 +159,25 @@ package struct GroupedNetwork {
       network.hasRegions = true
       program[.regions] = solution.regions
     }
-    return network.bundle(program: program, from: source, metadata: metadata)
+    var bundle = network.bundle(program: program, from: source, metadata: metadata)
+    if layers > 2 { deepen(&bundle, layers: layers) }
+    return bundle
+  }
+
+  /// Gives each path of two layers of length √s as many as `layers`, of length s^(1/L).
+  private func deepen(_ network: inout Bundle, layers: Int) {
+    let sizes = groups.flatMap { group in group.neurons.map { _ in group.size } }
+    let lengths = sizes.map { pow($0, 1 / Double(layers)) }
+    let factors = zip(lengths, sizes).map { $0 / $1.squareRoot() }
+    let (m, d) = (sizes.count, solution.features)
+    network[.hiddenWeight]?.withMutableElements(of: Double.self) { hidden in
+      for j in 0..<m { for k in 0..<d { hidden[j * d + k] *= factors[j] } }
+    }
+    network[.outputWeight]?.withMutableElements(of: Double.self) { output in
+      for place in output.indices { output[place] *= factors[place % m] }
+    }
+    network[.middleWeight] = Tensor(
+      (0..<layers - 2).flatMap { _ in lengths }, shape: [layers - 2, m])
+    network.metadata[.layers] = layers
   }
 }

@@ -36,10 +36,12 @@ struct ArrangementRays {
     }
     var choices = 1.0
     for k in 0..<max(0, r - 1) { choices *= Double(distinct.count - k) / Double(k + 1) }
-    guard r <= 4, choices <= Double(ArrangementRays.limit) else {
+    // The cells of r hyperplanes have r rays each.
+    guard r <= 4 || (r <= 8 && distinct.count == r), choices <= Double(ArrangementRays.limit) else {
       throw Failure.data(
         "patterns of \(name) lack rank, and \(n) samples in \(r) dimensions have too many rays to judge them: batch "
-          + "normalisation after the ReLU is certified where all patterns have full rank, or in up to 4 dimensions"
+          + "normalisation after the ReLU is certified where all patterns have full rank, or in up to 4 dimensions (8, if rows are "
+          + "independent)"
       )
     }
     var found: [[Double]] = r == 1 ? [[1], [-1]] : []
