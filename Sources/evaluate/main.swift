@@ -13,29 +13,23 @@ Settings.tool.main { invocation in
   let filters = try settings.filters.map { try Output(path: $0) }
   let confusion = try settings.confusion.map { try Output(path: $0) }
 
-  let network = try TrainedNetwork(Bundle(reading: invocation.input()))
-  let program = try settings.certify.map {
-    try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
-  }
-  let examples = try invocation.read("--data", settings.dataPath) {
-    try Examples(
-      reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList,
-      like: network.model, forClaim: program != nil || settings.provesDistance)
-  }
+  let tally = try settings.tally.map { try Output(path: $0) }
 
-  let evaluation = try NetworkEvaluation(
-    network, on: examples, beta: settings.beta, certifying: program,
-    distanceWithin: settings.provesDistance ? settings.gap ?? 1e-3 : nil)
+  let judging = try Judging(invocation)
+  let evaluation = try judging.evaluation()
   for warning in evaluation.warnings { invocation.warn(warning) }
 
   // All pictures are made before the first file is written.
   let pictures = [
-    try filters.map { (try network.filterPicture(count: settings.filtersCount ?? 64), $0) },
+    try filters.map {
+      (try judging.network.filterPicture(count: settings.filtersCount ?? 64), $0)
+    },
     try confusion.map { (try evaluation.confusionMatrix().picture, $0) },
   ]
-  try predictions?.write(evaluation.table)
+  try predictions?.write(evaluation.table())
+  try tally.map { try judging.writeTally(to: $0) }
   for (picture, file) in pictures.compactMap({ $0 }) { try writePNG(picture, to: file) }
-  let files = [predictions, filters, confusion].compactMap { $0 }
+  let files = [predictions, filters, confusion, tally].compactMap { $0 }
   // The report, which may go to a pipe, begins when the files are written.
   for file in files { try file.flush() }
   try output.write(settings.json ? evaluation.report.json : evaluation.report.text)

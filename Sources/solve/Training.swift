@@ -45,16 +45,18 @@ final class Training: @unchecked Sendable {
     self.output = output
     self.start = start
     settings = invocation.settings
-    guard let activation = settings.activation else {
-      throw Failure.usage("--activation is missing")
-    }
-    self.activation = settings.circular ? .circular : activation
     // A constraint has no weight: the norm alone is the objective.
     beta = settings.beta ?? (settings.constraint == nil ? 0 : 1)
     record = try PathRecord(settings)
     trace = try Trace(path: settings.trace)
     source = try Bundle(reading: input)
     let source = source
+    guard let activation = try settings.activation ?? source.activationOfSums else {
+      throw Failure.usage(
+        "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
+      )
+    }
+    self.activation = settings.circular ? .circular : activation
     let reduction = try settings.reduction(of: source)
     self.reduction = reduction
     data = try reduction?.apply(source) ?? source

@@ -129,6 +129,6 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   }
 
   package func predictions(_ point: ArrangementSolution, on data: PatchSource) -> Matrix {
-    point.pooledGatedPredictions(on: data, gatesOf: self.data, progress: progress)
+    point.pooledGatedPredictions(on: data, gates: self.data.listed.gates, progress: progress)
   }
 }

@@ -76,6 +76,12 @@ package struct TrainedNetwork: Sendable {
   /// which they differ.
   package func check(against examples: Examples) throws -> [String] {
     try function.check(against: examples)
+    return try checkPreparation(of: examples)
+  }
+
+  /// Throws if the network and the data have other classes, or were fitted otherwise. Returns the choices of the step
+  /// that cuts patches in which they differ.
+  func checkPreparation(of examples: any JudgedData) throws -> [String] {
     try examples.expect(classes: classes, of: name)
     if let other = statistics.differences(from: examples.statistics, ifPresent: true).first {
       throw Failure.data(
@@ -163,7 +169,7 @@ package struct TrainedNetwork: Sendable {
   }
 }
 
-extension Examples {
+extension JudgedData {
   /// The choices of the step that cuts patches in which `metadata`, those of the bundle `name`, differ from these
   /// samples. For what was trained on these data (`mustBeSame`) a choice that only one of them tells differs too,
   /// unless these samples were cut by no such step.

@@ -16,10 +16,21 @@ package struct Bundle: Sendable {
   /// Reads a whole bundle and checks that nothing follows it.
   package init(reading input: Input) throws {
     let reader = try BundleReader(input)
+    try self.init(reader)
+    try reader.finish()
+  }
+
+  /// Reads the next of several bundles that follow one another; nil at the end of the input.
+  package init?(nextOf input: Input) throws {
+    if try input.isAtEnd() { return nil }
+    try self.init(BundleReader(input))
+  }
+
+  /// Reads all tensors of the bundle of a reader.
+  package init(_ reader: BundleReader) throws {
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next { tensors[entry.name] = try reader.readTensor() }
-    try reader.finish()
-    self.init(tensors: tensors, metadata: reader.metadata, name: input.name)
+    self.init(tensors: tensors, metadata: reader.metadata, name: reader.input.name)
   }
 
   /// Writes the bundle in its one canonical form; the caller finishes the output.

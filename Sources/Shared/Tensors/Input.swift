@@ -11,6 +11,8 @@ package final class Input {
   package let name: String
   private let descriptor: Int32
   private let closes: Bool
+  /// A byte that `isAtEnd` has read already.
+  private var pending: UInt8?
 
   /// The error if the end of a mapped file has disappeared.
   static let wasCut = "the file was cut, or cannot be read, while it was in use"
@@ -47,11 +49,25 @@ package final class Input {
 
   /// Reads up to `count` bytes; 0 at the end of the file.
   package func readSome(into target: UnsafeMutableRawPointer, count: Int) throws -> Int {
+    if let byte = pending, count > 0 {
+      target.storeBytes(of: byte, as: UInt8.self)
+      pending = nil
+      return 1
+    }
     while true {
       let got = read(descriptor, target, min(count, 1 << 30))
       if got >= 0 { return got }
       if errno != EINTR { throw Failure.data("cannot read \(name): \(systemError())") }
     }
+  }
+
+  /// Whether nothing follows. Read the next bytes by `readSome` or what is made of it, not by `skip`.
+  package func isAtEnd() throws -> Bool {
+    if pending != nil { return false }
+    var byte: UInt8 = 0
+    guard try readSome(into: &byte, count: 1) == 1 else { return true }
+    pending = byte
+    return false
   }
 
   /// Reads until `count` bytes are there or the file ends; returns how many there were.
