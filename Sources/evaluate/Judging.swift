@@ -82,7 +82,7 @@ final class Judging {
     if tally == nil { try expectSamples("tally") }
     let found = try TallyEvaluation(
       network, digest: digest, on: sums, beta: settings.beta, certifying: solution,
-      solutionDigest: solutionDigest, objections: objections)
+      solutionDigest: solutionDigest, isWritten: settings.tally != nil, objections: objections)
     return Judgement(
       report: found.report, violations: found.violations, warnings: found.warnings,
       confusionMatrix: {
@@ -112,7 +112,8 @@ final class Judging {
     }
     guard settings.predictions == nil, !settings.provesDistance else {
       throw Failure.usage(
-        "--\(settings.predictions == nil ? "global" : "predictions") needs a single bundle of samples and no tally")
+        "--\(settings.predictions == nil ? "global" : "predictions") needs a single bundle of samples and no tally"
+      )
     }
     var tally = try Tally(
       network, digest: digest, certifying: solution, solutionDigest: solutionDigest)

@@ -110,7 +110,9 @@ extension Settings {
   /// The data, and the solution to check.
   private static var inputOptions: [Option<Settings>] {
     [
-      .input("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle, or several one after another; statistics of gram, or a tally."
+      .input(
+        "data", "BUNDLE", \.data,
+        "The samples: a dataset, moments or arrangements bundle, or several one after another; statistics of gram, or a tally."
       ),
       .input(
         "certify", "SOLUTION", \.certify,

@@ -15,7 +15,8 @@ struct Settings: ToolSettings {
       throw Failure.usage("standard input can be read once only")
     }
     if choices.type == .f32, case .polynomial = choices.activation {
-      throw Failure.usage("--dtype F32 is not for polynomials: single precision proves nothing there")
+      throw Failure.usage(
+        "--dtype F32 is not for polynomials: single precision proves nothing there")
     }
   }
 

@@ -88,7 +88,9 @@ extension Training {
   /// so much that the bound is above the objective, or that nothing is proved. Returns whether something changed.
   private func mend(_ bundle: inout Bundle, _ found: Certificate) throws -> Bool {
     let isLost = found.relativeGap < -1e-10 || found.isBeyondPrecision
-    guard isLost || found.dualInfeasibility > 0 else { return false }
+    // Coefficients of sums move the constraints by as much when they are rounded again.
+    let room = bundle[.dualCoefficients] == nil ? 0 : found.dualRounding
+    guard isLost || found.dualInfeasibility > room else { return false }
     let scale = isLost ? 0 : 1 / (1 + found.dualInfeasibility)
     for key in [TensorKey.dual, .dualCoefficients, .dualScale] {
       guard let dual = try bundle.optional(key) else { continue }

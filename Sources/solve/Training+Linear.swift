@@ -20,7 +20,8 @@ extension Training {
       weighting: targets.weighting)
     let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
-        solution, regions: patches.regions, targets: targets, program: program, beta: beta, betaMax: betaMax,
+        solution, regions: patches.regions, targets: targets, program: program, beta: beta,
+        betaMax: betaMax,
         source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
     }
     let zero = LinearSolution(zero: targets, width: patches.regions * patches.dimension)

@@ -33,7 +33,8 @@ extension Training {
     let own = sums.design.activation
     guard activation == own else {
       throw Failure.data(
-        "\(sums.name) holds sums for the activation \(own.text): --activation \(activation.text) needs the samples")
+        "\(sums.name) holds sums for the activation \(own.text): --activation \(activation.text) needs the samples"
+      )
     }
     for (option, isGiven) in [
       ("--loss \(settings.loss.rawValue)", settings.loss != .squared),

@@ -45,7 +45,8 @@ func sum(_ run: Run) throws {
   }
   if let wanted = run.settings.samples, case let found = try sum.count(.samples), found != wanted {
     throw Failure.data(
-      "\(recipes.count) bundles have \(found) samples together, expected \(wanted): one is missing, or there twice")
+      "\(recipes.count) bundles have \(found) samples together, expected \(wanted): one is missing, or there twice"
+    )
   }
   let lines = [mergedRecipe(recipes.compactMap { $0.metadata["command"] })].compactMap { $0 }
   sum.metadata.merge(run.metadata()) { $1 }

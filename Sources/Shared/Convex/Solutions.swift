@@ -83,7 +83,8 @@ package enum Solutions {
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
     var bundle = Bundle(
       solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dualTensors,
-      loss: targets.loss, targets: targets.targetValues, beta: beta, betaMax: betaMax, objectives: (solution.primal, dual),
+      loss: targets.loss, targets: targets.targetValues, beta: beta, betaMax: betaMax,
+      objectives: (solution.primal, dual),
       gap: relativeGap(primal: solution.primal, dual: dual), status: solution.status,
       iterations: solution.iterations)
     bundle.metadata[.classWeights] = targets.weighting?.weights

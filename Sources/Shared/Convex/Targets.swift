@@ -125,7 +125,9 @@ package struct Targets {
   /// known: what further data are compared with, and what solutions of sums say.
   package init(outputs: Int, classes: [String]?, targetValues: TargetValues?) {
     values = Matrix(0, outputs)
-    (labels, self.classes, self.targetValues) = (classes == nil ? nil : [], classes ?? [], targetValues)
+    (labels, self.classes, self.targetValues) = (
+      classes == nil ? nil : [], classes ?? [], targetValues
+    )
     (loss, weighting) = (.squared, nil)
   }
 

@@ -31,7 +31,8 @@ package struct Validation<Data> {
       try sums.common.classNames() == training.common.classNames()
     else {
       throw Failure.data(
-        "\(sums.name) has other features or classes than \(training.name): gram --like makes them alike")
+        "\(sums.name) has other features or classes than \(training.name): gram --like makes them alike"
+      )
     }
     held = .sums(sums)
     targets = try training.targets()

@@ -113,7 +113,9 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   private static func betaMax(
     _ correlations: Matrix, _ problems: [GroupProblem], size: Int
   ) -> Double {
-    problems.reduce(0) { max($0, groupNorms(correlations.columns($1.columns), size: size).max() ?? 0) }
+    problems.reduce(0) {
+      max($0, groupNorms(correlations.columns($1.columns), size: size).max() ?? 0)
+    }
   }
 
   /// The search over G; nil if `proceed` ends it.

@@ -80,7 +80,8 @@ package struct Examples: Sendable {
 
   /// The same for the bundle of a reader, which other bundles may follow.
   package init(
-    _ reader: BundleReader, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil,
+    _ reader: BundleReader, patterns: Bool = false, list: Bundle? = nil,
+    like model: DataModel? = nil,
     forClaim: Bool = false
   ) throws {
     try reader.expect(.dataset, .moments, .arrangements)

@@ -158,7 +158,8 @@ package struct SolvedProgram: Sendable {
   func check(against examples: Examples, _ network: TrainedNetwork) throws {
     guard sums == nil else {
       throw Failure.data(
-        "\(name) was found from sums over samples: judge it by these sums, or by --tally over the samples")
+        "\(name) was found from sums over samples: judge it by these sums, or by --tally over the samples"
+      )
     }
     guard examples.count == samples else {
       throw Failure.data(

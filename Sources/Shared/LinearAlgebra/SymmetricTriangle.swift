@@ -7,7 +7,8 @@ package struct SymmetricTriangle: Sendable {
   package let order: Int
 
   package init(_ elements: Tensor, order: Int) {
-    precondition(elements.count == order * (order + 1) / 2, "not the triangle of a matrix of this order")
+    precondition(
+      elements.count == order * (order + 1) / 2, "not the triangle of a matrix of this order")
     (self.elements, self.order) = (elements, order)
   }
 

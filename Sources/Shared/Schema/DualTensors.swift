@@ -44,12 +44,14 @@ package enum DualTensors: Sendable {
     }
     for key in [TensorKey.dual, .predictions] where bundle[key] != nil {
       throw Failure.data(
-        "\(bundle.name) has both \"dual.coefficients\" and \(quoted(key.name)), expected one dual point")
+        "\(bundle.name) has both \"dual.coefficients\" and \(quoted(key.name)), expected one dual point"
+      )
     }
     try coefficients.expectFinite("dual.coefficients", of: bundle.name)
     guard coefficients.count > 0 else {
       throw Failure.data(
-        "tensor \"dual.coefficients\" of \(bundle.name) is \(coefficients.summary): it has no features or outputs")
+        "tensor \"dual.coefficients\" of \(bundle.name) is \(coefficients.summary): it has no features or outputs"
+      )
     }
     let scale = try bundle.require(.dualScale, shape: [coefficients.shape[1]])
     let samples = try bundle.read(.sampleCount)
@@ -79,7 +81,8 @@ package struct DualFeatures: Sendable {
       let m = whitening.shape[0]
       guard whitening.shape == [m, m], m > 1 else {
         throw Failure.data(
-          "tensor \"dual.whitening\" of \(bundle.name) is \(whitening.summary), expected F64 [d+1, d+1]")
+          "tensor \"dual.whitening\" of \(bundle.name) is \(whitening.summary), expected F64 [d+1, d+1]"
+        )
       }
       try whitening.expectFinite("dual.whitening", of: bundle.name)
       design = .polynomial(polynomial, whitening: whitening)
@@ -95,11 +98,13 @@ package struct DualFeatures: Sendable {
       size = dimension
     default:
       throw Failure.data(
-        "\(bundle.name) has \"dual.coefficients\", which solutions with activation \(activation.text) have not")
+        "\(bundle.name) has \"dual.coefficients\", which solutions with activation \(activation.text) have not"
+      )
     }
     guard size > 0, order > 0, order % size == 0 else {
       throw Failure.data(
-        "tensor \"dual.coefficients\" of \(bundle.name) has \(order) features, which its other tensors do not make")
+        "tensor \"dual.coefficients\" of \(bundle.name) has \(order) features, which its other tensors do not make"
+      )
     }
     regions = order / size
   }

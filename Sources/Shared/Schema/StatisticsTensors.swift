@@ -110,13 +110,17 @@ package struct StatisticsTensors: Sendable {
   private func expectSums() throws {
     func fail(_ what: String) -> Failure { .data("\(name) holds no sums over samples: \(what)") }
     guard (gram.type == .f32) == (centre != nil) else {
-      throw fail("tensor \"gram\" is \(gram.summary), \(centre == nil ? "without" : "with") \"centre\"")
+      throw fail(
+        "tensor \"gram\" is \(gram.summary), \(centre == nil ? "without" : "with") \"centre\"")
     }
     if case .polynomial = design, gram.type == .f32 {
       throw Failure.data(
-        "tensor \"gram\" of \(name) is \(gram.summary), expected F64: single precision proves nothing for polynomials")
+        "tensor \"gram\" of \(name) is \(gram.summary), expected F64: single precision proves nothing for polynomials"
+      )
     }
-    guard squares.allSatisfy({ $0 >= 0 }) else { throw fail("tensor \"squares\" has a number below 0") }
+    guard squares.allSatisfy({ $0 >= 0 }) else {
+      throw fail("tensor \"squares\" has a number below 0")
+    }
     var place = 0
     for i in 0..<order {
       var value = 0.0
@@ -134,9 +138,11 @@ package struct StatisticsTensors: Sendable {
     let regions = try bundle.read(.regions)
     let name = try bundle.read(.design)
     func expect(_ width: Int?) throws {
-      guard regions > 0, let width, width.multipliedReportingOverflow(by: regions) == (q, false) else {
+      guard regions > 0, let width, width.multipliedReportingOverflow(by: regions) == (q, false)
+      else {
         throw Failure.data(
-          "metadata \"regions\" of \(bundle.name) is \(regions), and its features do not make the \(q) of tensor \"sums\"")
+          "metadata \"regions\" of \(bundle.name) is \(regions), and its features do not make the \(q) of tensor \"sums\""
+        )
       }
     }
     switch (name, activation) {
@@ -183,7 +189,8 @@ extension Bundle {
     let classes = try classNames()?.count ?? values.count
     guard values.count == classes, outputs == classes || (outputs == 1 && classes == 2) else {
       throw Failure.data(
-        "tensor \"counts\" of \(name) is \(tensor.summary), but there are \(classes) classes and \(outputs) outputs")
+        "tensor \"counts\" of \(name) is \(tensor.summary), but there are \(classes) classes and \(outputs) outputs"
+      )
     }
     let sum = values.reduce(0) { $0 &+ $1 }
     guard values.allSatisfy({ $0 >= 0 }), sum == Int64(samples) else {
@@ -212,12 +219,16 @@ extension Bundle {
   }
 
   /// The type of the features, as patchify would write them again.
-  package var sampleType: String? { (self[.moments] ?? self[.x])?.type.rawValue ?? metadata["dtype"] }
+  package var sampleType: String? {
+    (self[.moments] ?? self[.x])?.type.rawValue ?? metadata["dtype"]
+  }
 
   /// Throws `Failure.data` unless `samples` were made in the same way as those of these sums.
   package func expectSamples(_ samples: Bundle) throws {
     func fail(_ what: String) -> Failure {
-      .data("\(what) of \(samples.name) is not that of \(name): make it with patchify --like, or tensor --like")
+      .data(
+        "\(what) of \(samples.name) is not that of \(name): make it with patchify --like, or tensor --like"
+      )
     }
     let keys = FittedStatistics.keys + [.pool]
     for key in keys

@@ -125,7 +125,8 @@ package final class PolynomialSolver {
   /// memory.
   package init(_ statistics: StatisticsTensors) throws {
     guard case .polynomial(let activation, let whitening) = statistics.design else {
-      throw Failure.data("\(statistics.name) has the design \(statistics.design.name.text), expected polynomial")
+      throw Failure.data(
+        "\(statistics.name) has the design \(statistics.design.name.text), expected polynomial")
     }
     let (q, classes) = (statistics.order, statistics.outputs)
     try Tensors.expectMemory(

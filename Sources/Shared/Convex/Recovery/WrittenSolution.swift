@@ -90,7 +90,8 @@ package struct WrittenSolution {
     let data = try ArrangementData(bundle)
     guard weights.predictions.rows == samples else {
       throw Failure.data(
-        "\(name) was found from sums over samples: it does not tell the predictions by which neurons are removed")
+        "\(name) was found from sums over samples: it does not tell the predictions by which neurons are removed"
+      )
     }
     guard data.samples == weights.predictions.rows, data.dimension == features else {
       throw Failure.data(

@@ -75,7 +75,8 @@ package final class LinearSolver: RegularizedSolver {
   package init(_ sums: StatisticsTensors, program: LinearProgram) throws {
     guard case .linear = sums.design, program.activation == .linear else {
       throw Failure.data(
-        "\(sums.name) has the design \(sums.design.name.text), expected linear, and linear networks need it")
+        "\(sums.name) has the design \(sums.design.name.text), expected linear, and linear networks need it"
+      )
     }
     let q = sums.order
     try expectMemory(

@@ -46,7 +46,8 @@ package final class Summation {
     let q = Summation.order(features)
     try Summation.expectMemory(order: q, outputs: outputs, type)
     if type == .f32 {
-      let centre = try earlier?.centre.map { Matrix(1, q, $0.doubles) } ?? features.centre(of: first)
+      let centre =
+        try earlier?.centre.map { Matrix(1, q, $0.doubles) } ?? features.centre(of: first)
       self.centre = centre
       common[.centre] = Tensor(centre.values)
       sums = CentredSums(
@@ -105,7 +106,8 @@ package final class Summation {
     let isGated = like != nil || first.kind == .arrangements
     guard let activation = activation ?? (isGated ? .gatedReLU : nil) else {
       throw Failure.usage(
-        "--activation A,B,C or linear is missing: \(first.name) has no gates (arrangements lists some)")
+        "--activation A,B,C or linear is missing: \(first.name) has no gates (arrangements lists some)"
+      )
     }
     switch activation {
     case .polynomial(let polynomial): return try SummedMoments(first, polynomial)
@@ -118,7 +120,8 @@ package final class Summation {
         first, gates: GateTensors(owner, dimension: patches.dimension))
     default:
       throw Failure.usage(
-        "--activation \(activation.text): sums over samples are for polynomials, gated-relu and linear")
+        "--activation \(activation.text): sums over samples are for polynomials, gated-relu and linear"
+      )
     }
   }
 
@@ -126,7 +129,8 @@ package final class Summation {
   private static func targets(of first: Bundle, _ values: TargetValues?) throws -> Targets {
     guard first[.labels] != nil, let names = try first.classNames(), names.count > 1 else {
       let samples = first.tensors.values.compactMap { $0.shape.first }.max() ?? 0
-      let count = try first.optional(.labels)?.count ?? first.optional(.targets)?.shape[0] ?? samples
+      let count =
+        try first.optional(.labels)?.count ?? first.optional(.targets)?.shape[0] ?? samples
       let own = try Targets(first, samples: count, targetValues: values)
       return Targets(
         outputs: own.values.columns,
@@ -175,7 +179,9 @@ package final class Summation {
     let done = samples
     try features.add(bundle, targets: own.values, to: sums) { tell(done + $0) }
     guard sums.isFinite else {
-      for key in [TensorKey.x, .moments] { try bundle[key]?.expectFinite(key.name, of: bundle.name) }
+      for key in [TensorKey.x, .moments] {
+        try bundle[key]?.expectFinite(key.name, of: bundle.name)
+      }
       throw Failure.data("\(bundle.name) holds features whose sums overflow")
     }
     samples += count
@@ -223,7 +229,8 @@ extension SummationChoices {
   fileprivate func expectSame(as earlier: StatisticsTensors) throws {
     func expect(_ holds: Bool, _ option: String, _ text: String) throws {
       guard holds else {
-        throw Failure.usage("--\(option) is not that of \(earlier.name), which has \(text): leave it out")
+        throw Failure.usage(
+          "--\(option) is not that of \(earlier.name), which has \(text): leave it out")
       }
     }
     let own = earlier.design.activation

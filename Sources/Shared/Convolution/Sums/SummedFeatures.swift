@@ -29,7 +29,8 @@ extension SummedFeatures {
   func expect(regions r: Int, features d: Int, of bundle: Bundle) throws {
     guard r == regions, d == dimension else {
       throw Failure.data(
-        "\(bundle.name) has \(r) region\(r == 1 ? "" : "s") of \(d) features, expected \(regions) of \(dimension)")
+        "\(bundle.name) has \(r) region\(r == 1 ? "" : "s") of \(d) features, expected \(regions) of \(dimension)"
+      )
     }
   }
 }
@@ -83,11 +84,10 @@ struct SummedMoments: SummedFeatures {
     let data = try MomentData(bundle)
     let workers = max(1, min(sums.workers, data.samples / 16))
     let features = (0..<workers).map { _ in Matrix(data.blockRows, map.count) }
-    let scratch = (0..<workers).map { _ in map.whiten.makeScratch() }
+    let whitening = (0..<workers).map { _ in AccurateFeatures(map) }
     data.forEachBlock(workers: workers) { worker, range, rows in
-      map.whitenedFeatures(
-        range.count, rows, rowLength: data.rowLength, into: features[worker].base,
-        scratch: scratch[worker])
+      whitening[worker].fill(
+        range.count, rows, rowLength: data.rowLength, into: features[worker].base)
       sums.add(
         range.count, features[worker].base, targets: targets.row(range.lowerBound), worker: worker)
       if worker == 0 { tell(min(data.samples, range.upperBound * workers)) }

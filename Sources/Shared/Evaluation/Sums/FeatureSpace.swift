@@ -93,7 +93,8 @@ struct FeatureSpace {
         var row = region * (m * (m + 1) / 2)
         for i in 0..<m {
           for j in i..<m {
-            result[row, c] = i == j ? full[i, i] : 0.5 * (full[i, j] + full[j, i]) * 2.0.squareRoot()
+            result[row, c] =
+              i == j ? full[i, i] : 0.5 * (full[i, j] + full[j, i]) * 2.0.squareRoot()
             row += 1
           }
         }

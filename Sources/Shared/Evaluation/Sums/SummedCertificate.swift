@@ -35,7 +35,8 @@ package struct JudgedSums: JudgedData, Sendable {
       dual.coefficients.rows == sums.order, program.outputs == sums.outputs
     else {
       throw Failure.data(
-        "\(program.name) is of other features or outputs than \(name): another activation, other gates or another T")
+        "\(program.name) is of other features or outputs than \(name): another activation, other gates or another T"
+      )
     }
     if sums.counts != nil {
       let values = try sums.common.targetValues(outputs: sums.outputs, loss: .squared)
@@ -144,7 +145,9 @@ private struct SummedDualJudge {
 
   /// The least value that ν can have, once it satisfies the constraints whatever the rounding of the sums was.
   func worstValue(_ dual: SummedPoint, scale: [Double]) throws -> Double {
-    func worst(_ dual: SummedPoint) throws -> (point: Point, rounding: SummedRounding, constraint: Double) {
+    func worst(_ dual: SummedPoint) throws -> (
+      point: Point, rounding: SummedRounding, constraint: Double
+    ) {
       let rounding = SummedRounding(products, weights: dual.x, coefficients: dual.x, scale: scale)
       let point = try point(dual, scale: scale)
       return (point, rounding, point.constraint + (try bound(rounding.directions)))

@@ -23,7 +23,8 @@ package struct SummedEvaluation: Sendable {
       network.judgedLoss.weights == nil, let own = space.weights(of: network.function)
     else {
       throw Failure.data(
-        "\(network.name) is no network of the features of \(sums.name): another activation, loss, gates or outputs")
+        "\(network.name) is no network of the features of \(sums.name): another activation, loss, gates or outputs"
+      )
     }
     if sums.counts != nil {
       let values = try sums.common.targetValues(outputs: sums.outputs, loss: .squared)

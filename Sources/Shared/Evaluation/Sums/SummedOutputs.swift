@@ -36,7 +36,8 @@ private final class BlockSums {
   /// For a block of `count` rows of features: F [W U] into the rows `values` from `first` on, ν = s Y − F U there, and
   /// Fᵀν added.
   func add(
-    _ count: Int, _ features: UnsafePointer<Double>, first: Int, _ both: Matrix, into values: Matrix,
+    _ count: Int, _ features: UnsafePointer<Double>, first: Int, _ both: Matrix,
+    into values: Matrix,
     nu: Matrix, scale s: [Double], expected: Matrix
   ) {
     let (q, c) = (high.rows, high.columns)
@@ -111,36 +112,63 @@ struct MomentOutputs: SummedOutputs {
   /// Whitens the features of one sample at a time; each thread has its own.
   private final class Whitener {
     private let model: MomentOutputs
-    private let (phi, half, full): (Matrix, Matrix, Matrix)
+    /// Φ and what its entries round away; Φ T in two parts; TᵀΦT.
+    private let (phi, error, half, low, full): (Matrix, Matrix, Matrix, Matrix, Matrix)
+    /// a/√2 as the sum of two numbers.
+    private let (factor, remainder): (Double, Double)
+    private let product: AccurateProduct
 
     init(_ model: MomentOutputs) {
       self.model = model
       let m = model.whitening.rows
-      (phi, half, full) = (Matrix(m, m), Matrix(m, m), Matrix(m, m))
+      func room() -> Matrix { Matrix(m, m) }
+      (phi, error, half, low, full) = (room(), room(), room(), room(), room())
+      // √½ = 0.7071067811865476 − 4.833646656726457e-17
+      let (a, root) = (model.activation.a, 0.5.squareRoot())
+      factor = a * root
+      remainder = (-factor).addingProduct(a, root) - a * 4.833646656726457e-17
+      product = AccurateProduct(m: m, n: m, k: min(m, AccurateProduct.innerLimit))
+    }
+
+    /// `half` ← Φ T, nearly exact: T may multiply its rounding errors, and those of Φ, by large numbers.
+    private func multiply(_ t: Matrix) {
+      let m = t.rows
+      half.fill(0)
+      gemm(m, m, m, error.base, .plain, t.base, .plain, low.base)
+      for start in stride(from: 0, to: m, by: AccurateProduct.innerLimit) {
+        product.add(
+          m, m, min(AccurateProduct.innerLimit, m - start), phi.base + start, lda: m, t.row(start),
+          ldb: m, high: half.base, low: low.base, ld: m)
+      }
+      axpy(m * m, 1, low.base, half.base)
     }
 
     /// svec(TᵀΦT) of each region, with Φ = [[a M, (b/2) μ], [(b/2) μᵀ, c]] from the moments.
     func features(_ moments: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>) {
       let (t, activation) = (model.whitening, model.activation)
       let m = t.rows
-      let (d, root) = (m - 1, 0.5.squareRoot())
+      let d = m - 1
       var (source, place) = (moments, target)
       for _ in 0..<model.regions {
         for i in 0..<d {
           phi[i, i] = activation.a * source[0]
+          error[i, i] = (-phi[i, i]).addingProduct(activation.a, source[0])
           for j in i + 1..<max(i + 1, d) {
-            let value = activation.a * root * source[j - i]
-            (phi[i, j], phi[j, i]) = (value, value)
+            let value = factor * source[j - i]
+            let rest =
+              (-value).addingProduct(factor, source[j - i]) + remainder * source[j - i]
+            (phi[i, j], phi[j, i], error[i, j], error[j, i]) = (value, value, rest, rest)
           }
           source += d - i
         }
         for i in 0..<d {
           let value = 0.5 * activation.b * source[i]
-          (phi[i, d], phi[d, i]) = (value, value)
+          let rest = (-value).addingProduct(0.5 * activation.b, source[i])
+          (phi[i, d], phi[d, i], error[i, d], error[d, i]) = (value, value, rest, rest)
         }
         source += d
         phi[d, d] = activation.c
-        gemm(m, m, m, phi.base, .plain, t.base, .plain, half.base)
+        multiply(t)
         gemm(m, m, m, t.base, .transposed, half.base, .plain, full.base)
         for i in 0..<m {
           place[0] = full[i, i]
@@ -161,7 +189,8 @@ struct PooledOutputs: SummedOutputs {
   ) throws -> JudgedOutputs {
     guard case .patches(let patches) = examples.features else {
       throw Failure.data(
-        "\(examples.name) is a bundle of kind \"moments\", from which the certificate cannot be told")
+        "\(examples.name) is a bundle of kind \"moments\", from which the certificate cannot be told"
+      )
     }
     let (n, c, both) = (examples.count, expected.columns, joined(weights, dual))
     let (values, nu) = (Matrix(n, 2 * c), Matrix(n, c))

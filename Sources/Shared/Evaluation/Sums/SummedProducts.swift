@@ -57,7 +57,9 @@ struct SummedProducts {
   /// U₀ (Q × C) with FᵀF U₀ near FᵀY, for polynomials; nil if there are too many features, or rounding decides.
   func leastSquares() -> Matrix? {
     let q = statistics.order
-    guard case .polynomial = statistics.design, q <= SummedProducts.largestFactor else { return nil }
+    guard case .polynomial = statistics.design, q <= SummedProducts.largestFactor else {
+      return nil
+    }
     let factor = SymmetricTriangle(statistics.gram, order: q).full()
     let diagonal = (0..<q).map { factor[$0, $0] }
     guard let largest = diagonal.max(), largest > 0 else { return nil }

@@ -30,7 +30,8 @@ package struct Tally {
     let program = solution.program
     guard let dual = program.sums else {
       throw Failure.data(
-        "\(program.name) was found from samples: its certificate needs all of them in one bundle, without --tally")
+        "\(program.name) was found from samples: its certificate needs all of them in one bundle, without --tally"
+      )
     }
     try program.check(network)
     let features = dual.features

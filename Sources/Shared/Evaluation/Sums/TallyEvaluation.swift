@@ -11,10 +11,12 @@ package struct TallyEvaluation: Sendable {
   /// Nil for targets.
   package let confusion: ConfusionMatrix?
 
-  /// `objections` are what the tally found otherwise. Throws if these do not belong together.
+  /// `objections` are what the tally found otherwise; `isWritten` says that it is written, to be added to others. Throws
+  /// if these do not belong together.
   package init(
     _ network: TrainedNetwork, digest: String, on tally: TallyTensors, beta: Double?,
-    certifying solution: (any Solution)?, solutionDigest: String?, objections: [String] = []
+    certifying solution: (any Solution)?, solutionDigest: String?, isWritten: Bool = false,
+    objections: [String] = []
   ) throws {
     guard tally.networkDigest == digest else {
       throw Failure.data("\(tally.name) is the tally of another network than \(network.name)")
@@ -36,7 +38,9 @@ package struct TallyEvaluation: Sendable {
     let objective = weight.map { tally.loss + $0 * network.function.penalty }
     if let objective { report.add("objective", objective) }
     var (violations, warnings) = ([String](), objections)
-    if let solution, let objective {
+    // A part of the samples proves nothing by itself: its tally is there to be added.
+    let isPart = isWritten && tally.samples < solution?.program.samples ?? 0
+    if let solution, let objective, !isPart {
       (violations, warnings) = (objections, [])
       if let beta, beta != solution.program.beta {
         violations.append(
@@ -81,7 +85,8 @@ extension Solution {
       sums.directions.shape == [dual.coefficients.rows, program.outputs]
     else {
       throw Failure.data(
-        "tensor \"directions\" of \(tally.name) is \(sums.directions.summary), which is not of \(program.name)")
+        "tensor \"directions\" of \(tally.name) is \(sums.directions.summary), which is not of \(program.name)"
+      )
     }
     let features = dual.features
     let space = try FeatureSpace(
