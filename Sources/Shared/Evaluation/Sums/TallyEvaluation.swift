@@ -22,18 +22,7 @@ package struct TallyEvaluation: Sendable {
       throw Failure.data("\(tally.name) is the tally of another network than \(network.name)")
     }
     confusion = tally.confusion.map { ConfusionMatrix(names: tally.classes, counts: $0) }
-    var report = Report()
-    report.add("samples", tally.samples)
-    if confusion != nil { report.add("classes", tally.classes.count) }
-    report.add("neurons", network.function.neurons)
-    report.add("loss", tally.loss)
-    if let confusion {
-      let right = confusion.names.indices.reduce(0) { $0 + confusion[$1, $1] }
-      report.add("accuracy", Double(right) / Double(tally.samples))
-    } else if network.loss.isOfDistances {
-      let count = Double(tally.samples * network.function.outputs)
-      report.add("rmse", (2 * tally.loss / count).squareRoot())
-    }
+    var report = Report(of: network, tally, confusion)
     let weight = solution?.program.beta ?? beta
     let objective = weight.map { tally.loss + $0 * network.function.penalty }
     if let objective { report.add("objective", objective) }
@@ -109,6 +98,23 @@ extension Solution {
 }
 
 extension Report {
+  /// What a tally tells of a network without its solution.
+  fileprivate init(of network: TrainedNetwork, _ tally: TallyTensors, _ confusion: ConfusionMatrix?)
+  {
+    self.init()
+    add("samples", tally.samples)
+    if confusion != nil { add("classes", tally.classes.count) }
+    add("neurons", network.function.neurons)
+    add("loss", tally.loss)
+    if let confusion {
+      let right = confusion.names.indices.reduce(0) { $0 + confusion[$1, $1] }
+      add("accuracy", Double(right) / Double(tally.samples))
+    } else if network.loss.isOfDistances {
+      let count = Double(tally.samples * network.function.outputs)
+      add("rmse", (2 * tally.loss / count).squareRoot())
+    }
+  }
+
   /// Recall and precision of each class; those of classes without samples, or without decisions, are left out.
   mutating func addClasses(_ counts: ConfusionMatrix) {
     for (c, name) in counts.names.map(printable).enumerated() {
