@@ -16,7 +16,7 @@ DESTDIR ?=
 # A directory that holds CIFAR-10 in its binary version, or holds cifar-10-batches-bin with it.
 CIFAR10 ?=
 
-TOOLS := cifar-extract patchify arrangements solve recover evaluate baseline generate tensor
+TOOLS := cifar-extract patchify arrangements gram solve recover evaluate baseline generate tensor
 
 .PHONY: all
 all: build

@@ -71,6 +71,7 @@ let package = Package(
     tool("cifar-extract", ["Images"]),
     tool("patchify", ["Patches", "LinearAlgebra"]),
     tool("arrangements", ["Convex", "Patches", "LinearAlgebra"]),
+    tool("gram", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("solve", ["Convex", "Convolution", "Networks", "Evaluation", "Patches", "LinearAlgebra"]),
     tool("recover", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
@@ -105,9 +106,8 @@ let package = Package(
     tests(
       "PipelineTests",
       [
-        "Tensors", "Schema", "Evaluation", "cifar-extract", "patchify", "arrangements", "solve",
-        "recover",
-        "evaluate", "baseline", "generate", "tensor", "trials",
+        "Tensors", "Schema", "Evaluation", "cifar-extract", "patchify", "arrangements", "gram",
+        "solve", "recover", "evaluate", "baseline", "generate", "tensor", "trials",
       ], optimized: false),
     .testTarget(
       name: "FuzzingTests", dependencies: ["Tensors", "Images"], path: "Tests/Fuzzing",

@@ -164,6 +164,13 @@ convolutional-relu: ## convolutional ReLU networks with their cones
 pixels: ## fully connected on all pixels, ten classes, 10,000 and 50,000 images
 losses: ## logistic, hinge and huber losses
 cross-entropy: ## cross-entropy, gated and polynomial networks
+# Shards as targets are made by a makefile of their own, many at a time.
+SHARDS ?= 8
+RUN ?=
+.PHONY: distributed-demo
+distributed-demo: $(BUILT) ## the same networks from shards, a stream and one process (SHARDS=8, RUN="srun -n1"), one job killed
+	@experiments/distributed '$(SHARDS)' '$(RUN)' '$(CIFAR)'
+
 define experiment
 .PHONY: $(1)
 $(1): $(runs/$(1):%=build/%/train.report) $(runs/$(1):%=build/%/test.report)

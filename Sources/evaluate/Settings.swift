@@ -14,6 +14,7 @@ struct Settings: ToolSettings {
   var filters: String?
   var filtersCount: Int?
   var confusion: String?
+  var tally: String?
 
   /// The bundle to judge on, which is an option or the second operand. `validate` has checked that there is one.
   var dataPath: String { data ?? common.operands.last ?? "-" }
@@ -49,6 +50,7 @@ struct Settings: ToolSettings {
     }
     for (name, path) in [
       ("predictions", predictions), ("filters", filters), ("confusion", confusion),
+      ("tally", tally),
     ] where path == "-" {
       throw Failure.usage("--\(name) needs a file: standard output is for the report")
     }
@@ -93,6 +95,12 @@ extension Settings {
     the lengths of a sample and its weights), and recovery_error, the largest difference between the
     network's outputs and the solution's predictions.
 
+    Data may be bundles of samples one after another, which are judged like one, but with --certify only a solution of
+    statistics; and statistics (see gram) in place of samples: then accuracy is missing, recovery_error is a bound of the largest difference, and
+    gap_for_samples is the gap if all rounding of the sums had gone against it. What statistics prove is about the
+    sums as they stand, and so says the word, as in global by statistics; a tally over the samples (--tally) proves it for these. A tally has the network's and
+    the solution's digest, and is refused for others.
+
     The certificate says which networks the lower bound is about: global, no network of this architecture is
     better than the gap says (polynomial, linear and circular networks; relu if the list of patterns is
     found to be complete, or if branch and bound proves the bound for all neurons); patterns, no network whose neurons have patterns of the list (relu); gates, no network with
@@ -116,7 +124,10 @@ extension Settings {
   /// The data, and the solution to check.
   private static var inputOptions: [Option<Settings>] {
     [
-      .input("data", "BUNDLE", \.data, "The samples: a dataset, moments or arrangements bundle."),
+      .input(
+        "data", "BUNDLE", \.data,
+        "The samples: a dataset, moments or arrangements bundle, or several one after another; statistics of gram, or a tally."
+      ),
       .inputs(
         "with", "BUNDLE", \.others,
         "The same samples with other patches, for the further parts of a network of solve --with; in the same order. May be repeated."
@@ -166,6 +177,11 @@ extension Settings {
       .integer(
         "filters-count", "N", \.filtersCount, "With --filters: draw at most N (default 64).",
         minimum: 1),
+      .output(
+        "tally", "FILE", \.tally,
+        "Write what was counted and summed over the samples, a bundle of kind tally: tensor sum adds those of other "
+          + "samples, and evaluate --data TALLY reports on all. With --certify, of a solution of statistics, it holds what "
+          + "the certificate over these samples needs."),
       .output(
         "confusion", "FILE.png", \.confusion,
         "Draw how often each class was taken for each other."),

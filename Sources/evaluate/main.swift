@@ -14,41 +14,28 @@ Settings.tool.main { invocation in
   let filters = try settings.filters.map { try Output(path: $0) }
   let confusion = try settings.confusion.map { try Output(path: $0) }
 
+  let tally = try settings.tally.map { try Output(path: $0) }
   let bundle = try Bundle(reading: invocation.input())
   if GeneratedSamples.isGenerated(bundle) {
     try invocation.judge(GeneratedSamples(bundle), into: output)
     return
   }
-  let network = try TrainedNetwork(bundle)
-  let program = try settings.certify.map {
-    try invocation.read("--certify", $0) { try solution(of: Bundle(reading: $0)) }
-  }
-  func examples(_ option: String, _ path: String, _ model: DataModel) throws -> Examples {
-    try invocation.read(option, path) {
-      try Examples(
-        reading: $0, patterns: program?.needsPatterns ?? false, list: program?.ownList,
-        like: model, forClaim: program != nil || settings.provesDistance)
-    }
-  }
-  let examples = try examples("--data", settings.dataPath, network.model).joined(
-    with: settings.others.enumerated().map { k, path in
-      try examples(
-        "--with", path, k < network.others.count ? network.others[k].model : network.model)
-    })
 
-  let evaluation = try NetworkEvaluation(
-    network, on: examples, beta: settings.beta, certifying: program,
-    distanceWithin: settings.provesDistance ? settings.gap ?? 1e-3 : nil)
+  let judging = try Judging(invocation, bundle)
+  let evaluation = try judging.evaluation()
   for warning in evaluation.warnings { invocation.warn(warning) }
 
   // All pictures are made before the first file is written.
   let pictures = [
-    try filters.map { (try network.filterPicture(count: settings.filtersCount ?? 64), $0) },
+    try filters.map {
+      (try judging.network.filterPicture(count: settings.filtersCount ?? 64), $0)
+    },
     try confusion.map { (try evaluation.confusionMatrix().picture, $0) },
   ]
-  try predictions?.write(evaluation.table)
+  try predictions?.write(evaluation.table())
+  try tally.map { try judging.writeTally(to: $0) }
   for (picture, file) in pictures.compactMap({ $0 }) { try writePNG(picture, to: file) }
-  let files = [predictions, filters, confusion].compactMap { $0 }
+  let files = [predictions, filters, confusion, tally].compactMap { $0 }
   // The report, which may go to a pipe, begins when the files are written.
   for file in files { try file.flush() }
   try output.write(settings.json ? evaluation.report.json : evaluation.report.text)

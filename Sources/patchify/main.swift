@@ -66,6 +66,7 @@ extension Invocation<Settings> {
         "the input is a dataset of features, of which nothing is cut: leave out --\(choice)")
     }
     let data = try Bundle(reader)
+    try reader.finish()
     var (layers, bias, type) = (given, settings.bias, ElementType?.none)
     let like = try settings.like.map { path in try read("--like", path) { try Bundle(reading: $0) }
     }

@@ -87,11 +87,15 @@ extension Training {
   /// Scales the dual point of `bundle` until it is feasible to the last digit, or leaves ν = 0 if double precision lost
   /// so much that the bound is above the objective, or that nothing is proved. Returns whether something changed.
   private func mend(_ bundle: inout Bundle, _ found: Certificate) throws -> Bool {
-    let dual = try bundle.require(.dual)
     let isLost = found.relativeGap < -1e-10 || found.isBeyondPrecision
-    guard isLost || found.dualInfeasibility > 0 else { return false }
+    // Coefficients of sums move the constraints by as much when they are rounded again.
+    let room = bundle[.dualCoefficients] == nil ? 0 : found.dualRounding
+    guard isLost || found.dualInfeasibility > room else { return false }
     let scale = isLost ? 0 : 1 / (1 + found.dualInfeasibility)
-    bundle[.dual] = Tensor(dual.doubles.map { $0 * scale }, shape: dual.shape)
+    for key in [TensorKey.dual, .dualCoefficients, .dualScale] {
+      guard let dual = try bundle.optional(key) else { continue }
+      bundle[key] = Tensor(dual.doubles.map { $0 * scale }, shape: dual.shape)
+    }
     return true
   }
 

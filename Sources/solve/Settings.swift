@@ -41,13 +41,9 @@ struct Settings: ToolSettings {
   var maximumNodes: Int?
 
   func validate() throws {
-    guard activation != nil else {
-      throw Failure.usage(
-        "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
-      )
-    }
-    // Combinations that are refused for every shape of the data are refused before reading any.
-    _ = try regularization(of: ProgramShape())
+    // Combinations that are refused for every shape of the data are refused before reading any. Statistics tell the
+    // activation.
+    if activation != nil { _ = try regularization(of: ProgramShape()) }
     try validateReduction()
     guard beta != nil || path != nil || constraint != nil else {
       throw Failure.usage(

@@ -38,7 +38,8 @@ extension Training {
           bundle, training in
           try invocation.blaming("--validation-with", bundle.name) {
             try bundle.expectSamples(of: held)
-            return try Validation(bundle, like: training.1, training.0.patches, targets).data
+            _ = try Validation(bundle, like: training.1, training.0.patches, targets)
+            return try PatchSource(bundle)
           }
         }
         return Validation(

@@ -20,7 +20,8 @@ extension Training {
       weighting: targets.weighting)
     let composer = Composer<LinearSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
-        solution, data: patches, targets: targets, program: program, beta: beta, betaMax: betaMax,
+        solution, regions: patches.regions, targets: targets, program: program, beta: beta,
+        betaMax: betaMax,
         source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
     }
     let zero = LinearSolution(zero: targets, width: patches.regions * patches.dimension)
@@ -31,7 +32,8 @@ extension Training {
       let data = try LinearData(patches)
       let outputs = targets.values.columns
       let warm = try warmStart {
-        try Solutions.linearStart($0, data: data, outputs: outputs, program: program)
+        try Solutions.linearStart(
+          $0, regions: data.regions, dimension: data.dimension, outputs: outputs, program: program)
       }
       let solver = LinearSolver(data, targets: targets.values, program: program)
       return try search(solver, validation: validation, from: warm, composer) {

@@ -13,8 +13,8 @@ extension Training {
       of: ProgramShape(regions: data.regions, outputs: targets.values.columns))
     let composer = Composer<PolynomialSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
-        solution, data: data, targets: targets, activation: activation, beta: beta,
-        betaMax: betaMax, source: source, notes: notes,
+        solution, targets: targets, activation: activation, beta: beta, betaMax: betaMax,
+        source: source, notes: notes,
         metadata: invocation.metadata(after: source.metadata))
     }
     let zero = PolynomialSolution(zero: targets, like: data)

@@ -49,16 +49,13 @@ final class Training: @unchecked Sendable {
     self.output = output
     self.start = start
     settings = invocation.settings
-    guard let activation = settings.activation else {
-      throw Failure.usage("--activation is missing")
-    }
-    self.activation = settings.circular ? .circular : activation
     // A constraint has no weight: the norm alone is the objective.
     beta = settings.beta ?? (settings.constraint == nil ? 0 : 1)
     record = try PathRecord(settings)
     trace = try Trace(path: settings.trace)
-    source = try Bundle(reading: input)
-    let source = source
+    let (source, activation) = try Training.read(input, settings.activation)
+    self.source = source
+    self.activation = settings.circular ? .circular : activation
     let reduction = try settings.reduction(of: source)
     self.reduction = reduction
     data = try reduction?.apply(source) ?? source
@@ -94,6 +91,20 @@ final class Training: @unchecked Sendable {
       afterSetUp: settings.maximumSeconds == nil)
     budget = Budget(rule, startedAt: start) { Signals.isRequested }
     progress = invocation.progress()
+  }
+
+  /// The training data, and the activation: that of statistics need not be given.
+  private static func read(
+    _ input: Input, _ activation: Activation?
+  ) throws -> (Bundle, Activation) {
+    if let activation { return (try Bundle(reading: input), activation) }
+    guard let source = try? Bundle(reading: input), let activation = try source.activationOfSums
+    else {
+      throw Failure.usage(
+        "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
+      )
+    }
+    return (source, activation)
   }
 
   /// The result of `body` for the bundle that --validation names.

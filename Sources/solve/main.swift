@@ -13,6 +13,10 @@ Settings.tool.main { invocation in
     && !training.settings.freeBias && training.settings.batchNorm != .after
     && training.settings.constraint == nil
   if !trainsOverAll { try training.expectNoNetworkOptions() }
+  if training.source.kind == .statistics {
+    try training.statistics()
+    return
+  }
   switch training.activation {
   case .polynomial(let polynomial): try training.polynomial(polynomial)
   case .relu, .gatedReLU:

@@ -113,7 +113,7 @@ func joinedRecipe(of bundles: [Bundle], _ run: Run) -> [String: String] {
     after: recipes.isEmpty ? [:] : ["command": recipes.joined(separator: "\n")])
 }
 
-private func hasEqualBytes(_ a: Tensor, _ b: Tensor) -> Bool {
+func hasEqualBytes(_ a: Tensor, _ b: Tensor) -> Bool {
   a.bytes.withBytes { a in
     b.bytes.withBytes { b in
       a.count == b.count && memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0

@@ -91,6 +91,8 @@ struct TensorSettings: ToolSettings {
   var differences = false
   /// slice: the rows to keep.
   var rows: RowRange?
+  /// sum: how many samples there must be together.
+  var samples: Int?
 
   /// `validate` has checked that there is one.
   var command: Subcommand { Subcommand(rawValue: common.operands[0])! }
@@ -178,7 +180,7 @@ struct TensorSettings: ToolSettings {
       (fraction != nil, "fraction", [.split]), (folds != nil, "folds", [.fold]),
       (fold != nil, "fold", [.fold]), (seed != nil, "seed", [.split, .fold]),
       (stratify, "stratify", [.split, .fold]), (rest != nil, "rest", [.split, .fold]),
-      (rows != nil, "rows", [.slice]),
+      (rows != nil, "rows", [.slice]), (samples != nil, "samples", [.sum]),
     ]
   }
 

@@ -61,7 +61,8 @@ let tool = Tool<TensorSettings>(
     that holds no =.
 
     sum FILE...: adds tensors of the same name, type and shape, element by element; integers that
-    overflow are an error.
+    overflow are an error. Of statistics (gram) and tallies (evaluate --tally) the sums over samples are added, in the
+    order of the arguments, and all else must be equal.
     """,
   options: [
     .flag("csv", \.csv, "get: write comma-separated values."),
@@ -77,6 +78,10 @@ let tool = Tool<TensorSettings>(
       "rows", "A:B", \.rows, "slice: the half-open range of samples to keep.",
       expected: "A:B, A: or :B with A less than B"
     ) { RowRange($0).map(Optional.some) },
+    .integer(
+      "samples", "N", \.samples,
+      "sum: refuse statistics or tallies that are not of N samples together, as if one is missing or there twice.",
+      minimum: 1, record: .omitted),
   ],
   examples: [
     "tensor show images.safetensors",

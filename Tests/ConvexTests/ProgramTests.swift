@@ -445,7 +445,6 @@ extension GramSystem.Inverse {
 
   @Test func solutionsComeBackFromTheirBundle() throws {
     let problem = Problem(n: 40, pool: [0, 1], d: 3, classes: 2, seed: 123)
-    let data = try MomentData(problem.dataset())
     let targets = try Targets(problem.dataset(), samples: 40)
     let solution = try problem.solve(beta: 0.4)
     var source = problem.dataset()
@@ -453,7 +452,7 @@ extension GramSystem.Inverse {
     source.metadata["secret"] = "x"
     source.tensors["mean"] = Tensor([1.0, 2, 3])
     let bundle = Solutions.bundle(
-      solution, data: data, targets: targets, activation: usual, beta: 0.4, betaMax: 9,
+      solution, targets: targets, activation: usual, beta: 0.4, betaMax: 9,
       source: source, notes: ["path": "p"], metadata: ["producer": "test"])
     #expect(bundle.tensors["z"]?.shape == [2, 2, 2, 4, 4])
     #expect(bundle.tensors["dual"]?.doubles == solution.dual.values)

@@ -31,6 +31,8 @@ let toolCalls: [ToolCall] = [
   ToolCall(
     name: "arrangements", arguments: ["--sample", "5"], input: smallDataset, refused: .images),
   ToolCall(
+    name: "gram", arguments: ["--activation", "linear"], input: smallDataset, refused: .images),
+  ToolCall(
     name: "solve", arguments: ["--activation", "1,0,0", "--beta", "0.1"], input: smallDataset,
     refused: .images),
   ToolCall(

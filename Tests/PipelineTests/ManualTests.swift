@@ -4,7 +4,7 @@ import Testing
 /// What `make install` puts beside the tools: manual pages and completion.
 @Suite struct ManualTests {
   static let tools = [
-    "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "baseline",
+    "cifar-extract", "patchify", "arrangements", "gram", "solve", "recover", "evaluate", "baseline",
     "generate",
     "tensor",
   ]

@@ -2,7 +2,7 @@ import Testing
 
 @Test func everyToolTellsItsVersion() throws {
   for tool in [
-    "cifar-extract", "patchify", "arrangements", "solve", "recover", "evaluate", "baseline",
+    "cifar-extract", "patchify", "arrangements", "gram", "solve", "recover", "evaluate", "baseline",
     "generate",
     "tensor",
   ] {

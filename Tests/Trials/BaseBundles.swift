@@ -38,7 +38,7 @@ struct BaseBundles {
 
   /// All files, in an order that is always the same.
   var files: [String] {
-    var files = images + datasets + generated.keys.sorted()
+    var files = images + datasets + generated.keys.sorted() + ["tally"]
     for family in families {
       files += [family.data, family.network] + (family.solution.map { [$0] } ?? [])
     }
@@ -90,6 +90,8 @@ struct BaseBundles {
     try tool("patchify --size 2 --stride 1 two.images", output: "dense")
     try tool("patchify --size 2 --pool 2 --moments two.images", output: "moments")
     try tool("patchify --size 2 --whiten 0.1 --moments ten.images", output: "moments.ten")
+    try tool("gram --activation 0.09,0.5,0.47 moments.ten", output: "sums")
+    try tool("gram --activation linear patches", output: "sums.linear")
     try tool("tensor from-csv --targets y --bias signs.csv", output: "signs")
     try tool("tensor from-csv --labels class points.csv", output: "classes")
     try tool("tensor from-csv --targets y,b points.csv", output: "targets")
@@ -112,6 +114,8 @@ struct BaseBundles {
     try tool(
       "arrangements --sample 4 --sampler k-means --threshold 0.5 deferred",
       output: "sampled.deferred")
+    try tool("gram sampled.deferred", output: "sums.gated")
+    try tool("gram --dtype F32 sampled.patches", output: "sums.single")
   }
 
   private mutating func makeFamilies() throws {
@@ -165,6 +169,12 @@ struct BaseBundles {
       "joint", "sampled.patches",
       "--activation gated-relu --beta 0.5 --with \(folder)/sampled.stage",
       judge: "--with \(folder)/sampled.stage")
+    for name in ["sums", "sums.linear", "sums.gated", "sums.single"] {
+      try add("trained-\(name)", name, "--beta 0.3")
+    }
+    try tool(
+      "evaluate --data moments.ten --certify trained-sums.solution trained-sums.network --tally tally",
+      output: "tally.report")
     try addTrained("sgd", "patches", "--activation relu --penalty decay --neurons 3 --beta 0.1")
     try addTrained("sgd-plain", "plain", "--neurons 3 --beta 0.1 --penalty l1")
     try addTrained("sgd-gated", "sampled.ten", "--activation gated-relu --neurons 4 --beta 0.1")

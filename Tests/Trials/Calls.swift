@@ -32,6 +32,15 @@ extension BaseBundles {
         Call("evaluate --data MUTANT \(folder)/\(file)", .report, mayFail: true),
       ]
     }
+    if file == "tally" {
+      let network = "\(folder)/trained-sums.network"
+      calls += [
+        Call("evaluate --data MUTANT \(network)", .report),
+        Call(
+          "evaluate --data MUTANT --certify \(folder)/trained-sums.solution \(network)", .report,
+          mayFail: true),
+      ]
+    }
     for family in families {
       if family.data == file { calls += dataCalls(family) }
       if family.solution == file { calls += solutionCalls(family) }
@@ -51,6 +60,9 @@ extension BaseBundles {
       Call("tensor sum MUTANT MUTANT", .bundle, passesOn: true),
       Call("tensor get x --npy MUTANT", .table), Call("tensor get labels --csv MUTANT", .table),
       Call("tensor get hidden.weight MUTANT", .table),
+      Call("gram --activation 1,0,0 MUTANT", .bundle), Call("gram MUTANT", .bundle),
+      Call("gram --like MUTANT \(folder)/moments.ten", .bundle),
+      Call("gram --like MUTANT \(folder)/deferred", .bundle),
       Call("tensor split --fraction 0.5 --stratify --rest rest MUTANT", .bundle, passesOn: true),
       Call("tensor fold --folds 3 --fold 1 --rest rest MUTANT", .bundle, passesOn: true),
       Call("tensor standardize MUTANT", .bundle),

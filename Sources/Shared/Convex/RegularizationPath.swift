@@ -58,7 +58,7 @@ package struct RegularizationPath {
     }
     func add(_ point: Solver.Point, _ beta: Double) -> Solver.Point {
       let score =
-        scores?[steps.count] ?? validation.map { $0.score(solver.predictions(point, on: $0.data)) }
+        scores?[steps.count] ?? validation.map { solver.score(point, on: $0) }
       steps.append(Step(beta: beta, primal: point.primal, dual: point.dualBound, score: score))
       return point
     }

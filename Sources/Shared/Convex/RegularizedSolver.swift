@@ -1,4 +1,5 @@
 import LinearAlgebra
+import Schema
 
 /// A pair of a primal and a dual value.
 package protocol Bounded {
@@ -41,6 +42,23 @@ package protocol RegularizedSolver: AnyObject {
 
   /// ŷ (n × C) of the network at `point`.
   func predictions(_ point: Point, on data: Data) -> Matrix
+
+  /// ½‖ŷ − y‖² of the network at `point` over samples of which there are sums; for solvers of such sums only.
+  func loss(_ point: Point, over sums: StatisticsTensors) -> Double
+}
+
+extension RegularizedSolver {
+  package func loss(_ point: Point, over sums: StatisticsTensors) -> Double {
+    preconditionFailure("a solver that takes samples")
+  }
+
+  /// The quality of the network at `point`.
+  package func score(_ point: Point, on validation: Validation<Data>) -> ValidationScore {
+    switch validation.held {
+    case .samples(let data): validation.score(predictions(point, on: data))
+    case .sums(let sums): ValidationScore(accuracy: nil, loss: loss(point, over: sums))
+    }
+  }
 }
 
 extension RegularizedSolver where Certified == Point {

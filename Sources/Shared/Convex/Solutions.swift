@@ -5,9 +5,10 @@ import Tensors
 /// The result of a program's solver, whatever its variables: a feasible dual point, the network's predictions, and the
 /// values of both points.
 package protocol CertifiedSolution: Bounded {
-  /// ν and ŷ, n × C.
+  /// ν and ŷ, n × C; of sums over samples (`sums` is not nil) the coefficients U of ν, Q × C, and no predictions.
   var dual: Matrix { get }
   var predictions: Matrix { get }
+  var sums: DualSums? { get }
   var status: Status { get }
   var primal: Double { get }
   var dualValue: Double { get }
@@ -19,32 +20,55 @@ package protocol CertifiedSolution: Bounded {
 extension CertifiedSolution {
   package var dualBound: Double { dualValue }
   package var lacksProof: Bool { false }
+  package var sums: DualSums? { nil }
+
+  /// The dual point as a bundle holds it.
+  fileprivate var dualTensors: DualTensors {
+    guard let sums else { return .samples(dual: dual.tensor, predictions: predictions.tensor) }
+    return .sums(
+      coefficients: dual.tensor, scale: Tensor(sums.scale), samples: sums.samples)
+  }
+}
+
+/// What a dual point ν_c = s_c y_c − F u_c of sums over samples has beside its coefficients U.
+package struct DualSums: Sendable {
+  /// s.
+  package let scale: [Double]
+  /// n, and the features F.
+  package let samples: Int
+  package let design: FeatureDesign
+
+  package init(scale: [Double], of statistics: StatisticsTensors) {
+    self.scale = scale
+    (samples, design) = (statistics.samples, statistics.design)
+  }
 }
 
 /// Bundles of kind `solution`.
 package enum Solutions {
   /// The bundle of a polynomial solution; `source` is the training data's bundle.
   package static func bundle(
-    _ solution: PolynomialSolution, data: MomentData, targets: Targets,
-    activation: PolynomialActivation, beta: Double, betaMax: Double?, source: Bundle,
-    notes: [String: String], metadata: [String: String]
+    _ solution: PolynomialSolution, targets: Targets, activation: PolynomialActivation,
+    beta: Double, betaMax: Double?, source: Bundle, notes: [String: String],
+    metadata: [String: String]
   ) -> Bundle {
-    let m = data.features + 1
     let classes = solution.blocks.count
+    let (regions, size) = (solution.blocks[0].rows / 2, solution.blocks[0].columns)
+    let m = Int(Double(size).squareRoot())
     // z [C, R, 2, m, m] from blocks that hold Z of every region, then Z' of every region.
     var z: [Double] = []
-    z.reserveCapacity(classes * 2 * data.regions * m * m)
+    z.reserveCapacity(classes * 2 * regions * size)
     for block in solution.blocks {
-      for r in 0..<data.regions {
-        for row in [r, data.regions + r] {
-          z += UnsafeBufferPointer(start: block.row(row), count: m * m)
+      for r in 0..<regions {
+        for row in [r, regions + r] {
+          z += UnsafeBufferPointer(start: block.row(row), count: size)
         }
       }
     }
     var bundle = common(
       solution, targets: targets, beta: beta, betaMax: betaMax, source: source, notes: notes,
       metadata: metadata)
-    bundle[.z] = Tensor(z, shape: [classes, data.regions, 2, m, m])
+    bundle[.z] = Tensor(z, shape: [classes, regions, 2, m, m])
     bundle.metadata[.activation] = .polynomial(activation)
     return bundle
   }
@@ -58,12 +82,13 @@ package enum Solutions {
     // If the primal point is optimal, rounding can put the bound above it.
     let dual = solution.dualValue > solution.primal ? solution.primal : solution.dualValue
     var bundle = Bundle(
-      solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dual.tensor,
-      predictions: solution.predictions.tensor, loss: targets.loss, targets: targets.targetValues,
-      beta: beta, betaMax: betaMax, objectives: (solution.primal, dual),
+      solutionFrom: source, metadata: notes.merging(metadata) { $1 }, dual: solution.dualTensors,
+      loss: targets.loss, targets: targets.targetValues, beta: beta, betaMax: betaMax,
+      objectives: (solution.primal, dual),
       gap: relativeGap(primal: solution.primal, dual: dual), status: solution.status,
       iterations: solution.iterations)
     bundle.metadata[.classWeights] = targets.weighting?.weights
+    if let sums = solution.sums { DualFeatures.write(sums.design, to: &bundle) }
     return bundle
   }
 

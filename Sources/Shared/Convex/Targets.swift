@@ -121,6 +121,16 @@ package struct Targets {
     }
   }
 
+  /// The targets of samples that are not there, of which `outputs`, the classes (nil for regression) and their values are
+  /// known: what further data are compared with, and what solutions of sums say.
+  package init(outputs: Int, classes: [String]?, targetValues: TargetValues?) {
+    values = Matrix(0, outputs)
+    (labels, self.classes, self.targetValues) = (
+      classes == nil ? nil : [], classes ?? [], targetValues
+    )
+    (loss, weighting) = (.squared, nil)
+  }
+
   /// How many classes there are; 0 for regression.
   package var classCount: Int { labels == nil ? 0 : values.columns == 1 ? 2 : values.columns }
 

@@ -5,14 +5,37 @@ import Tensors
 
 /// Held-out data to choose β by.
 package struct Validation<Data> {
-  package let data: Data
+  /// The samples, or sums over them, which tell the loss and no accuracy.
+  package enum Held {
+    case samples(Data)
+    case sums(StatisticsTensors)
+  }
+  package let held: Held
   package let targets: Targets
+  /// The samples, if there are more than sums of them.
+  package var data: Data? { if case .samples(let data) = held { data } else { nil } }
   /// n.
-  package var samples: Int { targets.values.rows }
+  package var samples: Int {
+    if case .sums(let sums) = held { sums.samples } else { targets.values.rows }
+  }
 
   package init(data: Data, targets: Targets) {
-    self.data = data
+    held = .samples(data)
     self.targets = targets
+  }
+
+  /// Sums of the features of the `training` sums over other samples. Throws if they are of others.
+  package init(_ sums: StatisticsTensors, like training: StatisticsTensors) throws {
+    guard sums.design.isSame(as: training.design), sums.regions == training.regions,
+      sums.dimension == training.dimension, sums.outputs == training.outputs,
+      try sums.common.classNames() == training.common.classNames()
+    else {
+      throw Failure.data(
+        "\(sums.name) has other features or classes than \(training.name): gram --like makes them alike"
+      )
+    }
+    held = .sums(sums)
+    targets = try training.targets()
   }
 
   func score(_ predictions: Matrix) -> ValidationScore {
@@ -60,15 +83,23 @@ extension Validation where Data == MomentData {
   package init(
     _ bundle: Bundle, like training: Bundle, _ data: MomentData, _ targets: Targets
   ) throws {
-    self.data = try MomentData(bundle)
-    guard self.data.features == data.features, self.data.regions == data.regions else {
+    try self.init(
+      bundle, like: training, regions: data.regions, features: data.features, targets)
+  }
+
+  /// The same for training data that have so many regions, of so many features.
+  package init(
+    _ bundle: Bundle, like training: Bundle, regions: Int, features: Int, _ targets: Targets
+  ) throws {
+    let data = try MomentData(bundle)
+    guard data.features == features, data.regions == regions else {
       throw Failure.data(
-        "the validation data have \(self.data.regions) regions of \(self.data.features) features, "
-          + "the training data \(data.regions) of \(data.features)")
+        "the validation data have \(data.regions) regions of \(data.features) features, "
+          + "the training data \(regions) of \(features)")
     }
     try expectSameStatistics(bundle, training)
-    try self.data.expectFinite()
-    self.targets = try Targets(bundle, samples: self.data.samples, like: targets)
+    try data.expectFinite()
+    self.init(data: data, targets: try Targets(bundle, samples: data.samples, like: targets))
   }
 }
 
@@ -78,14 +109,14 @@ extension Validation where Data == Matrix {
     _ bundle: Bundle, like training: Bundle, _ data: ArrangementData, _ targets: Targets
   ) throws {
     try bundle.expect(.dataset, .arrangements)
-    self.data = try ArrangementData.features(of: bundle)
-    guard self.data.columns == data.dimension else {
+    let x = try ArrangementData.features(of: bundle)
+    guard x.columns == data.dimension else {
       throw Failure.data(
-        "the validation data have \(self.data.columns) features, "
+        "the validation data have \(x.columns) features, "
           + "the training data \(data.dimension)")
     }
     try expectSameStatistics(bundle, training)
-    self.targets = try Targets(bundle, samples: self.data.rows, like: targets)
+    self.init(data: x, targets: try Targets(bundle, samples: x.rows, like: targets))
   }
 }
 
@@ -94,10 +125,10 @@ extension Validation where Data == PatchSource {
   package init(
     _ bundle: Bundle, like training: Bundle, _ patches: PatchSource, _ targets: Targets
   ) throws {
-    self.data = try PatchSource(bundle)
-    try self.data.expectShape(of: patches)
+    let data = try PatchSource(bundle)
+    try data.expectShape(of: patches)
     try expectSameStatistics(bundle, training)
-    self.targets = try Targets(bundle, samples: self.data.count, like: targets)
+    self.init(data: data, targets: try Targets(bundle, samples: data.count, like: targets))
   }
 }
 

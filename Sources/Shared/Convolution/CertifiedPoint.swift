@@ -2,23 +2,40 @@ import Convex
 import LinearAlgebra
 import Schema
 
-/// The best points that the samples have certified so far, for each problem that shares no variables with the others.
-final class CertifiedPoint {
+/// The best certified points of a gated program so far, for each problem that shares no variables with the others.
+protocol CertifiedPoints: AnyObject {
+  var primal: Double { get }
+  var dualValue: Double { get }
+
+  /// Certifies W (Q × C), and takes its points if they are better. Returns what its residual sums up to.
+  func offer(_ weights: Matrix) -> ResidualSums
+
+  /// The solution over the gates `members`, in memory of its own.
+  func solution(members: [Int], status: Status, iterations: Int) -> ArrangementSolution
+}
+
+extension CertifiedPoints {
+  var gap: Double { relativeGap(primal: primal, dual: dualValue) }
+}
+
+/// The best points that the samples have certified so far.
+final class CertifiedPoint: CertifiedPoints {
   /// The columns of each problem, and its weights, Q × as many columns.
   private let parts: [(columns: Range<Int>, best: Incumbent<Matrix>)]
   private let outputs: Int
   private let size: Int
+  private let read: (_ weights: Matrix) -> ResidualPass
 
   var primal: Double { parts.reduce(0) { $0 + $1.best.primal } }
   var dualValue: Double { parts.reduce(0) { $0 + $1.best.dualValue } }
-  var gap: Double { relativeGap(primal: primal, dual: dualValue) }
 
   /// Begins with the zero network, and with the multiple of Y that R = FᵀY allows. `targets` is n × C, `order` is Q,
-  /// and `groupSize` is the number of features in a group.
+  /// `groupSize` is the number of features in a group, and `read` reads the samples for some W.
   init(
     _ targets: Matrix, correlations: Matrix?, order: Int, problems: [GroupProblem],
-    groupSize: Int, beta: Double
+    groupSize: Int, beta: Double, read: @escaping (_ weights: Matrix) -> ResidualPass
   ) {
+    self.read = read
     size = groupSize
     outputs = targets.columns
     parts = problems.map {
@@ -35,14 +52,10 @@ final class CertifiedPoint {
     }
   }
 
-  /// The norms of the groups of weights, Q × outputs.
-  private func norms(_ x: Matrix) -> [Double] {
-    let length = size * x.columns
-    return (0..<x.rows / size).map { norm(length, x.row($0 * size)) }
-  }
+  private func norms(_ x: Matrix) -> [Double] { groupNorms(x, size: size) }
 
-  /// Takes the points of the W for which the pass was made, if they are better.
-  func offer(_ pass: ResidualPass, weights: Matrix) {
+  func offer(_ weights: Matrix) -> ResidualSums {
+    let pass = read(weights)
     for (columns, best) in parts {
       let own = weights.columns(columns)
       let predictions = pass.predictions.columns(columns)
@@ -51,26 +64,14 @@ final class CertifiedPoint {
         primal: best.loss.value(predictions, best.targets) + best.beta * penalty,
         predictions: predictions
       ) { $0 = own }
-      let largest = norms(pass.directions.columns(columns)).max() ?? 0
+      let largest = norms(pass.sums.directions.columns(columns)).max() ?? 0
       best.offer(dual: pass.residual.columns(columns), largest: withRoom(largest))
     }
+    return pass.sums
   }
 
-  /// The solution over the gates `members`, in memory of its own.
   func solution(members: [Int], status: Status, iterations: Int) -> ArrangementSolution {
-    let groups = parts.map { norms($0.best.weights) }
-    let used = members.indices.filter { i in groups.contains { $0[i] > 0 } }
-    let positive = parts.flatMap { columns, best in
-      columns.indices.map { column in
-        let matrix = Matrix(used.count, size)
-        for (k, i) in used.enumerated() {
-          for j in 0..<size {
-            matrix[k, j] = best.weights[i * size + j, column - columns.lowerBound]
-          }
-        }
-        return matrix
-      }
-    }
+    let (used, positive) = usedGroups(parts.map(\.best.weights), size: size)
     func joined(_ part: (Incumbent<Matrix>) -> Matrix) -> Matrix {
       let result = Matrix(parts[0].best.targets.rows, outputs)
       for (columns, best) in parts { result.setColumns(columns, to: part(best)) }
@@ -81,4 +82,27 @@ final class CertifiedPoint {
       predictions: joined(\.predictions), status: status, primal: primal,
       dualValue: dualValue, iterations: iterations)
   }
+}
+
+/// The lengths of the groups of `size` rows of weights, Q × outputs.
+func groupNorms(_ x: Matrix, size: Int) -> [Double] {
+  let length = size * x.columns
+  return (0..<x.rows / size).map { norm(length, x.row($0 * size)) }
+}
+
+/// The groups of `size` rows that are not zero in all of the weights `parts`, Q × outputs each; and these groups, one a
+/// row, of each column of the parts.
+func usedGroups(_ parts: [Matrix], size: Int) -> (used: [Int], weights: [Matrix]) {
+  let groups = parts.map { groupNorms($0, size: size) }
+  let used = (0..<(groups.first?.count ?? 0)).filter { i in groups.contains { $0[i] > 0 } }
+  let weights = parts.flatMap { part in
+    (0..<part.columns).map { column in
+      let matrix = Matrix(used.count, size)
+      for (k, i) in used.enumerated() {
+        for j in 0..<size { matrix[k, j] = part[i * size + j, column] }
+      }
+      return matrix
+    }
+  }
+  return (used, weights)
 }

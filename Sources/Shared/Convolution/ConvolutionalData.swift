@@ -70,16 +70,6 @@ package final class ConvolutionalData: PatternedData {
       return own
     }
   }
-
-  /// Gates that are counted over all parts, as those of each part.
-  func split(_ members: [Int]) -> [[Int]] {
-    var first = 0
-    return parts.map { part in
-      let range = first..<first + part.gates.shape[0]
-      first = range.upperBound
-      return members.filter(range.contains).map { $0 - range.lowerBound }
-    }
-  }
 }
 
 /// Trains convolutional networks over the patterns of `ConvolutionalData` to a certified optimum. Weights of a solution

@@ -11,14 +11,15 @@ import Tensors
 /// do not depend on the number of samples.
 package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   package let betaMax: Double
-  private let data: ConvolutionalData
-  private let targets: Matrix
+  private let gates: [GateTensors]
+  private let outputs: Int
+  private let groupSize: Int
   private let progress: (String) -> Void
   private let members: [Int]
-  private let stream: FeatureStream
+  /// The first certified points for a β.
+  private let firstPoints: (_ beta: Double) -> any CertifiedPoints
   private let problems: [GroupProblem]
-  /// R, and the search; nil if time ran out before the features were read.
-  private let correlations: Matrix?
+  /// The search; nil if time ran out before the features were read.
   private let newton: GramNewton?
   /// The solution found for each β, in case it is requested again.
   private var found: [Double: ArrangementSolution] = [:]
@@ -34,57 +35,108 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     _ data: ConvolutionalData, targets: Matrix, grouping: WeightGrouping, budget: Budget,
     form: FeatureForm? = nil, progress: @escaping (String) -> Void = { _ in }
   ) throws {
-    self.data = data
-    self.targets = targets
+    gates = data.parts.map(\.listed.gates)
     self.progress = progress
-    members = Array(0..<data.gateCount)
+    let members = Array(0..<data.gateCount)
+    self.members = members
     let size = data.groupSize
     let (n, q, outputs) = (data.samples, members.count * size, targets.columns)
-    problems = GroupProblem.all(outputs: outputs, shared: grouping == .perPattern)
+    (self.outputs, groupSize) = (outputs, size)
+    let problems = GroupProblem.all(outputs: outputs, shared: grouping == .perPattern)
+    self.problems = problems
     let form = form ?? FeatureMoments.form(samples: n, order: q)
-    let rank = max(1, min(ConvolutionalGatedSolver.largestRank, q / 4, n))
+    let rank = ConvolutionalGatedSolver.rank(samples: n, order: q)
     try expectMemory(
       FeatureMoments.memory(form, samples: n, order: q) + 8 * Double(q)
         * Double(3 * rank + 2 * size + 12 * outputs),
       for: "a network of \(n) samples and \(members.count) gates with \(size) features each")
-    stream = FeatureStream(PooledFeatures(data, members: members))
+    let stream = FeatureStream(PooledFeatures(data, members: members))
     let proceed = { !budget.isOutOfTime }
     let moments = FeatureMoments(
       stream, targets: targets, form: form, proceed: proceed, progress: progress)
     readingTime = stream.seconds
-    correlations = moments?.correlations
-    var largest = Double.infinity
-    if let moments {
-      largest = 0
-      for problem in problems {
-        for i in members.indices {
-          var sum = 0.0
-          for j in i * size..<(i + 1) * size {
-            for c in problem.columns {
-              sum += moments.correlations[j, c] * moments.correlations[j, c]
-            }
-          }
-          largest = max(largest, sum.squareRoot())
-        }
-      }
+    let correlations = moments?.correlations
+    firstPoints = { beta in
+      CertifiedPoint(
+        targets, correlations: correlations, order: q, problems: problems, groupSize: size,
+        beta: beta
+      ) { ResidualPass(stream, weights: $0, targets: targets, progress: progress) }
     }
-    betaMax = largest
-    newton = moments.flatMap { [problems] moments in
-      let system: (any GramSystem)? =
-        switch moments.gram {
-        case let gram as DenseGram:
-          DirectGramSystem(gram.matrix, groupSize: size, problems: problems)
-        case let gram as CentredGram:
-          LowRankGramSystem(
-            gram, groupSize: size, rank: rank, problems: problems, proceed: proceed,
-            progress: progress)
-        default: nil
-        }
-      return system.map {
-        GramNewton(
-          moments.gram, $0, problems: problems, groupSize: size,
-          correlations: moments.correlations, targets: targets)
+    betaMax =
+      correlations.map { ConvolutionalGatedSolver.betaMax($0, problems, size: size) } ?? .infinity
+    newton = moments.flatMap { moments in
+      ConvolutionalGatedSolver.makeNewton(
+        moments.gram, problems, size: size, rank: rank, correlations: moments.correlations,
+        squares: (0..<outputs).map { c in
+          (0..<n).reduce(0) { $0 + targets[$1, c] * targets[$1, c] }
+        }, proceed: proceed, progress: progress)
+    }
+  }
+
+  /// From sums over the samples, which certify without another reading. Throws if they are of another design, or the
+  /// machine lacks the memory.
+  package init(
+    _ statistics: StatisticsTensors, grouping: WeightGrouping, budget: Budget,
+    progress: @escaping (String) -> Void = { _ in }
+  ) throws {
+    guard case .gated(let gates) = statistics.design else {
+      throw Failure.data(
+        "\(statistics.name) has the design \(statistics.design.name.text), expected gated")
+    }
+    self.gates = [gates]
+    self.progress = progress
+    members = Array(0..<gates.count)
+    let (q, outputs) = (statistics.order, statistics.outputs)
+    let size = statistics.regions * statistics.dimension
+    (self.outputs, groupSize) = (outputs, size)
+    let problems = GroupProblem.all(outputs: outputs, shared: grouping == .perPattern)
+    self.problems = problems
+    let rank = ConvolutionalGatedSolver.rank(samples: statistics.samples, order: q)
+    let (gram, multiply) = try statistics.featureGram(
+      room: 8 * Double(q) * Double(3 * rank + 2 * size + 12 * outputs))
+    readingTime = 0
+    firstPoints = { beta in
+      SummedPoint(
+        statistics, problems: problems, groupSize: size, beta: beta, multiply: multiply)
+    }
+    betaMax = ConvolutionalGatedSolver.betaMax(statistics.right, problems, size: size)
+    newton = ConvolutionalGatedSolver.makeNewton(
+      gram, problems, size: size, rank: rank, correlations: statistics.right,
+      squares: statistics.squares, proceed: { !budget.isOutOfTime }, progress: progress)
+  }
+
+  private static func rank(samples n: Int, order q: Int) -> Int {
+    max(1, min(largestRank, q / 4, n))
+  }
+
+  /// The largest group of R (Q × C).
+  private static func betaMax(
+    _ correlations: Matrix, _ problems: [GroupProblem], size: Int
+  ) -> Double {
+    problems.reduce(0) {
+      max($0, groupNorms(correlations.columns($1.columns), size: size).max() ?? 0)
+    }
+  }
+
+  /// The search over G; nil if `proceed` ends it.
+  private static func makeNewton(
+    _ gram: any FeatureGram, _ problems: [GroupProblem], size: Int, rank: Int,
+    correlations: Matrix, squares: [Double], proceed: () -> Bool, progress: (String) -> Void
+  ) -> GramNewton? {
+    let system: (any GramSystem)? =
+      switch gram {
+      case let gram as DenseGram:
+        DirectGramSystem(gram.matrix, groupSize: size, problems: problems)
+      case let gram as CentredGram:
+        LowRankGramSystem(
+          gram, groupSize: size, rank: rank, problems: problems, proceed: proceed,
+          progress: progress)
+      default: nil
       }
+    return system.map {
+      GramNewton(
+        gram, $0, problems: problems, groupSize: size, correlations: correlations,
+        targetSquares: squares)
     }
   }
 
@@ -93,9 +145,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     trace: (TraceRow) -> Void
   ) -> ArrangementSolution {
     if start != nil, let known = found[beta], known.gap <= rule.gap { return known }
-    let point = CertifiedPoint(
-      targets, correlations: correlations, order: stream.features.order, problems: problems,
-      groupSize: stream.features.groupSize, beta: beta)
+    let point = firstPoints(beta)
     func report(_ primal: Double, _ dual: Double, _ neurons: Int) {
       trace(
         TraceRow(
@@ -118,7 +168,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     return solution
   }
 
-  private func publish(_ point: CertifiedPoint, _ budget: Budget) {
+  private func publish(_ point: any CertifiedPoints, _ budget: Budget) {
     budget.publish {
       point.solution(members: members, status: .stalled, iterations: budget.iterations)
     }
@@ -128,7 +178,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   /// what they show.
   private func search(
     _ newton: GramNewton, beta: Double, from start: ArrangementSolution?, _ rule: StoppingRule,
-    _ budget: Budget, _ point: CertifiedPoint, _ report: (Double, Double, Int) -> Void
+    _ budget: Budget, _ point: any CertifiedPoints, _ report: (Double, Double, Int) -> Void
   ) -> Status {
     // A point that is found in time must also be certified in time.
     func isOpen() -> Bool {
@@ -141,11 +191,7 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     }
     func certify() {
       guard newton.active > 0 else { return }
-      let pass = ResidualPass(
-        stream, weights: newton.weights, targets: targets, progress: progress)
-      point.offer(pass, weights: newton.weights)
-      newton.setReference(
-        directions: pass.directions, squares: pass.squares, products: pass.products)
+      newton.setReference(point.offer(newton.weights))
       report(point.primal, point.dualValue, newton.active)
       publish(point, budget)
     }
@@ -173,11 +219,11 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
     isOpen: () -> Bool, proceed: () -> Bool
   ) {
     newton.beginCold()
-    let size = stream.features.groupSize
+    let size = groupSize
     if let start, !start.index.isEmpty {
       for (k, i) in start.index.enumerated() {
         for j in 0..<size {
-          for c in 0..<targets.columns {
+          for c in 0..<outputs {
             newton.weights[i * size + j, c] = start.positive[c][k, j]
           }
         }
@@ -198,6 +244,16 @@ package final class ConvolutionalGatedSolver: ConvolutionalSolver {
   }
 
   package func predictions(_ point: ArrangementSolution, on data: PatchSource) -> Matrix {
-    point.pooledGatedPredictions(on: data, gatesOf: self.data, progress: progress)
+    point.pooledGatedPredictions(on: data, gates: gates, progress: progress)
+  }
+
+  package func loss(_ point: ArrangementSolution, over sums: StatisticsTensors) -> Double {
+    let weights = Matrix(members.count * groupSize, outputs)
+    for (k, i) in point.index.enumerated() {
+      for c in 0..<outputs {
+        for j in 0..<groupSize { weights[i * groupSize + j, c] = point.positive[c][k, j] }
+      }
+    }
+    return sums.loss(of: weights)
   }
 }

@@ -130,6 +130,7 @@ package final class ConvolutionalLossSolver: ConvolutionalSolver {
   }
 
   package func predictions(_ point: ArrangementSolution, on data: PatchSource) -> Matrix {
-    point.pooledGatedPredictions(on: data, gatesOf: self.data, progress: progress)
+    point.pooledGatedPredictions(
+      on: data, gates: self.data.parts.map(\.listed.gates), progress: progress)
   }
 }

@@ -1,17 +1,19 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 
 extension ArrangementSolution {
-  /// ŷ (n × C) of a convolutional gated network over the gates of `training` on `data`.
+  /// ŷ (n × C) of a convolutional gated network over `gates`, those of each kind of patches, on `data`.
   func pooledGatedPredictions(
-    on data: PatchSource, gatesOf training: ConvolutionalData, progress: (String) -> Void
+    on data: PatchSource, gates: [GateTensors], progress: (String) -> Void
   ) -> Matrix {
     let outputs = positive.count
     let result = Matrix(data.count, outputs)
     guard !index.isEmpty else { return result }
     let stream = FeatureStream(
-      PooledFeatures(training, members: index, on: data))
+      PooledFeatures(
+        zip([data] + data.others, gates).map { ($0, $1, nil) }, members: index))
     let (q, size) = (stream.features.order, stream.features.groupSize)
     let weights = Matrix(q, outputs)
     for c in 0..<outputs {

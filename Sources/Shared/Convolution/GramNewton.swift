@@ -60,7 +60,7 @@ final class GramNewton {
 
   init(
     _ gram: any FeatureGram, _ system: any GramSystem, problems: [GroupProblem], groupSize: Int,
-    correlations: Matrix, targets: Matrix
+    correlations: Matrix, targetSquares: [Double]
   ) {
     self.gram = gram
     self.system = system
@@ -74,9 +74,7 @@ final class GramNewton {
     (pastWeights, pastDirections) = (room(), room())
     (weights, directions) = (room(), room())
     (residual, conditioned, direction, image) = (room(), room(), room(), room())
-    pastSquares = (0..<outputs).map { c in
-      (0..<targets.rows).reduce(0) { $0 + targets[$1, c] * targets[$1, c] }
-    }
+    pastSquares = targetSquares
     pastProducts = pastSquares
     (squares, products) = (pastSquares, pastSquares)
     pastDirections.copy(from: correlations)
@@ -86,11 +84,11 @@ final class GramNewton {
     factored = problems.map { _ in [] }
   }
 
-  /// Makes the current W the reference point, at which T and each output's ‖ν‖² and νᵀy are known.
-  func setReference(directions t: Matrix, squares: [Double], products: [Double]) {
+  /// Makes the current W the reference point, whose residual is known.
+  func setReference(_ sums: ResidualSums) {
     pastWeights.copy(from: weights)
-    pastDirections.copy(from: t)
-    (pastSquares, pastProducts) = (squares, products)
+    pastDirections.copy(from: sums.directions)
+    (pastSquares, pastProducts) = (sums.squares, sums.products)
   }
 
   /// Begins with the current `weights`.

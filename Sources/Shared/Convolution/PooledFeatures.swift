@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Patches
+import Schema
 import Tensors
 
 /// The features of samples for networks over some gates: for gate i and region r the d numbers F_ir = (1/P_r) Σ over
@@ -54,26 +55,26 @@ package final class PooledFeatures: @unchecked Sendable {
     roundedThresholds = self.thresholds.map { Float($0) }
   }
 
-  /// `members` are counted over all parts of `data`. If `patches` are given, they take the place of the data's own, part
-  /// by part, and the gates decide.
+  /// The features of several kinds of patches; `members` are counted over the gates of all of them.
   package convenience init(
-    _ data: ConvolutionalData, members: [Int], on patches: PatchSource? = nil
+    _ parts: [(patches: PatchSource, gates: GateTensors, patterns: Patterns?)], members: [Int]
   ) {
-    let parts = data.parts
-    let sources = patches.map { [$0] + $0.others } ?? parts.map(\.patches)
-    let own = zip(parts, data.split(members)).enumerated().map { k, part in
-      (sources[k], part.0, part.1)
-    }
-    let others = own.dropFirst().map { source, part, members in
+    let size = parts.map { $0.patches.regions * $0.patches.dimension }.max()!
+    let own = GateTensors.split(members, over: parts.map(\.gates.count))
+    func features(_ k: Int, others: [PooledFeatures]) -> PooledFeatures {
       PooledFeatures(
-        source, gates: part.gates, thresholds: part.thresholds,
-        patterns: patches == nil ? part.patterns : nil, members: members,
-        groupSize: data.groupSize)
+        parts[k].patches, gates: parts[k].gates.vectors, thresholds: parts[k].gates.thresholds,
+        patterns: parts[k].patterns, members: own[k], groupSize: size, others: others)
     }
+    let others = (1..<max(1, parts.count)).map { features($0, others: []) }
     self.init(
-      own[0].0, gates: data.gates, thresholds: data.thresholds,
-      patterns: patches == nil ? data.patterns : nil, members: own[0].2,
-      groupSize: data.groupSize, others: others)
+      parts[0].patches, gates: parts[0].gates.vectors, thresholds: parts[0].gates.thresholds,
+      patterns: parts[0].patterns, members: own[0], groupSize: size, others: others)
+  }
+
+  package convenience init(_ data: ConvolutionalData, members: [Int]) {
+    self.init(
+      data.parts.map { ($0.patches, $0.listed.gates, $0.patterns) }, members: members)
   }
 
   /// A reader with memory of its own: one for each thread.

@@ -1,16 +1,19 @@
 import LinearAlgebra
 
+/// What a residual ν = Y − F W sums up to: T = Fᵀν, Q × C, and ‖ν‖² and νᵀy of each output.
+struct ResidualSums {
+  let directions: Matrix
+  let squares: [Double]
+  let products: [Double]
+}
+
 /// The result of one reading of all samples for weights W, in double precision throughout: ŷ = F W, ν = Y − ŷ and T =
 /// Fᵀν.
 struct ResidualPass {
   /// ŷ and ν, n × C.
   let predictions: Matrix
   let residual: Matrix
-  /// T, Q × C.
-  let directions: Matrix
-  /// ‖ν‖² and νᵀy of each output.
-  let squares: [Double]
-  let products: [Double]
+  let sums: ResidualSums
 
   init(
     _ stream: FeatureStream, weights: Matrix, targets: Matrix, progress: (String) -> Void
@@ -34,7 +37,6 @@ struct ResidualPass {
       })
     self.predictions = predictions
     self.residual = residual
-    directions = FeatureMoments.sum(parts)
     func sums(_ other: Matrix) -> [Double] {
       (0..<columns).map { c in
         var sum = CompensatedSum()
@@ -42,7 +44,7 @@ struct ResidualPass {
         return sum.value
       }
     }
-    squares = sums(residual)
-    products = sums(targets)
+    self.sums = ResidualSums(
+      directions: FeatureMoments.sum(parts), squares: sums(residual), products: sums(targets))
   }
 }

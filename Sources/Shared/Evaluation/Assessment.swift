@@ -31,6 +31,13 @@ package struct Assessment: Sendable {
     _ solution: Bundle, on source: Bundle, with others: [Bundle] = [], isDoubted: Bool = false
   ) throws {
     let solution = try Evaluation.solution(of: solution)
+    if source.kind == .statistics {
+      let proof = try Assessment.proof(of: solution, on: JudgedSums(source))
+      (scope, certificate, norm) = (proof.scope, proof, solution.penalty)
+      isSound =
+        proof.primalInfeasibility <= Claim.feasibilityTolerance && proof.objections.isEmpty
+      return
+    }
     let program = solution.program
     let examples = try Examples(
       source, patterns: solution.needsPatterns, list: solution.ownList
@@ -53,6 +60,24 @@ package struct Assessment: Sendable {
       return
     }
     (scope, certificate, isSound) = (try solution.scope(on: examples), nil, true)
+  }
+}
+
+extension Assessment {
+  /// The proof of a solution of sums.
+  private static func proof(
+    of solution: any Solution, on data: JudgedSums
+  ) throws -> Certificate {
+    let sums = data.sums
+    try data.check(solution)
+    let space = try FeatureSpace(
+      sums.design, order: sums.order, regions: sums.regions, dimension: sums.dimension,
+      name: sums.name)
+    let products = SummedProducts(sums)
+    let (weights, points) = try products.points(of: solution, in: space)
+    return try SummedCertificate(
+      solution, products, space, weights: weights, dual: points(0)
+    ).certificate
   }
 }
 

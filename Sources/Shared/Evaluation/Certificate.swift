@@ -40,15 +40,30 @@ package struct Certificate: Sendable {
     primalInfeasibility: Double, predictionError: Double, largestConstraint: Double,
     rounding: Double, objections: [String] = []
   ) {
+    self.init(
+      scope: scope, beta: beta, primalObjective: primalObjective,
+      primalInfeasibility: primalInfeasibility, predictionError: predictionError,
+      largestConstraint: largestConstraint, rounding: rounding * dual.honestShare,
+      violation: dual.violation, objections: objections, dualValue: dual.value(scaledBy:))
+  }
+
+  /// - Parameters:
+  ///   - violation: how far the dual point is outside the domain of the conjugate.
+  ///   - dualValue: the value of a multiple, of 0 … 1, of the dual point.
+  init(
+    scope: Scope, beta: Double, primalObjective: Double, primalInfeasibility: Double,
+    predictionError: Double, largestConstraint: Double, rounding: Double, violation: Double = 0,
+    objections: [String] = [], dualValue: (Double) -> Double
+  ) {
     self.scope = scope
     self.primalObjective = primalObjective
     self.primalInfeasibility = primalInfeasibility
     self.predictionError = predictionError
-    dualInfeasibility = max(0, largestConstraint / beta - 1, dual.violation)
+    dualInfeasibility = max(0, largestConstraint / beta - 1, violation)
     let feasible = largestConstraint > beta ? beta / largestConstraint : 1
-    dualObjective = dual.value(scaledBy: feasible)
+    dualObjective = dualValue(feasible)
     relativeGap = Certificate.gap(primal: primalObjective, dual: dualObjective)
-    dualRounding = rounding * dual.honestShare / beta
+    dualRounding = rounding / beta
     let isBeyond = dualRounding > Certificate.roundingLimit
     self.objections =
       objections

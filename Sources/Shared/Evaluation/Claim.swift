@@ -42,13 +42,16 @@ package struct Claim: Sendable {
   }
 
   /// Each way in which the claim of `solution` does not hold; empty if it does. `recoveryError` is
-  /// the largest |network output − prediction|, `objective` the network's own.
+  /// the largest |network output − prediction|, `objective` the network's own. `outputSize` is the size of outputs that
+  /// the error is compared with, the largest prediction unless it is given.
   static func violations(
-    of solution: any Solution, _ certificate: Certificate, recoveryError: Double, objective: Double
+    of solution: any Solution, _ certificate: Certificate, recoveryError: Double,
+    outputSize: Double? = nil, objective: Double
   ) -> [String] {
     let claim = solution.program.claim
     var found = claim.contradictions + claim.violations(certificate)
-    let limit = Claim.predictionTolerance * solution.program.largestPrediction
+    let limit =
+      Claim.predictionTolerance * (outputSize ?? solution.program.largestPrediction)
     if !(certificate.predictionError <= limit) {
       found.append(
         "the predictions are \(certificate.predictionError) from those of \(solution.variables), "

@@ -76,6 +76,16 @@ package struct Examples: Sendable {
     forClaim: Bool = false
   ) throws {
     let reader = try BundleReader(input)
+    try self.init(reader, patterns: patterns, list: list, like: model, forClaim: forClaim)
+    try reader.finish()
+  }
+
+  /// The same for the bundle of a reader, which other bundles may follow.
+  package init(
+    _ reader: BundleReader, patterns: Bool = false, list: Bundle? = nil,
+    like model: DataModel? = nil,
+    forClaim: Bool = false
+  ) throws {
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
       ["x", "images", "moments", "pool", "labels", "targets", "names"]
@@ -88,9 +98,8 @@ package struct Examples: Sendable {
         try reader.skipTensor()
       }
     }
-    try reader.finish()
     try self.init(
-      Bundle(tensors: tensors, metadata: reader.metadata, name: input.name),
+      Bundle(tensors: tensors, metadata: reader.metadata, name: reader.input.name),
       patterns: patterns, list: list, like: model, forClaim: forClaim)
   }
 
@@ -134,15 +143,6 @@ package struct Examples: Sendable {
       } else {
         nil
       }
-  }
-
-  /// Throws if both these samples and the bundle `name` have names of classes, and these differ.
-  func expect(classes ours: [String]?, of name: String) throws {
-    if let ours, let theirs = classes, ours != theirs {
-      throw Failure.data(
-        "the classes of \(self.name) are \(theirs.joined(separator: ",")), but those of "
-          + "\(name) are \(ours.joined(separator: ","))")
-    }
   }
 
   private static func answers(of bundle: Bundle, count n: Int, classes: Int?) throws -> Answers? {

@@ -5,6 +5,17 @@ import Tensors
 /// share a group, and the bound depends on the gates: neither is taken on trust.
 extension ReLUNetwork {
   package func objections(to solution: any Solution, on examples: Examples) throws -> [String] {
+    let found = objections(to: solution)
+    if found.isEmpty, solution is PatternSolution,
+      let group = try groupOfTwoPatterns(on: examples)
+    {
+      return ["neurons of group \(group) of \(layers.name) have different patterns"]
+    }
+    return found
+  }
+
+  /// Those that show without the samples.
+  func objections(to solution: any Solution) -> [String] {
     let name = layers.name
     if solution is FreeBiasSolution {
       return ["the biases of \(solution.program.name) are free, but those of \(name) are penalised"]
@@ -43,9 +54,6 @@ extension ReLUNetwork {
         found.append("group \(number) of tensor \"hidden.group\" of \(name) \(reason)")
         break
       }
-    }
-    if found.isEmpty, let group = try groupOfTwoPatterns(on: examples) {
-      found.append("neurons of group \(group) of \(name) have different patterns")
     }
     return found
   }

@@ -218,15 +218,11 @@ extension Report {
     }
   }
 
-  /// Adds recall and precision of each class; those of classes without samples, or without decisions, are left out.
+  /// Adds recall and precision of each class.
   fileprivate mutating func addClasses(_ decisions: [Int]?, against expected: ExpectedOutputs) {
     guard let labels = expected.labels, let decisions else { return }
-    let names = expected.classNames
-    let counts = ConfusionMatrix(names: names, labels: labels, decisions: decisions)
-    for (c, name) in names.map(printable).enumerated() {
-      if let recall = counts.recall(c) { add("recall_\(name)", recall) }
-      if let precision = counts.precision(c) { add("precision_\(name)", precision) }
-    }
+    addClasses(
+      ConfusionMatrix(names: expected.classNames, labels: labels, decisions: decisions))
   }
 
   fileprivate mutating func add(_ distance: GlobalDistance) {
@@ -240,12 +236,7 @@ extension Report {
     _ examples: Examples, recoveryError: Double
   ) throws {
     if solution.program.isChosen { add("beta", solution.program.beta) }
-    add("certificate", certificate.scope.rawValue)
-    add("primal_objective", certificate.primalObjective)
-    add("dual_objective", certificate.dualObjective)
-    add("relative_gap", certificate.relativeGap)
-    add("dual_infeasibility", certificate.dualInfeasibility)
-    add("primal_infeasibility", certificate.primalInfeasibility)
+    add(certificate)
     add("recovery_error", recoveryError)
     guard solution.ownList != nil, certificate.scope == .patterns,
       case .patches(let patches) = examples.features, patches.pooling.sizes.count == 1,

@@ -76,7 +76,7 @@ extension PolynomialSolution {
 }
 
 /// Feasibility of the matrices Z and Z′.
-private struct PrimalPoint {
+struct PrimalPoint {
   let infeasibility: Double
 
   init(_ solution: PolynomialSolution) {
@@ -129,7 +129,13 @@ package func dualNorm(
     }
     source += d - j
   }
-  let linear = (0..<d).map { 0.5 * activation.b * source[$0] }
+  return sphereNorm(matrix, linear: (0..<d).map { 0.5 * activation.b * source[$0] })
+}
+
+/// An upper bound of max |uᵀA u + 2 gᵀu| over ‖u‖ = 1, for A of which the upper triangle is given, and which is used up.
+/// `nil` if it is not a finite number.
+func sphereNorm(_ matrix: Matrix, linear: [Double]) -> Double? {
+  let d = matrix.rows
   let eigensolver = SymmetricEigensolver(order: d)
   guard eigensolver.decompose(matrix.base) else { return nil }
   let values = Array(UnsafeBufferPointer(start: eigensolver.values, count: d))

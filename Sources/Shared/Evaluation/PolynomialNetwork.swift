@@ -9,7 +9,7 @@ package struct PolynomialNetwork: NetworkFunction {
   static let unitTolerance = 1e-9
 
   package let activation: PolynomialActivation
-  private let layers: NetworkLayers
+  let layers: NetworkLayers
 
   package var kind: Activation { .polynomial(activation) }
   package var outputs: Int { layers.outputs }

@@ -28,7 +28,7 @@ package struct PolynomialSolution: Solution {
     let shape = z.shape
     guard program.outputs == shape[0] else {
       throw Failure.data(
-        "tensor \"z\" is \(z.summary) and \"dual\" is \(bundle[.dual]!.summary): "
+        "tensor \"z\" is \(z.summary), but the dual point has \(program.outputs) columns: "
           + "they differ in classes or samples")
     }
     (regionCount, dimension) = (shape[1], shape[3] - 1)

@@ -137,25 +137,39 @@ package struct ReLUNetwork: NetworkFunction {
   package func pooledWeights(_ patches: PatchFeatures, over all: Gates?) -> Matrix? {
     guard let all else { return kind.isLinear ? ownWeights(patches) : nil }
     guard let gates, let places = all.places(of: gates.distinct) else { return nil }
-    return pooledWeights(patches, count: all.vectors.rows, places: gates.index.map { places[$0] })
+    return pooledWeights(
+      patches.pooling.sizes, count: all.vectors.rows, places: gates.index.map { places[$0] })
+  }
+
+  /// The network as a function of the means over the patches that each of `gates` takes in each region (over all patches
+  /// if it is nil): gates × R × d rows, a column for each output. Nil if it has other gates.
+  func meanWeights(regions: Int, over all: Gates?) -> Matrix? {
+    guard (layers.regions.max() ?? 0) < regions else { return nil }
+    let ones = Array(repeating: 1, count: regions)
+    guard let all else {
+      return kind.isLinear
+        ? pooledWeights(ones, count: 1, places: Array(repeating: 0, count: neurons)) : nil
+    }
+    guard let gates, let places = all.places(of: gates.distinct) else { return nil }
+    return pooledWeights(ones, count: all.vectors.rows, places: gates.index.map { places[$0] })
   }
 
   /// The network as a function of the sums over the patches of each of its gates and region.
   private func ownWeights(_ patches: PatchFeatures) -> Matrix {
     pooledWeights(
-      patches, count: gates?.distinct.vectors.rows ?? 1,
+      patches.pooling.sizes, count: gates?.distinct.vectors.rows ?? 1,
       places: gates?.index ?? Array(repeating: 0, count: neurons))
   }
 
-  /// The same for `count` gates, the gate of neuron j in the place `places`_j.
-  private func pooledWeights(_ patches: PatchFeatures, count: Int, places: [Int]) -> Matrix {
-    let (regions, d) = (patches.pooling.sizes.count, filters.columns)
+  /// The same for `count` gates, the gate of neuron j in the place `places`_j, and regions of so many patches.
+  private func pooledWeights(_ sizes: [Int], count: Int, places: [Int]) -> Matrix {
+    let (regions, d) = (sizes.count, filters.columns)
     let result = Matrix(count * regions * d, outputs)
     for j in 0..<neurons {
       let region = layers.regions[j]
       let first = (places[j] * regions + region) * d
       for c in 0..<outputs where outputWeight[c, j] != 0 {
-        let weight = outputWeight[c, j] / Double(patches.pooling.sizes[region])
+        let weight = outputWeight[c, j] / Double(sizes[region])
         for k in 0..<d { result[first + k, c] += weight * filters[j, k] }
       }
     }

@@ -34,6 +34,40 @@ extension Solution {
   package func bounds(on examples: Examples, expected: Matrix) throws -> [(String, Double)] { [] }
 }
 
+/// A dual point ν_c = s_c y_c − F u_c of sums over samples with features F and targets y.
+package struct SummedDual: Sendable {
+  /// U, Q × C.
+  package let coefficients: Matrix
+  /// s.
+  package let scale: [Double]
+  package let features: DualFeatures
+}
+
+/// Data, samples or sums over them, that a solution and a network are judged on.
+protocol JudgedData {
+  var name: String { get }
+  var metadata: [String: String] { get }
+  var statistics: FittedStatistics { get }
+  var classes: [String]? { get }
+  /// Whether the data say that they list all patterns.
+  var listsAllPatterns: Bool { get }
+}
+
+extension JudgedData {
+  /// Throws if both these data and the bundle `name` have names of classes, and these differ.
+  func expect(classes ours: [String]?, of name: String) throws {
+    if let ours, let theirs = classes, ours != theirs {
+      throw Failure.data(
+        "the classes of \(self.name) are \(theirs.joined(separator: ",")), but those of "
+          + "\(name) are \(ours.joined(separator: ","))")
+    }
+  }
+}
+
+extension Examples: JudgedData {
+  var listsAllPatterns: Bool { arrangements?.isExact == true }
+}
+
 /// The part that every solution has: its program, a dual point, predictions and a claim.
 package struct SolvedProgram: Sendable {
   package let name: String
@@ -44,18 +78,20 @@ package struct SolvedProgram: Sendable {
   package let beta: Double
   package let targets: TargetValues
   package let classes: [String]?
-  /// ν, n × C.
+  /// ν, n × C; without rows if it is one of sums.
   package let dual: Matrix
-  /// n × C.
+  /// n × C; without rows if there are none.
   package let predictions: Matrix
+  /// The dual point, if the solution is one of sums over samples.
+  package let sums: SummedDual?
   package let claim: Claim
-  private let statistics: FittedStatistics
-  private let metadata: [String: String]
+  let statistics: FittedStatistics
+  let metadata: [String: String]
   /// Whether β was chosen among those of a path.
   var isChosen: Bool { metadata["path"] != nil }
 
   /// n and C.
-  package var samples: Int { dual.rows }
+  package let samples: Int
   package var outputs: Int { dual.columns }
 
   init(_ bundle: Bundle) throws {
@@ -65,8 +101,17 @@ package struct SolvedProgram: Sendable {
     loss = try bundle.read(.loss, default: .squared)
     beta = try bundle.read(.beta)
     guard beta > 0 else { throw Failure.data("metadata \"beta\" is \(beta), expected above 0") }
-    let points = try bundle.solutionPoints()
-    (dual, predictions) = (Matrix(points.dual), Matrix(points.predictions))
+    let points = try DualTensors(bundle)
+    samples = points.samples
+    switch points {
+    case .samples(let nu, let fitted):
+      (dual, predictions, sums) = (Matrix(nu), Matrix(fitted), nil)
+    case .sums(let coefficients, let scale, _):
+      (dual, predictions) = (Matrix(0, points.outputs), Matrix(0, points.outputs))
+      sums = SummedDual(
+        coefficients: Matrix(coefficients), scale: scale.doubles,
+        features: try DualFeatures(bundle, kind))
+    }
     targets = try bundle.targetValues(outputs: dual.columns, loss: loss)
     judgedLoss = try JudgedLoss(bundle, loss, targets, outputs: dual.columns)
     classes = try bundle.classNames()
@@ -76,7 +121,7 @@ package struct SolvedProgram: Sendable {
   }
 
   /// The ways in which the solution and the network disagree with the training data, or with each other.
-  func disagreements(with examples: Examples, _ network: TrainedNetwork) -> [String] {
+  func disagreements(with examples: any JudgedData, _ network: TrainedNetwork) -> [String] {
     var found = examples.otherChoices(than: metadata, of: name, mustBeSame: true)
     found += examples.otherChoices(than: network.metadata, of: network.name, mustBeSame: true)
     let places = [(name, statistics), (network.name, network.statistics)]
@@ -94,7 +139,7 @@ package struct SolvedProgram: Sendable {
         found.append("metadata \(quoted(key)) of \(bundle) is not that of \(examples.name)")
       }
     }
-    if kind == .gatedReLU, metadata[.exact] == true, examples.arrangements?.isExact != true {
+    if kind == .gatedReLU, metadata[.exact] == true, !examples.listsAllPatterns {
       found.append(
         "metadata \"exact\" of \(name) is \"true\", but that of \(examples.name) is not")
     }
@@ -113,11 +158,22 @@ package struct SolvedProgram: Sendable {
 
   /// Throws if the samples or the network are not those of this program.
   func check(against examples: Examples, _ network: TrainedNetwork) throws {
+    guard sums == nil else {
+      throw Failure.data(
+        "\(name) was found from sums over samples: judge it by these sums, or by --tally over the samples"
+      )
+    }
     guard examples.count == samples else {
       throw Failure.data(
         "\(examples.name) has \(examples.count) samples, but \(name) has \(samples): --certify "
           + "needs the training data")
     }
+    try check(network)
+    try examples.expect(classes: classes, of: name)
+  }
+
+  /// Throws if the network is not one of this program.
+  func check(_ network: TrainedNetwork) throws {
     guard network.function.outputs == outputs else {
       throw Failure.data(
         "\(network.name) has \(network.function.outputs) output(s), but \(name) has \(outputs)")
@@ -136,6 +192,5 @@ package struct SolvedProgram: Sendable {
     guard network.targets == targets else {
       throw Failure.data("the targets of \(network.name) and of \(name) differ")
     }
-    try examples.expect(classes: classes, of: name)
   }
 }

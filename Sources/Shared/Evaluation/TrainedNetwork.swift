@@ -97,6 +97,12 @@ package struct TrainedNetwork: Sendable {
     if others.isEmpty { try examples.expectParts(1, of: name) }
     var choices: [String] = []
     for (part, own) in zip(others, examples.others) { choices += try part.check(against: own) }
+    return try checkPreparation(of: examples) + choices
+  }
+
+  /// Throws if the network and the data have other classes, or were fitted otherwise. Returns the choices of the step
+  /// that cuts patches in which they differ.
+  func checkPreparation(of examples: any JudgedData) throws -> [String] {
     try examples.expect(classes: classes, of: name)
     if let other = statistics.differences(from: examples.statistics, ifPresent: true).first {
       throw Failure.data(
@@ -106,7 +112,7 @@ package struct TrainedNetwork: Sendable {
           : "\(other) of \(examples.name) is not that of \(name): these data went another way than the training data (use "
             + "patchify --like)")
     }
-    return examples.otherChoices(than: metadata, of: name) + choices
+    return examples.otherChoices(than: metadata, of: name)
   }
 
   /// Warnings of samples that are not the training data, and look as if they came in other units or scales.
@@ -187,7 +193,7 @@ package struct TrainedNetwork: Sendable {
   }
 }
 
-extension Examples {
+extension JudgedData {
   /// The choices of the step that cuts patches in which `metadata`, those of the bundle `name`, differ from these
   /// samples. For what was trained on these data (`mustBeSame`) a choice that only one of them tells differs too,
   /// unless these samples were cut by no such step.

@@ -117,6 +117,22 @@ package func solveGeneral(
     Int32(n)) == 0
 }
 
+/// A⁻¹ by LU with partial pivoting; nil if A is singular or the result is not finite.
+package func inverse(_ matrix: Matrix) -> Matrix? {
+  let n = matrix.rows
+  let (copy, result) = (Matrix(copying: matrix), Matrix.identity(n))
+  var pivots = [Int32](repeating: 0, count: n)
+  // Column-major LAPACK sees Aᵀ, whose inverse it writes as the columns of the result: A⁻¹ by rows.
+  guard
+    LAPACKE_dgetrf_work(
+      LAPACK_COL_MAJOR, Int32(n), Int32(n), copy.base, Int32(n), &pivots) == 0,
+    LAPACKE_dgetrs_work(
+      LAPACK_COL_MAJOR, CChar(UInt8(ascii: "N")), Int32(n), Int32(n), copy.base, Int32(n), &pivots,
+      result.base, Int32(n)) == 0, result.isFinite
+  else { return nil }
+  return result
+}
+
 /// The triangular factor of A = Q R: A (n × m) is given by its columns as the ROWS of `a` (m × n), and the first min(n,
 /// j + 1) entries of row j become column j of R. The entries after them have no meaning. Returns `false` if LAPACK
 /// refuses.

@@ -2,6 +2,11 @@ import LinearAlgebra
 import Schema
 import Tensors
 
+extension MetadataKey where Value == PatchProduct {
+  /// What the samples of sums were held as.
+  static var product: Self { Self(name: "product") }
+}
+
 /// The way in which an earlier bundle was made from its images, so that test data can be made in the same way.
 package struct EarlierPatches {
   package let steps: PatchSteps
@@ -15,12 +20,12 @@ package struct EarlierPatches {
   private let model: DataModel
   private let name: String
 
-  /// Reads the header and the fitted statistics of a `dataset`, `moments` or `arrangements` bundle; large tensors are
-  /// passed over.
+  /// Reads the header and the fitted statistics of a `dataset`, `moments`, `arrangements` or `statistics` bundle; large
+  /// tensors are passed over.
   package init(reading input: Input) throws {
     name = input.name
     let reader = try BundleReader(input)
-    try reader.expect(.dataset, .moments, .arrangements)
+    try reader.expect(.dataset, .moments, .arrangements, .statistics)
     var bundle = Bundle(metadata: reader.metadata, name: input.name)
     while let entry = reader.next {
       if FittedStatistics.has(entry.name) {
@@ -34,6 +39,11 @@ package struct EarlierPatches {
     let recipe = try PatchRecipe(bundle)
     (steps, fit, shape, layers) = (recipe.steps, recipe.fit, recipe.shape, recipe.layers)
     model = try DataModel(bundle)
+    if bundle.kind == .statistics {
+      product = try bundle.read(MetadataKey<PatchProduct>.product)
+      type = try bundle.patchType
+      return
+    }
     func entry(_ name: String) -> BundleEntry? { reader.entries.first { $0.name == name } }
     if bundle.kind != .moments, entry("x") == nil, entry("images") != nil {
       product = .deferred

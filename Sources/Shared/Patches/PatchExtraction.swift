@@ -4,7 +4,7 @@ import Tensors
 
 /// The product of the patches: the patches themselves; the images, from which readers cut them; or their pooled
 /// moments.
-package enum PatchProduct: Sendable {
+package enum PatchProduct: String, CaseIterable, MetadataValue {
   case dataset, deferred, moments
 
   package var kind: Kind { self == .moments ? .moments : .dataset }

@@ -98,3 +98,15 @@ package struct PatternTensors: Sendable {
     isExact = try bundle.read(.exact, default: false)
   }
 }
+
+extension GateTensors {
+  /// Gates that are counted over several lists, of `counts` gates, as those of each list.
+  package static func split(_ members: [Int], over counts: [Int]) -> [[Int]] {
+    var first = 0
+    return counts.map { count in
+      let range = first..<first + count
+      first = range.upperBound
+      return members.filter(range.contains).map { $0 - range.lowerBound }
+    }
+  }
+}

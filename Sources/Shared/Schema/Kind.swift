@@ -3,6 +3,8 @@ import Tensors
 /// The purpose of a bundle: the value of `kind` in its metadata.
 package enum Kind: String, CaseIterable, Sendable {
   case images, dataset, moments, arrangements, solution, network
+  /// Sums over samples: what a program of squared loss needs of them, and what a report does.
+  case statistics, tally
 }
 
 extension Bundle {

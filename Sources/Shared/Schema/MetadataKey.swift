@@ -43,6 +43,8 @@ extension Bool: MetadataValue {
 /// The name of a value of the metadata, and what kind of value it is.
 package struct MetadataKey<Value: MetadataValue>: Sendable {
   package let name: String
+
+  package init(name: String) { self.name = name }
 }
 
 extension MetadataKey where Value == Activation {

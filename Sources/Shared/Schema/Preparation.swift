@@ -132,7 +132,7 @@ package enum Preparation {
 
 extension Bundle {
   /// Takes what a bundle made from `source` inherits: the fitted statistics, and the metadata that describe the data.
-  mutating func inherit(from source: Bundle) {
+  package mutating func inherit(from source: Bundle) {
     copyStatistics(of: source)
     metadata.merge(
       source.metadata.filter {

@@ -9,7 +9,7 @@ extension Kind {
     case .dataset, .arrangements: ["x", "images", "labels", "targets", "index", "names"]
     case .moments: ["moments", "labels", "targets", "index", "names"]
     case .solution: ["dual", "predictions"]
-    case .network: []
+    case .network, .statistics, .tally: []
     }
   }
 

@@ -4,21 +4,20 @@ extension Bundle {
   /// A bundle of kind `solution`, but for the program's variables and its choices, which come on top.
   ///
   /// - Parameters:
-  ///   - dual, predictions: ν and ŷ, F64 [n, C].
+  ///   - dual: ν, and the predictions if there are any.
   ///   - objectives: ℓ(ŷ) + β · norm and a lower bound of the optimum; `gap` is (P − D)/P.
   ///   - betaMax: nil if it is not known.
   ///   - targets: nil for regression.
   ///   - source: the training data's bundle.
   package init(
-    solutionFrom source: Bundle, metadata: [String: String], dual: Tensor, predictions: Tensor,
+    solutionFrom source: Bundle, metadata: [String: String], dual: DualTensors,
     loss: LossName, targets: TargetValues?, beta: Double, betaMax: Double? = nil,
     objectives: (primal: Double, dual: Double), gap: Double, status: Status, iterations: Int
   ) {
     self.init(kind: .solution, tensors: [:])
     inherit(from: source)
     self.metadata.merge(metadata) { $1 }
-    self[.dual] = dual
-    self[.predictions] = predictions
+    dual.write(to: &self)
     self.metadata[.loss] = loss
     self.metadata[.targets] = targets
     self.metadata[.beta] = beta

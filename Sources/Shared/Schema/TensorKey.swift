@@ -47,6 +47,32 @@ package struct TensorKey: Sendable {
   package static let hiddenGroup = TensorKey("hidden.group", .i32, shapes: "[m]")
   package static let hiddenGate = TensorKey("hidden.gate", .f64, shapes: "[m, d]")
   package static let hiddenThreshold = TensorKey("hidden.threshold", .f64, shapes: "[m]")
+  /// Sums over samples with features F and targets Y.
+  package static let gram = TensorKey("gram", .f64, .f32, shapes: "[Q(Q+1)/2]")
+  package static let correlations = TensorKey("correlations", .f64, shapes: "[Q, C]")
+  package static let squares = TensorKey("squares", .f64, shapes: "[C]")
+  package static let sums = TensorKey("sums", .f64, shapes: "[Q]")
+  package static let targetSums = TensorKey("target_sums", .f64, shapes: "[C]")
+  package static let samples = TensorKey("samples", .i64, shapes: "[1]")
+  package static let blocks = TensorKey("blocks", .i64, shapes: "[1]")
+  package static let counts = TensorKey("counts", .i64, shapes: "[classes]")
+  package static let whitening = TensorKey("whitening", .f64, shapes: "[d+1, d+1]")
+  package static let centre = TensorKey("centre", .f64, shapes: "[Q]")
+  /// The dual point of a solution of such sums, and the features that it multiplies.
+  package static let dualCoefficients = TensorKey("dual.coefficients", .f64, shapes: "[Q, C]")
+  package static let dualScale = TensorKey("dual.scale", .f64, shapes: "[C]")
+  package static let dualWhitening = TensorKey("dual.whitening", .f64, shapes: "[d+1, d+1]")
+  package static let dualGates = TensorKey("dual.gates", .f64, shapes: "[P, d]")
+  package static let dualThresholds = TensorKey("dual.thresholds", .f64, shapes: "[P]")
+  /// Sums over samples that a network and a solution were judged on.
+  package static let confusion = TensorKey("confusion", .i64, shapes: "[C, C]")
+  package static let lossSum = TensorKey("loss", .f64, shapes: "[1]")
+  package static let solutionLoss = TensorKey("solution_loss", .f64, shapes: "[1]")
+  package static let outputError = TensorKey("output_error", .f64, shapes: "[1]")
+  package static let outputSquares = TensorKey("output_squares", .f64, shapes: "[1]")
+  package static let directions = TensorKey("directions", .f64, shapes: "[Q, C]")
+  package static let products = TensorKey("products", .f64, shapes: "[C]")
+  package static let featureSquares = TensorKey("feature_squares", .f64, shapes: "[Q]")
 }
 
 extension Bundle {

@@ -40,10 +40,24 @@ package enum Scope: String, CaseIterable, MetadataValue {
   case patterns
   /// No network with these gates.
   case gates
+  /// The same, judged from sums over the samples.
+  case globalByStatistics = "global by statistics"
+  case gatesByStatistics = "gates by statistics"
 
-  /// Whether a proof of this kind bears out a solution that claims `other`.
+  /// Whether a proof of this kind bears out a solution that claims `other`. One over the samples bears out what is
+  /// claimed of their sums.
   package func covers(_ other: Scope) -> Bool {
     self == other || (self == .global && other == .patterns)
+      || (self != other && byStatistics == other)
+  }
+
+  /// The same claim, judged from sums over the samples.
+  package var byStatistics: Scope {
+    switch self {
+    case .global: .globalByStatistics
+    case .gates: .gatesByStatistics
+    default: self
+    }
   }
 }
 

@@ -14,13 +14,22 @@ package struct Bundle: Sendable {
   }
 
   /// Reads a whole bundle and checks that nothing follows it.
-  package init(reading input: Input) throws { try self.init(BundleReader(input)) }
+  package init(reading input: Input) throws {
+    let reader = try BundleReader(input)
+    try self.init(reader)
+    try reader.finish()
+  }
 
-  /// Reads what comes after the header, and checks that nothing follows it.
+  /// Reads the next of several bundles that follow one another; nil at the end of the input.
+  package init?(nextOf input: Input) throws {
+    if try input.isAtEnd() { return nil }
+    try self.init(BundleReader(input))
+  }
+
+  /// Reads all tensors of the bundle of a reader.
   package init(_ reader: BundleReader) throws {
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next { tensors[entry.name] = try reader.readTensor() }
-    try reader.finish()
     self.init(tensors: tensors, metadata: reader.metadata, name: reader.input.name)
   }
 

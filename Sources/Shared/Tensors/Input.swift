@@ -76,6 +76,9 @@ package final class Input {
     }
   }
 
+  /// Whether nothing follows.
+  package func isAtEnd() throws -> Bool { try peek(1).isEmpty }
+
   /// Reads until `count` bytes are there or the file ends; returns how many there were.
   package func readFully(into target: UnsafeMutableRawPointer, count: Int) throws -> Int {
     var filled = 0

@@ -9,9 +9,10 @@ package struct ArrangementSolution: CertifiedSolution {
   package var positive: [Matrix]
   /// w of a ReLU network for each output, A × d; empty for gated networks.
   package var negative: [Matrix]
-  /// ν and ŷ, n × C.
+  /// ν and ŷ, n × C; with `sums` U, Q × C, and nothing.
   package var dual: Matrix
   package var predictions: Matrix
+  package var sums: DualSums?
   package var status: Status
   package var primal: Double
   package var dualValue: Double
@@ -41,5 +42,16 @@ package struct ArrangementSolution: CertifiedSolution {
       index: [], positive: none, negative: activation == .relu ? none : [], dual: zero,
       predictions: zero, status: .stalled, primal: loss.value(zero, targets.values),
       dualValue: loss.dualValue(zero, targets.values), iterations: 0)
+  }
+  /// The same over sums: U = 0 and s = 0.
+  package init(zero statistics: StatisticsTensors) {
+    let outputs = statistics.outputs
+    self.init(
+      index: [],
+      positive: (0..<outputs).map { _ in
+        Matrix(0, statistics.regions * statistics.dimension)
+      }, dual: Matrix(statistics.order, outputs), predictions: Matrix(0, outputs),
+      status: .stalled, primal: 0.5 * statistics.squares.reduce(0, +), dualValue: 0, iterations: 0)
+    sums = DualSums(scale: Array(repeating: 0, count: outputs), of: statistics)
   }
 }

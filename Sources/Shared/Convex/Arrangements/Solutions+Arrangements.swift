@@ -39,12 +39,7 @@ extension Solutions {
     let d = data.dimension
     let variables = try PatternVariables(
       bundle, activation, outputs: outputs, regions: data.regions, dimension: d)
-    let points = try bundle.solutionPoints()
-    guard points.dual.shape == [data.samples, outputs] else {
-      throw Failure.data(
-        "tensor \"dual\" of the warm start is \(points.dual.summary), expected F64 "
-          + "[\(data.samples), \(outputs)]")
-    }
+    let points = try points(bundle, data: data, outputs: outputs)
     let active = variables.index.count
     let places = try PatternLookup(data).places(of: variables.gates, near: variables.index)
     let size = data.regions * d
@@ -65,9 +60,27 @@ extension Solutions {
     return ArrangementSolution(
       index: kept, positive: gathered(variables.positive),
       negative: variables.negative.map(gathered) ?? [],
-      dual: Matrix(points.dual),
-      predictions: Matrix(points.predictions),
+      dual: points.dual, predictions: points.predictions,
       status: .stalled, primal: .infinity, dualValue: -.infinity, iterations: 0)
+  }
+
+  /// ν and ŷ of a warm start; empty for sums over samples, which start from the weights alone.
+  private static func points(
+    _ bundle: Bundle, data: any PatternedData, outputs: Int
+  ) throws -> (dual: Matrix, predictions: Matrix) {
+    let points = try DualTensors(bundle)
+    if data is SummedGates, points.outputs == outputs {
+      return (Matrix(0, outputs), Matrix(0, outputs))
+    }
+    guard case .samples(let dual, let predictions) = points else {
+      throw Failure.data("the warm start \(bundle.name) was found from sums, not from samples")
+    }
+    guard dual.shape == [data.samples, outputs] else {
+      throw Failure.data(
+        "tensor \"dual\" of the warm start is \(dual.summary), expected F64 "
+          + "[\(data.samples), \(outputs)]")
+    }
+    return (Matrix(dual), Matrix(predictions))
   }
 
   /// Throws unless `bundle`, a warm start, is a solution of this activation.

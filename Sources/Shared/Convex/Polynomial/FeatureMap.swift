@@ -26,20 +26,13 @@ package final class FeatureMap {
   /// The mean of ‖svec(Φ_r)‖² for one region, over some of the samples.
   package private(set) var meanSquare = 0.0
 
-  /// Fits T on about 2,000 of the samples.
-  package init(_ data: MomentData, activation: PolynomialActivation) {
-    self.activation = activation
-    order = data.features + 1
-    regions = data.regions
-    packing = SymmetricVectors(order: order)
-    let mean: Matrix
-    let rows: Matrix
-    (mean, rows) = FeatureMap.sample(data)
-    (whitening, inverseWhitening) = FeatureMap.fit(mean, data.features, activation)
-    whiten = Congruence(whitening)
-    unwhiten = Congruence(inverseWhitening)
-    whitenVariable = Congruence(inverseWhitening.transposed)
-    unwhitenVariable = Congruence(whitening.transposed)
+  /// Fits T on about 2,000 of the first `limit` samples.
+  package convenience init(
+    _ data: MomentData, activation: PolynomialActivation, among limit: Int = .max
+  ) {
+    let (mean, rows) = FeatureMap.sample(data, among: min(limit, data.samples))
+    let (whitening, inverse) = FeatureMap.fit(mean, data.features, activation)
+    self.init(whitening, inverse: inverse, regions: data.regions, activation: activation)
     let features = Matrix(1, count)
     for i in 0..<rows.rows {
       self.features(rows.row(i), into: features.base)
@@ -48,17 +41,48 @@ package final class FeatureMap {
     }
   }
 
+  /// The map of a T, m × m, whose inverse is known, for R regions.
+  private init(
+    _ whitening: Matrix, inverse: Matrix, regions: Int, activation: PolynomialActivation
+  ) {
+    (self.whitening, inverseWhitening) = (whitening, inverse)
+    (self.activation, self.regions) = (activation, regions)
+    order = whitening.rows
+    packing = SymmetricVectors(order: order)
+    whiten = Congruence(whitening)
+    unwhiten = Congruence(inverseWhitening)
+    whitenVariable = Congruence(inverseWhitening.transposed)
+    unwhitenVariable = Congruence(whitening.transposed)
+  }
+
+  /// The map of a given T, m × m. Returns nil if T is singular.
+  package convenience init?(
+    whitening: Matrix, regions: Int, activation: PolynomialActivation
+  ) {
+    guard let inverse = inverse(whitening) else { return nil }
+    self.init(whitening, inverse: inverse, regions: regions, activation: activation)
+  }
+
+  /// The same features as a map of σ/`unit`, a power of 4: T √unit.
+  package func divided(by unit: Double) -> FeatureMap {
+    let (t, inverse) = (Matrix(copying: whitening), Matrix(copying: inverseWhitening))
+    scale(t.count, unit.squareRoot(), t.base)
+    scale(inverse.count, 1 / unit.squareRoot(), inverse.base)
+    return FeatureMap(
+      t, inverse: inverse, regions: regions, activation: activation.divided(by: unit))
+  }
+
   /// Q = R · m (m + 1) / 2.
   package var count: Int { regions * packing.count }
 
-  /// Mean M and μ over runs of samples spread over the whole set, and the rows of the last run.
-  private static func sample(_ data: MomentData) -> (mean: Matrix, rows: Matrix) {
+  /// Mean M and μ over runs of samples spread over the first `count`, and the rows of the last run.
+  private static func sample(_ data: MomentData, among count: Int) -> (mean: Matrix, rows: Matrix) {
     let mean = Matrix(1, data.width)
-    let runs = min(16, data.samples)
-    let length = max(1, min(128, data.samples / runs))
+    let runs = min(16, count)
+    let length = max(1, min(128, count / runs))
     let rows = Matrix(length, data.rowLength)
     for run in 0..<runs {
-      let start = (data.samples - length) * run / max(1, runs - 1)
+      let start = (count - length) * run / max(1, runs - 1)
       data.fill(start..<start + length, into: rows.base)
       for i in 0..<length * data.regions {
         axpy(

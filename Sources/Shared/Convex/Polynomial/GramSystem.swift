@@ -49,6 +49,18 @@ final class GramSystem {
     solve(leastSquares.base, count: classes)
   }
 
+  /// From sums over the samples: the upper triangle of G (Q × Q), which is used up, R (C × Q) and yᵀy of each class.
+  init(gram: Matrix, right: Matrix, squares: [Double], map: FeatureMap) throws {
+    self.squares = squares
+    let result = try GramSystem.parts(gram: gram, right: right, map)
+    basis = result.basis
+    form = result.form
+    correlations = result.correlations
+    order = basis.order
+    leastSquares = Matrix(copying: correlations)
+    solve(leastSquares.base, count: squares.count)
+  }
+
   private typealias Parts = (basis: FeatureBasis, form: Form, correlations: Matrix)
 
   /// Eigenvalues below this share of the largest are zeros with rounding errors.
@@ -112,28 +124,16 @@ final class GramSystem {
   private static func gramForm(
     _ data: MomentData, _ map: FeatureMap, _ targets: Matrix, _ progress: (String) -> Void
   ) throws -> Parts {
-    let width = map.count
-    let classes = targets.columns
-    // Each worker sums its own part of the samples, without waiting for the others. As the sums take memory, there are
-    // few workers; if there are many threads, they work inside BLAS instead.
-    let workers = Threads.count <= 3 ? Threads.count : 1
-    let grams = (0..<workers).map { _ in Matrix(width, width) }
-    let rights = (0..<workers).map { _ in Matrix(classes, width) }
-    let features = (0..<workers).map { _ in Matrix(data.blockRows, width) }
+    // Each worker sums its own part of the samples, without waiting for the others.
+    let workers = FeatureSums.workers
+    let sums = FeatureSums(order: map.count, outputs: targets.columns, workers: workers)
+    let features = (0..<workers).map { _ in Matrix(data.blockRows, map.count) }
     let scratch = (0..<workers).map { _ in map.whiten.makeScratch() }
     func add(_ worker: Int, _ range: Range<Int>, _ rows: UnsafePointer<Double>) {
       let block = features[worker]
       map.whitenedFeatures(
         range.count, rows, rowLength: data.rowLength, into: block.base, scratch: scratch[worker])
-      syrkUpper(width, range.count, block.base, beta: 1, grams[worker].base)
-      let y = targets.row(range.lowerBound)
-      if classes == 1 {
-        gemv(range.count, width, block.base, .transposed, y, beta: 1, rights[worker].base)
-      } else {
-        gemm(
-          classes, width, range.count, y, .transposed, block.base, .plain, beta: 1,
-          rights[worker].base)
-      }
+      sums.add(range.count, block.base, targets: targets.row(range.lowerBound), worker: worker)
       if worker == 0 {
         progress("Gram matrix, \(100 * range.upperBound * workers / data.samples) % of the samples")
       }
@@ -143,12 +143,14 @@ final class GramSystem {
     } else {
       data.forEachBlock { add(0, $0, $1) }
     }
-    let (gram, right) = (grams[0], rights[0])
-    for worker in 1..<max(1, workers) {
-      for i in 0..<width { axpy(width, 1, grams[worker].row(i), gram.row(i)) }
-      axpy(right.count, 1, rights[worker].base, right.base)
-    }
+    let (gram, right) = sums.total()
     guard gram.isFinite else { throw notFinite(data) }
+    return try parts(gram: gram, right: right, map)
+  }
+
+  /// From the upper triangle of G (Q × Q), which is used up, and R (C × Q).
+  private static func parts(gram: Matrix, right: Matrix, _ map: FeatureMap) throws -> Parts {
+    let width = map.count
     gram.mirrorUpper()
 
     // Coordinates that are zero for every sample (a zero coefficient, a constant pixel) drop out.

@@ -110,6 +110,11 @@ final class LossSearch: PolynomialSearch {
     return (dual, loss.dualValue(dual, targets))
   }
 
+  func evaluated(_ blocks: [ConeBlocks]) -> (predictions: Matrix, loss: Double) {
+    let predictions = model.predictions(blocks, on: model.data)
+    return (predictions, loss.value(predictions, targets))
+  }
+
   func sparse(_ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort)
     -> [ConeBlocks]
   {

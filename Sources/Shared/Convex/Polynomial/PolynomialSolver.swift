@@ -12,9 +12,10 @@ package enum PolynomialMethod: String, CaseIterable, Sendable {
 package struct PolynomialSolution: CertifiedSolution {
   /// Z of every class: 2R rows (Z of each region, then Z' of each) of m × m.
   package let blocks: [Matrix]
-  /// ν and ŷ, n × C.
+  /// ν and ŷ, n × C; with `sums` U, Q × C, and nothing.
   package let dual: Matrix
   package let predictions: Matrix
+  package var sums: DualSums?
   package let status: Status
   package let primal: Double
   package let dualValue: Double
@@ -34,7 +35,10 @@ protocol PolynomialSearch: AnyObject {
     tell: (TraceRow, () -> PolynomialSolver.Point) -> Void
   ) -> PolynomialSolver.Point
 
-  /// ν (n × C), feasible on the data themselves, and its value.
+  /// ŷ on the data, if there are any, and the loss.
+  func evaluated(_ blocks: [ConeBlocks]) -> (predictions: Matrix, loss: Double)
+
+  /// ν (n × C), feasible on the data themselves, or its coefficients over sums; and its value.
   func certifiedDual(
     _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double)
@@ -69,9 +73,9 @@ enum CertificateEffort {
 /// number of β, and reads the data again for the final certificate. For squared loss these are the only readings; for
 /// other losses every iteration reads the data.
 package final class PolynomialSolver {
-  private let model: PolynomialModel
-  private let targets: Matrix
-  private let loss: any Loss
+  private let map: FeatureMap
+  /// The sums that it was made from, if there are no samples.
+  private let statistics: StatisticsTensors?
   private let search: any PolynomialSearch
   /// The power of two by which the activation is divided inside: the program of σ/u with β/u has the optimum u Z. So
   /// the features in the search are of size about one, and no rounding is added.
@@ -104,15 +108,53 @@ package final class PolynomialSolver {
       (Double(data.samples) * map.meanSquare).squareRoot(), "the moments of the features")
     unit = PolynomialSolver.unit(map.meanSquare.squareRoot())
     if unit != 1 { map = FeatureMap(data, activation: activation.divided(by: unit)) }
-    model = PolynomialModel(data: data, map: map)
-    self.targets = targets
-    loss = name.loss(weighting)
+    self.map = map
+    statistics = nil
+    let model = PolynomialModel(data: data, map: map)
     let gram = try GramSystem(data, map: map, targets: targets, progress: progress)
     let program = PolynomialProgram(map: map, gram: gram, classes: targets.columns)
     search =
       splits
-      ? LossSearch(program, model: model, loss: loss, targets: targets)
-      : SquaredSearch(program, model: model, targets: targets)
+      ? LossSearch(program, model: model, loss: name.loss(weighting), targets: targets)
+      : SquaredSearch(
+        program, witness: SampleWitness(program: program, model: model, targets: targets),
+        targets: targets)
+  }
+
+  /// For squared loss, from sums over the samples. Throws if they are of another design, or the machine lacks the
+  /// memory.
+  package init(_ statistics: StatisticsTensors) throws {
+    guard case .polynomial(let activation, let whitening) = statistics.design else {
+      throw Failure.data(
+        "\(statistics.name) has the design \(statistics.design.name.text), expected polynomial")
+    }
+    let (q, classes) = (statistics.order, statistics.outputs)
+    try Tensors.expectMemory(
+      8 * 4 * Double(q) * Double(q), for: "a program of \(q) features and \(classes) outputs")
+    guard
+      let given = FeatureMap(
+        whitening: Matrix(whitening), regions: statistics.regions, activation: activation)
+    else { throw Failure.data("tensor \"whitening\" of \(statistics.name) is singular") }
+    unit = PolynomialSolver.unit(of: statistics, given)
+    map = unit == 1 ? given : given.divided(by: unit)
+    self.statistics = statistics
+    let gram = try GramSystem(
+      gram: statistics.triangle.full(mirrored: false), right: statistics.right.transposed,
+      squares: statistics.squares, map: map)
+    let program = PolynomialProgram(map: map, gram: gram, classes: classes)
+    search = SquaredSearch(
+      program, witness: SumWitness(program: program), targets: Matrix(0, classes))
+  }
+
+  /// The power of 4 nearest to the length of the mean features of a region; 1 if that is near enough to one.
+  private static func unit(of statistics: StatisticsTensors, _ map: FeatureMap) -> Double {
+    let mean = Matrix(1, map.count)
+    statistics.sums.copyDoubles(0..<map.count, into: mean.base)
+    map.unwhiten.apply(map.regions, mean.base, mean.base, scratch: map.unwhiten.makeScratch())
+    let length =
+      norm(map.count, mean.base) / (Double(statistics.samples) * Double(map.regions).squareRoot())
+    let unit = unit(length)
+    return unit.exponent % 2 == 0 ? unit : 2 * unit
   }
 
   /// The largest power of two up to `length`, the root of the mean square of features; 1 if that is near enough to one.
@@ -244,14 +286,14 @@ package final class PolynomialSolver {
     let (dual, dualValue) = search.certifiedDual(point, beta: beta, effort)
     // Primal: as few neurons as the objective allows, and Z as their sum.
     let blocks = search.sparse(point, beta: beta, effort)
-    let predictions = model.predictions(blocks, on: model.data)
+    let (predictions, loss) = search.evaluated(blocks)
     var regularizer = 0.0
-    let corner = model.map.order * model.map.order - 1
+    let corner = map.order * map.order - 1
     for block in blocks { for b in 0..<block.rows { regularizer += block[b, corner] } }
     return PolynomialSolution(
       blocks: scaled(blocks, by: 1 / unit), dual: dual, predictions: predictions,
-      status: point.status, primal: loss.value(predictions, targets) + beta * regularizer,
-      dualValue: dualValue,
+      sums: statistics.map { DualSums(scale: Array(repeating: 1, count: blocks.count), of: $0) },
+      status: point.status, primal: loss + beta * regularizer, dualValue: dualValue,
       iterations: budget.iterations)
   }
 }
@@ -260,12 +302,18 @@ extension PolynomialSolver: RegularizedSolver {
   package func start(at point: Point) -> Start { .point(point) }
 
   package func predictions(_ point: Point, on data: MomentData) -> Matrix {
-    model.predictions(point.blocks, on: data)
+    map.predictions(packed: map.packed(point.blocks), on: data)
+  }
+
+  package func loss(_ point: Point, over sums: StatisticsTensors) -> Double {
+    let whitened = map.packed(point.blocks)
+    map.whitenVariable.applyInParallel(whitened.rows * map.regions, whitened.base)
+    return sums.loss(of: whitened.transposed)
   }
 
   /// ŷ (n × C) of the network with Z and Z' of every class.
   package func predictions(_ blocks: [Matrix], on data: MomentData) -> Matrix {
-    model.predictions(scaled(blocks, by: unit), on: data)
+    map.predictions(packed: map.packed(scaled(blocks, by: unit)), on: data)
   }
 
   private func scaled(_ blocks: [Matrix], by factor: Double) -> [Matrix] {
@@ -282,17 +330,33 @@ extension PolynomialSolution {
   /// The zero network, and the zero dual point.
   package init(zero targets: Targets, like data: MomentData) {
     let zero = Matrix(targets.values.rows, targets.values.columns)
-    let order = data.features + 1
     let loss = targets.function
     self.init(
-      blocks: (0..<targets.values.columns).map { _ in Matrix(2 * data.regions, order * order) },
+      blocks: PolynomialSolution.zeros(targets, regions: data.regions, dimension: data.features),
       dual: zero, predictions: zero, status: .stalled, primal: loss.value(zero, targets.values),
       dualValue: loss.dualValue(zero, targets.values), iterations: 0)
   }
 
+  /// The same over sums: U = 0 and s = 0.
+  package init(zero targets: Targets, of statistics: StatisticsTensors) {
+    let outputs = targets.values.columns
+    self.init(
+      blocks: PolynomialSolution.zeros(
+        targets, regions: statistics.regions, dimension: statistics.dimension),
+      dual: Matrix(statistics.order, outputs), predictions: Matrix(0, outputs),
+      sums: DualSums(scale: Array(repeating: 0, count: outputs), of: statistics), status: .stalled,
+      primal: 0.5 * statistics.squares.reduce(0, +), dualValue: 0, iterations: 0)
+  }
+
+  private static func zeros(_ targets: Targets, regions: Int, dimension: Int) -> [Matrix] {
+    (0..<targets.values.columns).map { _ in
+      Matrix(2 * regions, (dimension + 1) * (dimension + 1))
+    }
+  }
+
   func with(_ status: Status) -> PolynomialSolution {
     PolynomialSolution(
-      blocks: blocks, dual: dual, predictions: predictions, status: status, primal: primal,
-      dualValue: dualValue, iterations: iterations)
+      blocks: blocks, dual: dual, predictions: predictions, sums: sums, status: status,
+      primal: primal, dualValue: dualValue, iterations: iterations)
   }
 }

@@ -1,11 +1,11 @@
 import LinearAlgebra
 import Schema
 
-/// The search for squared loss: the classes are independent, and the samples enter only through the Gram matrix, so
-/// that the data are read twice in all.
+/// The search for squared loss: the classes are independent, and the samples enter only through the Gram matrix. A
+/// witness, the samples themselves or sums over them, certifies what it finds.
 final class SquaredSearch: PolynomialSearch {
   private let program: PolynomialProgram
-  private let model: PolynomialModel
+  private let witness: any PolynomialWitness
   private let targets: Matrix
   private let judges: [Judge]
   /// Judges certified points while the other judges may be at work.
@@ -17,9 +17,10 @@ final class SquaredSearch: PolynomialSearch {
 
   private var map: FeatureMap { program.map }
 
-  init(_ program: PolynomialProgram, model: PolynomialModel, targets: Matrix) {
+  /// `targets` is n × C, or has no rows if there are only sums over the samples.
+  init(_ program: PolynomialProgram, witness: any PolynomialWitness, targets: Matrix) {
     self.program = program
-    self.model = model
+    self.witness = witness
     self.targets = targets
     judges = (0..<min(Threads.count, targets.columns)).map { _ in Judge(program) }
     var largest = 0.0
@@ -142,62 +143,15 @@ final class SquaredSearch: PolynomialSearch {
 
   // MARK: The certificate
 
-  /// ν (n × C), feasible on the data themselves, and its value.
-  ///
-  /// Starts with η = G⁻¹(R − γ) and ν = y − F η; then ν += F G⁻¹(γ − Fᵀν), until the constraints exceed β by rounding
-  /// at most, or the corrections of `effort` are used up; the rest is scaled away.
   func certifiedDual(
     _ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort
   ) -> (dual: Matrix, value: Double) {
     guard case .squared(let results) = point.best else { return (Matrix(copying: targets), 0) }
-    let gram = program.gram
-    let n = gram.order
-    let classes = program.classes
-    let change = Matrix(classes, n)
-    for c in 0..<classes {
-      for i in 0..<n { change[c, i] = gram.correlations[c, i] - results[c].gamma.base[i] }
-    }
-    gram.solve(change.base, count: classes)
-    let dual = Matrix(copying: targets)
-    subtract(predictions(parameters: change, sign: -1), from: dual)
-    var largest = [Double](repeating: .infinity, count: classes)
-    for attempt in 0...effort.corrections {
-      let vectors = model.dualVectors(dual)
-      for c in 0..<classes { largest[c] = certifier.constraint(raw: vectors.row(c)) }
-      if attempt == effort.corrections || largest.allSatisfy({ $0 <= beta * (1 + 1e-9) }) { break }
-      map.whiten.applyInParallel(classes * map.regions, vectors.base)
-      for c in 0..<classes {
-        gram.basis.project(vectors.row(c), into: change.row(c))
-        for i in 0..<n { change[c, i] = results[c].gamma.base[i] - change[c, i] }
-      }
-      gram.solve(change.base, count: classes)
-      subtract(predictions(parameters: change, sign: 1), from: dual)
-    }
-    var value = 0.0
-    for c in 0..<classes {
-      var square = 0.0
-      for i in 0..<dual.rows { square += dual[i, c] * dual[i, c] }
-      // Another program may compute Σ ν Φ in another order: leave room for the rounding of such a sum.
-      let unit = max(1e-14, 0x1p-52 * Double(dual.rows).squareRoot())
-      let bound = largest[c] + unit * (square * map.meanSquare).squareRoot()
-      let factor = bound > beta ? beta / bound : 1
-      for i in 0..<dual.rows {
-        dual[i, c] *= factor
-        value += dual[i, c] * (targets[i, c] - 0.5 * dual[i, c])
-      }
-    }
-    return (dual, value)
+    return witness.certifiedDual(results, beta: beta, effort, judge: certifier)
   }
 
-  private func subtract(_ x: Matrix, from y: Matrix) { axpy(y.count, -1, x.base, y.base) }
-
-  /// sign · −F η for whitened parameters η (C × r), the part subtracted from ν.
-  private func predictions(parameters eta: Matrix, sign: Double) -> Matrix {
-    let packed = Matrix(program.classes, map.count)
-    for c in 0..<program.classes { program.gram.basis.expand(eta.row(c), into: packed.row(c)) }
-    map.unwhitenVariable.applyInParallel(program.classes * map.regions, packed.base)
-    scale(packed.count, -sign, packed.base)
-    return model.predictions(packed: packed)
+  func evaluated(_ blocks: [ConeBlocks]) -> (predictions: Matrix, loss: Double) {
+    witness.evaluated(blocks, judge: certifier)
   }
 
   func sparse(_ point: PolynomialSolver.Point, beta: Double, _ effort: CertificateEffort)

@@ -16,6 +16,8 @@ package struct WrittenSolution {
   package private(set) var gates: GateTensors
   package let features: Int
   private let name: String
+  /// n.
+  private let samples: Int
   /// If the solution is one with batch normalisation before the activation, the way from its program to this, whose weights these are.
   package let normalization: BatchNormalization?
 
@@ -41,8 +43,13 @@ package struct WrittenSolution {
     self.activation = activation
     norm = try bundle.weightNorm(activation, default: nil)
     grouping = try bundle.read(.group, default: .perClass)
-    let points = try bundle.solutionPoints()
-    let outputs = points.dual.shape[1]
+    let points = try DualTensors(bundle)
+    let outputs = points.outputs
+    samples = points.samples
+    var (dual, predictions) = (Matrix(0, outputs), Matrix(0, outputs))
+    if case .samples(let nu, let fitted) = points {
+      (dual, predictions) = (Matrix(nu), Matrix(fitted))
+    }
     let variables = try PatternVariables(bundle, activation, outputs: outputs)
     for (i, value) in variables.index.enumerated() {
       guard value >= 0 else {
@@ -60,8 +67,8 @@ package struct WrittenSolution {
     }
     weights = ArrangementSolution(
       index: variables.index, positive: matrices(variables.positive),
-      negative: variables.negative.map(matrices) ?? [], dual: Matrix(points.dual),
-      predictions: Matrix(points.predictions), status: try bundle.read(.status),
+      negative: variables.negative.map(matrices) ?? [], dual: dual,
+      predictions: predictions, status: try bundle.read(.status),
       primal: try bundle.read(.primalObjective), dualValue: try bundle.read(.dualObjective),
       iterations: try bundle.read(.iterations))
   }
@@ -71,7 +78,7 @@ package struct WrittenSolution {
   package var hasSpareNeurons: Bool {
     guard !hasGroups else { return false }
     let neurons = weights.neurons(norm)
-    let (n, classes) = (weights.predictions.rows, weights.positive.count)
+    let (n, classes) = (samples, weights.positive.count)
     if norm == .nuclear { return neurons.count > n * classes }
     return (0..<classes).contains { c in neurons.count { $0.output[c] != 0 } > n }
   }
@@ -81,6 +88,11 @@ package struct WrittenSolution {
   package mutating func minimize(on bundle: Bundle) throws -> Bool {
     precondition(!hasGroups, "neurons of groups do not go one by one")
     let data = try ArrangementData(bundle)
+    guard weights.predictions.rows == samples else {
+      throw Failure.data(
+        "\(name) was found from sums over samples: it does not tell the predictions by which neurons are removed"
+      )
+    }
     guard data.samples == weights.predictions.rows, data.dimension == features else {
       throw Failure.data(
         "\(bundle.name) has \(data.samples) samples of \(data.dimension) features, but \(name) was "

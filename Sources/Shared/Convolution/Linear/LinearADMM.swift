@@ -30,20 +30,20 @@ final class LinearADMM {
 
   /// Begins at the best point so far. Returns nil if the numbers allow no factor.
   init?(
-    _ features: Matrix, gram: Matrix, moment: Matrix, norm: any Regularizer,
-    from best: Incumbent<Matrix>
+    _ features: Matrix, gram: Matrix, moment: Matrix, norm: any Regularizer, loss: any Loss,
+    targets: Matrix, samples n: Int, beta: Double, from best: any LinearPoints
   ) {
     self.features = features
     (self.gram, self.moment, self.norm) = (gram, moment, norm)
-    (targets, loss, beta) = (best.targets, best.loss, best.beta)
+    (self.targets, self.loss, self.beta) = (targets, loss, beta)
     isSquared = loss is SquaredLoss
-    let (n, q, classes) = (features.rows, features.columns, targets.columns)
+    let (q, classes) = (features.columns, targets.columns)
     func weights() -> Matrix { Matrix(classes, q) }
     (w, z, u, previous) = (weights(), Matrix(copying: best.weights), weights(), weights())
     let size = isSquared ? 0 : n
     func outputs() -> Matrix { Matrix(size, classes) }
     (v, uv, fit, point, previousFit) = (outputs(), outputs(), outputs(), outputs(), outputs())
-    if !isSquared { v.copy(from: best.predictions) }
+    if !isSquared { gemm(n, classes, q, features.base, .plain, z.base, .transposed, v.base) }
     var trace = 0.0
     for k in 0..<q { trace += gram[k, k] }
     lossPenalty = loss.typicalCurvature
@@ -87,7 +87,7 @@ final class LinearADMM {
   }
 
   /// Offers Z, and a dual point of W or of V.
-  func offer(to offers: LinearIncumbent) {
+  func offer(to offers: any LinearPoints) {
     offers.offer(z)
     if isSquared {
       offers.offer(dualOf: w)

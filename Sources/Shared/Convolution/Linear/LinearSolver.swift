@@ -1,6 +1,7 @@
 import Convex
 import LinearAlgebra
 import Schema
+import Tensors
 
 /// A program of linear networks.
 package struct LinearProgram {
@@ -31,9 +32,10 @@ package final class LinearSolver: RegularizedSolver {
   package let betaMax: Double
   private let program: LinearProgram
   private let loss: any Loss
+  /// n × C and Φ, n × q, in the coordinates of the norm; without rows if there are only sums.
   private let targets: Matrix
-  /// Φ, n × q, in the coordinates of the norm.
   private let features: Matrix
+  private let statistics: StatisticsTensors?
   /// From coordinates of the norm to those of the data, d × d; nil if they are the same.
   private let basis: Matrix?
   private let norm: any Regularizer
@@ -44,6 +46,7 @@ package final class LinearSolver: RegularizedSolver {
   package init(_ data: LinearData, targets: Matrix, program: LinearProgram) {
     self.program = program
     self.targets = targets
+    statistics = nil
     loss = program.loss.loss(program.weighting)
     let (q, classes) = (data.features.columns, targets.columns)
     if program.activation == .circular {
@@ -68,6 +71,32 @@ package final class LinearSolver: RegularizedSolver {
     betaMax = withExtendedLifetime(correlations) { [norm] in norm.dualNorm($0.base) }
   }
 
+  /// From sums over samples, for squared loss. Throws if they are of another design, or the machine lacks the memory.
+  package init(_ sums: StatisticsTensors, program: LinearProgram) throws {
+    guard case .linear = sums.design, program.activation == .linear else {
+      throw Failure.data(
+        "\(sums.name) has the design \(sums.design.name.text), expected linear, and linear networks need it"
+      )
+    }
+    let q = sums.order
+    try expectMemory(
+      8 * 4 * Double(q) * Double(q), for: "a linear network of \(q) features")
+    self.program = program
+    statistics = sums
+    (targets, features, basis) = (Matrix(0, sums.outputs), Matrix(0, q), nil)
+    loss = program.loss.loss(nil)
+    let norm = WeightNorm.nuclear.regularizer(
+      .perPattern, outputs: sums.outputs, regions: sums.regions, dimension: sums.dimension)
+    self.norm = norm
+    gram = sums.gramTimes(.identity(q))
+    moment = sums.right.transposed
+    betaMax = withExtendedLifetime(moment) { norm.dualNorm($0.base) }
+  }
+
+  package func loss(_ point: LinearSolution, over sums: StatisticsTensors) -> Double {
+    sums.loss(of: point.weights.transposed)
+  }
+
   package func start(at point: LinearSolution) -> Matrix? { point.weights }
 
   package func predictions(_ point: LinearSolution, on data: LinearData) -> Matrix {
@@ -78,9 +107,13 @@ package final class LinearSolver: RegularizedSolver {
     beta: Double, from start: Matrix?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> LinearSolution {
-    let offers = LinearIncumbent(
-      features: features, targets: targets, loss: loss, norm: norm, beta: beta)
-    let best = offers.best
+    let best: any LinearPoints =
+      if let statistics {
+        SummedLinearPoints(statistics, gram: gram, moment: moment, norm: norm, beta: beta)
+      } else {
+        LinearIncumbent(
+          features: features, targets: targets, loss: loss, norm: norm, beta: beta)
+      }
     func report() {
       trace(
         TraceRow(
@@ -88,23 +121,24 @@ package final class LinearSolver: RegularizedSolver {
           dual: best.dualValue, neurons: norm.neurons(best.weights.base)))
       budget.publish { compose(best, .stalled, iterations: budget.iterations) }
     }
-    if let start { offers.offer(toCoordinates(start)) }
+    if let start { best.offer(toCoordinates(start)) }
     report()
     var status = Status.optimal
     if best.gap > rule.gap {
-      status = iterate(offers, beta: beta, rule: rule, budget: budget, report: report)
+      status = iterate(best, beta: beta, rule: rule, budget: budget, report: report)
     }
     return compose(best, best.gap <= rule.gap ? .optimal : status, iterations: budget.iterations)
   }
 
   /// The solution from the best points, in memory of its own.
   private func compose(
-    _ best: Incumbent<Matrix>, _ status: Status, iterations: Int
+    _ best: any LinearPoints, _ status: Status, iterations: Int
   ) -> LinearSolution {
-    LinearSolution(
-      weights: toData(best.weights), dual: Matrix(copying: best.dual),
-      predictions: Matrix(copying: best.predictions), status: status, primal: best.primal,
-      dualValue: best.dualValue, neurons: norm.neurons(best.weights.base), iterations: iterations)
+    var solution = best.solution(
+      status, neurons: norm.neurons(best.weights.base), iterations: iterations)
+    solution.weights = toData(solution.weights)
+    if solution.sums != nil { solution.dual = toData(solution.dual).transposed }
+    return solution
   }
 
   private func toCoordinates(_ weights: Matrix) -> Matrix {
@@ -120,12 +154,12 @@ package final class LinearSolver: RegularizedSolver {
   private static let pause = 20
 
   private func iterate(
-    _ offers: LinearIncumbent, beta: Double, rule: StoppingRule, budget: Budget, report: () -> Void
+    _ best: any LinearPoints, beta: Double, rule: StoppingRule, budget: Budget, report: () -> Void
   ) -> Status {
-    let best = offers.best
     guard
       let admm = LinearADMM(
-        features, gram: gram, moment: moment, norm: norm, from: best)
+        features, gram: gram, moment: moment, norm: norm, loss: loss, targets: targets,
+        samples: statistics?.samples ?? features.rows, beta: beta, from: best)
     else { return .stalled }
     var lastChange = 0
     var progress = (gap: best.gap, iteration: 0)
@@ -136,7 +170,7 @@ package final class LinearSolver: RegularizedSolver {
       budget.count()
       admm.iterate()
       guard iteration % LinearSolver.checkInterval == 0 else { continue }
-      admm.offer(to: offers)
+      admm.offer(to: best)
       report()
       if best.gap <= rule.gap { return .optimal }
       if best.gap < 0.9 * progress.gap { progress = (best.gap, iteration) }

@@ -257,9 +257,11 @@ package final class MatrixModel: StochasticModel {
   ) -> Bundle {
     let (n, m) = (samples, block.order)
     var bundle = Bundle(
-      solutionFrom: source, metadata: metadata, dual: Tensor(type: .f64, shape: [n, outputs]),
-      predictions: predictions().tensor, loss: targets.loss, targets: targets.targetValues,
-      beta: beta, objectives: (objective, 0), gap: relativeGap(primal: objective, dual: 0),
+      solutionFrom: source, metadata: metadata,
+      dual: .samples(
+        dual: Tensor(type: .f64, shape: [n, outputs]), predictions: predictions().tensor),
+      loss: targets.loss, targets: targets.targetValues, beta: beta, objectives: (objective, 0),
+      gap: relativeGap(primal: objective, dual: 0),
       status: isTimeUp ? .timeLimit : .iterationLimit, iterations: iterations)
     bundle[.z] = Tensor(matrices().flatMap { $0 }, shape: [outputs, regions, 2, m, m])
     bundle.metadata[.activation] = .polynomial(activation)
