@@ -35,12 +35,19 @@ package struct DualSums: Sendable {
   /// s.
   package let scale: [Double]
   /// n, and the features F.
-  package let samples: Int
-  package let design: FeatureDesign
+  package var samples: Int { statistics.samples }
+  package var design: FeatureDesign { statistics.design }
+  private let statistics: StatisticsTensors
 
   package init(scale: [Double], of statistics: StatisticsTensors) {
-    self.scale = scale
-    (samples, design) = (statistics.samples, statistics.design)
+    (self.scale, self.statistics) = (scale, statistics)
+  }
+
+  /// Puts the features, and what tells the sums from others, into a solution.
+  fileprivate func write(to bundle: inout Bundle) {
+    DualFeatures.write(design, to: &bundle)
+    let probe = Matrix(statistics.order, 1, StatisticsTensors.probe(statistics.order))
+    bundle[.dualCheck] = Tensor(statistics.gramTimes(probe).values)
   }
 }
 
@@ -88,7 +95,7 @@ package enum Solutions {
       gap: relativeGap(primal: solution.primal, dual: dual), status: solution.status,
       iterations: solution.iterations)
     bundle.metadata[.classWeights] = targets.weighting?.weights
-    if let sums = solution.sums { DualFeatures.write(sums.design, to: &bundle) }
+    solution.sums?.write(to: &bundle)
     return bundle
   }
 

@@ -41,6 +41,8 @@ package struct SummedDual: Sendable {
   /// s.
   package let scale: [Double]
   package let features: DualFeatures
+  /// FᵀF p for the signs p of `StatisticsTensors.probe`, of the sums that it was found from.
+  package let check: [Double]
 }
 
 /// Data, samples or sums over them, that a solution and a network are judged on.
@@ -110,7 +112,8 @@ package struct SolvedProgram: Sendable {
       (dual, predictions) = (Matrix(0, points.outputs), Matrix(0, points.outputs))
       sums = SummedDual(
         coefficients: Matrix(coefficients), scale: scale.doubles,
-        features: try DualFeatures(bundle, kind))
+        features: try DualFeatures(bundle, kind),
+        check: try bundle.require(.dualCheck, shape: [coefficients.shape[0]]).doubles)
     }
     targets = try bundle.targetValues(outputs: dual.columns, loss: loss)
     judgedLoss = try JudgedLoss(bundle, loss, targets, outputs: dual.columns)

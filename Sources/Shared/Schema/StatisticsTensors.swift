@@ -70,6 +70,11 @@ package struct StatisticsTensors: Sendable {
   package var order: Int { sums.count }
   package var outputs: Int { squares.count }
 
+  /// Signs p, of which FᵀF p tells these sums from others, up to rounding: `dual.check` of a solution.
+  package static func probe(_ order: Int) -> [Double] {
+    (0..<order).map { (UInt32(truncatingIfNeeded: $0) &* 2_654_435_761) >> 16 & 1 == 0 ? 1 : -1 }
+  }
+
   /// The most samples of a block.
   package static let blockRows = 1024
 

@@ -61,6 +61,7 @@ package struct TensorKey: Sendable {
   /// The dual point of a solution of such sums, and the features that it multiplies.
   package static let dualCoefficients = TensorKey("dual.coefficients", .f64, shapes: "[Q, C]")
   package static let dualScale = TensorKey("dual.scale", .f64, shapes: "[C]")
+  package static let dualCheck = TensorKey("dual.check", .f64, shapes: "[Q]")
   package static let dualWhitening = TensorKey("dual.whitening", .f64, shapes: "[d+1, d+1]")
   package static let dualGates = TensorKey("dual.gates", .f64, shapes: "[P, d]")
   package static let dualThresholds = TensorKey("dual.thresholds", .f64, shapes: "[P]")

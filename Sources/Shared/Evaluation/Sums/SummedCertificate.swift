@@ -38,6 +38,7 @@ package struct JudgedSums: JudgedData, Sendable {
         "\(program.name) is of other features or outputs than \(name): another activation, other gates or another T"
       )
     }
+    try expectSame(dual)
     if sums.counts != nil {
       let values = try sums.common.targetValues(outputs: sums.outputs, loss: .squared)
       guard program.targets == values else {
@@ -45,6 +46,29 @@ package struct JudgedSums: JudgedData, Sendable {
       }
     }
     try expect(classes: program.classes, of: program.name)
+  }
+}
+
+extension JudgedSums {
+  /// By how much of the largest entry sums of the same samples may differ, in another order or with other kernels.
+  private static let tolerance = (double: 1e-12, single: 1e-4)
+
+  /// Throws unless FᵀF is what the dual point was found from, as far as its product with some signs tells.
+  fileprivate func expectSame(_ dual: SummedDual) throws {
+    let products = SummedProducts(sums)
+    let probe = Matrix(sums.order, 1, StatisticsTensors.probe(sums.order))
+    let (high, low) = products.gramTimes(probe)
+    let largest = products.lengths.reduce(0) { max($0, $1 * $1) }
+    let tolerance = JudgedSums.tolerance
+    let limit = largest * (sums.gram.type == .f32 ? tolerance.single : tolerance.double)
+    for j in 0..<sums.order {
+      let difference = abs(high[j, 0] + low[j, 0] - dual.check[j])
+      guard difference <= limit else {
+        throw Failure.data(
+          "tensor \"gram\" of \(name) is not what the solution was found from: row \(j) differs by \(difference)"
+        )
+      }
+    }
   }
 }
 
