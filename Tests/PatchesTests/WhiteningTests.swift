@@ -58,7 +58,7 @@ private func distance(_ a: [[Double]], _ b: [[Double]]) -> Double {
         })
       let fit = try #require(result.fit)
       let w = rows(fit.whiten!)
-      #expect(distance([fit.mean], [mean]) < 1e-13)
+      #expect(distance([fit.mean!], [mean]) < 1e-13)
       // W is a root of the inverse: Wᵀ (C + ε I) W = I.
       let n = components ?? 27
       #expect(distance(times(times(transposed(w), shifted), w), identity(n)) < 1e-10)
@@ -138,7 +138,7 @@ private func distance(_ a: [[Double]], _ b: [[Double]]) -> Double {
     let x = patches(of: try extract(others, earlier.steps, fit: earlier.fit).bundle)
     let fit = try #require(train.fit)
     let raw = referencePatches(others, choice).flatMap { $0 }
-    let expected = times(raw.map { zip($0, fit.mean).map { $0 - $1 } }, rows(fit.whiten!))
+    let expected = times(raw.map { zip($0, fit.mean!).map { $0 - $1 } }, rows(fit.whiten!))
     #expect(distance(x.flatMap { $0 }, expected.map { $0 + [1] }) < 1e-11)
   }
 }
