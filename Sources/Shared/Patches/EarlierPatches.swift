@@ -38,6 +38,8 @@ package struct EarlierPatches {
 
     let recipe = try PatchRecipe(bundle)
     (steps, fit, shape, layers) = (recipe.steps, recipe.fit, recipe.shape, recipe.layers)
+    // Patches that --standardize made are standardised when they are cut.
+    if steps.standardizes { (bundle[.shift], bundle[.divisor]) = (nil, nil) }
     model = try DataModel(bundle)
     if bundle.kind == .statistics {
       product = try bundle.read(MetadataKey<PatchProduct>.product)
