@@ -171,6 +171,11 @@ RUN ?=
 distributed-demo: $(BUILT) ## the same networks from shards, a stream and one process (SHARDS=8, RUN="srun -n1"), one job killed
 	@experiments/distributed '$(SHARDS)' '$(RUN)' '$(CIFAR)'
 
+.PHONY: sums
+sums: build/sums/table ## what certificates from sums over samples prove, for docs/scale.md
+	experiments/insert docs/scale.md sums build/sums/table
+	@cat build/sums/table
+
 define experiment
 .PHONY: $(1)
 $(1): $(runs/$(1):%=build/%/train.report) $(runs/$(1):%=build/%/test.report)
@@ -297,6 +302,8 @@ $(foreach run,$(call names,train),$(foreach kind,train recover certify-patterns 
 $(foreach run,$(call names,baseline),$(eval $(call baseline-step,$(run),build/$(run),$(call \
   samples-of,$(run)),$(call kind-for,$(run))))\
   $(eval build/$(run)/trace: build/$(run)/$(if $(filter moments,$(call kind-for,$(run))),solution,network) ; @touch -c $$@))
+
+$(eval $(call step,build/sums/table,experiments/sums $(or $(CIFAR),CIFAR10),$(BATCHES) $(addprefix $(BIN)/,gram solve recover evaluate)))
 
 # What a shell redirects is there before it is whole: it goes to another name, and is moved when it is.
 build/%/beta: build/%/solution

@@ -11,13 +11,15 @@ extension Training {
       source, samples: x.rows, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
     _ = try settings.regularization(of: ProgramShape(outputs: targets.values.columns))
-    let solver = try QuantizedSolver(x, targets: targets.values, bounded: settings.bounds)
     let composer = Composer<QuantizedSolution> { [self] solution, beta, betaMax, notes in
       Solutions.bundle(
         solution, targets: targets, dimension: x.columns, beta: beta, betaMax: betaMax,
         source: source, notes: notes, metadata: invocation.metadata(after: source.metadata))
     }
-    try run(orElse: composer.outcome(QuantizedSolution(zero: targets), beta: beta)) {
+    let zero = QuantizedSolution(
+      zero: targets, dimension: x.columns, bounded: settings.bounds)
+    try run(orElse: composer.outcome(zero, beta: beta)) {
+      let solver = try QuantizedSolver(x, targets: targets.values, bounded: settings.bounds)
       let validation = try validation { bundle in
         let own = try ArrangementData.features(of: bundle)
         guard own.columns == x.columns else {

@@ -191,6 +191,24 @@ import Testing
     #expect(try folder.read("solution").metadata["status"] == (d > 24 ? "stalled" : "optimal"))
   }
 
+  /// Whatever ends the search, the bound that it leaves is proved.
+  @Test(arguments: [1e-6, 0.05]) func aLimitLeavesAValidBound(_ seconds: Double) throws {
+    let folder = try Folder()
+    #expect(try Self.made(30, in: folder).status == 0)
+    let run = try Tools.shell(
+      """
+      set -e
+      solve --quiet --activation quantized --beta 0.01 --max-seconds \(seconds) data -o solution
+      recover solution -o network
+      evaluate --quiet --data data --certify solution network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let (lower, upper) = (
+      try Self.value(run.text, "dual_objective"), try Self.value(run.text, "relaxation_upper")
+    )
+    #expect(lower <= upper && lower <= (try Self.value(run.text, "objective")))
+  }
+
   @Test(arguments: [9, 30]) func alteredRelaxationsAreRefused(_ d: Int) throws {
     let folder = try Folder()
     #expect(try Self.made(d, in: folder).status == 0)

@@ -37,7 +37,8 @@ package enum GateSampler: String, CaseIterable, Sendable {
         case .gaussian, .kMeans:
           for k in 0..<d { gate[k] = random.gaussian() }
         case .window:
-          GateSampler.fill(gate, window!, &random)
+          guard let window else { preconditionFailure("windows need the shape of the patches") }
+          GateSampler.fill(gate, window, &random)
         case .samples:
           let row = random.below(rows.count)
           guard rows.isDeferred else {

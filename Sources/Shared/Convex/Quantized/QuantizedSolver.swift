@@ -19,6 +19,22 @@ package struct QuantizedSolution: CertifiedSolution {
     let lower, upper: Double
     let dual, lambda: [Double]
     let positive, negative: Matrix
+
+    init(
+      lower: Double, upper: Double, dual: [Double], lambda: [Double], positive: Matrix,
+      negative: Matrix
+    ) {
+      (self.lower, self.upper) = (lower, upper)
+      (self.dual, self.lambda) = (dual, lambda)
+      (self.positive, self.negative) = (positive, negative)
+    }
+
+    /// What zeros prove, for the targets `y`.
+    init(zero y: [Double], dimension d: Int) {
+      self.init(
+        lower: 0, upper: 0.5 * dot(y.count, y, y), dual: y.map { _ in 0 },
+        lambda: [Double](repeating: 0, count: d), positive: Matrix(d, d), negative: Matrix(d, d))
+    }
   }
   package var dual: Matrix
   package var predictions: Matrix
@@ -28,8 +44,11 @@ package struct QuantizedSolution: CertifiedSolution {
   package var iterations: Int
 
   /// The zero network, and the zero dual point.
-  package init(zero targets: Targets) {
+  package init(zero targets: Targets, dimension d: Int, bounded: Bool) {
     let y = targets.values
+    if bounded || d > SignPricing.largest {
+      relaxations = (0..<y.columns).map { Relaxation(zero: y.column($0), dimension: d) }
+    }
     neurons = (0..<y.columns).map { _ in [] }
     (dual, predictions) = (Matrix(y.rows, y.columns), Matrix(y.rows, y.columns))
     (status, dualValue, iterations) = (.stalled, 0, 0)
@@ -52,6 +71,8 @@ package final class QuantizedSolver: RegularizedSolver {
   private let isBounded: Bool
   /// Of each output, if they are needed.
   private let relaxations: [SignRelaxation]
+  /// Whether products are too short for the threads of BLAS.
+  private let isSmall: Bool
 
   /// `x` is n × d and `targets` n × C. `bounded` asks for the semidefinite bounds too. Throws if the machine lacks the
   /// memory.
@@ -59,9 +80,12 @@ package final class QuantizedSolver: RegularizedSolver {
     (self.x, self.targets) = (x, targets)
     isExact = x.columns <= SignPricing.largest
     isBounded = bounded || !isExact
+    let samples = isBounded ? try SignFeatures(x) : nil
     relaxations =
-      isBounded
-      ? try (0..<targets.columns).map { try SignRelaxation(x, targets.column($0)) } : []
+      samples.map { samples in
+        (0..<targets.columns).map { SignRelaxation(samples, targets.column($0)) }
+      } ?? []
+    isSmall = samples?.isSmall ?? false
     var random = RandomSource(seed: 0, stream: 1)
     let isExact = isExact
     betaMax =
@@ -147,11 +171,26 @@ package final class QuantizedSolver: RegularizedSolver {
     beta: Double, from start: QuantizedSolution?, rule: StoppingRule, budget: Budget,
     trace: (TraceRow) -> Void
   ) -> QuantizedSolution {
+    func search() -> QuantizedSolution {
+      self.search(beta: beta, from: start, rule: rule, budget: budget, trace: trace)
+    }
+    return isSmall ? Threads.withSerialBLAS(search) : search()
+  }
+
+  private func search(
+    beta: Double, from start: QuantizedSolution?, rule: StoppingRule, budget: Budget,
+    trace: (TraceRow) -> Void
+  ) -> QuantizedSolution {
     let outputs = (0..<targets.columns).map { c in
       QuantizedMaster(
         targets.column(c), weight: beta * Double(x.columns), start: start?.neurons[c] ?? [],
         image: { [x] in QuantizedSolver.image(x, $0, $1) })
     }
+    var bounds =
+      isBounded
+      ? outputs.indices.map {
+        QuantizedSolution.Relaxation(zero: targets.column($0), dimension: x.columns)
+      } : []
     func compose(_ status: Status) -> QuantizedSolution {
       var result = start ?? QuantizedSolution(outputs: outputs.count, samples: x.rows)
       result.neurons = outputs.map(\.neurons)
@@ -166,6 +205,7 @@ package final class QuantizedSolver: RegularizedSolver {
         + beta * Double(x.columns)
         * result.neurons.reduce(0) { $0 + $1.reduce(0) { $0 + abs($1.weight) } }
       (result.status, result.iterations) = (status, budget.iterations)
+      result.relaxations = bounds
       return result
     }
     func report() {
@@ -177,9 +217,8 @@ package final class QuantizedSolver: RegularizedSolver {
       budget.publish { compose(.stalled) }
     }
     var status = Status.optimal
-    var bounds: [QuantizedSolution.Relaxation] = []
     for (c, master) in outputs.enumerated() {
-      if isBounded { bounds.append(relax(c, weight: master.weight, rule, budget, for: master)) }
+      if isBounded { bounds[c] = relax(c, weight: master.weight, rule, budget, for: master) }
       let end =
         isExact
         ? solve(master, rule: rule, budget: budget, report)
@@ -187,7 +226,6 @@ package final class QuantizedSolver: RegularizedSolver {
       if status == .optimal { status = end }
     }
     var result = compose(status)
-    result.relaxations = bounds
     if result.gap <= rule.gap { result.status = .optimal }
     return result
   }

@@ -3,40 +3,24 @@ import LinearAlgebra
 import Schema
 import Tensors
 
-/// The semidefinite program that bounds quantised networks (Bartan and Pilanci 2021) for one output, in symmetric form:
-///
-///   min over P, N ⪰ 0 of ½ Σ_i (x_iᵀ (P − N) x_i − y_i)² + w max_j (P + N)_jj.
-///
-/// With w = β d it bounds the optimum from below, with w = 1.7822 β d from above (`upperFactor`). ν is feasible for the dual
-/// if diag λ ± Σ_i ν_i x_i x_iᵀ ⪰ 0 for some λ ≥ 0 of the sum w; that λ proves max uᵀSv ≤ Σ λ for all u and v of ±1.
-///
-/// Solved by ADMM: the loss and the norm are one step in P − N and P + N, the cones the other.
-final class SignRelaxation {
-  /// π/(2 ln(1 + √2)), Krivine's bound of Grothendieck's constant: rounding keeps so much of every matrix.
-  static let upperFactor = Double.pi / (2 * log(1 + 2.0.squareRoot()))
+/// The features svec(x xᵀ) of samples, of which x_iᵀ M x_i is linear in M, and the eigenvectors of their Gram matrix: what the
+/// programs of all outputs have in common.
+final class SignFeatures {
+  /// n × d.
+  let x: Matrix
+  /// n × q, q = d(d + 1)/2.
+  let features: Matrix
+  /// The eigenvectors (rows) and eigenvalues of the smaller of F Fᵀ and FᵀF.
+  let vectors: Matrix
+  let eigenvalues: [Double]
 
-  private let d, n: Int
-  private let x: Matrix
-  private let y: [Double]
-  /// The features svec(x xᵀ), n × q, and the eigenvectors and eigenvalues of the smaller of F Fᵀ and FᵀF.
-  private let features: Matrix
-  private let vectors: Matrix
-  private let eigenvalues: [Double]
-  private let eigen: SymmetricEigensolver
+  /// Whether products are too short for the threads of BLAS, which wait by spinning.
+  var isSmall: Bool { features.count < 1 << 18 }
 
-  /// The best points that were found: P and N with their value, ν and λ with theirs.
-  private(set) var positive: Matrix
-  private(set) var negative: Matrix
-  private(set) var primal: Double
-  private(set) var dual: [Double]
-  private(set) var lambda: [Double]
-  private(set) var bound = 0.0
-  var gap: Double { relativeGap(primal: primal, dual: bound) }
-
-  /// `x` is n × d, `y` n numbers. Throws if the machine lacks the memory.
-  init(_ x: Matrix, _ y: [Double]) throws {
-    (self.x, self.y) = (x, y)
-    (n, d) = (x.rows, x.columns)
+  /// `x` is n × d. Throws if the machine lacks the memory.
+  init(_ x: Matrix) throws {
+    self.x = x
+    let (n, d) = (x.rows, x.columns)
     let q = d * (d + 1) / 2
     try expectMemory(
       8 * (Double(n) * Double(q) + 2 * Double(min(n, q)) * Double(min(n, q))),
@@ -61,6 +45,43 @@ final class SignRelaxation {
       throw Failure.data("LAPACK found no eigenvalues of the features' Gram matrix")
     }
     eigenvalues = (0..<min(n, q)).map { max(0, solver.values[$0]) }
+  }
+}
+
+/// The semidefinite program that bounds quantised networks (Bartan and Pilanci 2021) for one output, in symmetric form:
+///
+///   min over P, N ⪰ 0 of ½ Σ_i (x_iᵀ (P − N) x_i − y_i)² + w max_j (P + N)_jj.
+///
+/// With w = β d it bounds the optimum from below, with w = 1.7822 β d from above (`upperFactor`). ν is feasible for the dual
+/// if diag λ ± Σ_i ν_i x_i x_iᵀ ⪰ 0 for some λ ≥ 0 of the sum w; that λ proves max uᵀSv ≤ Σ λ for all u and v of ±1.
+///
+/// Solved by ADMM: the loss and the norm are one step in P − N and P + N, the cones the other.
+final class SignRelaxation {
+  /// π/(2 ln(1 + √2)), Krivine's bound of Grothendieck's constant: rounding keeps so much of every matrix.
+  static let upperFactor = Double.pi / (2 * log(1 + 2.0.squareRoot()))
+
+  private let d, n: Int
+  private let y: [Double]
+  private let samples: SignFeatures
+  private let eigen: SymmetricEigensolver
+  private var x: Matrix { samples.x }
+  private var features: Matrix { samples.features }
+  private var vectors: Matrix { samples.vectors }
+  private var eigenvalues: [Double] { samples.eigenvalues }
+
+  /// The best points that were found: P and N with their value, ν and λ with theirs.
+  private(set) var positive: Matrix
+  private(set) var negative: Matrix
+  private(set) var primal: Double
+  private(set) var dual: [Double]
+  private(set) var lambda: [Double]
+  private(set) var bound = 0.0
+  var gap: Double { relativeGap(primal: primal, dual: bound) }
+
+  /// `y` are n numbers.
+  init(_ samples: SignFeatures, _ y: [Double]) {
+    (self.samples, self.y) = (samples, y)
+    (n, d) = (samples.x.rows, samples.x.columns)
     eigen = SymmetricEigensolver(order: d)
     (positive, negative) = (Matrix(d, d), Matrix(d, d))
     primal = 0.5 * dot(n, y, y)

@@ -45,7 +45,7 @@ extension Solutions {
         "the warm start \(bundle.name) has \(neurons.dimension) features and \(neurons.outputs) outputs, expected \(d) and "
           + "\(targets.values.columns)")
     }
-    var result = QuantizedSolution(zero: targets)
+    var result = QuantizedSolution(zero: targets, dimension: d, bounded: false)
     for j in 0..<neurons.count {
       for c in 0..<neurons.outputs {
         let weight = neurons.weights[c * neurons.count + j]
