@@ -203,10 +203,10 @@ import Testing
       evaluate --quiet --data data --certify solution network
       """, in: folder)
     #expect(run.status == 0, "\(run.errors)")
-    let (lower, upper) = (
-      try Self.value(run.text, "dual_objective"), try Self.value(run.text, "relaxation_upper")
-    )
-    #expect(lower <= upper && lower <= (try Self.value(run.text, "objective")))
+    let lower = try Self.value(run.text, "dual_objective")
+    let upper = try Self.value(run.text, "relaxation_upper")
+    let objective = try Self.value(run.text, "objective")
+    #expect(lower <= upper && lower <= objective)
   }
 
   @Test(arguments: [9, 30]) func alteredRelaxationsAreRefused(_ d: Int) throws {
