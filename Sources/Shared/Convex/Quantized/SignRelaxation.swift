@@ -164,6 +164,8 @@ final class SignRelaxation {
   /// Solves it for the weight w until the gap is at most `goal`, or nothing is gained, or `proceed` ends it.
   func solve(weight w: Double, goal: Double, proceed: () -> Bool) {
     bound = 0
+    dual = [Double](repeating: 0, count: n)
+    lambda = [Double](repeating: 0, count: d)
     primal = 0.5 * dot(n, y, y)
     positive.fill(0)
     negative.fill(0)
