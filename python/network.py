@@ -167,6 +167,10 @@ class Network:
             return
         self.metadata = metadata
         layers = _layers(tensors, metadata)
+        self.activation = metadata["activation"]
+        if self.activation == "quantized":
+            tensors = _squares(tensors)
+            self.activation = "1,0,0"
         # Layers of features come before the features, those of images before the patches.
         self.layers = [layer for layer in layers if layer.patches is None]
         self.hidden = tensors["hidden.weight"].astype(float)
@@ -185,7 +189,6 @@ class Network:
         self.norm = None
         if self.norm_place:
             self.norm = [tensors[f"norm.{key}"].astype(float) for key in ("weight", "bias", "mean", "deviation")]
-        self.activation = metadata["activation"]
         known = ("relu", "gated-relu", "linear", "circular")
         self.polynomial = None if self.activation in known else [float(t) for t in self.activation.split(",")]
         self.shift = tensors["shift"].astype(float) if "shift" in tensors else None
@@ -304,6 +307,13 @@ def _numbered(tensors, metadata, word):
         if not any(own):
             return found
         found.append(own)
+
+
+def _squares(tensors):
+    """Quantised neurons (x·u)(x·v) as two that are squared, ((u + v)/2·x)² − ((u − v)/2·x)²."""
+    u, v, weight = (tensors[key].astype(float) for key in ("hidden.left", "hidden.right", "output.weight"))
+    return {**tensors, "hidden.weight": np.concatenate([u + v, u - v]) / 2,
+            "output.weight": np.concatenate([weight, -weight], 1)}
 
 
 def _parts(tensors, metadata, name):

@@ -112,7 +112,8 @@ final class Judging {
     let isSummed = settings.tally != nil || solution?.program.sums != nil
     var examples = try Examples(
       reader, patterns: !isSummed && solution?.needsPatterns ?? false,
-      list: isSummed ? nil : solution?.ownList, like: network.model,
+      gates: solution?.program.sums != nil, list: isSummed ? nil : solution?.ownList,
+      like: network.model,
       forClaim: !isSummed && (solution != nil || settings.provesDistance))
     if !isSummed, try input.isAtEnd() {
       examples = try examples.joined(with: others())
@@ -137,7 +138,8 @@ final class Judging {
     recipe = examples.metadata
     try tally.add(examples)
     while try !input.isAtEnd() {
-      examples = try Examples(BundleReader(input), like: network.model)
+      examples = try Examples(
+        BundleReader(input), gates: solution?.program.sums != nil, like: network.model)
       try tally.add(examples)
       progress.update("\(tally.sums?.samples ?? 0) samples")
     }

@@ -24,7 +24,7 @@ struct Settings: ToolSettings {
     [
       ("--certify", certify != nil), ("--beta", beta != nil), ("--global", provesDistance),
       ("--predictions", predictions != nil), ("--filters", filters != nil),
-      ("--confusion", confusion != nil),
+      ("--confusion", confusion != nil), ("--tally", tally != nil), ("--with", !others.isEmpty),
     ].filter(\.1).map(\.0)
   }
 

@@ -65,6 +65,8 @@ struct Stages {
   ) throws -> (x: Matrix, bundle: Bundle, pixels: CenteredPixels?) {
     guard data.kind == .images else { return (try features(of: data), data, nil) }
     let all = try ImageSet(data)
+    let d = Double(side.map { all.shape.channels * $0 * $0 } ?? all.shape.count)
+    try expectMemory(32 * d * d, for: "Gram matrices of \(Int(d)) features")
     let images = try side.map { try all.resized(width: $0, height: $0) } ?? all
     var bundle = try images.bundle(metadata: [:])
     bundle.name = side.map { "\(data.name), of side \($0)," } ?? data.name
@@ -125,9 +127,7 @@ struct Stages {
     } else {
       bundle.copyStatistics(of: data)
       bundle[.x] = generated.samples.tensor
-      for key in [TableKey.features, MetadataKey.bias.name] {
-        bundle.metadata[key] = data.metadata[key]
-      }
+      bundle.metadata[TableKey.features] = data.metadata[TableKey.features]
     }
     bundle[.latent] = generated.latent?.tensor
     bundle[.generatorWeight] = generated.weight?.tensor

@@ -19,6 +19,11 @@ Settings.tool.main { invocation in
     throw Failure.data(
       "\(data.name) is a bundle of kind \"dataset\": --stages and --contact-sheet are for images")
   }
+  guard try !data.read(.bias, default: false) else {
+    throw Failure.data(
+      "the last feature of \(data.name) is the constant 1 of --bias, which no generator makes: leave it out"
+    )
+  }
   if sheet != nil, let channels = data[.images]?.shape.dropFirst().first,
     ![1, 3].contains(channels)
   {

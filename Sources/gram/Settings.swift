@@ -74,6 +74,6 @@ struct Settings: ToolSettings {
     statistics themselves. Sums that do not fit into memory are refused before the work starts, with their size.
 
     With --dtype F32 the sums are those of features less the mean of the first 256 samples. Nothing is proved of \
-    samples by single precision alone: evaluate --tally over the samples does it.
+    samples by single precision: a tally refuses its claims. Choose by it, and train the last network from F64.
     """
 }

@@ -39,6 +39,7 @@ extension Training {
     for (option, isGiven) in [
       ("--loss \(settings.loss.rawValue)", settings.loss != .squared),
       ("--class-weights", settings.classWeights != nil), ("--folds", settings.folds != nil),
+      ("--with", !settings.others.isEmpty),
       ("--batch-norm", settings.batchNorm != nil), ("--free-bias", settings.freeBias),
       ("--interpolate or --margin", settings.constraint != nil),
     ] where isGiven {

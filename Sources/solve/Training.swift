@@ -98,8 +98,8 @@ final class Training: @unchecked Sendable {
     _ input: Input, _ activation: Activation?
   ) throws -> (Bundle, Activation) {
     if let activation { return (try Bundle(reading: input), activation) }
-    guard let source = try? Bundle(reading: input), let activation = try source.activationOfSums
-    else {
+    let source = try Bundle(reading: input)
+    guard let activation = try source.activationOfSums else {
       throw Failure.usage(
         "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
       )

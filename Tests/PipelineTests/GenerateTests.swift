@@ -158,7 +158,8 @@ import Testing
     ("dual_objective", "dual_objective is"), ("relative_gap", "relative_gap is"),
     ("certificate", "\"certificate\""), ("smaller", "above beta"), ("larger", "relative_gap is"),
     ("extra", "\"generator.hidden\""), ("kind", "\"latent\""), ("nan", "not finite"),
-    ("shape", "does not fit"), ("no beta", "\"beta\""),
+    ("shape", "does not fit"), ("no beta", "\"beta\""), ("gap of one", "relative_gap is"),
+    ("features", "the features of"),
   ]) func falseClaimsAreRefused(_ alteration: String, _ message: String) throws {
     let folder = try Folder()
     try Tools.shell(
@@ -176,6 +177,12 @@ import Testing
     case "beta": try shift("beta", 0.99)
     case "constraint", "primal_objective", "dual_objective": try shift(alteration, 1.0001)
     case "relative_gap": bundle.metadata["relative_gap"] = "-0.5"
+    case "gap of one": bundle.metadata["relative_gap"] = "1.0"
+    case "features":
+      bundle.metadata["features"] = #"["a","b","c","d"]"#
+      var data = try folder.read("random")
+      data.metadata["features"] = #"["b","a","c","d"]"#
+      try folder.write(data, "random")
     case "certificate": bundle.metadata["certificate"] = "gates"
     case "smaller", "larger":
       for name in ["x", "generator.weight"] {
@@ -210,7 +217,8 @@ import Testing
     ("--beta 2 --generator relu --latent 1 --neurons 999999999999 X", 1, "memory"),
     ("--beta 2 --latent 9223372036854775807 X", 1, "memory"),
     ("--beta 2 --samples 9223372036854775807 X", 1, "memory"), ("--beta 2 network", 1, "kind"),
-    ("--beta 1e-300 huge", 1, "not finite"),
+    ("--beta 1e-300 huge", 1, "not finite"), ("--beta 1e-12 X", 1, "too small"),
+    ("--beta 2 constant", 1, "--bias"),
     ("--beta 2 cut", 1, "cut"),
   ]) func badInputIsRefused(_ arguments: String, _ status: Int32, _ message: String) throws {
     let folder = try Folder()
@@ -218,6 +226,7 @@ import Testing
       """
       \(Self.data)
       printf '1e200,1\\n1,1e200\\n' | tensor from-csv --header no -o huge
+      printf '1,2\n2,3\n' | tensor from-csv --header no --bias -o constant
       head -c 60 X >cut
       solve --quiet --activation linear --beta 1 <(printf '1,2\\n2,3\\n' | tensor from-csv --header no --targets 2) |
         recover -o network
@@ -233,5 +242,7 @@ import Testing
       "\(Self.data); generate --quiet --beta 2 X -o generated; evaluate --beta 1 generated X",
       in: folder)
     #expect(run.status == 2 && run.errors.contains("--beta is for networks"), "\(run.errors)")
+    let tally = try Tools.shell("evaluate --tally t generated X", in: folder)
+    #expect(tally.status == 2 && tally.errors.contains("--tally"), "\(tally.errors)")
   }
 }

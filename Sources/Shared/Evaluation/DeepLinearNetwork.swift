@@ -12,7 +12,7 @@ package struct DeepLinearNetwork: NetworkFunction {
   /// The first and the last layer.
   private let outer: ReLUNetwork
   /// The network of two layers with the same outputs.
-  private let folded: ReLUNetwork
+  let folded: ReLUNetwork
   /// What neurons are multiplied by in the layers between, (L − 2) × m.
   private let middle: Matrix
   private let name: String
@@ -104,9 +104,13 @@ package struct DeepLinearNetwork: NetworkFunction {
   }
 
   package func objections(to solution: any Solution, on examples: Examples) throws -> [String] {
-    let found = try folded.objections(to: solution, on: examples)
-    if imbalance <= DeepLinearNetwork.balanceTolerance { return found }
-    return found + [
+    try folded.objections(to: solution, on: examples) + imbalanceObjections
+  }
+
+  /// Says so if the layers of a path have other lengths than an optimal network's.
+  var imbalanceObjections: [String] {
+    if imbalance <= DeepLinearNetwork.balanceTolerance { return [] }
+    return [
       "the layers of a path of \(name) have lengths that are \(imbalance) of the largest apart, expected equal ones"
     ]
   }

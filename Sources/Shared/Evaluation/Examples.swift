@@ -26,6 +26,8 @@ package struct Examples: Sendable {
   package let metadata: [String: String]
   /// The patterns of an `arrangements` bundle, if they were asked for.
   package let arrangements: Arrangements?
+  /// The gates that the bundle lists, if they were asked for.
+  let listedGates: GateTensors?
   /// The same samples with other patches, for the further parts of a joint network.
   var others: [Examples] = []
 
@@ -82,14 +84,13 @@ package struct Examples: Sendable {
 
   /// The same for the bundle of a reader, which other bundles may follow.
   package init(
-    _ reader: BundleReader, patterns: Bool = false, list: Bundle? = nil,
-    like model: DataModel? = nil,
-    forClaim: Bool = false
+    _ reader: BundleReader, patterns: Bool = false, gates: Bool = false, list: Bundle? = nil,
+    like model: DataModel? = nil, forClaim: Bool = false
   ) throws {
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
       ["x", "images", "moments", "pool", "labels", "targets", "names"]
-      + (patterns ? ["gates", "thresholds", "patterns"] : [])
+      + (patterns || gates ? ["gates", "thresholds"] : []) + (patterns ? ["patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {
       if used.contains(entry.name) || FittedStatistics.has(entry.name) {
@@ -100,14 +101,14 @@ package struct Examples: Sendable {
     }
     try self.init(
       Bundle(tensors: tensors, metadata: reader.metadata, name: reader.input.name),
-      patterns: patterns, list: list, like: model, forClaim: forClaim)
+      patterns: patterns, gates: gates, list: list, like: model, forClaim: forClaim)
   }
 
   /// Takes over a bundle of kind `dataset`, `arrangements` or `moments`. Throws if its tensors do not fit each other;
   /// whether the features are finite shows when they are read.
   package init(
-    _ given: Bundle, patterns: Bool = false, list: Bundle? = nil, like model: DataModel? = nil,
-    forClaim: Bool = false
+    _ given: Bundle, patterns: Bool = false, gates: Bool = false, list: Bundle? = nil,
+    like model: DataModel? = nil, forClaim: Bool = false
   ) throws {
     try given.expect(.dataset, .moments, .arrangements)
     let bundle = try model?.conform(given, keepingAll: forClaim) ?? given
@@ -137,6 +138,9 @@ package struct Examples: Sendable {
     statistics = try FittedStatistics(bundle)
     sampleNames = try bundle.sampleNames(n)
     answers = try Examples.answers(of: bundle, count: n, classes: classes?.count)
+    listedGates =
+      gates && bundle.kind == .arrangements
+      ? try GateTensors(bundle, dimension: bundle.require(.gates).shape[1]) : nil
     arrangements =
       if patterns, case .patches(let features) = features {
         try list.map { try Arrangements(list: $0, features) } ?? Arrangements(bundle, features)

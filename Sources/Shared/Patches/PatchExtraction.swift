@@ -136,8 +136,10 @@ package struct PatchExtraction {
     for channel in 0..<grid.image.channels {
       let own = channel * size..<(channel + 1) * size
       let centre = mean[own].reduce(0, +) / Double(size)
-      let variance = max(0, squares[own].reduce(0, +) / Double(size) - centre * centre)
-      let isConstant = variance <= 1e-14 * steps.scale.magnitude * steps.scale.magnitude
+      let square = squares[own].reduce(0, +) / Double(size)
+      let variance = max(0, square - centre * centre)
+      // Of a constant the difference of the two is their rounding.
+      let isConstant = variance <= 1e-13 * square
       shift += [Double](repeating: isConstant ? 0 : centre, count: size)
       divisor += [Double](repeating: isConstant ? 1 : variance.squareRoot(), count: size)
     }

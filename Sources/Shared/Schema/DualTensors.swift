@@ -84,7 +84,7 @@ package struct DualFeatures: Sendable {
           "tensor \"dual.whitening\" of \(bundle.name) is \(whitening.summary), expected F64 [d+1, d+1]"
         )
       }
-      try whitening.expectFinite("dual.whitening", of: bundle.name)
+      try whitening.expectWhitening("dual.whitening", of: bundle.name)
       design = .polynomial(polynomial, whitening: whitening)
       (dimension, size) = (m - 1, m * (m + 1) / 2)
     case .gatedReLU:

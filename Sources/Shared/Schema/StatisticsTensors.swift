@@ -123,15 +123,57 @@ package struct StatisticsTensors: Sendable {
         "tensor \"gram\" of \(name) is \(gram.summary), expected F64: single precision proves nothing for polynomials"
       )
     }
+    let least = (samples + StatisticsTensors.blockRows - 1) / StatisticsTensors.blockRows
+    guard blocks >= least, blocks <= samples else {
+      throw fail(
+        "tensor \"blocks\" holds \(blocks), expected \(least) to \(samples) for \(samples) samples")
+    }
     guard squares.allSatisfy({ $0 >= 0 }) else {
       throw fail("tensor \"squares\" has a number below 0")
     }
+    try expectTargets()
+    // Of each two columns, features, targets or ones, the product is at most that of their lengths.
+    let room = 1 + (centre == nil ? 1e-9 : 1e-3)
+    let (means, shift, products) = (sums.doubles, centre?.doubles, correlations.doubles)
     var place = 0
     for i in 0..<order {
       var value = 0.0
       gram.copyDoubles(place..<place + 1, into: &value)
       guard value >= 0 else { throw fail("entry (\(i), \(i)) of tensor \"gram\" is \(value)") }
       place += order - i
+      let (c, n) = (shift?[i] ?? 0, Double(samples))
+      let length = max(0, value + c * (2 * means[i] + n * c)).squareRoot() * room
+      guard abs(means[i] + n * c) <= length * n.squareRoot() else {
+        throw fail("entry \(i) of tensor \"sums\" is larger than \"gram\" allows")
+      }
+      for k in 0..<outputs
+      where !(abs(products[i * outputs + k]) <= length * squares[k].squareRoot()) {
+        throw fail(
+          "entry (\(i), \(k)) of tensor \"correlations\" is larger than \"gram\" and \"squares\" allow"
+        )
+      }
+    }
+  }
+
+  /// Throws unless the sums of targets and of their squares can be, for classes unless they follow from `counts`.
+  private func expectTargets() throws {
+    let n = Double(samples)
+    for c in 0..<outputs where !(abs(targetSums[c]) <= (1 + 1e-9) * (n * squares[c]).squareRoot()) {
+      throw Failure.data(
+        "\(name) holds no sums over samples: entry \(c) of tensor \"target_sums\" is larger than \"squares\" allows"
+      )
+    }
+    guard let counts else { return }
+    let values = try common.targetValues(outputs: outputs, loss: .squared)
+    for c in 0..<outputs {
+      let (sum, square) = values.sums(counts, output: c, of: outputs)
+      guard abs(sum - targetSums[c]) <= 1e-9 * (n * square).squareRoot(),
+        abs(square - squares[c]) <= 1e-9 * square
+      else {
+        throw Failure.data(
+          "\(name) holds no sums over samples: tensors \"target_sums\" and \"squares\" are not those of \"counts\""
+        )
+      }
     }
   }
 
@@ -158,7 +200,7 @@ package struct StatisticsTensors: Sendable {
         throw Failure.data(
           "tensor \"whitening\" of \(bundle.name) is \(whitening.summary), expected F64 [d+1, d+1]")
       }
-      try whitening.expectFinite("whitening", of: bundle.name)
+      try whitening.expectWhitening("whitening", of: bundle.name)
       try expect(m * (m + 1) / 2)
       return (.polynomial(polynomial, whitening: whitening), regions, m - 1)
     case (.gated, .gatedReLU):
@@ -173,6 +215,22 @@ package struct StatisticsTensors: Sendable {
       throw Failure.data(
         "metadata \"activation\" of \(bundle.name) is \(quoted(activation.text)), which is not that of the design "
           + name.text)
+    }
+  }
+}
+
+extension Tensor {
+  /// The size of the entries of T and of T⁻¹, beyond which products with both underflow or overflow.
+  package static let whiteningRange = 0x1p-250...0x1p250
+
+  /// Throws `Failure.data` unless this T is finite and its largest entry is of a size that products bear.
+  package func expectWhitening(_ key: String, of name: String) throws {
+    try expectFinite(key, of: name)
+    let largest = doubles.reduce(0) { max($0, abs($1)) }
+    guard Tensor.whiteningRange.contains(largest) else {
+      throw Failure.data(
+        "the largest entry of tensor \(quoted(key)) of \(name) is \(largest): features so whitened underflow or overflow"
+      )
     }
   }
 }

@@ -29,11 +29,14 @@ package struct TallyTensors: Sendable {
     package var featureSquares: Tensor
     package var products: [Double]
     package var squares: [Double]
+    /// ‖y‖² of each output.
+    package var targetSquares: [Double]
 
     package init(
       solutionLoss: Double, outputSquares: Double, outputError: Double, directions: Tensor,
-      featureSquares: Tensor, products: [Double], squares: [Double]
+      featureSquares: Tensor, products: [Double], squares: [Double], targetSquares: [Double]
     ) {
+      self.targetSquares = targetSquares
       self.featureSquares = featureSquares
       (self.solutionLoss, self.outputSquares, self.outputError) = (
         solutionLoss, outputSquares, outputError
@@ -56,7 +59,7 @@ package struct TallyTensors: Sendable {
   /// The tensors that are sums: all of them.
   package static let summed: [TensorKey] = [
     .samples, .confusion, .lossSum, .solutionLoss, .outputSquares, .outputError, .directions,
-    .featureSquares, .products, .squares,
+    .featureSquares, .products, .squares, .targetSquares,
   ]
 
   /// Takes over a bundle of kind `tally`. Throws `Failure.data` if its tensors do not fit each other.
@@ -100,7 +103,9 @@ package struct TallyTensors: Sendable {
       outputError: try number(.outputError), directions: directions,
       featureSquares: try bundle.require(.featureSquares, shape: [directions.shape[0]]),
       products: try bundle.require(.products, shape: outputs).doubles,
-      squares: try bundle.require(.squares, shape: outputs).doubles)
+      squares: try bundle.require(.squares, shape: outputs).doubles,
+      targetSquares: try bundle.require(.targetSquares, shape: outputs).doubles)
+    try certified!.expectSums(of: bundle.name)
   }
 
   /// The bundle.
@@ -124,17 +129,46 @@ package struct TallyTensors: Sendable {
     result[.featureSquares] = certified.featureSquares
     result[.products] = Tensor(certified.products)
     result[.squares] = Tensor(certified.squares)
+    result[.targetSquares] = Tensor(certified.targetSquares)
     return result
   }
 }
 
+extension TallyTensors.Certified {
+  /// Throws `Failure.data` unless the numbers can be sums over samples: of each two columns the product is at most that of
+  /// their lengths, and ŷ is no longer than y and ŷ − y together.
+  fileprivate func expectSums(of name: String) throws {
+    func expect(_ holds: Bool, _ key: TensorKey) throws {
+      guard holds else {
+        throw Failure.data(
+          "tensor \(quoted(key.name)) of \(name) holds no sums over samples: its other sums do not allow it"
+        )
+      }
+    }
+    try expect(featureSquares.doubles.allSatisfy { $0 >= 0 }, .featureSquares)
+    for c in products.indices {
+      try expect(squares[c] >= 0, .squares)
+      try expect(targetSquares[c] >= 0, .targetSquares)
+      try expect(
+        abs(products[c]) <= (1 + 1e-9) * (squares[c] * targetSquares[c]).squareRoot(), .products)
+    }
+    let room = (2 * solutionLoss).squareRoot() + targetSquares.reduce(0, +).squareRoot()
+    try expect(outputSquares.squareRoot() <= (1 + 1e-9) * room, .outputSquares)
+  }
+}
+
 extension Bundle {
-  /// A number that tells this bundle's tensors from others, but for intent: 64 bits of FNV-1a over names, shapes and
-  /// elements, as 16 hexadecimal digits.
+  /// A number that tells this bundle from others, but for intent: 64 bits of FNV-1a over metadata and the names, shapes
+  /// and elements of tensors, as 16 hexadecimal digits.
   package var digest: String {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     func add(_ bytes: UnsafeRawBufferPointer) {
       for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    }
+    for key in metadata.keys.sorted(by: precedes) {
+      Array("\(key) \(metadata[key]!.utf8.count) \(metadata[key]!)\n".utf8).withUnsafeBytes {
+        add($0)
+      }
     }
     for name in tensors.keys.sorted(by: precedes) {
       let tensor = tensors[name]!

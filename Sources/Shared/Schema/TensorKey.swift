@@ -74,6 +74,7 @@ package struct TensorKey: Sendable {
   package static let directions = TensorKey("directions", .f64, shapes: "[Q, C]")
   package static let products = TensorKey("products", .f64, shapes: "[C]")
   package static let featureSquares = TensorKey("feature_squares", .f64, shapes: "[Q]")
+  package static let targetSquares = TensorKey("target_squares", .f64, shapes: "[C]")
 }
 
 extension Bundle {

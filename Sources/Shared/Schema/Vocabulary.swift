@@ -97,6 +97,15 @@ package struct TargetValues: Equatable, MetadataValue {
   }
 
   package var text: String { "\(first),\(second)" }
+
+  /// The sum of the targets of output c, and that of their squares, of so many samples of each class.
+  package func sums(_ counts: [Int], output c: Int, of outputs: Int) -> (
+    sum: Double, square: Double
+  ) {
+    let own = Double(counts[outputs == 1 ? 1 : c])
+    let others = counts.reduce(0) { $0 + Double($1) } - own
+    return (own * second + others * first, own * second * second + others * first * first)
+  }
 }
 
 extension Bundle {

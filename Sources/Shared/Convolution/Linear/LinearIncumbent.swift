@@ -127,7 +127,7 @@ final class SummedLinearPoints: LinearPoints {
       curvature.add(w.base[k], times: image.base[k])
     }
     let total = statistics.squares.reduce(0, +)
-    let (square, product) = (total - 2 * fit.value + curvature.value, total - fit.value)
+    let (square, product) = (max(0, total - 2 * fit.value + curvature.value), total - fit.value)
     guard square > 0 else { return (square, product) }
     let largest = norm.dualNorm(directions.base)
     let bound = largest > 0 ? beta / withRoom(largest) : .greatestFiniteMagnitude

@@ -110,7 +110,12 @@ package final class Summation {
       )
     }
     switch activation {
-    case .polynomial(let polynomial): return try SummedMoments(first, polynomial)
+    case .polynomial(let polynomial):
+      // T itself takes long if there are very many features.
+      let moments = try MomentTensor(first)
+      let d = moments.dimension
+      try expectMemory(order: moments.regions * ((d + 1) * (d + 2) / 2), outputs: 1, .f64)
+      return try SummedMoments(first, polynomial)
     case .linear: return try SummedPatches(first, gates: nil)
     case .gatedReLU:
       let owner = like ?? first
@@ -173,6 +178,14 @@ package final class Summation {
   package func add(_ given: Bundle, tell: (Int) -> Void = { _ in }) throws {
     let bundle = try model.conform(given)
     try common.expectSamples(bundle)
+    if case .gated(let gates) = features.design, given.kind == .arrangements {
+      let listed = try GateTensors(given, dimension: features.dimension)
+      guard features.design.isSame(as: .gated(listed)) else {
+        throw Failure.data(
+          "\(given.name) lists other gates than the \(gates.count) of these sums: give its samples as a dataset"
+        )
+      }
+    }
     let count = try features.samples(of: bundle)
     let own = try Targets(bundle, samples: count, like: targets)
     try Magnitudes.expect(own)

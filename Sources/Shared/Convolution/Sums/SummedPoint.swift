@@ -64,7 +64,10 @@ final class SummedPoint: CertifiedPoints {
     let squares = statistics.squares
     let sums = ResidualSums(
       directions: directions,
-      squares: (0..<outputs).map { squares[$0] - 2 * fits[$0].value + curvatures[$0].value },
+      // Never below 0, whatever is rounded away.
+      squares: (0..<outputs).map {
+        max(0, squares[$0] - 2 * fits[$0].value + curvatures[$0].value)
+      },
       products: (0..<outputs).map { squares[$0] - fits[$0].value })
     take(weights, sums)
     return sums

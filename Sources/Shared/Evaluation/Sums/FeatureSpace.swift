@@ -13,12 +13,17 @@ struct FeatureSpace {
   private let inverse: Matrix
   private let gates: Gates?
 
-  /// `name` is that of the bundle. Throws if its T is singular.
+  /// `name` is that of the bundle. Throws if its T is singular, or nearly so.
   init(_ design: FeatureDesign, order: Int, regions: Int, dimension: Int, name: String) throws {
     (self.design, self.order, self.regions, self.dimension) = (design, order, regions, dimension)
     if case .polynomial(_, let whitening) = design {
       guard let inverse = LinearAlgebra.inverse(Matrix(whitening)) else {
         throw Failure.data("the matrix T that whitens the features of \(name) is singular")
+      }
+      guard inverse.values.allSatisfy({ abs($0) <= Tensor.whiteningRange.upperBound }) else {
+        throw Failure.data(
+          "the matrix T that whitens the features of \(name) is nearly singular: its inverse has entries beyond "
+            + "\(Tensor.whiteningRange.upperBound)")
       }
       self.inverse = inverse
     } else {
@@ -59,6 +64,7 @@ struct FeatureSpace {
   /// W (Q × C) with ŷ = F W of a network; nil if it is of another kind, or has other gates.
   func weights(of network: any NetworkFunction) -> Matrix? {
     guard network.filters.columns == dimension else { return nil }
+    if let deep = network as? DeepLinearNetwork { return weights(of: deep.folded) }
     if let network = network as? ReLUNetwork {
       return network.meanWeights(regions: regions, over: gates)
     }
@@ -105,16 +111,25 @@ struct FeatureSpace {
 
   // MARK: Constraints
 
-  /// The largest of the norms that β bounds, for Fᵀν (Q × C), rounded up; nil if it is not finite. With `isBound` the
-  /// entries are bounds of those of some Fᵀν, not below 0, and the result is a bound of all their norms.
+  /// What sums over samples hold of a dual point ν, Q × C.
+  enum Directions {
+    /// Fᵀν.
+    case features
+    /// Bounds of the entries of some Fᵀν, not below 0: the result is a bound of all their norms.
+    case bounds
+    /// Of polynomials svec(Σ_i ν_i Φ_i), without T, else Fᵀν.
+    case samples
+  }
+
+  /// The largest of the norms that β bounds, rounded up; nil if it is not finite.
   func largestConstraint(
-    _ sums: Matrix, of solution: any Solution, isBound: Bool = false
+    _ sums: Matrix, of solution: any Solution, _ directions: Directions = .features
   ) -> Double? {
     if let solution = solution as? PatternSolution {
       return largestLength(sums, of: solution)
     }
     let (m, d) = (dimension + 1, dimension)
-    let inverse = isBound ? absolute(self.inverse) : self.inverse
+    let inverse = directions == .bounds ? absolute(self.inverse) : self.inverse
     var largest = 0.0
     for c in 0..<sums.columns {
       for region in 0..<regions {
@@ -128,8 +143,10 @@ struct FeatureSpace {
           }
         }
         // S = T⁻ᵀ mat(t) T⁻¹
-        let half = product(inverse, .transposed, packed, .plain)
-        let full = product(half, .plain, inverse, .plain)
+        let full =
+          directions == .samples
+          ? packed
+          : product(product(inverse, .transposed, packed, .plain), .plain, inverse, .plain)
         let matrix = Matrix(d, d)
         for i in 0..<d {
           for j in i..<d { matrix[i, j] = 0.5 * (full[i, j] + full[j, i]) }

@@ -38,6 +38,7 @@ package struct JudgedSums: JudgedData, Sendable {
         "\(program.name) is of other features or outputs than \(name): another activation, other gates or another T"
       )
     }
+    try expectProduct()
     try expectSame(dual)
     if sums.counts != nil {
       let values = try sums.common.targetValues(outputs: sums.outputs, loss: .squared)
@@ -105,15 +106,14 @@ struct SummedCertificate {
       primal: primal + rounding.primal, dual: try judge.worstValue(dual, scale: scale))
   }
 
-  /// ½yᵀy − hᵀr + ½hᵀGh of each output.
+  /// ½yᵀy − hᵀr + ½hᵀGh of each output; at least 0, as every loss is, whatever is rounded away.
   static func loss(_ point: SummedPoint, _ products: SummedProducts) -> [Double] {
-    let (fits, curvatures) = (point.products(products.right), point.curvatures)
-    return products.statistics.squares.indices.map { c in
+    let squares = products.statistics.squares
+    return squares.indices.map { c in
       var sum = CompensatedSum()
-      sum.add(0.5 * products.statistics.squares[c])
-      sum.add(-fits[c])
-      sum.add(0.5 * curvatures[c])
-      return sum.value
+      sum.add(0.5, times: squares[c])
+      point.add(to: &sum, c, products.right, linear: -1, quadratic: 0.5)
+      return max(0, sum.value)
     }
   }
 }
@@ -138,7 +138,7 @@ private struct SummedDualJudge {
 
   /// A bound of the largest constraint for bounds of the entries of Fᵀν.
   func bound(_ entries: Matrix) throws -> Double {
-    guard let bound = space.largestConstraint(entries, of: solution, isBound: true) else {
+    guard let bound = space.largestConstraint(entries, of: solution, .bounds) else {
       throw overflow
     }
     return bound
@@ -150,15 +150,16 @@ private struct SummedDualJudge {
 
   /// νᵀy = s yᵀy − uᵀR, ‖ν‖² = s²yᵀy − 2s uᵀR + uᵀGu and Fᵀν = sR − GU.
   func point(_ dual: SummedPoint, scale: [Double]) throws -> Point {
-    let (fits, curvatures) = (dual.products(products.right), dual.curvatures)
     let squares = products.statistics.squares
     var (product, square) = (CompensatedSum(), CompensatedSum())
     for c in squares.indices {
-      product.add(scale[c], times: squares[c])
-      product.add(-fits[c])
-      square.add(scale[c] * scale[c], times: squares[c])
-      square.add(-2 * scale[c], times: fits[c])
-      square.add(curvatures[c])
+      let s = scale[c]
+      product.add(s, times: squares[c])
+      dual.add(to: &product, c, products.right, linear: -1, quadratic: 0)
+      let size = s * s
+      square.add(size, times: squares[c])
+      square.add((-size).addingProduct(s, s), times: squares[c])
+      dual.add(to: &square, c, products.right, linear: -2 * s, quadratic: 1)
     }
     guard
       let constraint = space.largestConstraint(
@@ -211,8 +212,8 @@ extension SummedDual {
   }
 }
 
-/// Bounds of what the rounding of sums over samples may have moved: each product x_iᵀx_j, summed in blocks of 1,024 and
-/// then block by block, is wrong by at most k ε ‖x_i‖ ‖x_j‖ with k = 1024 + blocks (Higham 2002, section 3.1).
+/// Bounds of what the rounding of sums over samples may have moved: each product x_iᵀx_j is wrong by at most
+/// `roundingUnit` ‖x_i‖ ‖x_j‖.
 private struct SummedRounding {
   /// Of the loss at the weights, of νᵀy, of ‖ν‖², and of Fᵀν (Q × C).
   private(set) var primal = 0.0
@@ -222,10 +223,9 @@ private struct SummedRounding {
 
   init(_ products: SummedProducts, weights: Matrix, coefficients: Matrix, scale: [Double]) {
     let (sums, g) = (products.statistics, products.lengths)
-    let k = Double(StatisticsTensors.blockRows + sums.blocks)
-    let unit = k * 0x1p-53
+    let unit = Double(StatisticsTensors.blockRows + sums.blocks) * 0x1p-53
     // In single precision the products of features less the centre are.
-    let gramUnit = k * (sums.gram.type == .f32 ? 0x1p-24 : 0x1p-53)
+    let gramUnit = sums.roundingUnit
     directions = Matrix(g.count, sums.outputs)
     for c in 0..<sums.outputs {
       let y = sums.squares[c].squareRoot()

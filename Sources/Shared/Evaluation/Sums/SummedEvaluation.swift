@@ -40,6 +40,7 @@ package struct SummedEvaluation: Sendable {
     var report = Report()
     report.add("samples", sums.samples)
     report.add("neurons", network.function.neurons)
+    network.function.describe(in: &report)
     report.add("loss", loss)
     if let weight = solution?.program.beta ?? beta {
       report.add("objective", loss + weight * network.function.penalty)
@@ -155,6 +156,9 @@ extension Report {
 extension NetworkFunction {
   /// The ways in which the network is not that of a solution of sums, apart from its outputs.
   func summedObjections(to solution: any Solution) -> [String] {
-    (self as? ReLUNetwork)?.objections(to: solution) ?? []
+    if let deep = self as? DeepLinearNetwork {
+      return deep.folded.objections(to: solution) + deep.imbalanceObjections
+    }
+    return (self as? ReLUNetwork)?.objections(to: solution) ?? []
   }
 }

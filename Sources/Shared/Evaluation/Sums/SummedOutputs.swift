@@ -15,7 +15,8 @@ struct JudgedOutputs {
   /// F W and ν, n × C.
   let outputs: Matrix
   let nu: Matrix
-  /// Fᵀν, Q × C, and the sums of the squares of each feature, Q.
+  /// Q × C, of polynomials svec(Σ_i ν_i Φ_i), in which no T can hide anything, else Fᵀν; and the sums of the squares of
+  /// each feature, Q.
   let directions: Matrix
   let featureSquares: Matrix
 }
@@ -34,18 +35,19 @@ private final class BlockSums {
   }
 
   /// For a block of `count` rows of features: F [W U] into the rows `values` from `first` on, ν = s Y − F U there, and
-  /// Fᵀν added.
+  /// the products of ν with the rows of `judged` (F itself unless it is given) added.
   func add(
-    _ count: Int, _ features: UnsafePointer<Double>, first: Int, _ both: Matrix,
-    into values: Matrix,
-    nu: Matrix, scale s: [Double], expected: Matrix
+    _ count: Int, _ features: UnsafePointer<Double>, judged: UnsafePointer<Double>? = nil,
+    first: Int, _ both: Matrix, into values: Matrix, nu: Matrix, scale s: [Double],
+    expected: Matrix
   ) {
     let (q, c) = (high.rows, high.columns)
     gemm(count, 2 * c, q, features, .plain, both.base, .plain, values.row(first))
     for i in first..<first + count {
       for k in 0..<c { nu[i, k] = s[k] * expected[i, k] - values[i, c + k] }
     }
-    gemm(q, c, count, features, .transposed, lda: q, nu.row(first), .plain, product.base)
+    gemm(
+      q, c, count, judged ?? features, .transposed, lda: q, nu.row(first), .plain, product.base)
     for k in 0..<high.count {
       let (sum, error) = exactSum(high.base[k], product.base[k])
       high.base[k] = sum
@@ -94,15 +96,19 @@ struct MomentOutputs: SummedOutputs {
     let (values, nu) = (Matrix(n, 2 * c), Matrix(n, c))
     let parts = (0..<examples.momentParts).map { _ in BlockSums(order: both.rows, outputs: c) }
     try examples.forEachMomentBlock { part, rows in
-      (sums: parts[part], features: Matrix(rows, both.rows), whitener: Whitener(self))
+      (
+        sums: parts[part], features: Matrix(rows, both.rows), plain: Matrix(rows, both.rows),
+        whitener: Whitener(self)
+      )
     } body: { state, samples, block in
       let width = regions * momentCount(dimension: whitening.rows - 1)
       for i in 0..<samples.count {
-        state.whitener.features(block + i * width, into: state.features.row(i))
+        state.whitener.features(
+          block + i * width, into: state.features.row(i), plain: state.plain.row(i))
       }
       state.sums.add(
-        samples.count, state.features.base, first: samples.lowerBound, both, into: values, nu: nu,
-        scale: dual.scale, expected: expected)
+        samples.count, state.features.base, judged: state.plain.base, first: samples.lowerBound,
+        both, into: values, nu: nu, scale: dual.scale, expected: expected)
     }
     let (directions, squares) = BlockSums.total(parts)
     return JudgedOutputs(
@@ -143,12 +149,15 @@ struct MomentOutputs: SummedOutputs {
       axpy(m * m, 1, low.base, half.base)
     }
 
-    /// svec(TᵀΦT) of each region, with Φ = [[a M, (b/2) μ], [(b/2) μᵀ, c]] from the moments.
-    func features(_ moments: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>) {
+    /// svec(TᵀΦT) of each region, with Φ = [[a M, (b/2) μ], [(b/2) μᵀ, c]] from the moments; and svec(Φ) into `plain`.
+    func features(
+      _ moments: UnsafePointer<Double>, into target: UnsafeMutablePointer<Double>,
+      plain: UnsafeMutablePointer<Double>
+    ) {
       let (t, activation) = (model.whitening, model.activation)
       let m = t.rows
       let d = m - 1
-      var (source, place) = (moments, target)
+      var (source, place, other) = (moments, target, plain)
       for _ in 0..<model.regions {
         for i in 0..<d {
           phi[i, i] = activation.a * source[0]
@@ -171,9 +180,13 @@ struct MomentOutputs: SummedOutputs {
         multiply(t)
         gemm(m, m, m, t.base, .transposed, half.base, .plain, full.base)
         for i in 0..<m {
-          place[0] = full[i, i]
-          for j in i + 1..<max(i + 1, m) { place[j - i] = full[i, j] * 2.0.squareRoot() }
+          (place[0], other[0]) = (full[i, i], phi[i, i])
+          for j in i + 1..<max(i + 1, m) {
+            place[j - i] = full[i, j] * 2.0.squareRoot()
+            other[j - i] = phi[i, j] * 2.0.squareRoot()
+          }
           place += m - i
+          other += m - i
         }
       }
     }

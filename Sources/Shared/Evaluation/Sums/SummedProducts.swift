@@ -130,12 +130,19 @@ struct SummedPoint {
     }
   }
 
-  /// xᵀr of each column.
-  func products(_ right: Matrix) -> [Double] {
-    (0..<x.columns).map { c in
-      var sum = CompensatedSum()
-      for i in 0..<x.rows { sum.add(x[i, c], times: right[i, c]) }
-      return sum.value
+  /// Adds a xᵀr + b xᵀGx of column c to `sum`, a and b being `linear` and `quadratic`, term by term: the whole may be far
+  /// less than its parts.
+  func add(
+    to sum: inout CompensatedSum, _ c: Int, _ right: Matrix, linear a: Double,
+    quadratic b: Double
+  ) {
+    for i in 0..<x.rows {
+      let (first, second) = (a * x[i, c], b * x[i, c])
+      sum.add(first, times: right[i, c])
+      sum.add((-first).addingProduct(a, x[i, c]), times: right[i, c])
+      sum.add(second, times: high[i, c])
+      sum.add((-second).addingProduct(b, x[i, c]), times: high[i, c])
+      sum.add(second, times: low[i, c])
     }
   }
 

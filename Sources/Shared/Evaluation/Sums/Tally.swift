@@ -56,6 +56,7 @@ package struct Tally {
       let found = solution.program.disagreements(with: examples, network)
       objections += (differing + found).filter { !objections.contains($0) }
       try examples.expect(classes: solution.program.classes, of: solution.program.name)
+      try solution.program.expectGates(of: examples)
     } else {
       objections += differing.filter { !objections.contains($0) }
     }
@@ -107,22 +108,37 @@ package struct Tally {
       error.add(difference, times: difference)
       size.add(fitted.base[k], times: fitted.base[k])
     }
-    func sum(_ other: Matrix) -> [Double] {
-      (0..<expected.columns).map { c in
-        var sum = CompensatedSum()
-        for i in 0..<expected.rows { sum.add(found.nu[i, c], times: other[i, c]) }
-        return sum.value
-      }
-    }
     return (
       values,
       TallyTensors.Certified(
         solutionLoss: solution.program.judgedLoss.value(fitted, expected),
         outputSquares: size.value, outputError: error.value,
         directions: found.directions.tensor,
-        featureSquares: Tensor(found.featureSquares.values), products: sum(expected),
-        squares: sum(found.nu))
+        featureSquares: Tensor(found.featureSquares.values), products: dots(found.nu, expected),
+        squares: dots(found.nu, found.nu), targetSquares: dots(expected, expected))
     )
+  }
+}
+
+extension SolvedProgram {
+  /// Throws `Failure.data` if the bundle of the samples lists other gates than the sums of this solution had: "gates" would
+  /// not be about those.
+  fileprivate func expectGates(of examples: Examples) throws {
+    guard let listed = examples.listedGates, let features = sums?.features,
+      case .gated = features.design
+    else { return }
+    guard features.design.isSame(as: .gated(listed)) else {
+      throw Failure.data("the gates of \(examples.name) are not those that \(name) was found for")
+    }
+  }
+}
+
+/// The products of the columns of two matrices, column by column.
+private func dots(_ a: Matrix, _ b: Matrix) -> [Double] {
+  (0..<a.columns).map { c in
+    var sum = CompensatedSum()
+    for i in 0..<a.rows { sum.add(a[i, c], times: b[i, c]) }
+    return sum.value
   }
 }
 
@@ -148,6 +164,7 @@ extension TallyTensors {
     try own.featureSquares.add(theirs.featureSquares, name: TensorKey.featureSquares.name)
     own.products = zip(own.products, theirs.products).map { $0 + $1 }
     own.squares = zip(own.squares, theirs.squares).map { $0 + $1 }
+    own.targetSquares = zip(own.targetSquares, theirs.targetSquares).map { $0 + $1 }
     result.certified = own
     return result
   }

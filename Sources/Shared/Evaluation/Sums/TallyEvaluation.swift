@@ -21,6 +21,7 @@ package struct TallyEvaluation: Sendable {
     guard tally.networkDigest == digest else {
       throw Failure.data("\(tally.name) is the tally of another network than \(network.name)")
     }
+    try network.expectClasses(of: tally)
     confusion = tally.confusion.map { ConfusionMatrix(names: tally.classes, counts: $0) }
     var report = Report(of: network, tally, confusion)
     let weight = solution?.program.beta ?? beta
@@ -30,7 +31,11 @@ package struct TallyEvaluation: Sendable {
     // A part of the samples proves nothing by itself: its tally is there to be added.
     let isPart = isWritten && tally.samples < solution?.program.samples ?? 0
     if let solution, let objective, !isPart {
+      try solution.program.check(network)
       (violations, warnings) = (objections, [])
+      violations += network.function.summedObjections(to: solution).filter {
+        !objections.contains($0)
+      }
       if let beta, beta != solution.program.beta {
         violations.append(
           "--beta is \(beta), but \(solution.program.name) was solved for \(solution.program.beta)")
@@ -84,8 +89,8 @@ extension Solution {
     let stored = SummedDual.stored(
       dual, lengths: sums.featureSquares.doubles.map { max(0, $0).squareRoot() },
       squares: sums.squares)
-    guard let largest = space.largestConstraint(Matrix(sums.directions), of: self),
-      let rounding = space.largestConstraint(stored, of: self, isBound: true)
+    guard let largest = space.largestConstraint(Matrix(sums.directions), of: self, .samples),
+      let rounding = space.largestConstraint(stored, of: self, .bounds)
     else { throw Failure.data("the dual constraints of \(program.name) overflow") }
     let (product, square) = (sums.products.reduce(0, +), sums.squares.reduce(0, +))
     return Certificate(
@@ -97,6 +102,33 @@ extension Solution {
   }
 }
 
+extension TrainedNetwork {
+  /// Throws `Failure.data` if `tally` counts other classes than this network decides for, or its sums of targets are not
+  /// those of its classes.
+  fileprivate func expectClasses(of tally: TallyTensors) throws {
+    guard let confusion = tally.confusion else { return }
+    let (count, outputs) = (tally.classes.count, function.outputs)
+    guard classes == nil || classes == tally.classes,
+      outputs == count || (outputs == 1 && count == 2)
+    else {
+      throw Failure.data(
+        "the classes of \(tally.name) are \(tally.classes.joined(separator: ",")), which are not those of \(name)"
+      )
+    }
+    guard let certified = tally.certified else { return }
+    let counts = (0..<count).map { k in confusion[k * count..<(k + 1) * count].reduce(0, +) }
+    guard certified.targetSquares.count == outputs else { return }
+    for c in 0..<outputs {
+      let square = targets.sums(counts, output: c, of: outputs).square
+      guard abs(certified.targetSquares[c] - square) <= 1e-9 * square else {
+        throw Failure.data(
+          "tensor \"target_squares\" of \(tally.name) is not what the classes that \"confusion\" counts have"
+        )
+      }
+    }
+  }
+}
+
 extension Report {
   /// What a tally tells of a network without its solution.
   fileprivate init(of network: TrainedNetwork, _ tally: TallyTensors, _ confusion: ConfusionMatrix?)
@@ -105,6 +137,7 @@ extension Report {
     add("samples", tally.samples)
     if confusion != nil { add("classes", tally.classes.count) }
     add("neurons", network.function.neurons)
+    network.function.describe(in: &self)
     add("loss", tally.loss)
     if let confusion {
       let right = confusion.names.indices.reduce(0) { $0 + confusion[$1, $1] }
