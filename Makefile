@@ -74,15 +74,20 @@ $(BUILT): $(shell find Sources) Package.swift
 $(TOOLS:%=$(BIN)/%): $(BUILT) ;
 
 # The one release build serves tools and tests: Package.swift opens the library's internals to both.
-# One test at a time: the number of OpenBLAS's threads is one for the whole process, so that a test that sets it
-# changes the order of another's sums.
+# One test at a time in a process: the number of OpenBLAS's threads is one for the whole process, so that a test that sets
+# it changes the order of another's sums. Two processes, which share the tests by the names of their suites: most of
+# them run the tools one after another. The first call builds the tests, and runs none.
+TESTS := .build/release/convex-networksPackageTests.xctest --testing-library swift-testing --no-parallel
+FIRST_HALF := ^PipelineTests\.[A-N]
 .PHONY: test
 test: $(BUILT) ## run all tests
-	@mkdir -p build; status=0; \
-	CIFAR10='$(abspath $(CIFAR))' swift test -c release --disable-testable-imports --no-parallel 2>&1 | \
-	  tee build/test.log || status=$$?; \
-	[ $$status = 0 ] || grep -E -A3 'recorded an issue|error:' build/test.log | cut -c1-400 | tail -n 60; \
-	exit $$status
+	swift test -c release --disable-testable-imports --no-parallel --filter 'none of them'
+	@mkdir -p build; export NO_COLOR=1 CIFAR10='$(abspath $(CIFAR))'; status=0; \
+	$(TESTS) --filter '$(FIRST_HALF)' > build/test-1.log 2>&1 & first=$$!; \
+	$(TESTS) --skip '$(FIRST_HALF)' 2>&1 | tee build/test.log || status=1; \
+	wait $$first || status=1; cat build/test-1.log; \
+	[ $$status = 0 ] || grep -hE -A3 'recorded an issue|error:' build/test*.log | cut -c1-400 | tail -n 60; \
+	grep -h 'Test run' build/test*.log | grep -v started; exit $$status
 
 include Tests/rules.mk
 

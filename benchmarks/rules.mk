@@ -77,3 +77,23 @@ bench-global: $(BUILT) ## ReLU networks proved globally optimal: times, and Adam
 	  --trials $(TRIALS) $(if $(ONLY),--only "$(ONLY)") $(GLOBAL) && \
 	  $(if $(ONLY),true,experiments/insert docs/global.md global $(GLOBAL)/global.md); \
 	else echo "make: bench-global is skipped: pip could not install scikit-learn" >&2; fi
+
+# Other solvers and what anybody would write in PyTorch, on the same problems: seconds to a true suboptimality. The whole grid
+# takes hours, and a run that was stopped goes on where it was. The table goes into docs/benchmarks.md.
+PEERS := $(PYTORCH) scikit-learn adelie==1.1.52 celer==0.7.4 skglm==0.5 pyscnn==0.0.10 cvxpy==1.7.5 clarabel==0.11.1 scs==3.3.1
+
+# $(call bench-peers,FOLDER,OPTIONS)
+define bench-peers
+@if benchmarks/venv peers $(PEERS); then status=0; \
+  BIN=$(BIN) build/venv/peers/bin/python benchmarks/peers/peers $(2) $(1) $(CIFAR) || status=$$?; \
+  $(if $(ONLY),true,[ ! -e $(1)/peers.md ] || experiments/insert docs/benchmarks.md peers $(1)/peers.md); exit $$status; \
+else echo "make: the peers are skipped: pip could not install $(PEERS)" >&2; fi
+endef
+
+.PHONY: bench
+bench: $(BUILT) ## solve beside other solvers, time to a true suboptimality (hours; ONLY= for problems of that name)
+	$(call bench-peers,build/peers,$(if $(ONLY),--only "$(ONLY)"))
+
+.PHONY: bench-quick
+bench-quick: $(BUILT) ## ten problems of bench, in minutes
+	$(call bench-peers,build/peers-quick,--quick --limit 20)

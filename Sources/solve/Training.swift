@@ -98,12 +98,11 @@ final class Training: @unchecked Sendable {
     _ input: Input, _ activation: Activation?
   ) throws -> (Bundle, Activation) {
     if let activation { return (try Bundle(reading: input), activation) }
+    let missing =
+      "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
+    if try input.isAtEnd() { throw Failure.usage("\(missing); and \(input.name) is empty") }
     let source = try Bundle(reading: input)
-    guard let activation = try source.activationOfSums else {
-      throw Failure.usage(
-        "--activation is missing: relu, gated-relu, linear or A,B,C for the polynomial A t² + B t + C"
-      )
-    }
+    guard let activation = try source.activationOfSums else { throw Failure.usage(missing) }
     return (source, activation)
   }
 

@@ -185,7 +185,8 @@ import Testing
 
   @Test func whatSumsCannotDoIsSaid() throws {
     try refuse("solve --activation gated-relu --beta 1 --with gates ps", "--with")
-    try refuse("solve --beta 1 </dev/null", "empty")
+    let nothing = try shell("solve --beta 1 </dev/null")
+    #expect(nothing.status == 2 && nothing.errors.contains("empty"), "\(nothing.errors)")
     try refuse("head -c 300 ms | solve --beta 1", "unexpected end")
     // Below what sums can tell nothing is optimal.
     let run = try shell("solve --quiet --beta 1e-15 --require-optimal ls -o x")
