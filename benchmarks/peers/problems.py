@@ -65,7 +65,7 @@ def pictures(folder, cifar, count=2000):
         run("cifar-extract", "--resize", "8x8", *choice, "-o", images)
         run("patchify", "--flatten", "--bias", images, "-o", data)
         tensors, _ = read(data)
-        return tensors["x"].astype(float), np.where(tensors["labels"] == 0, 1.0, -1.0)
+        return tensors["x"].astype(float).reshape(len(tensors["x"]), -1), np.where(tensors["labels"] == 0, 1.0, -1.0)
 
     return make
 
