@@ -147,7 +147,8 @@ extension Settings {
     hidden.gate and hidden.threshold.
 
     For polynomial activations this is the neural decomposition: of each class, region and sign no \
-    more neurons than the rank of its matrix, with the outputs and the objective of the solution. \
+    more neurons than the rank of its matrix, with the outputs and the objective of the solution. Of A,0,C \
+    a class and region have at most as many neurons as there are features, the eigenvectors of the difference of its two matrices. \
     Filters have unit norm.
 
     For ReLU and gated ReLU each weight of the solution is a neuron, shared between the layers so that \
