@@ -62,6 +62,10 @@ struct HonestCase: CustomTestStringConvertible {
         data: "\(table) | arrangements --quiet --exact -o data",
         solve: "--activation relu --beta 0.2 \(options)"),
       HonestCase(
+        "relu over the patterns of a truncation, \(loss)",
+        data: "\(table) | arrangements --quiet --exact --rank 2 -o data",
+        solve: "--activation relu --beta 0.2 \(options)"),
+      HonestCase(
         "gated-relu, \(loss)", data: "\(table) | arrangements --quiet --sample 12 -o data",
         solve: "--activation gated-relu --beta 0.2 \(options)"),
       HonestCase(
