@@ -138,6 +138,13 @@ struct HonestCase: CustomTestStringConvertible {
           "relu, weight decay on both layers, \(loss)",
           data: "\(table) | arrangements --quiet --sample 12 -o data",
           solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
+      cases.append(
+        HonestCase(
+          "convolutional relu, weight decay on both layers, \(loss)",
+          data:
+            "cifar-extract --synthetic 10 --resize 6x6 --classes 0,1,2 | patchify --quiet --size 3 --stride 3 --pool 2 "
+            + "--whiten 0.1 --components 2 --bias | arrangements --quiet --sample 8 -o data",
+          solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
     }
     if loss == "squared" {
       let single = "awk -F, '{ print $1 \",\" $4 }' regression | tensor from-csv --targets 2"
