@@ -204,6 +204,7 @@ include experiments/rules.mk
 include experiments/layerwise.mk
 include experiments/figures.mk
 include experiments/signals.mk
+include experiments/initialisation.mk
 
 ## ---------------------------------------------------------------- other software
 

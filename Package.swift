@@ -65,7 +65,7 @@ let package = Package(
     shared("Convolution", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
     shared(
       "Networks", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex", "Convolution"]),
-    shared("Training", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex"]),
+    shared("Training", ["Tensors", "Schema", "LinearAlgebra", "Patches", "Convex", "Convolution"]),
     shared("Generators", ["Tensors", "LinearAlgebra"]),
     shared("Evaluation", ["Tensors", "Schema", "LinearAlgebra", "Images", "Patches"]),
     tool("cifar-extract", ["Images"]),
@@ -75,7 +75,7 @@ let package = Package(
     tool("solve", ["Convex", "Convolution", "Networks", "Evaluation", "Patches", "LinearAlgebra"]),
     tool("recover", ["Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("evaluate", ["Evaluation", "LinearAlgebra", "Images", "Patches"]),
-    tool("baseline", ["Training", "Convex", "Patches", "LinearAlgebra"]),
+    tool("baseline", ["Training", "Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tool("generate", ["Generators", "Evaluation", "Images", "LinearAlgebra"]),
     tool("tensor", []),
     // Runs the tools under hostile conditions, for tests and for the Makefile; it is not installed.
@@ -99,7 +99,8 @@ let package = Package(
         "Tensors", "Schema", "Networks", "Convolution", "Convex", "Patches", "LinearAlgebra",
       ], optimized: false),
     tests(
-      "TrainingTests", ["Tensors", "Schema", "Training", "Convex", "Patches", "LinearAlgebra"]),
+      "TrainingTests",
+      ["Tensors", "Schema", "Training", "Convex", "Convolution", "Patches", "LinearAlgebra"]),
     tests("GeneratorsTests", ["Tensors", "Generators", "LinearAlgebra"]),
     tests(
       "EvaluationTests", ["Tensors", "Schema", "Evaluation", "LinearAlgebra", "Images", "Patches"]),

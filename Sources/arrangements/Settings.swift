@@ -17,6 +17,8 @@ struct Settings: ToolSettings {
   /// Whether the pattern of ones is listed too.
   var isOpen = false
   var maximum: Int?
+  /// The rank of the truncation whose patterns are listed.
+  var rank: Int?
   var seed = 0
 
   func validate() throws {
@@ -51,6 +53,10 @@ struct Settings: ToolSettings {
       throw Failure.usage(
         "--open is for --sample and --from: "
           + (exact ? "--exact lists every pattern" : "--spike-free lists no patterns"))
+    }
+    if rank != nil, !exact {
+      throw Failure.usage(
+        "--rank is for --exact: it lists all patterns of a truncation of the data")
     }
     if maximum != nil, !exact {
       throw Failure.usage("--max is for --exact: --sample N finds at most N patterns")
@@ -97,6 +103,10 @@ struct Settings: ToolSettings {
           expected: "a number"
         ) { text in Double(decimal: text).flatMap { $0.isFinite ? .some($0) : nil } },
         .flag("exact", \.exact, "List all patterns."),
+        .integer(
+          "rank", "R", \.rank,
+          "With --exact: list all patterns of the best approximation of the data of rank R, which are few where R is small. solve and "
+            + "evaluate then tell a bound over all networks too.", minimum: 1),
         .input("from", "NETWORK", \.from, "List the patterns of the neurons of this network."),
         .flag(
           "open", \.isOpen,
@@ -120,6 +130,8 @@ struct Settings: ToolSettings {
           + "images | arrangements --sample 200 --sampler k-means --threshold 1.5 -o train",
         "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
           + "--beta 1e-3 -o solution",
+        "tensor from-csv table.csv --targets y --bias | arrangements --exact --rank 3 | solve --activation relu "
+          + "--beta 1 -o solution",
       ])
   }
 }
@@ -155,5 +167,10 @@ extension Settings {
     all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
     are at most 2 (C(m-1, 0) + ... + C(m-1, r-1)) patterns, as many in general position; more than --max are \
     refused before the work starts.
+
+    --exact --rank R takes X^ for X, its best approximation of rank R, which has far fewer patterns than X if R is small. Gates are \
+    in the space of its rows, where both are the same, so that networks are trained and judged on X itself. The list \
+    is not complete for X; but a bound over it, and the singular value that comes next (metadata truncation_error), bound \
+    the objective of every network: global_dual_objective of solve and evaluate.
     """
 }

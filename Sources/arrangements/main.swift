@@ -54,11 +54,9 @@ Settings.tool.main { invocation in
       : try GatedPatterns(of: drawn, on: rows)
         .bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
   } else {
-    let exact = try ExactPatterns(rows.matrix(), maximum: settings.maximum ?? 1_000_000)
-    invocation.note("there can be at most \(PatternCount.text(exact.bound)) patterns")
-    result = try exact.list {
+    result = try invocation.exactPatterns(of: bundle, rows, metadata) {
       progress.update("\($0) of \($1) hyperplanes")
-    }.bundle(source: bundle, isExact: true, bound: exact.bound, metadata: metadata)
+    }
   }
   progress.finish()
   if let threshold = settings.threshold, result.tensors["thresholds"]?.isFinite == false {

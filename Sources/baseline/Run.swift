@@ -1,5 +1,6 @@
 import Command
 import Convex
+import Convolution
 import Patches
 import Schema
 import Tensors
@@ -34,6 +35,27 @@ final class Run {
     try train(model, targets, validation?.targets)
     return model.bundle(
       targets, from: source, metadata: invocation.metadata(after: source.metadata))
+  }
+
+  /// Trains the weights of the convex program over the gates of arrangements and returns their bundle, of kind solution.
+  func gatedProgram() throws -> Bundle {
+    guard source.kind == .arrangements else {
+      throw Failure.data(
+        "\(source.name) is a bundle of kind \(quoted(source.metadata["kind"] ?? "")), expected arrangements: --program "
+          + "gated is over their gates")
+    }
+    let data = try ConvolutionalData(source)
+    let targets = try targets(data.samples)
+    let validation = try held { try Validation($0, like: source, data.patches, targets) }
+    let network = settings.network
+    let model = try GatedProgramModel(
+      data, targets, grouping: settings.grouping ?? .perClass, beta: network.beta,
+      optimizer: network.optimizer, batch: network.batch, validation: validation?.data)
+    let best = try train(model, targets, validation?.targets)
+    return model.bundle(
+      targets, from: source, iterations: best.iteration,
+      isTimeUp: best.seconds >= settings.schedule.maximumSeconds,
+      metadata: invocation.metadata(after: source.metadata))
   }
 
   /// Trains the matrices of the convex program and returns their bundle, of kind solution.

@@ -4,11 +4,33 @@ import Schema
 import Tensors
 import Training
 
+/// A convex program that is trained in place of a network.
+enum ConvexForm: Equatable {
+  /// That of a polynomial activation, in the numbers of this form.
+  case matrices(MatrixForm)
+  /// That of gated ReLU over the gates of arrangements.
+  case gated
+
+  static let words = MatrixForm.allCases.map(\.rawValue) + ["gated"]
+
+  init?(_ word: String) {
+    if word == "gated" {
+      self = .gated
+    } else if let form = MatrixForm(rawValue: word) {
+      self = .matrices(form)
+    } else {
+      return nil
+    }
+  }
+}
+
 struct Settings: ToolSettings {
   var common = CommonSettings()
   var network = NetworkModel.Settings()
   var schedule = TrainingSchedule()
-  var program: MatrixForm?
+  var program: ConvexForm?
+  /// The groups of --program gated.
+  var grouping: WeightGrouping?
   var loss = LossName.squared
   var targets: TargetValues?
   var classWeights: ClassWeightChoice?
@@ -35,14 +57,7 @@ struct Settings: ToolSettings {
     if network.activation == .linear, network.penalty == .group {
       throw Failure.usage("--penalty group is for relu and gated-relu: linear has decay and l1")
     }
-    if program != nil {
-      guard case .polynomial = network.activation else {
-        throw Failure.usage("--program is for polynomial activations: --activation A,B,C")
-      }
-      if network.penalty != nil {
-        throw Failure.usage("--penalty is for networks: the convex program has its own")
-      }
-    }
+    try validateProgram()
     if momentum != nil, network.optimizer.name != .sgd {
       throw Failure.usage("--momentum is for --optimizer sgd")
     }
@@ -51,6 +66,26 @@ struct Settings: ToolSettings {
     }
     let inputs = [validation, common.operands.first ?? "-"].filter { $0 == "-" }
     if inputs.count > 1 { throw Failure.usage("standard input can be read once only") }
+  }
+
+  private func validateProgram() throws {
+    guard grouping == nil || program == .gated else {
+      throw Failure.usage("--group is for --program gated: networks have --penalty")
+    }
+    guard let program else { return }
+    switch (program, network.activation) {
+    case (.gated, .gatedReLU), (.matrices, .polynomial): break
+    case (.gated, _):
+      throw Failure.usage("--program gated is for --activation gated-relu")
+    case (.matrices(let form), _):
+      throw Failure.usage(
+        "--program \(form.rawValue) is for polynomial activations: --activation A,B,C")
+    }
+    for (option, isGiven) in [
+      ("--penalty", network.penalty != nil), ("--init-scale", network.initialScale != nil),
+    ] where isGiven {
+      throw Failure.usage("\(option) is for networks: the convex program has its own")
+    }
   }
 
   static var tool: Tool<Settings> {
@@ -63,6 +98,7 @@ struct Settings: ToolSettings {
       examples: [
         "baseline --neurons 50 --beta 1e-4 --trials 10 --epochs 1000 --trace trace train >network",
         "baseline --activation 0.09,0.5,0.47 --beta 0.01 --optimizer amsgrad --validation val train >network",
+        "arrangements --sample 100 train | baseline --activation gated-relu --program gated --beta 4 --optimizer adam | recover >network",
       ])
   }
 
@@ -79,7 +115,8 @@ struct Settings: ToolSettings {
 
     Filters are shared by all patches; their activations are averaged over the patches of each pooling \
     region, and each neuron has an output weight for each region and output. Training is in single \
-    precision. Weights begin uniform in +-1/sqrt(inputs), as layers of PyTorch do.
+    precision. Weights begin uniform in +-1/sqrt(inputs), as layers of PyTorch do; those of a convex program of gates \
+    begin at 0.
 
     Of several trials the best goes out: by accuracy on the validation data, or loss where there are no \
     labels; without validation data by the training objective.
@@ -111,12 +148,17 @@ struct Settings: ToolSettings {
       ) { WeightPenalty(rawValue: $0).map { .some($0) } },
       .value(
         "program", "FORM", \.program,
-        "Train the matrices Z of the convex program of a polynomial in place of a network: free; symmetric, "
-          + "(Z + Z^T)/2; psd, Z Z^T. What goes out is a bundle of kind solution. The trace of Z is not "
+        "Train a convex program in place of a network. What goes out is a bundle of kind solution. For gated-relu: gated, the weights of the "
+          + "gates of arrangements under beta times the sum of their groups' lengths, proximal steps for sgd. "
+          + "For a polynomial, its matrices Z: free; symmetric, (Z + Z^T)/2; psd, Z Z^T; the trace of Z is not "
           + "constrained, so that recover refuses most of them, and only psd bounds the objective from below.",
-        words: MatrixForm.allCases.map(\.rawValue),
-        expected: MatrixForm.allCases.map(\.rawValue).joined(separator: ", ")
-      ) { MatrixForm(rawValue: $0).map { .some($0) } },
+        words: ConvexForm.words, expected: ConvexForm.words.joined(separator: ", ")
+      ) { ConvexForm($0).map { .some($0) } },
+      .value(
+        "group", "GROUP", \.grouping,
+        "The groups of --program gated: class, the weights of a gate and a class (default); pattern, all those of a gate.",
+        words: WeightGrouping.allCases.map(\.rawValue), expected: WeightGrouping.expected
+      ) { WeightGrouping(rawValue: $0).map { .some($0) } },
       .nonNegative("beta", "B", \.network.beta, "The weight of the penalty (default 0)."),
       .value(
         "targets", "A,B", \.targets,
@@ -150,6 +192,10 @@ struct Settings: ToolSettings {
         "Multiply the learning rate by D after each epoch (default 1).",
         expected: "a number above 0 and at most 1"
       ) { Double(decimal: $0).flatMap { $0 > 0 && $0 <= 1 ? $0 : nil } },
+      .positive(
+        "init-scale", "S", \.network.initialScale,
+        "Multiply the weights to begin with by S (default 1): of both layers, or of the output layer where filters have length 1."
+      ),
       .integer("batch", "N", \.network.batch, "Samples a step (default 128).", minimum: 1),
     ]
   }

@@ -9,12 +9,11 @@ Settings.tool.main { invocation in
   let output = try invocation.bundleOutput()
   let run = try Run(invocation, input: input)
   let result =
-    if case .polynomial(let activation) = run.settings.network.activation,
-      let form = run.settings.program
-    {
+    switch (run.settings.program, run.settings.network.activation) {
+    case (.matrices(let form), .polynomial(let activation)):
       try run.matrices(activation, form)
-    } else {
-      try run.network()
+    case (.gated, _): try run.gatedProgram()
+    default: try run.network()
     }
   try invocation.write(result, to: output, with: run.trace.output)
 }

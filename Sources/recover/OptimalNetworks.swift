@@ -28,15 +28,26 @@ extension Invocation<Settings> {
       if vertices.count < count {
         note("the set of optimal networks has \(vertices.count) vertices")
       }
-      try write(vertices.map { network(set.polished($0)) })
+      let polished = vertices.map { set.polished($0) }
+      try write(
+        polished.map { network($0) }, of: set, weights: polished[0], solution, metadata)
       return
     }
     let target = try read("--path-to", settings.pathTarget!) {
       try set.weights(of: Bundle(reading: $0))
     }
-    let own = try set.weights(
-      of: PatternNetwork(WrittenSolution(solution), tolerance: nil)
-        .bundle(from: solution, metadata: metadata))
+    let written = try WrittenSolution(solution)
+    let own: [[Double]]
+    do {
+      own = try set.weights(
+        of: PatternNetwork(written, tolerance: nil).bundle(from: solution, metadata: metadata))
+    } catch is Failure {
+      // Up to its gap a solution may have neurons that no optimal network has.
+      warn(
+        "the network of \(solution.name) is optimal up to its gap only: the path begins at a vertex of the set of optimal networks"
+      )
+      own = set.vertices(1)[0]
+    }
     let ends = [set.polished(own), set.polished(target)]
     let steps = settings.steps!
     // A neuron of either end keeps its place all the way.
@@ -46,7 +57,7 @@ extension Invocation<Settings> {
         let t = Double(step) / Double(steps - 1)
         return network(
           zip(ends[0], ends[1]).map { zip($0, $1).map { (1 - t) * $0 + t * $1 } }, keeping: keeping)
-      })
+      }, of: set, weights: ends[0], solution, metadata)
   }
 
   private func report(_ set: OptimalSet, of solution: Bundle, on data: Bundle) -> String {
@@ -66,8 +77,21 @@ extension Invocation<Settings> {
     return lines.joined(separator: "\n") + "\n"
   }
 
-  /// The first network to the output, all of them into --networks.
-  private func write(_ networks: [Bundle]) throws {
+  /// Outputs may differ by so much, relative to the largest, before evaluate refuses to call them those of a solution.
+  private static var outputTolerance: Double { 1e-8 }
+
+  /// The first network, of `weights`, to the output, all of them into --networks, and with them the solution that they belong to.
+  private func write(
+    _ networks: [Bundle], of set: OptimalSet, weights: [[Double]], _ solution: Bundle,
+    _ metadata: [String: String]
+  ) throws {
+    let (error, size) = try set.distance(of: weights, from: solution)
+    if error > Self.outputTolerance * size {
+      warn(
+        "the outputs of \(solution.name) are known up to its gap, and those of the networks are up to \(error) from them: "
+          + (settings.networks.map { "they belong to \($0)/solution" }
+            ?? "--networks DIR writes DIR/solution, which they belong to"))
+    }
     let output = try bundleOutput()
     guard let directory = settings.networks else {
       try write(networks[0], to: output)
@@ -75,8 +99,10 @@ extension Invocation<Settings> {
     }
     let isNew = try makeDirectory(directory)
     do {
-      let files = try networks.indices.map { try Output(path: "\(directory)/\($0 + 1)") }
-      for (network, file) in zip(networks, files) { try network.write(to: file) }
+      let names = networks.indices.map { "\($0 + 1)" } + ["solution"]
+      let files = try names.map { try Output(path: "\(directory)/\($0)") }
+      let all = networks + [try set.solution(weights, like: solution, metadata: metadata)]
+      for (bundle, file) in zip(all, files) { try bundle.write(to: file) }
       try networks[0].write(to: output)
       try Output.finish(files + [output])
     } catch {

@@ -124,12 +124,12 @@ struct Settings: ToolSettings {
           "steps", "N", \.steps, "The networks of the path, both ends among them.", minimum: 2),
         .text(
           "networks", "DIR", \.networks,
-          "Write the networks into DIR, which is made if it is not there: DIR/1, DIR/2 and so on.",
+          "Write the networks into DIR, which is made if it is not there: DIR/1, DIR/2 and so on; and DIR/solution, by which "
+            + "evaluate --certify judges them all.",
           record: .placeholder),
       ],
       threaded: true,
       examples: [
-        "recover solution >network",
         "recover --minimal --data train.arrangements solution >network",
         "solve --activation linear --beta 0.1 train | recover --depth 4 | evaluate --data test",
         "recover --data train.arrangements --unique solution",
@@ -147,7 +147,8 @@ extension Settings {
     hidden.gate and hidden.threshold.
 
     For polynomial activations this is the neural decomposition: of each class, region and sign no \
-    more neurons than the rank of its matrix, with the outputs and the objective of the solution. \
+    more neurons than the rank of its matrix, with the outputs and the objective of the solution. Of A,0,C \
+    a class and region have at most as many neurons as there are features, the eigenvectors of the difference of its two matrices. \
     Filters have unit norm.
 
     For ReLU and gated ReLU each weight of the solution is a neuron, shared between the layers so that \
@@ -167,6 +168,8 @@ extension Settings {
     A program can have many optimal networks. For relu and gated-relu with the squared loss and a group a class, their \
     neurons have directions of a finite list, whose weights are a polytope: --vertices, --unique and --path-to \
     speak of it. It is that of the patterns in --data: the report says certificate global only if their metadata say that \
-    they are all there are and the bound of the solution is global.
+    they are all there are and the bound of the solution is global. Their outputs are those of the exact optimum, from which \
+    those of the solution are as far as its gap allows: --networks also writes a solution that has these outputs, and \
+    their dual point.
     """
 }

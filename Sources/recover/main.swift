@@ -114,10 +114,10 @@ Settings.tool.main { invocation in
     guard !settings.minimal, settings.data == nil else {
       throw Failure.usage("--minimal and --data are for ReLU and gated-ReLU solutions")
     }
-    _ = try solution.read(.activation)
+    let activation = try solution.read(.activation)
     let blocks = try Solutions.blocks(solution)
     try Solutions.expectFeasible(blocks)
-    network = RecoveredNetwork(blocks, tolerance: settings.tolerance)
+    network = RecoveredNetwork(blocks, activation: activation, tolerance: settings.tolerance)
       .bundle(from: solution, metadata: metadata)
   }
   let split = try settings.split.map { try network.splittingNeurons($0) } ?? network

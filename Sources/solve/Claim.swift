@@ -54,7 +54,10 @@ extension Training {
     if outcome.isLate, bytes > Training.countedLate / 8 {
       data.metadata[.exact] = nil
       bundle.metadata[.exact] = false
+      data.metadata[.rank] = nil
     }
+    // The bound of every network is evaluate's alone.
+    let isDoubted = isDoubted || data.metadata["rank"] != nil
     // A proof over all neurons is not repeated here; the bound over the patterns that were found is no smaller.
     let isGlobal = try bundle.hasOwnList && bundle.metadata[.certificate] == .global
     bundle.metadata[.certificate] = nil
@@ -77,6 +80,9 @@ extension Training {
     bundle.metadata[.primalObjective] = found.primalObjective
     bundle.metadata[.dualObjective] = min(found.dualObjective, found.primalObjective)
     bundle.metadata[.relativeGap] = gap
+    bundle.metadata[.globalDualObjective] = found.globalDualObjective.map {
+      min($0, found.primalObjective)
+    }
     var status = outcome.status
     if gap <= settings.gap, isDoubted, !outcome.lacksProof { status = .optimal }
     if gap > settings.gap, status == .optimal { status = .stalled }

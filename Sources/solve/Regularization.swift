@@ -69,9 +69,12 @@ extension Settings {
         "--group \(grouping.rawValue) is not for \(table.networks) with \(shape.outputs) outputs: "
           + RegularizationTable.reason(groupings[0]))
     }
-    guard activation != .relu || norm == .group || shape.patches == 1 else {
+    guard
+      activation != .relu || norm == .group || shape.regions == 1 || shape.outputs == 1
+        || grouping == .perPattern
+    else {
       throw Failure.usage(
-        "--norm nuclear is not for --activation relu with \(shape.patches) patches a sample, expected 1"
+        "--norm nuclear with --group class is not for --activation relu with \(shape.regions) pooling regions: filters are shared by all outputs"
       )
     }
     let rows = shape.regions * (grouping == .perClass ? 1 : shape.outputs)

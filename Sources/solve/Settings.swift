@@ -179,10 +179,10 @@ struct Settings: ToolSettings {
           + "cross-entropy."),
       .value(
         "norm", "NORM", \.chosenNorm,
-        "What beta multiplies: group, the lengths of the weights of each group (the default, and for polynomials and relu "
-          + "all there is); nuclear, for gated-relu with several outputs or pooling regions the nuclear norm of each "
+        "What beta multiplies: group, the lengths of the weights of each group (the default, and for polynomials "
+          + "all there is); nuclear, for several outputs or pooling regions weight decay on both layers: of gated-relu the nuclear norm of each "
           + "pattern's weights, d x (regions * outputs), so that neurons share filters (with --group class a matrix "
-          + "d x regions for each output). Linear networks have nuclear. Where weights are one row both are the same.",
+          + "d x regions for each output), of relu its like in the cones, over few dimensions. Linear networks have nuclear. Where weights are one row both are the same.",
         words: WeightNorm.allCases.map(\.rawValue),
         expected: WeightNorm.allCases.map(\.rawValue).joined(separator: ", ")
       ) { WeightNorm.parse($0).map { .some($0) } },

@@ -1,4 +1,5 @@
 import Convex
+import LinearAlgebra
 import Patches
 import Schema
 import Tensors
@@ -6,7 +7,7 @@ import Tensors
 extension Training {
   /// Trains a ReLU network of several outputs with weight decay on both layers, over listed cells.
   func faces() throws {
-    let data = try ArrangementData(source)
+    let data = try FaceData(source)
     let targets = try Targets(
       source, samples: data.samples, targetValues: settings.targets, loss: settings.loss)
     try Magnitudes.expect(targets)
@@ -17,7 +18,7 @@ extension Training {
     }
     let zero = FactoredSolution(zero: targets)
     try run(orElse: composer.outcome(zero, beta: beta)) {
-      let validation = try validation { try Validation($0, like: source, data, targets) }
+      let validation = try validation { try faceValidation($0, like: source, targets) }
       let warm = try warmStart {
         try Solutions.factoredStart($0, data: data, outputs: targets.values.columns)
       }
@@ -25,38 +26,49 @@ extension Training {
       return try search(
         solver, validation: validation, from: warm, composer,
         folds: { [self] path, training, heldOut in
-          let data = try ArrangementData(training)
+          let data = try FaceData(training)
           let targets = try Targets(training, samples: data.samples, like: targets)
-          let validation = try Validation(heldOut, like: training, data, targets)
+          let validation = try faceValidation(heldOut, like: training, targets)
           return scores(
             try faceSolver(data, targets, name: training.name), validation, from: nil, along: path)
         })
     }
   }
 
-  private func faceSolver(_ data: ArrangementData, _ targets: Targets, name: String) throws
+  /// Held-out samples with the patches of the training data, as rows.
+  private func faceValidation(_ bundle: Bundle, like training: Bundle, _ targets: Targets) throws
+    -> Validation<Matrix>
+  {
+    let held = try Validation<PatchSource>(
+      bundle, like: training, PatchSource(training), targets)
+    return Validation(
+      data: try FaceData.matrix(of: PatchSource(bundle)), targets: held.targets)
+  }
+
+  private func faceSolver(_ data: FaceData, _ targets: Targets, name: String) throws
     -> FaceSolver
   {
     guard let solver = FaceSolver(data, targets: targets.values, loss: settings.loss) else {
       throw Failure.data(
         "\(name) has more than 4 dimensions, or gates that do not attain their patterns strictly: --norm nuclear is for relu "
-          + "on data of at most 4 dimensions, or of at most 8 independent rows, with thresholds of 0, and for gated-relu on any"
+          + "on patches of at most 4 dimensions, or of at most 8 independent rows, with thresholds of 0, and for gated-relu on any"
       )
     }
     return solver
   }
 
-  /// Whether the options ask for weight decay on both layers of a ReLU network with several outputs.
+  /// Whether the options ask for weight decay on both layers of a ReLU network with several outputs, or regions.
   func wantsFaces() throws -> Bool {
-    guard activation == .relu, settings.chosenNorm == .nuclear, settings.chosenGrouping != .perClass
-    else { return false }
+    guard activation == .relu, settings.chosenNorm == .nuclear else { return false }
     let patches = try PatchSource(source)
-    guard patches.patchCount == 1 else { return false }
+    let hasOutputs: Bool
     switch try Answers(source, samples: patches.count) {
-    case .targets(_, let columns): return columns > 1
+    case .targets(_, let columns): hasOutputs = columns > 1
     case .labels(let labels):
       let classes = try source.classNames()?.count ?? (labels.max() ?? 0) + 1
-      return classes > 2 || settings.loss == .crossEntropy
+      hasOutputs = classes > 2 || settings.loss == .crossEntropy
     }
+    // With one output every group is the same.
+    return hasOutputs ? settings.chosenGrouping != .perClass : patches.regions > 1
   }
 }

@@ -42,6 +42,36 @@ import Testing
     }
   }
 
+  /// Of an even activation Z − Z' alone counts: its eigenvectors, of which there are at most d.
+  @Test func evenActivationsHaveOrthonormalNeurons() {
+    var random = RandomSource(seed: 45)
+    for (m, rank) in [(2, 2), (6, 3), (11, 11)] {
+      let (z, other) = (random.feasible(m, rank: rank), random.feasible(m, rank: rank))
+      let d = m - 1
+      let (positive, negative) = NeuralDecomposition.neurons(
+        z.base, minus: other.base, order: m, cutoff: 1e-14)
+      #expect(positive.count + negative.count <= min(d, 2 * rank))
+      let signed = positive.map { ($0, 1.0) } + negative.map { ($0, -1.0) }
+      let sum = Matrix(d, d)
+      var total = 0.0
+      for (a, (neuron, sign)) in signed.enumerated() {
+        #expect(neuron.weight > 0)
+        total += neuron.weight
+        for (b, other) in signed.enumerated() {
+          #expect(abs(inner(neuron.filter, other.0.filter) - (a == b ? 1 : 0)) < 1e-13)
+        }
+        for i in 0..<d {
+          for j in 0..<d { sum[i, j] += sign * neuron.weight * neuron.filter[i] * neuron.filter[j] }
+        }
+      }
+      for i in 0..<d {
+        for j in 0..<d { #expect(abs(sum[i, j] - z[i, j] + other[i, j]) < 1e-12 * total) }
+      }
+      #expect(total <= (z[d, d] + other[d, d]) * (1 + 1e-13))
+      withExtendedLifetime((z, other)) {}
+    }
+  }
+
   @Test func neuronsOfOneMatrixComeBack() {
     // Z = 2 [u; 1][u; 1]ᵀ has one neuron: u itself.
     var random = RandomSource(seed: 42)

@@ -375,7 +375,8 @@ extension GramSystem.Inverse {
         let solution = solver.solve(beta: beta, gap: 1e-6)
         #expect(solution.status == .optimal)
         try Solutions.expectFeasible(solution.blocks)
-        let network = RecoveredNetwork(solution.blocks, tolerance: nil)
+        let network = RecoveredNetwork(
+          solution.blocks, activation: .polynomial(s), tolerance: nil)
         let metadata = ["activation": s.text]
         let bundle = network.bundle(
           from: Bundle(kind: .solution, tensors: [:], metadata: metadata), metadata: [:])
@@ -418,7 +419,9 @@ extension GramSystem.Inverse {
         let kept = (0..<count).count { j in
           (0..<problem.classes).contains { abs(outputs[$0 * count + j]) >= 0.1 * largest }
         }
-        #expect(RecoveredNetwork(solution.blocks, tolerance: 0.1).neurons == kept)
+        #expect(
+          RecoveredNetwork(solution.blocks, activation: .polynomial(s), tolerance: 0.1).neurons
+            == kept)
       }
     }
   }
@@ -434,7 +437,9 @@ extension GramSystem.Inverse {
         planted.map { .init(filter: $0.filter, weight: $0.weight * (row == 0 ? 1 : 1.000001)) },
         order: order, into: block.row(row))
     }
-    let bundle = RecoveredNetwork([block], tolerance: nil).bundle(
+    let bundle = RecoveredNetwork(
+      [block], activation: .polynomial(.init(a: 0.09, b: 0.5, c: 0.47)), tolerance: nil
+    ).bundle(
       from: Bundle(kind: .solution, tensors: [:], metadata: [:]), metadata: [:])
     var sum = CompensatedSum()
     sum.add(-block[0, order * order - 1])

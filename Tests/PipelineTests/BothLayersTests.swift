@@ -79,6 +79,91 @@ import Testing
     #expect(run.text.contains("certificate\tglobal\n"))
   }
 
+  /// Two equal patches in two regions: output weights a₁ + a₂ = a cost ‖a‖/√2, so that β is worth as much; in one region they are one
+  /// patch.
+  @Test(arguments: ["squared", "huber"])
+  func equalPatchesAreOnePatchAtAnotherBeta(_ loss: String) throws {
+    let folder = try Folder()
+    let run = try Tools.shell(Self.line, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let one = try folder.read("data")
+    let x = try #require(one.tensors["x"]).doubles
+    let patterns = try #require(one.tensors["patterns"])
+    // Rows 2i and 2i + 1 are row i.
+    let bits = patterns.doubles.map { UInt8($0) }
+    var doubled = [UInt8](repeating: 0, count: 2 * bits.count)
+    for p in 0..<bits.count {
+      for j in 0..<10 where bits[p] >> UInt8(j / 2) & 1 == 1 {
+        doubled[2 * p + j / 8] |= 1 << UInt8(j % 8)
+      }
+    }
+    for (name, pool) in [("regions", [0, 1]), ("region", [0, 0])] {
+      var two = one
+      two.tensors["x"] = Tensor(
+        (0..<5).flatMap { i in (0..<2).flatMap { _ in x[2 * i..<2 * i + 2] } }, shape: [5, 2, 2])
+      two.tensors["pool"] = Tensor(pool.map { Int32($0) })
+      two.tensors["patterns"] = Tensor(doubled, shape: [bits.count, 2])
+      try folder.write(two, name)
+    }
+    let solved = try Tools.shell(
+      """
+      set -e
+      judge() {
+        solve --quiet --activation relu --norm nuclear --loss \(loss) --beta $2 --gap 1e-8 $1 -o $1.solution
+        recover --quiet $1.solution -o $1.network
+        evaluate --data $1 --certify $1.solution $1.network >$1.report
+        grep primal_objective $1.report | cut -f 2; grep certificate $1.report
+      }
+      judge data 0.2
+      judge regions 0.28284271247461906
+      judge region 0.2
+      """, in: folder)
+    #expect(solved.status == 0 && solved.errors == "", "\(solved.errors)")
+    let values = solved.text.split(separator: "\n").compactMap { Double($0) }
+    #expect(values.count == 3 && values.allSatisfy { abs($0 - values[0]) < 1e-7 }, "\(values)")
+    #expect(solved.text.split(separator: "\n").count { $0 == "certificate\tglobal" } == 3)
+    let network = try folder.read("regions.network")
+    let groups = try #require(network.tensors["hidden.group"]).doubles
+    #expect(Set(groups).count * 2 == groups.count)
+  }
+
+  /// Descents on weight decay over filters that regions share come near to the certified optimum, and not below it.
+  @Test func descentsAreBoundedByTheOptimumOverRegions() throws {
+    let folder = try Folder()
+    var random = RandomSource(seed: 3)
+    let x = (0..<6 * 4).flatMap { _ in [random.gaussian(), 1.0] }
+    let targets = (0..<12).map { _ in random.gaussian() }
+    try folder.write(
+      Bundle(
+        kind: .dataset,
+        tensors: [
+          "x": Tensor(x, shape: [6, 4, 2]), "pool": Tensor([0, 1, 1, 0] as [Int32]),
+          "targets": Tensor(targets, shape: [6, 2]),
+        ], metadata: [:]), "plain")
+    let run = try Tools.shell(
+      """
+      set -e
+      arrangements --quiet --exact plain -o data
+      solve --quiet --activation relu --norm nuclear --beta 0.3 --gap 1e-7 data -o solution
+      recover --quiet solution -o network
+      evaluate --data data --certify solution network
+      baseline --quiet --neurons 60 --penalty decay --beta 0.3 --optimizer adam --learning-rate 0.02 --learning-rate-decay 0.999 \\
+        --epochs 4000 --trials 4 plain -o other
+      evaluate --data plain --beta 0.3 other | sed -n 's/^objective/descent/p'
+      solve --quiet --activation relu --norm nuclear --path 3 --beta 0.3 --folds 2 data -o chosen 2>notes
+      recover chosen | evaluate --quiet --data data --certify chosen >report
+      solve --quiet --activation relu --norm nuclear --beta 0.2 --warm-start solution data -o second
+      recover second | evaluate --quiet --data data --certify second >report
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+    let (optimum, descent) = (
+      try Self.value(run.text, "primal_objective"), try Self.value(run.text, "descent")
+    )
+    #expect(run.text.contains("certificate\tglobal\n"))
+    #expect(descent >= optimum * (1 - 1e-6) && descent <= optimum * 1.01, "\(optimum) \(descent)")
+    #expect(abs(try Self.value(run.text, "objective") - optimum) < 1e-6 * optimum)
+  }
+
   /// With one output it is the program of the group norm.
   @Test func oneOutputIsTheGroupNorm() throws {
     let folder = try Folder()

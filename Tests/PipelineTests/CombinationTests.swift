@@ -118,7 +118,11 @@ private func expected(_ cell: Cell) -> Expectation {
   // No data make sense of these, and none are read.
   if !hasNorm, !networks.hasLengths { return refusedNorm() }
   if cell.loss == "cross-entropy", cell.outputs == 1 { return .refused(1, "one column") }
-  if networks == .relu, cell.norm == "nuclear", cell.isConvolutional { return refusedNorm() }
+  if networks == .relu, cell.norm == "nuclear", cell.isConvolutional, cell.group == "class",
+    cell.outputs > 1
+  {
+    return .refused(2, "--norm nuclear with --group class is not for ")
+  }
   if let group = cell.group, cell.outputs > 1, !networks.groups.contains(group) {
     return .refused(2, "--group \(group) is not for ")
   }

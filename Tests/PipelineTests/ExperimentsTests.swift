@@ -30,6 +30,43 @@ import Testing
     #expect(try script("draw --polar 3", in: folder).status == 2)
   }
 
+  /// Classes that are orthogonally separable: descent without regularisation tends to the least norm over the margin, which solve
+  /// certifies, and never below it.
+  @Test func descentTendsToTheCertifiedMargin() throws {
+    let folder = try Folder()
+    let options =
+      "--neurons 50 --loss logistic --beta 0 --penalty decay --init-scale 0.1 --learning-rate 1 --momentum 0 --batch 20"
+    let run = try Tools.shell(
+      """
+      set -e
+      '\(Self.scripts)'/orthogonal 20 4 --seed 3 -o table
+      tensor from-csv --targets y table -o data
+      arrangements --quiet --exact data -o all
+      solve --quiet --activation relu --margin --gap 1e-6 all -o solution
+      for steps in 100 1000 10000; do
+        mkdir $steps; baseline --quiet \(options) --epochs $steps data -o $steps/network
+      done
+      '\(Self.scripts)'/margins data 100/network 1000/network 10000/network
+      """, in: folder)
+    #expect(run.status == 0 && run.errors == "", "\(run.errors)")
+    let rows = try String(contentsOf: folder.url("table"), encoding: .utf8).split(separator: "\n")
+      .dropFirst().map { $0.split(separator: ",").compactMap { Double($0) } }
+    #expect(rows.count == 20)
+    for a in rows {
+      for b in rows {
+        let product = (0..<4).reduce(0) { $0 + a[$1] * b[$1] }
+        #expect(a[4] == b[4] ? product > 0 : product < 0)
+      }
+    }
+    let least = try #require(
+      try folder.read("solution").metadata["dual_objective"].flatMap { Double($0) })
+    let ratios = run.text.split(separator: "\n").dropFirst().compactMap {
+      $0.split(separator: "\t").last.flatMap { Double($0) }
+    }
+    #expect(ratios.count == 3 && ratios[0] > ratios[1] && ratios[1] > ratios[2])
+    #expect((ratios.last ?? 0) >= least && (ratios.last ?? 9) <= 1.15 * least, "\(ratios) \(least)")
+  }
+
   /// A folder in which make finds the project's files, and builds beside them.
   private func project() throws -> Folder {
     let folder = try Folder()

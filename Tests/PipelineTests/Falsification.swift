@@ -233,6 +233,12 @@ struct Falsification {
       metadata(.solution, "relative_gap", "-1e-12", expect: "below 0"),
       metadata(.solution, "relative_gap", "0.5", expect: "relative_gap"),
       metadata(.solution, "relative_gap", "nan", expect: "relative_gap"),
+      metadata(
+        .solution, "global_dual_objective", times: 1.001, expect: "global_dual_objective is"),
+      metadata(
+        .solution, "global_dual_objective", times: 0.999, expect: "global_dual_objective is"),
+      metadata(.solution, "global_dual_objective", "nan", expect: "global_dual_objective"),
+      metadata(.solution, "global_dual_objective", "0.001", expect: "global_dual_objective"),
       metadata(.solution, "certificate", "global", expect: "certificate is", "are all there are"),
       metadata(.solution, "certificate", "gates", expect: "certificate is"),
       metadata(.solution, "certificate", "all", expect: "certificate"),
@@ -432,6 +438,9 @@ struct Falsification {
       },
       tensor(.data, "thresholds", "raised", expect: "does not attain", by: .raise),
       metadata(.data, "kind", "images", expect: "kind"),
+      metadata(.data, "rank", "1", expect: "all those of a truncation") {
+        $0.metadata["rank"] != nil
+      },
       metadata(.data, "stride", "1", expect: "stride", "pool") { $0.metadata["stride"] != nil },
     ]
   }

@@ -62,6 +62,10 @@ struct HonestCase: CustomTestStringConvertible {
         data: "\(table) | arrangements --quiet --exact -o data",
         solve: "--activation relu --beta 0.2 \(options)"),
       HonestCase(
+        "relu over the patterns of a truncation, \(loss)",
+        data: "\(table) | arrangements --quiet --exact --rank 2 -o data",
+        solve: "--activation relu --beta 0.2 \(options)"),
+      HonestCase(
         "gated-relu, \(loss)", data: "\(table) | arrangements --quiet --sample 12 -o data",
         solve: "--activation gated-relu --beta 0.2 \(options)"),
       HonestCase(
@@ -133,6 +137,13 @@ struct HonestCase: CustomTestStringConvertible {
         HonestCase(
           "relu, weight decay on both layers, \(loss)",
           data: "\(table) | arrangements --quiet --sample 12 -o data",
+          solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
+      cases.append(
+        HonestCase(
+          "convolutional relu, weight decay on both layers, \(loss)",
+          data:
+            "cifar-extract --synthetic 10 --resize 6x6 --classes 0,1,2 | patchify --quiet --size 3 --stride 3 --pool 2 "
+            + "--whiten 0.1 --components 2 --bias | arrangements --quiet --sample 8 -o data",
           solve: "--activation relu --norm nuclear --beta 0.2 \(options)"))
     }
     if loss == "squared" {

@@ -85,6 +85,40 @@ import Testing
     for (a, b) in zip(end.sorted(), target.sorted()) { #expect(abs(a - b) < 1e-9) }
   }
 
+  /// Networks of the set are certified by the solution that is written beside them, however far the first one was from its optimum.
+  @Test(arguments: [
+    ("relu", "arrangements --quiet --exact -o data"),
+    ("gated-relu", "arrangements --quiet --exact -o data"),
+    ("relu", "arrangements --quiet --sample 30 -o data"), ("relu", "cat >data"),
+  ]) func theirSolutionCertifiesThem(_ activation: String, _ list: String) throws {
+    let folder = try Folder()
+    for seed in [1, 2, 6] {
+      var random = RandomSource(seed: seed)
+      let rows = (0..<12).map { _ in
+        "\(random.gaussian()),\(random.gaussian()),\(random.gaussian())\n"
+      }.joined()
+      try Data(rows.utf8).write(to: folder.url("table"))
+      let run = try Tools.shell(
+        """
+        set -e
+        rm -rf vertices path
+        trap 'cat warnings >&2' EXIT
+        tensor from-csv table --targets 3 | \(list)
+        solve --quiet --activation \(activation) --beta 0.1 --gap 1e-7 data -o solution
+        recover --quiet --data data --vertices 3 --networks vertices solution -o first 2>warnings
+        count=$(ls vertices | wc -l)
+        for k in $(seq $((count - 1))); do evaluate --data data --certify vertices/solution vertices/$k >report; done
+        recover --quiet --data data --path-to vertices/$((count - 1)) --steps 3 --networks path solution -o first 2>>warnings
+        for k in 1 2 3; do evaluate --data data --certify path/solution path/$k >report; done
+        """, in: folder)
+      #expect(run.status == 0, "\(seed): \(run.errors)")
+      func gap(_ name: String) throws -> Double {
+        try #require(try folder.read(name).metadata["relative_gap"].flatMap { Double($0) })
+      }
+      #expect(try gap("vertices/solution") <= 1e-7)
+    }
+  }
+
   @Test func splittingKeepsOutputsAndObjective() throws {
     let folder = try Self.folder()
     let run = try Tools.shell(

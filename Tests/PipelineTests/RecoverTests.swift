@@ -25,7 +25,7 @@ private func solution() -> Bundle {
       "mean": Tensor([0.5, 0.25]),
     ],
     metadata: [
-      "activation": "1.0,0.0,0.0", "beta": "0.1", "size": "1", "channels": "2",
+      "activation": "1.0,0.5,0.0", "beta": "0.1", "size": "1", "channels": "2",
       "status": "optimal", "command": "solve",
     ])
 }

@@ -110,6 +110,11 @@ struct BaseBundles {
     try tool("arrangements --exact sides", output: "exact.sides")
     try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
     try tool("arrangements --sample 5 flat.ten", output: "sampled.ten")
+    try tool("arrangements --exact targets", output: "exact.targets")
+    try tool("arrangements --exact --rank 2 flat", output: "truncated")
+    try tool(
+      "patchify --size 2 --pool 2 --whiten 0.1 --components 2 two.images", output: "patches.flat")
+    try tool("arrangements --exact patches.flat", output: "exact.patches")
     try tool("arrangements --sample 5 --sampler samples patches", output: "sampled.patches")
     try tool(
       "arrangements --sample 4 --sampler k-means --threshold 0.5 deferred",
@@ -151,7 +156,9 @@ struct BaseBundles {
     try add("linear", "patches", "--activation linear --beta 0.5")
     try add("deep", "patches", "--activation linear --beta 0.5", recover: "--depth 4")
     try add("circular", "flat.ten", "--activation linear --circular --beta 0.5")
-    try add("both-layers", "exact", "--activation relu --norm nuclear --beta 0.1")
+    try add("both-layers", "exact.targets", "--activation relu --norm nuclear --beta 0.1")
+    try add("both-layers-regions", "exact.patches", "--activation relu --norm nuclear --beta 0.5")
+    try add("relu-truncated", "truncated", "--activation relu --beta 0.5")
     try add("norm-before", "sampled", "--activation relu --batch-norm before --beta 0.2")
     try add("norm-after", "exact", "--activation gated-relu --batch-norm after --beta 0.1")
     try add("interpolation", "exact", "--activation relu --interpolate")

@@ -135,6 +135,8 @@ extension BaseBundles {
         mayFail: true),
       Call(
         "baseline --program free --activation 1,0,0 --epochs 1 --beta 0.1 MUTANT", .bundle),
+      Call(
+        "baseline --program gated --activation gated-relu --epochs 1 --beta 0.1 MUTANT", .bundle),
     ]
     return calls
   }

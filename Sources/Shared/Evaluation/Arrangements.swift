@@ -9,7 +9,7 @@ package struct Arrangements: Sendable {
   /// Whether the bundle says that these are all patterns of its samples.
   package let isExact: Bool
   /// The gates that attain the patterns.
-  let gates: GateTensors
+  private(set) var gates: GateTensors
   /// n·K.
   let rows: Int
   /// P.
@@ -47,6 +47,14 @@ package struct Arrangements: Sendable {
     precondition(patterns.shape == [count, stride], "a bit for each row")
     var result = self
     result.patterns = patterns
+    return result
+  }
+
+  /// The same patterns with other gates, P × any number of features, through the origin.
+  func with(gates vectors: Matrix) -> Arrangements {
+    precondition(vectors.rows == count, "a gate for each pattern")
+    var result = self
+    result.gates = GateTensors(vectors: vectors.tensor, thresholds: nil)
     return result
   }
 

@@ -10,6 +10,9 @@ package struct Certificate: Sendable {
   package let primalObjective: Double
   /// −ℓ*(−ν), for squared loss νᵀy − ½‖ν‖², for ν scaled down until it is feasible: a lower bound of the optimum.
   package let dualObjective: Double
+  /// The value of ν scaled down until its constraint holds for every neuron on the data, where the patterns are all those of a
+  /// truncation of the data: a lower bound of the objective of every network.
+  package var globalDualObjective: Double?
   /// (primal − dual)/primal; 0 if both are 0.
   package let relativeGap: Double
   /// How far, relative to β, the largest dual constraint exceeds β before ν is scaled, or how far ν is outside the

@@ -9,6 +9,8 @@ package struct Claim: Sendable {
   package let primalObjective: Double
   package let dualObjective: Double
   package let relativeGap: Double
+  /// The claimed bound of every network's objective, if there is one.
+  package let globalDualObjective: Double?
   /// The certificate that the solution claims; `nil` if it does not say.
   package let scope: Scope?
 
@@ -18,6 +20,7 @@ package struct Claim: Sendable {
     primalObjective = try bundle.read(.primalObjective)
     dualObjective = try bundle.read(.dualObjective)
     relativeGap = try bundle.read(.relativeGap)
+    globalDualObjective = try bundle.read(ifPresent: .globalDualObjective)
     scope = bundle.metadata["certificate"] == nil ? nil : try bundle.read(.certificate)
   }
 
@@ -93,6 +96,16 @@ package struct Claim: Sendable {
     }
     if !(abs(dualObjective - dual) <= Claim.objectiveTolerance * max(abs(primal), abs(dual))) {
       found.append("dual_objective is \(dual), not \(dualObjective)")
+    }
+    if let claimed = globalDualObjective {
+      let bound = certificate.globalDualObjective
+      let size = max(abs(primal), abs(bound ?? 0))
+      if !(abs(claimed - (bound ?? .infinity)) <= Claim.objectiveTolerance * size) {
+        found.append(
+          bound.map { "global_dual_objective is \($0), not \(claimed)" }
+            ?? "global_dual_objective is \(claimed), but the patterns are not all those of a truncation of the data: they bound no other networks"
+        )
+      }
     }
     let limit = relativeGap * (1 + Claim.gapTolerance.relative) + Claim.gapTolerance.absolute
     if !(certificate.relativeGap <= limit) {

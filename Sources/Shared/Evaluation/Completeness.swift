@@ -9,11 +9,17 @@ extension Arrangements {
   func isComplete(
     _ examples: Examples, _ patches: PatchFeatures, dual: Matrix, beta: Double
   ) throws -> Bool {
-    guard !gates.hasThresholds else { return false }
-    let features = try examples.matrix(of: patches)
     // Patches of a sample are read region by region; bits stand in the order of x.
     let ordered = isListed ? try reordered(patches.pooling.order) : self
-    guard let count = try ordered.completeCount(features: features) else { return false }
+    return try ordered.isComplete(
+      features: examples.matrix(of: patches), dual: dual, beta: beta)
+  }
+
+  /// The same for the rows `features` (n·K × d), in the order of the patterns' bits.
+  func isComplete(features: Matrix, dual: Matrix, beta: Double) throws -> Bool {
+    guard !gates.hasThresholds, let count = try completeCount(features: features) else {
+      return false
+    }
     return count.neglected * Arrangements.weight(of: features, dual, count) <= 1e-6 * beta
   }
 

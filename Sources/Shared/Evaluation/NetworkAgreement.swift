@@ -23,14 +23,7 @@ extension ReLUNetwork {
     if solution is NormalizedSolution {
       return ["\(solution.program.name) has batch normalisation, but \(name) has none"]
     }
-    if let solution = solution as? FactoredSolution {
-      return weightNorm == .nuclear && grouping == .perPattern && layers.groups == nil
-        ? []
-        : [
-          "\(name) has other metadata \"norm\" or \"group\", or other groups than the network of \(solution.program.name): the norm is "
-            + "nuclear, and each neuron a group"
-        ]
-    }
+    if let solution = solution as? FactoredSolution { return objections(toFactored: solution) }
     guard let solution = solution as? PatternSolution else { return [] }
     let program = solution.program.name
     guard weightNorm == solution.weightNorm else {
@@ -58,6 +51,35 @@ extension ReLUNetwork {
     return found
   }
 
+  /// The same for a solution of neurons with rows of output weights: each neuron is a group, with one of its filter for each region
+  /// if there are several.
+  private func objections(toFactored solution: FactoredSolution) -> [String] {
+    guard weightNorm == .nuclear, grouping == .perPattern,
+      layers.groups == nil || solution.regions > 1
+    else {
+      return [
+        "\(layers.name) has other metadata \"norm\" or \"group\", or other groups than the network of \(solution.program.name): the norm is "
+          + "nuclear, and each neuron a group"
+      ]
+    }
+    for (number, members) in (layers.groups ?? []).enumerated() where members.count > 1 {
+      if let reason = objectionToSharedFilter(members) {
+        return ["group \(number) of tensor \"hidden.group\" of \(layers.name) \(reason)"]
+      }
+    }
+    return []
+  }
+
+  /// Why `members` are not one filter for several regions, with output weights for each; `nil` if they are.
+  private func objectionToSharedFilter(_ members: [Int]) -> String? {
+    let isShared = members.allSatisfy { j in
+      (0..<filters.columns).allSatisfy { filters[j, $0] == filters[members[0], $0] }
+    }
+    let regions = Set(members.map { layers.regions[$0] })
+    guard isShared else { return "has several filters" }
+    return regions.count == members.count ? nil : "has two neurons in one region"
+  }
+
   /// Why `members` cannot be a group of the solution's norm; `nil` if they can.
   private func objection(toGroup members: [Int], of solution: PatternSolution) -> String? {
     let isCircular = kind == .circular
@@ -67,15 +89,7 @@ extension ReLUNetwork {
       return "has neurons of several gates"
     }
     if isCircular { return areShifts(members) ? nil : "is not all shifts of one filter" }
-    if weightNorm == .nuclear {
-      // One filter for all regions, with output weights for each.
-      let isShared = members.allSatisfy { j in
-        (0..<filters.columns).allSatisfy { filters[j, $0] == filters[members[0], $0] }
-      }
-      let regions = Set(members.map { layers.regions[$0] })
-      guard isShared else { return "has several filters" }
-      return regions.count == members.count ? nil : "has two neurons in one region"
-    }
+    if weightNorm == .nuclear { return objectionToSharedFilter(members) }
     return objectionToLengthGroup(members, of: solution)
   }
 

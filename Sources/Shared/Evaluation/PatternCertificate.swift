@@ -32,7 +32,7 @@ extension PatternSolution {
           + "\(examples.arrangements?.name ?? examples.name) are not")
     }
     if let objection = objection(toGatesOf: examples, findings) { objections.append(objection) }
-    let proof = Certificate(
+    var proof = Certificate(
       dual, scope: scope, beta: program.beta,
       primalObjective: program.judgedLoss.value(findings.outputs, expected)
         + program.beta * penalty,
@@ -44,6 +44,9 @@ extension PatternSolution {
       predictionError: largestDifference(findings.outputs, program.predictions),
       largestConstraint: findings.largestConstraint, rounding: findings.rounding,
       objections: objections)
+    proof.globalDualObjective = findings.globalConstraint.map {
+      dual.value(scaledBy: $0 > program.beta ? program.beta / $0 : 1)
+    }
     return (proof, findings.networkOutputs)
   }
 
@@ -135,12 +138,30 @@ extension PatternSolution {
       : PatternConstraints(
         self, listed, features: features, lengths: lengths, dual: dual
       ).largest()
-    return PatternFindings(
+    var findings = PatternFindings(
       outputs: primal.outputs, coneViolation: primal.coneViolation,
       gateViolation: primal.gateViolation.value > largest.gate.value
         ? primal.gateViolation : largest.gate,
       largestConstraint: largest.constraint,
       rounding: rounding(dual, squares: lengths.map { $0 * $0 }))
+    findings.globalConstraint = try globalConstraint(
+      features, listed, dual, largest: largest.constraint, examples)
+    return findings
+  }
+
+  /// An upper bound of the price of every neuron on `features`, if the patterns `listed` are all those of a truncation of them;
+  /// `largest` is one over these patterns.
+  private func globalConstraint(
+    _ features: Matrix, _ listed: Arrangements, _ dual: Matrix, largest: Double,
+    _ examples: Examples
+  ) throws -> Double? {
+    guard negative != nil, grouping == .perClass || program.outputs == 1, ownList == nil,
+      let rank = try Bundle(metadata: examples.metadata, name: examples.name)
+        .read(ifPresent: .rank),
+      let truncation = Truncation(features, rank: rank),
+      try truncation.isComplete(listed, dual: dual, beta: program.beta)
+    else { return nil }
+    return truncation.bound(largest, dual: dual)
   }
 }
 
@@ -155,6 +176,8 @@ struct PatternFindings {
   var gateViolation = GateViolation()
   /// An upper bound of the dual constraints, tight if it is above β.
   var largestConstraint = 0.0
+  /// An upper bound of the constraints of all patterns that there are, if one is known.
+  var globalConstraint: Double?
   /// How far storing ν in double precision may move it.
   var rounding = 0.0
 }

@@ -41,7 +41,7 @@ package struct PatternSolution: Solution {
     }
     try bundle.expectOnly(
       kind == .relu ? [.v, .w] : [.w],
-      metadata: ["norm", "group"] + (kind == .relu ? ["list"] : []))
+      metadata: ["norm", "group"] + (kind == .relu ? ["list", "global_dual_objective"] : []))
     weightNorm = try bundle.weightNorm(kind, default: .group)
     let outputs = program.outputs
     let variables = try PatternVariables(bundle, kind, outputs: outputs)

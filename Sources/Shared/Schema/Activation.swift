@@ -21,6 +21,9 @@ package struct PolynomialActivation: Hashable, Sendable {
   }
 
   package var text: String { "\(a),\(b),\(c)" }
+
+  /// Whether σ(−t) = σ(t).
+  package var isEven: Bool { b == 0 }
 }
 
 /// The function that a hidden neuron applies to its product t with a patch.

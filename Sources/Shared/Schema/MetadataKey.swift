@@ -81,6 +81,8 @@ extension MetadataKey where Value == Double {
   package static var primalObjective: Self { Self(name: "primal_objective") }
   package static var dualObjective: Self { Self(name: "dual_objective") }
   package static var relativeGap: Self { Self(name: "relative_gap") }
+  /// A lower bound of the objective of every network, whatever its patterns.
+  package static var globalDualObjective: Self { Self(name: "global_dual_objective") }
   /// The largest price of a neuron that searches found, over β.
   package static var violation: Self { Self(name: "violation") }
   /// An upper bound of all prices over β, from a proof that did not end.
@@ -90,6 +92,8 @@ extension MetadataKey where Value == Int {
   package static var iterations: Self { Self(name: "iterations") }
   /// The number of searches for a neuron of larger price.
   package static var searches: Self { Self(name: "searches") }
+  /// The rank of the truncation of the data of which a list has all patterns.
+  package static var rank: Self { Self(name: "rank") }
   /// R, of a network that has neurons for each region.
   package static var regions: Self { Self(name: "regions") }
 }
@@ -131,6 +135,6 @@ extension Bundle {
   /// for missing would give the bundle another meaning.
   func expectReadableNotes() throws {
     for key in [MetadataKey.exact, .bias, .minimal] { _ = try read(ifPresent: key) }
-    _ = try read(ifPresent: .regions)
+    for key in [MetadataKey.regions, .rank] { _ = try read(ifPresent: key) }
   }
 }

@@ -16,6 +16,7 @@ private enum DistinctParts {
   static let metadata = [
     "norm", "group", "scaling", "batch_norm", "batch_samples", "free_bias", "list", "layers",
     "relaxation_lower", "relaxation_upper",
+    "global_dual_objective",
   ]
 }
 

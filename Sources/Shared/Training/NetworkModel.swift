@@ -28,6 +28,7 @@ package final class NetworkModel: StochasticModel {
   private let pooling: PooledActivation
   private let singleGates: SingleMatrix?
   private let batch: Int
+  private let initialScale: Double
   private let plan: StepPlan
   private let workspaces: [NetworkWorkspace]
   /// Patches of the whole batch, if the plan keeps them.
@@ -43,6 +44,8 @@ package final class NetworkModel: StochasticModel {
     package var beta = 0.0
     package var optimizer = OptimizerSettings()
     package var batch = 128
+    /// The factor of the weights to begin with; nil for 1.
+    package var initialScale: Double?
     package init() {}
   }
 
@@ -66,6 +69,7 @@ package final class NetworkModel: StochasticModel {
     beta = settings.beta
     optimizer = settings.optimizer
     batch = min(settings.batch, source.count)
+    initialScale = settings.initialScale ?? 1
     self.targets = targets
     self.gates = gates?.vectors
     thresholds = gates?.thresholds ?? []
@@ -102,7 +106,7 @@ package final class NetworkModel: StochasticModel {
   }
 
   package func initialize(_ random: inout RandomSource) {
-    parameters.initialize(shape, unit: penaltyName == .l1, &random)
+    parameters.initialize(shape, unit: penaltyName == .l1, scale: initialScale, &random)
     hiddenState.reset()
     outputState.reset()
     stepCount = 0

@@ -37,14 +37,16 @@ package final class NetworkParameters: @unchecked Sendable {
   }
 
   /// Draws weights uniformly from ±1/√(number of inputs), as PyTorch does for layers; if `unit`, filters have length 1
-  /// and a direction drawn uniformly.
-  func initialize(_ shape: NetworkShape, unit: Bool, _ random: inout RandomSource) {
-    let inner = 1 / Double(shape.features).squareRoot()
+  /// and a direction drawn uniformly. All others are multiplied by `scale`.
+  func initialize(
+    _ shape: NetworkShape, unit: Bool, scale: Double = 1, _ random: inout RandomSource
+  ) {
+    let inner = scale / Double(shape.features).squareRoot()
     for k in 0..<hidden.count {
       hidden.base[k] = Float(unit ? random.gaussian() : random.uniform(in: -inner..<inner))
     }
     if unit { normalize(0..<shape.neurons) }
-    let outer = 1 / Double(shape.regions * shape.neurons).squareRoot()
+    let outer = scale / Double(shape.regions * shape.neurons).squareRoot()
     for k in 0..<output.count { output.base[k] = Float(random.uniform(in: -outer..<outer)) }
   }
 

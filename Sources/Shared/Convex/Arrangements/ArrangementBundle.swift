@@ -4,14 +4,16 @@ import Tensors
 
 extension SampledGates {
   /// The bundle of kind `arrangements` of a deferred dataset: all of `source`, and the gates, which imply the patterns.
-  /// `bound` is how many patterns there can be; it is left out if it is not finite.
+  /// `bound` is how many patterns there can be; it is left out if it is not finite. With `rank` they are all patterns of a
+  /// truncation of that rank.
   package func bundle(
-    source: Bundle, isExact: Bool, bound: Double, metadata: [String: String]
+    source: Bundle, isExact: Bool, bound: Double, rank: Int? = nil, metadata: [String: String]
   ) -> Bundle {
     var result = source
     result.metadata.merge(metadata) { $1 }
     result.metadata["kind"] = Kind.arrangements.rawValue
     result.metadata[.exact] = isExact
+    result.metadata[.rank] = rank
     result.metadata["bound"] = bound.isFinite ? PatternCount.text(bound) : nil
     let isCut = thresholds?.contains { $0 != 0 } ?? false
     GateTensors(vectors: gates.tensor, thresholds: isCut ? thresholds.map { Tensor($0) } : nil)
@@ -24,10 +26,10 @@ extension GatedPatterns {
   /// The bundle of kind `arrangements`: all of the dataset `source`, gates, and, unless it is deferred,
   /// patterns.
   package func bundle(
-    source: Bundle, isExact: Bool, bound: Double, metadata: [String: String]
+    source: Bundle, isExact: Bool, bound: Double, rank: Int? = nil, metadata: [String: String]
   ) -> Bundle {
     var result = SampledGates(gates: gates, thresholds: thresholds).bundle(
-      source: source, isExact: isExact, bound: bound, metadata: metadata)
+      source: source, isExact: isExact, bound: bound, rank: rank, metadata: metadata)
     if source[.x] != nil { result[.patterns] = patterns.tensor }
     return result
   }

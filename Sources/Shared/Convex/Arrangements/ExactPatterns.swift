@@ -72,7 +72,7 @@ package struct ExactPatterns {
       patterns: patterns.selecting(order), gates: gates.selecting(order), thresholds: nil)
   }
 
-  private static let tooClose = Failure.data(
+  static let tooClose = Failure.data(
     "rows of \"x\" are so near to a common hyperplane that double precision cannot tell the patterns apart: "
       + "round the features")
 

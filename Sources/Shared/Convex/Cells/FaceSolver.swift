@@ -10,31 +10,35 @@ import Tensors
 /// ‖Nᵀ (X u)₊‖ above β enter.
 package final class FaceSolver: RegularizedSolver {
   package let betaMax: Double
-  private let data: ArrangementData
+  private let faces: FaceData
   private let targets: Matrix
   private let loss: any Loss
   private let pricing: FacePricing
+  private var data: ArrangementData { faces.rows }
 
-  /// `targets` are n × C. Returns nil if the rank is above 4 (8 for independent rows), if gates have thresholds, or if a gate does not attain its
+  /// `targets` are n × C. With several patches a sample the cells are those of all patches, and neurons have output weights for each
+  /// region. Returns nil if the rank is above 4 (8 for independent rows), if gates have thresholds, or if a gate does not attain its
   /// pattern strictly.
-  package init?(_ data: ArrangementData, targets: Matrix, loss: LossName) {
-    guard let cells = LowRankCells(data, allowsIndependentRows: true) else { return nil }
-    (self.data, self.targets, self.loss) = (data, targets, loss.loss)
-    pricing = FacePricing(cells, patterns: data.patterns)
+  package init?(_ faces: FaceData, targets: Matrix, loss: LossName) {
+    guard let cells = LowRankCells(faces.rows, allowsIndependentRows: true) else { return nil }
+    (self.faces, self.targets, self.loss) = (faces, targets, loss.loss)
+    pricing = FacePricing(cells, patterns: faces.rows.patterns)
     let slope = Matrix(targets.rows, targets.columns)
     self.loss.residual(Matrix(targets.rows, targets.columns), targets, into: slope)
-    betaMax = withRoom(pricing.neurons(slope, above: 0).largest)
+    betaMax = withRoom(pricing.neurons(faces.spread(slope), above: 0).largest)
   }
 
   package func start(at point: FactoredSolution) -> FactoredSolution? { point }
 
+  /// `data` are the patches of any samples as rows.
   package func predictions(_ point: FactoredSolution, on data: Matrix) -> Matrix {
-    let result = Matrix(data.rows, targets.columns)
+    let outputs = targets.columns
+    let result = Matrix(data.rows * faces.samples / self.data.samples, outputs)
     var values = [Double](repeating: 0, count: data.rows)
     for neuron in point.neurons {
       gemv(data.rows, data.columns, data.base, .plain, neuron.direction, &values)
-      for j in 0..<data.rows where values[j] > 0 {
-        axpy(targets.columns, values[j], neuron.output, result.row(j))
+      faces.pool(values.map { max(0, $0) }) { i, r, mean in
+        for c in 0..<outputs { result[i, c] += mean * neuron.output[r * outputs + c] }
       }
     }
     return result
@@ -60,7 +64,7 @@ package final class FaceSolver: RegularizedSolver {
     if !neurons.isEmpty { neurons = fit(neurons, point, nu, rule: rule, budget: budget) }
     var (best, idle) = (Double.infinity, 0)
     while true {
-      let (found, largest) = pricing.neurons(nu, above: beta)
+      let (found, largest) = pricing.neurons(faces.spread(nu), above: beta)
       point.offer(dual: nu, largest: withRoom(largest))
       trace(
         TraceRow(
@@ -77,7 +81,7 @@ package final class FaceSolver: RegularizedSolver {
       neurons += new.prefix(FaceSolver.entering).map {
         FactoredSolution.Neuron(
           cell: $0.cell, direction: $0.direction,
-          output: Array(repeating: 0, count: targets.columns))
+          output: Array(repeating: 0, count: faces.regions * targets.columns))
       }
       neurons = fit(neurons, point, nu, rule: rule, budget: budget)
     }
@@ -90,23 +94,29 @@ package final class FaceSolver: RegularizedSolver {
     rule: StoppingRule, budget: Budget
   ) -> [FactoredSolution.Neuron] {
     let (n, m, outputs) = (targets.rows, neurons.count, targets.columns)
-    let images = Matrix(n, m)
+    let regions = faces.regions
+    let images = Matrix(n, m * regions)
     for (k, neuron) in neurons.enumerated() {
-      for j in 0..<n where data.patterns.isActive(neuron.cell, row: j) {
-        images[j, k] = dot(data.dimension, data.features.row(j), neuron.direction)
+      let values = (0..<data.samples).map { j in
+        data.patterns.isActive(neuron.cell, row: j)
+          ? dot(data.dimension, data.features.row(j), neuron.direction) : 0
       }
+      faces.pool(values) { i, r, mean in images[i, k * regions + r] = mean }
     }
     let features = ExplicitFeatures(images, groups: m)
     let program = SplitProgram(
       0..<outputs, of: targets, features, loss: loss,
       regularizer: WeightNorm.group.regularizer(
-        .perPattern, outputs: outputs, regions: 1, dimension: 1))
+        .perPattern, outputs: outputs, regions: regions, dimension: 1))
     let master = program.point(beta: point.beta)
     var inner = rule
     inner.gap = max(1e-13, 0.05 * min(rule.gap, point.gap))
     let start = ArrangementSolution(
       index: Array(0..<m),
-      positive: (0..<outputs).map { c in Matrix(m, 1, neurons.map { $0.output[c] }) },
+      positive: (0..<outputs).map { c in
+        Matrix(
+          m, regions, neurons.flatMap { own in (0..<regions).map { own.output[$0 * outputs + c] } })
+      },
       dual: nu, predictions: Matrix(n, outputs), status: .stalled, primal: 0, dualValue: 0,
       iterations: 0)
     _ = program.solve(
@@ -115,7 +125,9 @@ package final class FaceSolver: RegularizedSolver {
     var result: [FactoredSolution.Neuron] = []
     let weights = master.weights
     for (place, k) in weights.members.enumerated() {
-      let row = (0..<outputs).map { weights.rows[place * outputs + $0, 0] }
+      let row = (0..<regions).flatMap { r in
+        (0..<outputs).map { weights.rows[place * outputs + $0, r] }
+      }
       guard row.contains(where: { $0 != 0 }) else { continue }
       var neuron = neurons[k]
       neuron.output = row

@@ -126,7 +126,8 @@ final class LossSearch: PolynomialSearch {
     for share in shares {
       for c in 0..<blocks.count where largest[c] > 0 {
         NeuralDecomposition.rebuild(
-          blocks[c], order: program.order, cutoff: share * largest[c], into: rebuilt[c])
+          blocks[c], order: program.order, cutoff: share * largest[c],
+          isEven: program.map.activation.isEven, into: rebuilt[c])
       }
       if share == shares.last { break }
       if judge.objective(rebuilt, beta: beta).primal <= point.primal + slack * abs(point.primal) {

@@ -28,6 +28,26 @@ package enum NeuralDecomposition {
     return decompose(terms).compactMap(neuron)
   }
 
+  /// Decomposes Z − Z' = `z` − `other` for an even activation, a t² + c. Of Z such a network has Z₁ alone: z₄ = tr Z₁, and z₂
+  /// meets features that are zero. So the eigenvectors of Z₁ − Z₁', which are at most d and orthonormal, are its filters, and
+  /// their eigenvalues its weights: Σ |λ| = ‖Z₁ − Z₁'‖_* ≤ z₄ + z₄'. Eigenvalues whose size is at most `cutoff` are dropped.
+  package static func neurons(
+    _ z: UnsafePointer<Double>, minus other: UnsafePointer<Double>, order m: Int, cutoff: Double
+  ) -> (positive: [Neuron], negative: [Neuron]) {
+    let d = m - 1
+    let vectors = Matrix(d, d)
+    for i in 0..<d { for j in 0..<d { vectors[i, j] = z[i * m + j] - other[i * m + j] } }
+    let eigen = SymmetricEigensolver(order: d)
+    guard eigen.decompose(vectors.base) else { return ([], []) }
+    var (positive, negative): ([Neuron], [Neuron]) = ([], [])
+    for k in 0..<d where abs(eigen.values[k]) > max(0, cutoff) {
+      let neuron = Neuron(
+        filter: (0..<d).map { vectors[k, $0] }, weight: abs(eigen.values[k]))
+      if eigen.values[k] > 0 { positive.append(neuron) } else { negative.append(neuron) }
+    }
+    return (positive, negative)
+  }
+
   /// Scales the last coordinates so that Σ pᵀJp = 0; false if there is nothing to scale.
   private static func restoreTrace(_ terms: inout [[Double]]) -> Bool {
     var first = 0.0
@@ -118,10 +138,20 @@ package enum NeuralDecomposition {
   /// Shares of the largest eigenvalue below which eigenvalues may be dropped, the largest share first.
   static let cutoffs = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-14]
 
-  /// The blocks as sums of their neurons, without eigenvalues of at most `cutoff`.
+  /// The blocks as sums of their neurons, without eigenvalues of at most `cutoff`. `isEven` tells whether the activation is.
   static func rebuild(
-    _ blocks: ConeBlocks, order m: Int, cutoff: Double, into rebuilt: ConeBlocks
+    _ blocks: ConeBlocks, order m: Int, cutoff: Double, isEven: Bool, into rebuilt: ConeBlocks
   ) {
+    if isEven {
+      let regions = blocks.rows / 2
+      for r in 0..<regions {
+        let own = neurons(
+          blocks.row(r), minus: blocks.row(regions + r), order: m, cutoff: cutoff)
+        compose(own.positive, order: m, into: rebuilt.row(r))
+        compose(own.negative, order: m, into: rebuilt.row(regions + r))
+      }
+      return
+    }
     for b in 0..<blocks.rows {
       compose(
         neurons(blocks.row(b), order: m, cutoff: cutoff), order: m, into: rebuilt.row(b))

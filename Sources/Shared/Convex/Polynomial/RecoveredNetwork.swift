@@ -19,21 +19,18 @@ package struct RecoveredNetwork {
 
   /// Decomposes the blocks of every class (2R rows of m × m), with the largest neurons first in each block. Neurons
   /// below `tolerance` times the largest weight are dropped; the default drops only rounding errors, eigenvalues of a
-  /// block below 5·10⁻¹⁵ m of its largest.
-  package init(_ blocks: [Matrix], tolerance: Double?) {
+  /// block below 5·10⁻¹⁵ m of its largest. Of an even `activation` a region of a class has at most d neurons, those of
+  /// Z − Z'; of others at most as many as the ranks of Z and Z' together.
+  package init(_ blocks: [Matrix], activation: Activation, tolerance: Double?) {
     var units: [Unit] = []
     let order = RecoveredNetwork.order(blocks)
-    let eigen = SymmetricEigensolver(order: order)
-    let copy = Matrix(order, order)
     for (c, block) in blocks.enumerated() {
       let regions = block.rows / 2
       for region in 0..<regions {
         let first = units.count
-        for (row, sign) in [(region, 1.0), (regions + region, -1.0)] {
-          copy.base.update(from: block.row(row), count: order * order)
-          guard eigen.decompose(copy.base, vectors: false) else { continue }
-          let cutoff = 5e-15 * Double(order) * eigen.values[order - 1]
-          let neurons = NeuralDecomposition.neurons(block.row(row), order: order, cutoff: cutoff)
+        let (positive, negative) = Self.neurons(
+          block.row(region), block.row(regions + region), order: order, activation)
+        for (neurons, sign) in [(positive, 1.0), (negative, -1.0)] {
           for neuron in neurons.sorted(by: { $0.weight > $1.weight }) {
             units.append(
               Unit(filter: neuron.filter, region: region, output: c, weight: sign * neuron.weight))
@@ -48,6 +45,28 @@ package struct RecoveredNetwork {
     self.units = tolerance.map { t in units.filter { abs($0.weight) >= t * largest } } ?? units
     classes = blocks.count
     features = order - 1
+  }
+
+  /// The neurons of Z = `z` and of Z' = `other`.
+  private static func neurons(
+    _ z: UnsafePointer<Double>, _ other: UnsafePointer<Double>, order: Int,
+    _ activation: Activation
+  ) -> (positive: [NeuralDecomposition.Neuron], negative: [NeuralDecomposition.Neuron]) {
+    let eigen = SymmetricEigensolver(order: order)
+    let copy = Matrix(order, order)
+    let cutoffs = [z, other].map { block in
+      copy.base.update(from: block, count: order * order)
+      guard eigen.decompose(copy.base, vectors: false) else { return Double.infinity }
+      return 5e-15 * Double(order) * eigen.values[order - 1]
+    }
+    if case .polynomial(let polynomial) = activation, polynomial.isEven {
+      return NeuralDecomposition.neurons(
+        z, minus: other, order: order, cutoff: max(cutoffs[0], cutoffs[1]))
+    }
+    return (
+      NeuralDecomposition.neurons(z, order: order, cutoff: cutoffs[0]),
+      NeuralDecomposition.neurons(other, order: order, cutoff: cutoffs[1])
+    )
   }
 
   /// Makes the weights of one class and region add up to z₄ − z₄' = `positive` − `negative`, as exactly as numbers

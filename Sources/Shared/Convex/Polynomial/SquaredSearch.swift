@@ -172,7 +172,9 @@ final class SquaredSearch: PolynomialSearch {
     guard largest > 0 else { return rebuilt }
     let (shares, slack) = effort.cutoffs
     for share in shares {
-      NeuralDecomposition.rebuild(result.blocks, order: m, cutoff: share * largest, into: rebuilt)
+      NeuralDecomposition.rebuild(
+        result.blocks, order: m, cutoff: share * largest, isEven: map.activation.isEven,
+        into: rebuilt)
       if share == shares.last { break }
       if judge.objective(c, rebuilt, beta: beta) <= result.primal + slack * abs(result.primal) {
         break

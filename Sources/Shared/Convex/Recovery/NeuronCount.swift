@@ -9,7 +9,9 @@ extension Solutions {
     }
     if bundle.metadata[.activation] == .quantized { return try QuantizedNeurons(bundle).count }
     guard WrittenSolution.isActivation(of: bundle) else {
-      return RecoveredNetwork(try blocks(bundle), tolerance: nil).neurons
+      return RecoveredNetwork(
+        try blocks(bundle), activation: try bundle.read(.activation), tolerance: nil
+      ).neurons
     }
     if try bundle.read(.freeBias, default: false) { return try SplineNetwork(bundle).count }
     if bundle[.neuronsHidden] != nil { return try FactoredNetwork(bundle, tolerance: nil).count }

@@ -30,7 +30,9 @@ final class OptimalDirections {
     predictions = start
     var weights: [Block: [Double]] = [:]
     var change = Double.infinity
-    for _ in 0..<100 {
+    // Patterns are projected on in each round.
+    let work = data.patterns.count * data.samples * data.dimension
+    for _ in 0..<max(100, min(1000, 50_000_000 / max(1, work))) {
       let nu = zip(y, predictions).map { $0 - $1 }
       let found = directions(nu, above: beta * (1 - 10 * max(gap, 1e-14).squareRoot()))
       let next = fit(found, &weights)
@@ -53,12 +55,36 @@ final class OptimalDirections {
 
   /// T/‖T‖ of the patterns and signs with ‖T‖ above `limit`, in the order of the patterns.
   private func directions(_ nu: [Double], above limit: Double) -> [(Block, [Double])] {
+    var result: [(Block, [Double])] = []
+    forEachDirection(nu) { block, point, length in
+      guard length > limit else { return limit }
+      result.append((block, (0..<data.dimension).map { point[$0] / length }))
+      return limit
+    }
+    return result
+  }
+
+  /// The largest ‖T‖ of all patterns and signs.
+  func largest(_ nu: [Double]) -> Double {
+    var largest = 0.0
+    forEachDirection(nu) { _, _, length in
+      largest = max(largest, length)
+      return largest
+    }
+    return largest
+  }
+
+  /// Calls `body` with T and its length for the patterns and signs, in the order of the patterns; those that are no longer than
+  /// it returned the last time may be left out.
+  private func forEachDirection(
+    _ nu: [Double], _ body: (Block, UnsafePointer<Double>, Double) -> Double
+  ) {
     let (n, d) = (data.samples, data.dimension)
     let projector = ConeProjector(rows)
     var signs = [Double](repeating: 1, count: max(1, rows.source.count))
     var masked = [Double](repeating: 0, count: n)
     var t = [Double](repeating: 0, count: d)
-    var result: [(Block, [Double])] = []
+    var limit = 0.0
     for i in 0..<data.patterns.count {
       for j in 0..<n { masked[j] = data.patterns.isActive(i, row: j) ? nu[j] : 0 }
       rows.signs(data.patterns, i, into: &signs)
@@ -66,12 +92,10 @@ final class OptimalDirections {
         gemv(n, d, alpha: isNegative ? -1 : 1, data.features.base, .transposed, masked, &t)
         guard norm(d, t) > limit else { continue }
         let length = projector.project(t, signs: signs)
-        guard length > limit else { continue }
-        result.append(
-          (Block(pattern: i, isNegative: isNegative), (0..<d).map { projector.point[$0] / length }))
+        limit = body(
+          Block(pattern: i, isNegative: isNegative), UnsafePointer(projector.point), length)
       }
     }
-    return result
   }
 
   /// ± D_i X u.

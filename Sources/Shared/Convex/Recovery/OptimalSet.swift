@@ -21,8 +21,10 @@ package struct OptimalSet {
   /// Of each output.
   package let candidates: [[Candidate]]
   package let polytopes: [NeuronPolytope]
-  private let data: ArrangementData
-  private let isGated: Bool
+  let data: ArrangementData
+  let isGated: Bool
+  let targets: Targets
+  let beta: Double
   private var outputs: Int { candidates.count }
 
   /// Directions with a larger cosine are one.
@@ -66,6 +68,7 @@ package struct OptimalSet {
       )
     }
     let beta = try solution.read(.beta)
+    (self.targets, self.beta) = (targets, beta)
     try OptimalSet.expect(written, targets, solution, bundle)
     var candidates: [[Candidate]] = []
     var polytopes: [NeuronPolytope] = []
@@ -162,15 +165,20 @@ package struct OptimalSet {
       for c in 0..<outputs where a[c * m + j] != 0 && length > 0 {
         // A gated neuron of negative output weight is one of the opposite direction.
         let sign = a[c * m + j] < 0 ? -1.0 : 1
-        let k = candidates[c].firstIndex { candidate in
-          let cosine = dot(d, candidate.direction, own) / length
+        // Of several that are nearly parallel the nearest.
+        func cosine(_ k: Int) -> Double {
+          let candidate = candidates[c][k]
+          let value = dot(d, candidate.direction, own) / length
           if let gates {
-            return sign * cosine > 1 - 1e-6
-              && isGate(Array(gates[j * d..<(j + 1) * d]), of: candidate.pattern)
+            return isGate(Array(gates[j * d..<(j + 1) * d]), of: candidate.pattern)
+              ? sign * value : -1
           }
-          return candidate.sign == sign && cosine > 1 - 1e-6
+          return candidate.sign == sign ? value : -1
         }
-        guard let k else {
+        let cosines = candidates[c].indices.map(cosine)
+        guard let k = cosines.indices.max(by: { cosines[$0] < cosines[$1] }),
+          cosines[k] > 1 - 1e-6
+        else {
           throw Failure.data(
             "\(network.name) is not optimal: neuron \(j) is none of those that an optimal network may have"
           )

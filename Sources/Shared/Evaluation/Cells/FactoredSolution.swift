@@ -3,11 +3,14 @@ import Schema
 import Tensors
 
 /// A solution of the program of ReLU networks of several outputs with weight decay on both layers, over listed patterns: neurons u_k of
-/// the pattern i_k with rows a_k of output weights, ŷ = Σ D_{i_k} X u_k a_kᵀ, and the norm Σ ‖u_k‖ ‖a_k‖.
+/// the pattern i_k with rows a_k of output weights, ŷ = Σ D_{i_k} X u_k a_kᵀ, and the norm Σ ‖u_k‖ ‖a_k‖. With several pooling regions a_k has
+/// a weight for each region and output, and what a neuron puts out is averaged over the patches of a region.
 package struct FactoredSolution: Solution {
   package let program: SolvedProgram
-  /// m × d and m × C.
+  /// m × d and m × RC, region 0 first.
   private let hidden, output: Matrix
+  /// R.
+  let regions: Int
   /// The pattern of each neuron, which several may share.
   private let index: [Int]
   private let gates: GateTensors
@@ -38,15 +41,21 @@ package struct FactoredSolution: Solution {
     let found = try bundle.require(.neuronsHidden)
     let (m, d) = (index.count, found.shape[1])
     hidden = Matrix(try bundle.require(.neuronsHidden, shape: [m, d]))
-    output = Matrix(try bundle.require(.neuronsOutput, shape: [m, program.outputs]))
+    let weights = try bundle.require(.neuronsOutput)
+    regions = weights.shape.count == 3 ? weights.shape[1] : 1
+    let shape = regions == 1 ? [m, program.outputs] : [m, regions, program.outputs]
+    output = Matrix(
+      m, regions * program.outputs, try bundle.require(.neuronsOutput, shape: shape).doubles)
     gates = try GateTensors(bundle, count: m, dimension: d)
     saysExact = bundle.metadata[.exact] == true
     try bundle.expectOnly([.neuronsHidden, .neuronsOutput], metadata: ["norm", "group"])
   }
 
   package func check(against examples: Examples) throws {
-    guard case .patches(let patches) = examples.features, patches.patchCount == 1 else {
-      throw Failure.data("\(examples.summary), expected samples of one patch for \(program.name)")
+    guard case .patches = examples.features, examples.regionCount == regions else {
+      throw Failure.data(
+        "\(examples.summary) with \(examples.regionCount) pooling region(s), but \(program.name) is for \(regions)"
+      )
     }
     guard examples.dimension == hidden.columns else {
       throw Failure.data(
@@ -68,13 +77,16 @@ package struct FactoredSolution: Solution {
   package func certificate(
     on examples: Examples, expected: Matrix, with network: (any NetworkFunction)?
   ) throws -> (proof: Certificate, outputs: Matrix?) {
-    guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements
+    guard case .patches(let patches) = examples.features, let listed = examples.arrangements
     else { preconditionFailure("checked") }
+    // Patches of a sample are read region by region; bits stand in the order of x.
+    let arrangements = try listed.reordered(patches.pooling.order)
     let x = try examples.matrix(of: patches)
     let lengths = (0..<x.rows).map { norm(x.columns, x.row($0)) }
-    let (outputs, coneViolation) = primal(x, lengths, arrangements)
+    let (outputs, coneViolation) = primal(x, lengths, arrangements, patches.pooling)
     let dual = DualPoint(program.dual, program.judgedLoss, expected: expected)
-    let largest = try CellPrices(x, arrangements).largest(dual.values, above: program.beta)
+    let prices = spread(dual.values, patches.pooling)
+    let largest = try CellPrices(x, arrangements).largest(prices, above: program.beta)
     let scope = try scope(on: examples)
     var objections = arrangements.gateObjections(x, lengths, of: program.name, index, gates)
     if scope != .global, saysExact || program.claim.scope == .global {
@@ -84,7 +96,7 @@ package struct FactoredSolution: Solution {
     }
     var square = CompensatedSum()
     for j in 0..<x.rows {
-      let size = norm(dual.values.columns, dual.values.row(j)) * lengths[j]
+      let size = norm(prices.columns, prices.row(j)) * lengths[j]
       square.add(size, times: size)
     }
     let proof = Certificate(
@@ -97,25 +109,49 @@ package struct FactoredSolution: Solution {
     return (proof, nil)
   }
 
+  /// ν (n × C) for each patch, region by region: ν_ic/P_r in the columns of its region r of R·C, 0 in the others.
+  private func spread(_ nu: Matrix, _ pooling: PoolingRegions) -> Matrix {
+    let (count, outputs) = (pooling.order.count, nu.columns)
+    guard count > 1 else { return nu }
+    let result = Matrix(nu.rows * count, regions * outputs)
+    for i in 0..<nu.rows {
+      for r in 0..<regions {
+        for place in pooling.starts[r]..<pooling.starts[r + 1] {
+          for c in 0..<outputs {
+            result[i * count + place, r * outputs + c] = nu[i, c] / Double(pooling.sizes[r])
+          }
+        }
+      }
+    }
+    return result
+  }
+
   /// ŷ, and how far neurons are from their cones, relative to ‖x_j‖ ‖u‖.
-  private func primal(_ x: Matrix, _ lengths: [Double], _ arrangements: Arrangements) -> (
-    Matrix, Double
-  ) {
-    let result = Matrix(x.rows, output.columns)
+  private func primal(
+    _ x: Matrix, _ lengths: [Double], _ arrangements: Arrangements, _ pooling: PoolingRegions
+  ) -> (Matrix, Double) {
+    let (count, outputs) = (pooling.order.count, program.outputs)
+    let result = Matrix(x.rows / count, outputs)
     let products = product(x, .plain, hidden, .transposed)
     let sizes = (0..<hidden.rows).map { norm(hidden.columns, hidden.row($0)) }
     var violation = 0.0
+    var sums = [CompensatedSum](repeating: CompensatedSum(), count: outputs)
     for j in 0..<x.rows {
-      var sums = [CompensatedSum](repeating: CompensatedSum(), count: output.columns)
+      let place = j % count
+      let region = pooling.starts.lastIndex { $0 <= place }!
+      let share = 1 / Double(pooling.sizes[region])
+      if place == 0 { sums = sums.map { _ in CompensatedSum() } }
       for (k, pattern) in index.enumerated() {
         let isActive = arrangements.isActive(pattern, row: j)
         let excess = isActive ? -products[j, k] : products[j, k]
         let scale = lengths[j] * sizes[k]
         if excess > violation * scale { violation = excess / scale }
         guard isActive else { continue }
-        for c in sums.indices { sums[c].add(products[j, k], times: output[k, c]) }
+        for c in sums.indices {
+          sums[c].add(share * products[j, k], times: output[k, region * outputs + c])
+        }
       }
-      for c in sums.indices { result[j, c] = sums[c].value }
+      if place == count - 1 { for c in sums.indices { result[j / count, c] = sums[c].value } }
     }
     return (result, violation)
   }

@@ -150,6 +150,10 @@ extension Report {
     add("relative_gap", certificate.relativeGap)
     add("dual_infeasibility", certificate.dualInfeasibility)
     add("primal_infeasibility", certificate.primalInfeasibility)
+    if let bound = certificate.globalDualObjective {
+      add("global_dual_objective", bound)
+      add("global_gap", Certificate.gap(primal: certificate.primalObjective, dual: bound))
+    }
   }
 }
 
