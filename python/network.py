@@ -180,6 +180,11 @@ class Network:
         self.region = tensors.get("hidden.region", np.zeros(m)).astype(int)
         self.gate = tensors["hidden.gate"].astype(float) if "hidden.gate" in tensors else None
         self.threshold = tensors.get("hidden.threshold", np.zeros(m)).astype(float)
+        # Product gates: the second-layer unit of each neuron's gate, with the weights w (S x M x d) and a (S x M) of units.
+        self.unit = tensors["hidden.gate.unit"].astype(int) if "hidden.gate.unit" in tensors else None
+        if self.unit is not None:
+            self.unit_hidden = tensors["hidden.gate.hidden"].astype(float)
+            self.unit_output = tensors["hidden.gate.output"].astype(float)
         # Batch normalisation before or after the activation: weight * (t - mean) / deviation + bias.
         self.norm_place = metadata.get("batch_norm")
         self.norm = None
@@ -245,12 +250,20 @@ class Network:
             t = np.maximum(t, 0)
         elif self.activation == "gated-relu":
             t = np.where(x @ self.gate[own].T >= self.threshold[own], t, 0)
+            if self.unit is not None:
+                t = np.where(self._unit_outputs(x)[..., self.unit[own]] >= 0, t, 0)
         if self.norm_place == "after":
             t = self._normalized(t, own)
         if self.polynomial:
             a, b, c = self.polynomial
             return a * t * t + b * t + c
         return t
+
+    def _unit_outputs(self, x):
+        """The outputs n x K x S of the second-layer units of product gates."""
+        s, m, d = self.unit_hidden.shape
+        t = np.maximum(x @ self.unit_hidden.reshape(s * m, d).T, 0)
+        return (t.reshape(t.shape[:2] + (s, m)) * self.unit_output).sum(-1)
 
     def _normalized(self, t, own):
         weight, bias, mean, deviation = (values[own] for values in self.norm)
@@ -379,6 +392,14 @@ def _torch_module(net):
             self.put("output_bias", net.output_bias)
             self.put("gate", None if net.gate is None else net.gate.T)
             self.put("threshold", net.threshold)
+            if net.unit is not None:
+                s, m, d = net.unit_hidden.shape
+                self.put("unit_hidden", net.unit_hidden.reshape(s * m, d).T)
+                # S·M x S: the output weights of each unit, at its own neurons.
+                spread = np.zeros((s * m, s))
+                spread[np.arange(s * m), np.repeat(np.arange(s), m)] = net.unit_output.ravel()
+                self.put("unit_output", spread)
+                self.register_buffer("unit", torch.tensor(net.unit))
             # K x m: the share of each patch in the average that a neuron takes.
             self.put("average", regions / np.maximum(regions.sum(0), 1))
             self.put("output", net.output.T)
@@ -457,6 +478,9 @@ def _torch_module(net):
                 t = torch.relu(t)
             elif net.activation == "gated-relu":
                 t = t * (x @ self.gate >= self.threshold)
+                if net.unit is not None:
+                    outputs = torch.relu(x @ self.unit_hidden) @ self.unit_output
+                    t = t * (outputs >= 0)[:, :, self.unit]
             elif net.polynomial:
                 a, b, c = net.polynomial
                 t = a * t * t + b * t + c

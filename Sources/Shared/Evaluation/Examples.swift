@@ -89,7 +89,7 @@ package struct Examples: Sendable {
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
       ["x", "images", "moments", "pool", "labels", "targets", "names"]
-      + (patterns ? ["gates", "thresholds", "patterns"] : [])
+      + (patterns ? GateKeys.patterns.all.map(\.name) + ["patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {
       if used.contains(entry.name) || FittedStatistics.has(entry.name) {
