@@ -199,6 +199,7 @@ include experiments/rules.mk
 include experiments/layerwise.mk
 include experiments/figures.mk
 include experiments/signals.mk
+include experiments/three-layers.mk
 
 ## ---------------------------------------------------------------- other software
 

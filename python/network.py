@@ -171,10 +171,19 @@ class Network:
         self.layers = [layer for layer in layers if layer.patches is None]
         self.hidden = tensors["hidden.weight"].astype(float)
         self.output = tensors["output.weight"].astype(float)
-        if "middle.weight" in tensors:
-            # A linear network of more than two layers: the numbers between the first and the last.
-            self.output = self.output * tensors["middle.weight"].astype(float).prod(0)
         m = len(self.hidden)
+        # ReLU networks of three layers: m x K, what leads to each neuron of the second.
+        self.second = None
+        if "middle.weight" in tensors:
+            middle = tensors["middle.weight"].astype(float)
+            if metadata["activation"] == "relu":
+                group = tensors["hidden.group"].astype(int)
+                self.second = np.zeros((m, group.max(initial=-1) + 1))
+                self.second[np.arange(m), group] = middle[0]
+                self.output = self.output[:, np.unique(group, return_index=True)[1]]
+            else:
+                # Linear or gated networks of more than two layers: the numbers between the first and the last.
+                self.output = self.output * middle.prod(0)
         self.hidden_bias = tensors.get("hidden.bias", np.zeros(m)).astype(float)
         self.output_bias = tensors.get("output.bias", np.zeros(len(self.output))).astype(float)
         self.region = tensors.get("hidden.region", np.zeros(m)).astype(int)
@@ -239,7 +248,10 @@ class Network:
             own = np.flatnonzero(self.region == region)
             patches = x[:, pool == region]
             pooled = self._neurons(patches, own).mean(1)
-            result += pooled @ self.output[:, own].T
+            if self.second is None:
+                result += pooled @ self.output[:, own].T
+            else:
+                result += np.maximum(pooled @ self.second, 0) @ self.output.T
         return result
 
     def _neurons(self, x, own):
@@ -403,6 +415,7 @@ def _torch_module(net):
             # K x m: the share of each patch in the average that a neuron takes.
             self.put("average", regions / np.maximum(regions.sum(0), 1))
             self.put("output", net.output.T)
+            self.put("second", net.second)
             # In single precision the digits that a large mean would lose are subtracted after it.
             near = None if net.shift is None else net.shift.astype(np.float32).astype(float)
             self.put("shift", near)
@@ -497,7 +510,10 @@ def _torch_module(net):
 
         def forward(self, x):
             t = self.neurons(x)
-            return self.scaled((t * self.average).sum(1) @ self.output + self.output_bias)
+            t = (t * self.average).sum(1)
+            if self.second is not None:
+                t = torch.relu(t @ self.second)
+            return self.scaled(t @ self.output + self.output_bias)
 
         def scaled(self, result):
             return result if self.target_shift is None else result * self.target_divisor + self.target_shift

@@ -67,13 +67,11 @@ struct Settings: ToolSettings {
       throw Failure.usage(
         "--depth is \(depth), expected 1, for half-spaces, or 2, for their products with units")
     }
-    guard depth == nil || sample != nil else {
+    guard depth == nil || sample != nil || exact else {
       throw Failure.usage(
-        "--depth is for --sample: "
-          + (exact
-            ? "--exact lists the patterns of networks of two layers"
-            : reportsSpikeFree
-              ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
+        "--depth is for --sample and --exact: "
+          + (reportsSpikeFree
+            ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
     }
     guard width == nil || depth == 2 else {
       throw Failure.usage("--width is for --depth 2: the neurons of a second-layer unit")
@@ -133,11 +131,12 @@ struct Settings: ToolSettings {
             + "be linear where that is best."),
         .integer(
           "depth", "L", \.depth,
-          "With --sample: 2 for gates of networks of three layers, half-spaces multiplied by second-layer units (default 1).",
+          "2 for networks of three layers (default 1): with --sample gates are half-spaces multiplied by second-layer units.",
           minimum: 1),
         .integer(
           "width", "M", \.width,
-          "With --depth 2: the neurons of a second-layer unit, which as many gates share (default \(usualWidth)).",
+          "With --depth 2: the neurons below a unit of the second layer; as many gates share it (default \(usualWidth), with "
+            + "--exact the number of samples).",
           minimum: 1),
         .flag(
           "spike-free", \.reportsSpikeFree,
@@ -198,6 +197,7 @@ extension Settings {
     zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
     all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
     are at most 2 (C(m-1, 0) + ... + C(m-1, r-1)) patterns, as many in general position; more than --max are \
-    refused before the work starts.
+    refused before the work starts. With --depth 2 they are those of the first layer of relu networks of three layers, whose units of \
+    the second have --width neurons below them: for tiny data.
     """
 }

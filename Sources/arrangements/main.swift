@@ -51,6 +51,8 @@ Settings.tool.main { invocation in
       : try GatedPatterns(of: drawn, on: rows)
         .bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
   } else {
+    metadata[.depth] = settings.depth == 2 ? 2 : nil
+    metadata[.unitWidth] = settings.width
     let exact = try ExactPatterns(rows.matrix(), maximum: settings.maximum ?? 1_000_000)
     invocation.note("there can be at most \(PatternCount.text(exact.bound)) patterns")
     result = try exact.list {

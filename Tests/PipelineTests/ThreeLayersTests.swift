@@ -85,11 +85,6 @@ import Testing
     #expect(gates.width == 3 && bundle.metadata["bound"] == nil)
     // Three gates in turn share a unit, as far as they are kept.
     #expect(zip(gates.unit.dropFirst(), gates.unit.dropFirst(2)).allSatisfy { $0 <= $1 })
-    // No half-space does it alone: some pattern is none of those without units.
-    let plain = try Tools.shell(
-      "arrangements --quiet --sample 30 --threshold 0.2 plain -o half", in: folder)
-    #expect(plain.status == 0)
-    #expect(try folder.read("half").tensors["gates"]?.shape == [30, 4])
     let again = try Tools.shell(
       """
       arrangements --quiet --sample 30 --depth 2 --width 3 --threshold 0.2 --open --threads 1 plain -o again &&
@@ -110,7 +105,8 @@ import Testing
   /// Objective and bound of the solution by loops: an optimum that nobody but this test proves.
   @Test func theSolutionIsOptimal() throws {
     let folder = try folder(
-      "solve --quiet --activation gated-relu --beta 0.1 --gap 1e-6 data -o solution; recover solution -o network")
+      "solve --quiet --activation gated-relu --beta 0.1 --gap 1e-6 data -o solution; recover solution -o network"
+    )
     let (bundle, solution) = (try folder.read("data"), try folder.read("solution"))
     let gates = try Gates(bundle, "gates", "thresholds")
     let rows = try Self.rows(of: bundle)
@@ -144,7 +140,8 @@ import Testing
       for c in 0..<2 {
         let output = (0..<m).reduce(0.0) { sum, k in
           own.isActive(k, x)
-            ? sum + a[c * m + k] * zip(x, u.doubles[k * 4..<k * 4 + 4]).reduce(0) { $0 + $1.0 * $1.1 }
+            ? sum + a[c * m + k]
+              * zip(x, u.doubles[k * 4..<k * 4 + 4]).reduce(0) { $0 + $1.0 * $1.1 }
             : sum
         }
         upper += 0.5 * (output - y[j * 2 + c]) * (output - y[j * 2 + c])
@@ -161,7 +158,8 @@ import Testing
   /// Loss + (β/3) Σ (‖W_k‖³ + ‖a_k‖³ + |o_k|³) of the network of three layers by loops.
   @Test func threeLayersHaveTheObjectiveOfTheProgram() throws {
     let folder = try folder(
-      "solve --quiet --activation gated-relu --beta 0.1 --gap 1e-6 data -o solution; recover --depth 3 solution -o network")
+      "solve --quiet --activation gated-relu --beta 0.1 --gap 1e-6 data -o solution; recover --depth 3 solution -o network"
+    )
     let run = try Tools.shell("evaluate --data data --certify solution network", in: folder)
     let report = Self.rows(run.text)
     #expect(run.status == 0 && report["layers"] == "3", "\(run.errors)")
@@ -237,7 +235,6 @@ import Testing
       solve --quiet --activation gated-relu --beta 0.2 --warm-start path/3 data -o warm
       solve --quiet --activation gated-relu --path 3 --folds 3 data -o folds
       recover --data data --minimal warm -o few; evaluate --data data --certify warm few >>report
-      tensor slice --rows 0:0 plain -o none
       recover --data data --unique warm >unique
       arrangements --quiet --from network --open plain -o listed
       solve --quiet --activation gated-relu --group pattern --beta 0.1 listed -o same
@@ -293,16 +290,16 @@ import Testing
   @Test(arguments: [
     ("arrangements --sample 3 --depth 3 plain", 2, "--depth is 3"),
     ("arrangements --sample 3 --width 3 plain", 2, "--width is for --depth 2"),
-    ("arrangements --exact --depth 2 plain", 2, "--depth is for --sample"),
+    ("arrangements --spike-free --depth 2 plain", 2, "--depth is for --sample"),
     ("arrangements --from network --depth 2 plain", 2, "--depth is for --sample"),
     ("solve --activation relu --beta 1 data", 1, "product gates"),
     ("solve --activation relu --norm nuclear --beta 1 data", 1, "product gates"),
     ("solve --activation gated-relu --batch-norm before --beta 1 data", 1, "product gates"),
     ("solve --activation gated-relu --batch-norm after --beta 1 data", 1, "product gates"),
     ("baseline --activation gated-relu --epochs 1 data", 1, "product gates"),
-    ("recover --depth 4 solution", 2, "--depth"),
+    ("recover --depth 4 solution", 2, "3 for gated-relu"),
     ("recover --depth 3 grouped", 1, "--depth 3"),
-    ("recover --depth 3 plain.solution", 1, "--depth 3"),
+    ("recover --depth 3 plain.solution", 2, "3 for gated-relu"),
     ("patchify --after network --responses plain", 1, "--responses"),
   ])
   func whatMakesNoSenseIsRefused(_ line: String, _ status: Int, _ part: String) throws {

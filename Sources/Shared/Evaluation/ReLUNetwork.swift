@@ -206,6 +206,9 @@ struct NeuronGates: Sendable {
     self.index = index
   }
 
+  /// The unit of the gate of neuron j; nil for half-spaces.
+  func unit(of j: Int) -> Int? { distinct.units.map { $0.index[index[j]] } }
+
   /// The gates of the neurons `members`, in that order.
   func selecting(_ members: [Int]) -> NeuronGates {
     var places: [Int: Int] = [:]

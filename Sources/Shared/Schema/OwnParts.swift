@@ -14,9 +14,10 @@ private enum DistinctParts {
       .normDeviation, .splineOutput, .splineKnot, .splineSide, .splineWeight, .splineIntercept,
       .hiddenWeight, .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .relaxationDual,
       .relaxationLambda, .relaxationPositive, .relaxationNegative,
-    ] + GateKeys.patterns.units
+    ] + GateKeys.patterns.units + TensorKey.ofLayers
   static let metadata = [
     "norm", "group", "scaling", "batch_norm", "batch_samples", "free_bias", "list", "layers",
+    "unit_width",
     "relaxation_lower", "relaxation_upper",
   ]
 }

@@ -42,7 +42,8 @@ extension Patterns {
             into: bits + (start + i) * stride + first / 8)
           if let units, let taken {
             let own = taken[units.index[start + i]]
-            for byte in own.indices { bits[(start + i) * stride + first / 8 + byte] &= own[byte] }
+            let target = bits + (start + i) * stride + first / 8
+            for byte in own.indices { target[byte] &= own[byte] }
           }
         }
       }
@@ -61,7 +62,8 @@ extension Patterns {
   }
 
   /// The bits of the first `count` rows of `block` that each unit takes.
-  private static func takenBits(by units: UnitSigns, _ block: Matrix, rows count: Int) -> [[UInt8]] {
+  private static func takenBits(by units: UnitSigns, _ block: Matrix, rows count: Int) -> [[UInt8]]
+  {
     let taken = Matrix(units.count, count)
     // Blocks of rows that fill whole cache lines.
     Threads.split((count + 63) / 64) { part in
