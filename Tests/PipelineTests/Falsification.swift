@@ -404,9 +404,9 @@ struct Falsification {
       for j in 0..<m {
         let length = (0..<d).reduce(0) { $0 + u[j * d + $1] * u[j * d + $1] }.squareRoot()
         let largest = (0..<classes).reduce(0) { max($0, abs(a[$1 * m + j])) }
-        guard largest > 1e-3 * most, (0..<classes).count(where: { a[$0 * m + j] != 0 }) > 1 else {
-          continue
-        }
+        guard largest > 1e-3 * most,
+          (0..<classes).count(where: { abs(a[$0 * m + j]) > 1e-3 * largest }) > 1
+        else { continue }
         isCheaper = true
         let factor = (largest / length).squareRoot()
         for k in 0..<d { u[j * d + k] *= factor }

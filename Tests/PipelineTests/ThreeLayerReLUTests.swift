@@ -120,7 +120,7 @@ import Testing
       ("predictions", changed("layers.sign") { -$0 }),
       ("expected 0 to 61", changed("layers.unit") { _ in 62 }),
       ("predictions", changed("layers.unit") { $0 < 30 ? $0 + 1 : $0 - 1 }),
-      ("layers.owner", changed("layers.owner") { _ in 9 }),
+      ("layers.owner", changed("layers.owner") { _ in 9999 }),
       ("does not attain", changed("gates") { -$0 }),
       ("\"index\"", changed("index") { _ in 99 }),
       ("unit_width", { $0.metadata["unit_width"] = "1" }),

@@ -48,7 +48,8 @@ package final class UnitSolver: RegularizedSolver {
     var nu = residual(best.units)
     var (least, idle) = (Double.infinity, 0)
     func end(_ status: Status) -> UnitSolution {
-      var result = offering(best.units.map(reduced), to: best, beta: beta, isFirst: true)
+      var result = offering(
+        significant(best.units).map(reduced), to: best, beta: beta, isFirst: true)
       (result.status, result.iterations, result.blocks) = (status, budget.iterations, blocks)
       return result
     }
@@ -72,7 +73,7 @@ package final class UnitSolver: RegularizedSolver {
       budget.count()
       guard let units = master(blocks + new, scaled) else { return end(.stalled) }
       best = offering(units, to: best, beta: beta)
-      blocks = units.map(\.block)
+      blocks = significant(units).map(\.block)
       nu = residual(units)
     }
   }
@@ -152,7 +153,7 @@ package final class UnitSolver: RegularizedSolver {
 
   // MARK: The master
 
-  /// The best weights of `blocks`, without those that have none; nil if rounding allows none.
+  /// The best weights of `blocks`; nil if rounding allows none.
   private func master(_ blocks: [UnitBlock], _ beta: Double) -> [UnitSolution.Unit]? {
     var starts: [Int] = []
     var count = 0
@@ -179,7 +180,7 @@ package final class UnitSolver: RegularizedSolver {
     }
     guard let point = cone.solve() else { return nil }
     let scale = program.size / program.unit
-    let units = zip(blocks, starts).map { block, first in
+    return zip(blocks, starts).map { block, first in
       UnitSolution.Unit(
         block: block,
         weights: block.members.indices.map { m in
@@ -187,7 +188,11 @@ package final class UnitSolver: RegularizedSolver {
           return point.x[start..<start + d].map { scale * $0 }
         })
     }
-    let sizes = units.map { $0.weights.reduce(0) { $0 + norm(d, $1) } }
+  }
+
+  /// The units without those that have next to no weight. The dual point needs them: ν moves by what they put out.
+  private func significant(_ units: [UnitSolution.Unit]) -> [UnitSolution.Unit] {
+    let sizes = units.map { $0.weights.reduce(0) { $0 + norm($1.count, $1) } }
     let least = UnitSolver.negligible * sizes.reduce(0, +)
     return zip(units, sizes).filter { $1 > least }.map(\.0)
   }
