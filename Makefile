@@ -205,6 +205,7 @@ include experiments/layerwise.mk
 include experiments/figures.mk
 include experiments/signals.mk
 include experiments/initialisation.mk
+include experiments/three-layers.mk
 
 ## ---------------------------------------------------------------- other software
 

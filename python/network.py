@@ -175,15 +175,29 @@ class Network:
         self.layers = [layer for layer in layers if layer.patches is None]
         self.hidden = tensors["hidden.weight"].astype(float)
         self.output = tensors["output.weight"].astype(float)
-        if "middle.weight" in tensors:
-            # A linear network of more than two layers: the numbers between the first and the last.
-            self.output = self.output * tensors["middle.weight"].astype(float).prod(0)
         m = len(self.hidden)
+        # ReLU networks of three layers: m x K, what leads to each neuron of the second.
+        self.second = None
+        if "middle.weight" in tensors:
+            middle = tensors["middle.weight"].astype(float)
+            if metadata["activation"] == "relu":
+                group = tensors["hidden.group"].astype(int)
+                self.second = np.zeros((m, group.max(initial=-1) + 1))
+                self.second[np.arange(m), group] = middle[0]
+                self.output = self.output[:, np.unique(group, return_index=True)[1]]
+            else:
+                # Linear or gated networks of more than two layers: the numbers between the first and the last.
+                self.output = self.output * middle.prod(0)
         self.hidden_bias = tensors.get("hidden.bias", np.zeros(m)).astype(float)
         self.output_bias = tensors.get("output.bias", np.zeros(len(self.output))).astype(float)
         self.region = tensors.get("hidden.region", np.zeros(m)).astype(int)
         self.gate = tensors["hidden.gate"].astype(float) if "hidden.gate" in tensors else None
         self.threshold = tensors.get("hidden.threshold", np.zeros(m)).astype(float)
+        # Product gates: the second-layer unit of each neuron's gate, with the weights w (S x M x d) and a (S x M) of units.
+        self.unit = tensors["hidden.gate.unit"].astype(int) if "hidden.gate.unit" in tensors else None
+        if self.unit is not None:
+            self.unit_hidden = tensors["hidden.gate.hidden"].astype(float)
+            self.unit_output = tensors["hidden.gate.output"].astype(float)
         # Batch normalisation before or after the activation: weight * (t - mean) / deviation + bias.
         self.norm_place = metadata.get("batch_norm")
         self.norm = None
@@ -237,7 +251,10 @@ class Network:
             own = np.flatnonzero(self.region == region)
             patches = x[:, pool == region]
             pooled = self._neurons(patches, own).mean(1)
-            result += pooled @ self.output[:, own].T
+            if self.second is None:
+                result += pooled @ self.output[:, own].T
+            else:
+                result += np.maximum(pooled @ self.second, 0) @ self.output.T
         return result
 
     def _neurons(self, x, own):
@@ -248,12 +265,20 @@ class Network:
             t = np.maximum(t, 0)
         elif self.activation == "gated-relu":
             t = np.where(x @ self.gate[own].T >= self.threshold[own], t, 0)
+            if self.unit is not None:
+                t = np.where(self._unit_outputs(x)[..., self.unit[own]] >= 0, t, 0)
         if self.norm_place == "after":
             t = self._normalized(t, own)
         if self.polynomial:
             a, b, c = self.polynomial
             return a * t * t + b * t + c
         return t
+
+    def _unit_outputs(self, x):
+        """The outputs n x K x S of the second-layer units of product gates."""
+        s, m, d = self.unit_hidden.shape
+        t = np.maximum(x @ self.unit_hidden.reshape(s * m, d).T, 0)
+        return (t.reshape(t.shape[:2] + (s, m)) * self.unit_output).sum(-1)
 
     def _normalized(self, t, own):
         weight, bias, mean, deviation = (values[own] for values in self.norm)
@@ -389,9 +414,18 @@ def _torch_module(net):
             self.put("output_bias", net.output_bias)
             self.put("gate", None if net.gate is None else net.gate.T)
             self.put("threshold", net.threshold)
+            if net.unit is not None:
+                s, m, d = net.unit_hidden.shape
+                self.put("unit_hidden", net.unit_hidden.reshape(s * m, d).T)
+                # S·M x S: the output weights of each unit, at its own neurons.
+                spread = np.zeros((s * m, s))
+                spread[np.arange(s * m), np.repeat(np.arange(s), m)] = net.unit_output.ravel()
+                self.put("unit_output", spread)
+                self.register_buffer("unit", torch.tensor(net.unit))
             # K x m: the share of each patch in the average that a neuron takes.
             self.put("average", regions / np.maximum(regions.sum(0), 1))
             self.put("output", net.output.T)
+            self.put("second", net.second)
             # In single precision the digits that a large mean would lose are subtracted after it.
             near = None if net.shift is None else net.shift.astype(np.float32).astype(float)
             self.put("shift", near)
@@ -467,6 +501,9 @@ def _torch_module(net):
                 t = torch.relu(t)
             elif net.activation == "gated-relu":
                 t = t * (x @ self.gate >= self.threshold)
+                if net.unit is not None:
+                    outputs = torch.relu(x @ self.unit_hidden) @ self.unit_output
+                    t = t * (outputs >= 0)[:, :, self.unit]
             elif net.polynomial:
                 a, b, c = net.polynomial
                 t = a * t * t + b * t + c
@@ -483,7 +520,10 @@ def _torch_module(net):
 
         def forward(self, x):
             t = self.neurons(x)
-            return self.scaled((t * self.average).sum(1) @ self.output + self.output_bias)
+            t = (t * self.average).sum(1)
+            if self.second is not None:
+                t = torch.relu(t @ self.second)
+            return self.scaled(t @ self.output + self.output_bias)
 
         def scaled(self, result):
             return result if self.target_shift is None else result * self.target_divisor + self.target_shift

@@ -16,6 +16,10 @@ struct Settings: ToolSettings {
   var reportsSpikeFree = false
   /// Whether the pattern of ones is listed too.
   var isOpen = false
+  /// 2 for product gates.
+  var depth: Int?
+  /// The neurons of a second-layer unit.
+  var width: Int?
   var maximum: Int?
   /// The rank of the truncation whose patterns are listed.
   var rank: Int?
@@ -46,6 +50,7 @@ struct Settings: ToolSettings {
                 ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
       }
     }
+    try validateDepth()
     guard size == nil || sampler == .window else {
       throw Failure.usage("--size is for --sampler window: the side of the squares")
     }
@@ -62,6 +67,31 @@ struct Settings: ToolSettings {
       throw Failure.usage("--max is for --exact: --sample N finds at most N patterns")
     }
   }
+
+  private func validateDepth() throws {
+    if let depth, depth > 2 {
+      throw Failure.usage(
+        "--depth is \(depth), expected 1, for half-spaces, or 2, for their products with units")
+    }
+    guard depth == nil || sample != nil || exact else {
+      throw Failure.usage(
+        "--depth is for --sample and --exact: "
+          + (reportsSpikeFree
+            ? "--spike-free lists no patterns" : "--from takes the gates of a network"))
+    }
+    guard rank == nil || depth != 2 else {
+      throw Failure.usage("--rank and --depth 2 exclude each other")
+    }
+    guard width == nil || depth == 2 else {
+      throw Failure.usage("--width is for --depth 2: the neurons of a second-layer unit")
+    }
+  }
+
+  /// The neurons of a second-layer unit if --width is not given.
+  private static let usualWidth = 5
+
+  /// The neurons of each second-layer unit of product gates; nil for half-spaces.
+  var unitWidth: Int? { depth == 2 ? width ?? Settings.usualWidth : nil }
 
   /// The windows of --sampler window in the patches of `bundle`; nil for other samplers. Throws `Failure.data` if they do
   /// not fit.
@@ -112,6 +142,15 @@ struct Settings: ToolSettings {
           "open", \.isOpen,
           "With --sample or --from: also list, first, the pattern that is 1 everywhere, of a gate of zeros. A gated network can then "
             + "be linear where that is best."),
+        .integer(
+          "depth", "L", \.depth,
+          "2 for networks of three layers (default 1): with --sample gates are half-spaces multiplied by second-layer units.",
+          minimum: 1),
+        .integer(
+          "width", "M", \.width,
+          "With --depth 2: the neurons below a unit of the second layer; as many gates share it (default \(usualWidth), with "
+            + "--exact the number of samples).",
+          minimum: 1),
         .flag(
           "spike-free", \.reportsSpikeFree,
           "List nothing, but print a report: spike_free, true if every (X u)+ is an X z with |z| <= |u|, so that a ReLU network is a "
@@ -128,6 +167,8 @@ struct Settings: ToolSettings {
         "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 100 --open -o train",
         "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
           + "images | arrangements --sample 200 --sampler k-means --threshold 1.5 -o train",
+        "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 200 --depth 2 | "
+          + "solve --activation gated-relu --beta 1 | recover >three-layers",
         "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
           + "--beta 1e-3 -o solution",
         "tensor from-csv table.csv --targets y --bias | arrangements --exact --rank 3 | solve --activation relu "
@@ -155,6 +196,11 @@ extension Settings {
     With --sampler window a gate has normal entries in a square of --size pixels at a random place of the patch, in all channels, \
     and is 0 elsewhere: whether a neuron is active depends on few pixels, its weights are for all.
 
+    With --depth 2 patterns are those of networks of three layers (Ergen and Pilanci 2021): gate g is active for x where x.g >= 0 \
+    and a second-layer unit takes x, a network of M ReLU neurons (--width) whose output a_1 (x.w_1)+ + ... + a_M (x.w_M)+ is not \
+    below 0. Each M gates in turn share a unit; w are drawn as gates are, of k-means from the centroids, a from a normal \
+    distribution. --threshold is for gates alone. Of patches, each is taken or not. Such gates are for gated-relu.
+
     Of deferred data (patchify --defer) gates are written and no patterns, which the gates imply: no more than \
     a few patches are cut here. Equal gates are left out; that two gates have the same pattern is not seen.
 
@@ -166,7 +212,8 @@ extension Settings {
     zeros counts as 1), in the order of words of 0 and 1. Trained on these, a ReLU network is the best of \
     all. Of m distinct hyperplanes (rows that are not zero, parallel rows being one) of rank r there \
     are at most 2 (C(m-1, 0) + ... + C(m-1, r-1)) patterns, as many in general position; more than --max are \
-    refused before the work starts.
+    refused before the work starts. With --depth 2 they are those of the first layer of relu networks of three layers, whose units of \
+    the second have --width neurons below them: for tiny data.
 
     --exact --rank R takes X^ for X, its best approximation of rank R, which has far fewer patterns than X if R is small. Gates are \
     in the space of its rows, where both are the same, so that networks are trained and judged on X itself. The list \

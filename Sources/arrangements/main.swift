@@ -25,14 +25,11 @@ Settings.tool.main { invocation in
   var metadata = invocation.metadata(after: bundle.metadata)
   let result: Bundle
   if let count = settings.sample {
-    let bound = PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension)
-    let window = try settings.window(of: bundle, rows)
-    if let window { metadata["window"] = "\(window.size)" }
-    var drawn = try SampledGates(
-      rows, count: count, sampler: settings.sampler ?? .gaussian, cut: settings.threshold ?? 0,
-      seed: settings.seed, window: window
-    ) { progress.update("\(count) centroids, iteration \($0)") }
-    if settings.isOpen { drawn = drawn.withOpenGate() }
+    let drawn = try invocation.draw(count, for: rows, of: bundle, progress, note: &metadata)
+    // Of products nobody has counted how many there can be.
+    let bound =
+      settings.unitWidth == nil
+      ? PatternCount.bound(hyperplanes: rows.count, rank: rows.dimension) : .infinity
     if rows.isDeferred {
       result = drawn.bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
     } else {
@@ -54,6 +51,8 @@ Settings.tool.main { invocation in
       : try GatedPatterns(of: drawn, on: rows)
         .bundle(source: bundle, isExact: false, bound: bound, metadata: metadata)
   } else {
+    metadata[.depth] = settings.depth == 2 ? 2 : nil
+    metadata[.unitWidth] = settings.width
     result = try invocation.exactPatterns(of: bundle, rows, metadata) {
       progress.update("\($0) of \($1) hyperplanes")
     }
@@ -64,4 +63,25 @@ Settings.tool.main { invocation in
       "--threshold \(threshold) is too large: times the length of a gate it is no finite number")
   }
   try invocation.write(result, to: output)
+}
+
+extension Invocation<Settings> {
+  /// `count` gates as --sampler, --depth and --open ask for; `metadata` gets what they note.
+  fileprivate func draw(
+    _ count: Int, for rows: DataRows, of bundle: Bundle, _ progress: Progress,
+    note metadata: inout [String: String]
+  ) throws -> SampledGates {
+    let window = try settings.window(of: bundle, rows)
+    if let window { metadata["window"] = "\(window.size)" }
+    let sampler = settings.sampler ?? .gaussian
+    var drawn = try SampledGates(
+      rows, count: count, sampler: sampler, cut: settings.threshold ?? 0, seed: settings.seed,
+      window: window
+    ) { progress.update("\(count) centroids, iteration \($0)") }
+    if let width = settings.unitWidth {
+      drawn = try drawn.withUnits(
+        width: width, of: rows, sampler: sampler, seed: settings.seed, window: window)
+    }
+    return settings.isOpen ? drawn.withOpenGate() : drawn
+  }
 }

@@ -139,11 +139,9 @@ extension Bundle {
     result[.outputWeight] = Tensor(
       (0..<outputs).flatMap { c in (0..<m * count).map { values[c * m + $0 / count] / root } },
       shape: [outputs, m * count])
-    if let gates = self[.hiddenGate] {
-      result[.hiddenGate] = Tensor(rows(gates, d, by: 1), shape: [m * count, d])
-    }
-    if let thresholds = self[.hiddenThreshold] {
-      result[.hiddenThreshold] = Tensor(rows(thresholds, 1, by: 1))
+    if self[.hiddenGate] != nil {
+      let gates = try GateTensors(self, .neurons, count: m, dimension: d)
+      gates.rows((0..<m * count).map { $0 / count }).write(to: &result, .neurons)
     }
     if let regions = self[.hiddenRegion] {
       result[.hiddenRegion] = Tensor(rows(regions, 1, by: 1).map { Int32($0) })

@@ -115,7 +115,8 @@ struct Settings: ToolSettings {
         .integer(
           "depth", "L", \.depth,
           "Linear networks: recover L layers, parallel paths of one neuron a layer (default 2). The penalty "
-            + "B/L · Σ |W|^L over all layers of all paths is that of the two layers.", minimum: 2),
+            + "B/L · Σ |W|^L over all layers of all paths is that of the two layers. Over product gates 3.",
+          minimum: 2),
         .input(
           "path-to", "NETWORK", \.pathTarget,
           "Go from the solution's network straight to another optimal one through optimal networks, which --steps of "
@@ -164,6 +165,10 @@ extension Settings {
     their regions; a circular one all shifts of its filters. --minimal does not apply to these. With --depth L \
     a singular triplet of size s is a path through L layers, each of length s^(1/L): middle.weight has what \
     it is multiplied by in the layers between the first and the last. The loss, the objective and the certificate are those of two layers.
+
+    Over product gates (arrangements --depth 2) hidden.gate.unit has the second-layer unit of each neuron, hidden.gate.hidden and \
+    hidden.gate.output the weights of units. With --depth 3 the neurons of a unit and a class are a group, a neuron of the second \
+    layer: middle.weight leads to it, and output.weight, the same for all, from it.
 
     A program can have many optimal networks. For relu and gated-relu with the squared loss and a group a class, their \
     neurons have directions of a finite list, whose weights are a polytope: --vertices, --unique and --path-to \

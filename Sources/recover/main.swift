@@ -18,8 +18,10 @@ Settings.tool.main { invocation in
   let metadata = invocation.metadata(after: solution.metadata)
 
   if JointBundle.isJoint(solution) {
-    guard settings.data == nil, !settings.minimal, settings.split == nil else {
-      throw Failure.usage("--minimal, --data and --split are not for networks of several parts")
+    guard settings.data == nil, !settings.minimal, settings.split == nil, settings.depth == nil
+    else {
+      throw Failure.usage(
+        "--minimal, --data, --split and --depth are not for networks of several parts")
     }
     try solution.expect(.solution)
     let parts = try JointBundle.split(solution).map { part in
@@ -38,9 +40,14 @@ Settings.tool.main { invocation in
   let network: Bundle
   let isFactored = solution[.neuronsHidden] != nil
   let isSpline = try solution.read(.freeBias, default: false)
-  guard settings.depth == nil || solution.metadata[.activation] == .linear else {
+  let hasThreeLayers = solution[.layersWeight] != nil
+  let isOfThreeLayers = settings.depth == 3 && solution.hasProductGates()
+  guard
+    settings.depth == nil || isOfThreeLayers || (hasThreeLayers && settings.depth == 3)
+      || solution.metadata[.activation] == .linear
+  else {
     throw Failure.usage(
-      "--depth is for linear networks, but \(solution.name) has activation "
+      "--depth is for linear networks, and 3 for gated-relu over product gates, but \(solution.name) has activation "
         + quoted(solution.metadata["activation"] ?? ""))
   }
   if solution.metadata[.activation] == .quantized {
@@ -51,6 +58,14 @@ Settings.tool.main { invocation in
     }
     try solution.expect(.solution)
     network = try QuantizedNeurons(solution).network(of: solution, metadata: metadata)
+  } else if hasThreeLayers {
+    guard !settings.minimal, settings.data == nil, settings.split == nil, !settings.unit else {
+      throw Failure.usage(
+        "--minimal, --data, --split and --unit are not for networks of three layers")
+    }
+    try solution.expect(.solution)
+    network = try ThreeLayers(solution, tolerance: settings.tolerance)
+      .bundle(from: solution, metadata: metadata)
   } else if try isFactored || isSpline || solution.read(ifPresent: .batchNorm) == .after {
     guard !settings.minimal, settings.data == nil else {
       throw Failure.usage(
@@ -103,11 +118,14 @@ Settings.tool.main { invocation in
       )
     }
     let recovered =
-      written.hasGroups
-      ? try GroupedNetwork(written, tolerance: settings.tolerance)
-        .bundle(from: solution, metadata: metadata, layers: settings.depth ?? 2)
-      : PatternNetwork(written, tolerance: settings.tolerance)
+      isOfThreeLayers
+      ? try ThreeLayers(written, tolerance: settings.tolerance)
         .bundle(from: solution, metadata: metadata)
+      : written.hasGroups
+        ? try GroupedNetwork(written, tolerance: settings.tolerance)
+          .bundle(from: solution, metadata: metadata, layers: settings.depth ?? 2)
+        : PatternNetwork(written, tolerance: settings.tolerance)
+          .bundle(from: solution, metadata: metadata)
     network = try written.normalization?.lift(network: recovered) ?? recovered
   } else {
     try solution.expect(.solution)

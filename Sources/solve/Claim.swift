@@ -98,7 +98,10 @@ extension Training {
     let room = bundle[.dualCoefficients] == nil ? 0 : found.dualRounding
     guard isLost || found.dualInfeasibility > room else { return false }
     let scale = isLost ? 0 : 1 / (1 + found.dualInfeasibility)
-    for key in [TensorKey.dual, .dualCoefficients, .dualScale] {
+    for key in [
+      TensorKey.dual, .dualCoefficients, .dualScale, .layersMultipliers,
+      .layersExceptionMultipliers,
+    ] {
       guard let dual = try bundle.optional(key) else { continue }
       bundle[key] = Tensor(dual.doubles.map { $0 * scale }, shape: dual.shape)
     }

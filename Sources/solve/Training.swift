@@ -56,6 +56,8 @@ final class Training: @unchecked Sendable {
     let (source, activation) = try Training.read(input, settings.activation)
     self.source = source
     self.activation = settings.circular ? .circular : activation
+    if activation == .relu { try source.expectHalfSpaces("relu") }
+    if settings.batchNorm != nil { try source.expectHalfSpaces("--batch-norm") }
     let reduction = try settings.reduction(of: source)
     self.reduction = reduction
     data = try reduction?.apply(source) ?? source

@@ -20,7 +20,9 @@ Settings.tool.main { invocation in
   switch training.activation {
   case .polynomial(let polynomial): try training.polynomial(polynomial)
   case .relu, .gatedReLU:
-    if !training.others.isEmpty {
+    if try training.hasThreeLayers() {
+      try training.threeLayers()
+    } else if !training.others.isEmpty {
       try training.joint()
     } else if training.settings.freeBias {
       try training.spline()

@@ -34,7 +34,7 @@ private struct Cell {
   var options: String {
     let norm = norm.map { " --norm \($0)" } ?? ""
     let group = group.map { " --group \($0)" } ?? ""
-    return "--activation \(networks.rawValue) --loss \(loss)\(norm)\(group)"
+    return "--activation \(networks.activation) --loss \(loss)\(norm)\(group)"
   }
 
   /// The same for cells that ask for the same program in other words: what is not said has its default, with one
@@ -60,31 +60,46 @@ private struct Cell {
       case "cross-entropy": "shares"
       default: "values"
       }
-    return Cell.data(networks.hasGates, isConvolutional, targets, outputs)
+    return Cell.data(networks.list, isConvolutional, targets, outputs)
   }
 
-  static func data(_ hasGates: Bool, _ isConvolutional: Bool, _ targets: String, _ outputs: Int)
+  static func data(_ list: String, _ isConvolutional: Bool, _ targets: String, _ outputs: Int)
     -> String
   {
-    "\(hasGates ? "gates" : "plain")-\(isConvolutional ? 4 : 1)-\(targets)-\(outputs)"
+    "\(list)-\(isConvolutional ? 4 : 1)-\(targets)-\(outputs)"
   }
 }
 
 private enum Networks: String, CaseIterable {
   case relu
   case gated = "gated-relu"
+  /// Gated networks, and ReLU ones, over product gates.
+  case products
+  case reluProducts
   case linear
   case circular = "linear --circular"
   case squares = "1,0,0"
   case polynomial = "0.09,0.5,0.47"
 
-  var hasGates: Bool { self == .relu || self == .gated }
+  /// The option of --activation.
+  var activation: String {
+    switch self {
+    case .products: Networks.gated.rawValue
+    case .reluProducts: Networks.relu.rawValue
+    default: rawValue
+    }
+  }
+
+  var hasProducts: Bool { self == .products || self == .reluProducts }
+  var hasGates: Bool { self == .relu || self == .gated || hasProducts }
+  /// What its data list.
+  var list: String { hasProducts ? "products" : hasGates ? "gates" : "plain" }
 
   /// The norms that they have.
   var norms: [String] {
     switch self {
     case .squares, .polynomial: ["group"]
-    case .relu, .gated: ["group", "nuclear"]
+    case .relu, .gated, .products, .reluProducts: ["group", "nuclear"]
     case .linear, .circular: ["nuclear"]
     }
   }
@@ -92,14 +107,14 @@ private enum Networks: String, CaseIterable {
   /// The groups that they have where there are several outputs.
   var groups: [String] {
     switch self {
-    case .relu, .gated, .circular: ["class", "pattern"]
+    case .relu, .gated, .circular, .products, .reluProducts: ["class", "pattern"]
     case .linear: ["pattern"]
     case .squares, .polynomial: ["class"]
     }
   }
 
   /// Whether weights that are one row have the same length and nuclear norm in them.
-  var hasLengths: Bool { self == .relu || self == .gated || self == .linear }
+  var hasLengths: Bool { hasGates || self == .linear }
 }
 
 private enum Expectation {
@@ -117,6 +132,7 @@ private func expected(_ cell: Cell) -> Expectation {
   let hasNorm = cell.norm.map { networks.norms.contains($0) } ?? true
   // No data make sense of these, and none are read.
   if !hasNorm, !networks.hasLengths { return refusedNorm() }
+  if networks == .reluProducts { return .refused(1, "has product gates") }
   if cell.loss == "cross-entropy", cell.outputs == 1 { return .refused(1, "one column") }
   if networks == .relu, cell.norm == "nuclear", cell.isConvolutional, cell.group == "class",
     cell.outputs > 1
@@ -152,6 +168,18 @@ private func writeData(_ folder: Folder) throws {
     let listed = [
       "gates": Tensor(gates, shape: [count, d]), "patterns": Tensor(bits, shape: [count, stride]),
     ]
+    // The half-spaces, multiplied by those where a linear function is not above 0: units of one neuron with the weight −1.
+    let turned = (0..<count * stride).map { i in
+      let (row, byte) = (i / stride, i % stride)
+      return bits[i] & ~bits[(row + 1) % count * stride + byte]
+    }
+    let products = [
+      "gates": Tensor(gates, shape: [count, d]),
+      "patterns": Tensor(turned, shape: [count, stride]),
+      "gates.unit": Tensor((0..<count).map { Int32(($0 + 1) % count) }),
+      "gates.hidden": Tensor(gates, shape: [count, 1, d]),
+      "gates.output": Tensor([Double](repeating: -1, count: count), shape: [count, 1]),
+    ]
     for outputs in [1, 3] {
       let values = (0..<n * outputs).map { _ in random.gaussian() }
       let kinds = [
@@ -162,12 +190,14 @@ private func writeData(_ folder: Folder) throws {
         tensors["targets"] = Tensor(values, shape: [n, outputs])
         try folder.write(
           Bundle(kind: .dataset, tensors: tensors, metadata: [:]),
-          Cell.data(false, isConvolutional, kind, outputs))
-        try folder.write(
-          Bundle(
-            kind: .arrangements, tensors: tensors.merging(listed) { $1 },
-            metadata: ["exact": "false"]),
-          Cell.data(true, isConvolutional, kind, outputs))
+          Cell.data("plain", isConvolutional, kind, outputs))
+        for (list, gates) in [("gates", listed), ("products", products)] {
+          try folder.write(
+            Bundle(
+              kind: .arrangements, tensors: tensors.merging(gates) { $1 },
+              metadata: ["exact": "false"]),
+            Cell.data(list, isConvolutional, kind, outputs))
+        }
       }
     }
   }
@@ -209,7 +239,7 @@ private func writeData(_ folder: Folder) throws {
       awk 'NR % 2' cells | work >first & awk 'NR % 2 == 0' cells | work >second; wait; cat first second
       """, in: folder)
     let results = run.text.split(separator: "\n").map { $0.split(separator: " ").map { Int($0)! } }
-    #expect(results.count == 1296 && cells.count == 1296)
+    #expect(results.count == 1728 && cells.count == 1728)
     let files = Set(folder.files)
     var solved = 0
     for result in results {

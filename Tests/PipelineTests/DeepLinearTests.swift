@@ -87,7 +87,7 @@ import Testing
   /// What is altered, and what evaluate says of it.
   @Test(arguments: [
     ("layers", "metadata \"layers\""), ("middle", "recovery_error"), ("unbalanced", "apart"),
-    ("missing", "middle.weight"), ("relu", "middle.weight"), ("two", "middle.weight"),
+    ("missing", "middle.weight"), ("relu", "expected 3"), ("two", "middle.weight"),
   ]) func alteredNetworksAreRefused(_ alteration: String, _ message: String) throws {
     let folder = try folder()
     try Tools.shell("recover --depth 4 solution -o network", in: folder)

@@ -161,6 +161,11 @@ struct Falsification {
         return true
       },
       tensor(
+        .solution, "gates.hidden", "negated", expect: "does not attain", "hidden.gate", by: .negate),
+      tensor(
+        .solution, "gates.output", "negated", expect: "does not attain", "hidden.gate", by: .negate),
+      tensor(.solution, "gates.unit", "moved", expect: "units", by: .raise),
+      tensor(
         .solution, "index", "moved", expect: "the predictions", "\"index\"", "does not attain",
         by: .raise),
       tensor(
@@ -293,6 +298,13 @@ struct Falsification {
         .network, "hidden.gate", "negated", expect: "hidden.gate", "recovery_error", by: .negate),
       tensor(
         .network, "hidden.threshold", "raised", expect: "hidden.gate", "recovery_error", by: .raise),
+      tensor(
+        .network, "hidden.gate.hidden", "negated", expect: "hidden.gate", "recovery_error",
+        by: .negate),
+      tensor(
+        .network, "hidden.gate.output", "negated", expect: "hidden.gate", "recovery_error",
+        by: .negate),
+      tensor(.network, "hidden.gate.unit", "moved", expect: "units", by: .raise),
       tensor(.network, "hidden.region", "moved", expect: "region", "recovery_error", by: .raise),
       tensor(
         .network, "hidden.group", "set to 0", expect: "hidden.group", "different patterns",
@@ -348,6 +360,7 @@ struct Falsification {
       appended("hidden.weight", d)
       appended("hidden.gate", d)
       appended("hidden.threshold", 1)
+      appended("hidden.gate.unit", 1)
       appended("hidden.bias", 1)
       appended("hidden.region", 1)
       for name in ["norm.weight", "norm.bias", "norm.mean", "norm.deviation"] { appended(name, 1) }
@@ -392,10 +405,14 @@ struct Falsification {
       let (m, d, classes) = (hidden.shape[0], hidden.shape[1], output.shape[0])
       var (u, a) = (hidden.doubles, output.doubles)
       var isCheaper = false
+      // Of a neuron that is next to nothing the objective does not tell.
+      let most = a.reduce(0) { max($0, abs($1)) }
       for j in 0..<m {
         let length = (0..<d).reduce(0) { $0 + u[j * d + $1] * u[j * d + $1] }.squareRoot()
         let largest = (0..<classes).reduce(0) { max($0, abs(a[$1 * m + j])) }
-        guard largest > 0, (0..<classes).count(where: { a[$0 * m + j] != 0 }) > 1 else { continue }
+        guard largest > 1e-3 * most,
+          (0..<classes).count(where: { abs(a[$0 * m + j]) > 1e-3 * largest }) > 1
+        else { continue }
         isCheaper = true
         let factor = (largest / length).squareRoot()
         for k in 0..<d { u[j * d + k] *= factor }
@@ -430,6 +447,11 @@ struct Falsification {
       },
       tensor(
         .data, "gates", "negated", expect: "does not attain", "hidden.gate", "gates", by: .negate),
+      tensor(
+        .data, "gates.hidden", "negated", expect: "does not attain", "hidden.gate", by: .negate),
+      tensor(
+        .data, "gates.output", "negated", expect: "does not attain", "hidden.gate", by: .negate),
+      tensor(.data, "gates.unit", "moved", expect: "units", by: .raise),
       tensor(.data, "patterns", "with a bit flipped", expect: "does not attain", "predictions") {
         values in
         guard !values.isEmpty else { return false }

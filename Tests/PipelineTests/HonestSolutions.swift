@@ -69,6 +69,15 @@ struct HonestCase: CustomTestStringConvertible {
         "gated-relu, \(loss)", data: "\(table) | arrangements --quiet --sample 12 -o data",
         solve: "--activation gated-relu --beta 0.2 \(options)"),
       HonestCase(
+        "gated-relu, product gates, \(loss)",
+        data: "\(table) | arrangements --quiet --sample 24 --depth 2 --width 3 -o data",
+        solve: "--activation gated-relu --beta 0.2 \(options)"),
+      HonestCase(
+        "convolutional gated-relu, product gates, \(loss)",
+        data:
+          "\(patches) | arrangements --quiet --sample 8 --depth 2 --width 2 --threshold 0.3 --open -o data",
+        solve: "--activation gated-relu --group pattern --beta 0.5 \(options)"),
+      HonestCase(
         "polynomial, \(loss)", data: "\(table) -o data",
         solve: "--activation 0.09,0.5,0.47 --beta 0.1 \(options)"),
       HonestCase(
@@ -167,6 +176,11 @@ struct HonestCase: CustomTestStringConvertible {
         HonestCase(
           "deferred gated-relu",
           data: "\(patches) --defer | arrangements --quiet --sample 6 -o data",
+          solve: "--activation gated-relu --beta 0.5 \(options)"),
+        HonestCase(
+          "deferred gated-relu, product gates",
+          data:
+            "\(patches) --defer | arrangements --quiet --sample 9 --depth 2 --width 3 --open -o data",
           solve: "--activation gated-relu --beta 0.5 \(options)"),
         HonestCase(
           "polynomial over moments", data: "\(patches) --moments -o data",

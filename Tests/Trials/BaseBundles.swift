@@ -106,6 +106,8 @@ struct BaseBundles {
       "targets", "line", "named", "table", "signal",
     ]
     try tool("arrangements --exact signs", output: "exact")
+    try tool("tensor slice --rows 0:3 signs", output: "few")
+    try tool("arrangements --exact --depth 2 --width 1 few", output: "exact.layers")
     try tool("tensor from-csv --labels y --bias signs.csv", output: "sides")
     try tool("arrangements --exact sides", output: "exact.sides")
     try tool("arrangements --sample 6 --threshold 0.1 flat", output: "sampled")
@@ -115,11 +117,15 @@ struct BaseBundles {
     try tool(
       "patchify --size 2 --pool 2 --whiten 0.1 --components 2 two.images", output: "patches.flat")
     try tool("arrangements --exact patches.flat", output: "exact.patches")
+    try tool("arrangements --sample 9 --depth 2 --width 3 flat", output: "products")
+    try tool(
+      "arrangements --sample 5 --depth 2 --width 2 --open deferred", output: "products.deferred")
     try tool("arrangements --sample 5 --sampler samples patches", output: "sampled.patches")
     try tool(
       "arrangements --sample 4 --sampler k-means --threshold 0.5 deferred",
       output: "sampled.deferred")
     try tool("gram sampled.deferred", output: "sums.gated")
+    try tool("gram products.deferred", output: "sums.products")
     try tool("gram --dtype F32 sampled.patches", output: "sums.single")
   }
 
@@ -151,6 +157,13 @@ struct BaseBundles {
     try add(
       "gated-nuclear-patches", "sampled.patches",
       "--activation gated-relu --loss huber --norm nuclear --group pattern --beta 0.5")
+    try add("products", "products", "--activation gated-relu --beta 0.5")
+    try add(
+      "products-deferred", "products.deferred",
+      "--activation gated-relu --loss huber --group pattern --beta 0.5")
+    try add(
+      "three-layers", "products", "--activation gated-relu --beta 0.3", recover: "--depth 3")
+    try add("layers", "exact.layers", "--activation relu --beta 0.1")
     try add("relu-quantile", "exact", "--activation relu --loss quantile-0.7 --beta 0.05")
     try add("table", "table", "--activation linear --loss cross-entropy --beta 0.2")
     try add("linear", "patches", "--activation linear --beta 0.5")
@@ -176,7 +189,7 @@ struct BaseBundles {
       "joint", "sampled.patches",
       "--activation gated-relu --beta 0.5 --with \(folder)/sampled.stage",
       judge: "--with \(folder)/sampled.stage")
-    for name in ["sums", "sums.linear", "sums.gated", "sums.single"] {
+    for name in ["sums", "sums.linear", "sums.gated", "sums.products", "sums.single"] {
       try add("trained-\(name)", name, "--beta 0.3")
     }
     try tool(

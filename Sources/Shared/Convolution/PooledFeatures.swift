@@ -16,6 +16,8 @@ package final class PooledFeatures: @unchecked Sendable {
   fileprivate let gates: Matrix
   fileprivate let lengths: [Double]
   fileprivate let thresholds: [Double]
+  /// Which patches the units of product gates take.
+  fileprivate let units: UnitSigns?
   /// The same in single precision.
   fileprivate let roundedGates: [Float]
   fileprivate let roundedThresholds: [Float]
@@ -34,7 +36,7 @@ package final class PooledFeatures: @unchecked Sendable {
   /// The features of the gates `members` on `patches`; `patterns`, if given, are those of all gates on these patches
   /// and decide instead of the gates. A group has `groupSize` numbers, at least R·d, and `others` follow.
   package init(
-    _ patches: PatchSource, gates: Tensor, thresholds: Tensor?, patterns: Patterns?,
+    _ patches: PatchSource, gates: GateTensors, patterns: Patterns?,
     members: [Int], groupSize: Int? = nil, others: [PooledFeatures] = []
   ) {
     self.others = others
@@ -43,13 +45,11 @@ package final class PooledFeatures: @unchecked Sendable {
     self.members = members
     let d = patches.dimension
     self.groupSize = groupSize ?? patches.regions * d
-    let rows = Matrix(members.count, d)
-    for (k, i) in members.enumerated() {
-      gates.copyDoubles(i * d..<(i + 1) * d, into: rows.row(k))
-    }
-    let all = thresholds?.doubles
+    let own = gates.rows(members)
+    let rows = Matrix(own.vectors)
     self.gates = rows
-    self.thresholds = members.map { all?[$0] ?? 0 }
+    thresholds = own.thresholds?.doubles ?? [Double](repeating: 0, count: members.count)
+    units = own.units.map { UnitSigns($0) }
     lengths = members.indices.map { norm(d, rows.row($0)) }
     roundedGates = rows.values.map { Float($0) }
     roundedThresholds = self.thresholds.map { Float($0) }
@@ -63,13 +63,13 @@ package final class PooledFeatures: @unchecked Sendable {
     let own = GateTensors.split(members, over: parts.map(\.gates.count))
     func features(_ k: Int, others: [PooledFeatures]) -> PooledFeatures {
       PooledFeatures(
-        parts[k].patches, gates: parts[k].gates.vectors, thresholds: parts[k].gates.thresholds,
-        patterns: parts[k].patterns, members: own[k], groupSize: size, others: others)
+        parts[k].patches, gates: parts[k].gates, patterns: parts[k].patterns, members: own[k],
+        groupSize: size, others: others)
     }
     let others = (1..<max(1, parts.count)).map { features($0, others: []) }
     self.init(
-      parts[0].patches, gates: parts[0].gates.vectors, thresholds: parts[0].gates.thresholds,
-      patterns: parts[0].patterns, members: own[0], groupSize: size, others: others)
+      parts[0].patches, gates: parts[0].gates, patterns: parts[0].patterns, members: own[0],
+      groupSize: size, others: others)
   }
 
   package convenience init(_ data: ConvolutionalData, members: [Int]) {
@@ -92,6 +92,8 @@ package final class PooledFeatureReader {
   /// x·g for the patches of one sample in single precision, and the pattern as 0 and 1: K × P.
   private let products: UnsafeMutablePointer<Float>
   private let mask: Matrix
+  /// Which patches each unit takes: S × K.
+  private let taken: Matrix
   /// The number of samples whose patches are read at once.
   private let batch: Int
 
@@ -105,6 +107,7 @@ package final class PooledFeatureReader {
     rounded = .allocate(capacity: count * d)
     products = .allocate(capacity: max(1, count * source.ownCount))
     mask = Matrix(count, source.ownCount)
+    taken = Matrix(source.units?.count ?? 0, count)
   }
 
   deinit {
@@ -143,6 +146,7 @@ package final class PooledFeatureReader {
       spread(patterns, sample: sample)
     } else {
       decide(x)
+      multiplyByUnits(x)
     }
     for (r, size) in source.patches.regionSizes.enumerated() {
       let start = source.patches.regionStarts[r]
@@ -160,6 +164,19 @@ package final class PooledFeatureReader {
       let row = mask.row(k)
       for (p, i) in source.members.enumerated() {
         row[p] = patterns.isActive(i, row: first + patch) ? 1 : 0
+      }
+    }
+  }
+
+  /// Clears the mask where the unit of a product gate does not take the patch.
+  private func multiplyByUnits(_ x: UnsafePointer<Double>) {
+    guard let units = source.units else { return }
+    let count = source.patches.patchCount
+    units.update(x, rows: count, into: taken.base, stride: count)
+    units.index.withUnsafeBufferPointer { index in
+      for k in 0..<count {
+        let (row, column) = (mask.row(k), taken.base + k)
+        for p in 0..<index.count { row[p] *= column[index[p] * count] }
       }
     }
   }

@@ -93,3 +93,12 @@ package struct Arrangements: Sendable {
     }
   }
 }
+
+extension Examples {
+  /// Throws if the patterns are those of product gates, which a solution `kind` called `name` does not have.
+  func expectHalfSpaces(_ name: String, _ kind: String) throws {
+    guard let arrangements, arrangements.gates.units != nil else { return }
+    throw Failure.data(
+      "the patterns of \(arrangements.name) are those of product gates, but \(name) is \(kind)")
+  }
+}

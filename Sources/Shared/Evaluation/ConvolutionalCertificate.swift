@@ -272,29 +272,28 @@ private final class ConvolutionalPass {
   private final class GeometryCheck {
     private let pass: ConvolutionalPass
     private let products: Matrix
+    private let attaining: [GateAttainment]
     private(set) var coneViolation = 0.0
     private(set) var gateViolation = GateViolation()
 
     /// For at most `limit` patches at once.
     init(_ pass: ConvolutionalPass, limit: Int) {
       self.pass = pass
-      let rows = max(pass.vectors.rows, pass.attaining.map(\.owners.count).max() ?? 0)
-      products = Matrix(rows, limit)
+      products = Matrix(pass.vectors.rows, limit)
+      attaining = pass.attaining.map { GateAttainment($0.gates) }
     }
 
     /// Judges `count` patches, the first of which is `first` in the block, by the present masks.
     func update(_ features: PooledFeatures, _ count: Int, _ first: Int) {
-      guard products.rows > 0 else { return }
+      guard products.rows > 0 || !attaining.isEmpty else { return }
       let d = pass.patches.dimension
       let x = features.patches.row(first)
       let lengths = (0..<count).map { LinearAlgebra.norm(d, x + $0 * d) }
-      func multiply(_ vectors: Matrix) {
-        // V Xᵀ
-        gemm(
-          vectors.rows, count, d, vectors.base, .plain, x, .transposed, ldb: d, products.base,
-          ldc: products.columns)
-      }
-      multiply(pass.vectors)
+      let vectors = pass.vectors
+      // V Xᵀ
+      gemm(
+        vectors.rows, count, d, vectors.base, .plain, x, .transposed, ldb: d, products.base,
+        ldc: products.columns)
       for (j, owner) in pass.owners.enumerated() {
         let (values, mask) = (products.row(j), features.masks.values.row(owner))
         for k in 0..<count {
@@ -304,21 +303,16 @@ private final class ConvolutionalPass {
           if excess > coneViolation * scale { coneViolation = excess / scale }
         }
       }
-      for (gates, owners, isOfSolution) in pass.attaining {
-        multiply(gates.vectors)
-        for (j, owner) in owners.enumerated() {
-          let (values, mask) = (products.row(j), features.masks.values.row(owner))
-          let threshold = gates.thresholds[j]
-          for k in 0..<count
-          where (mask[k] == 1) != (values[k] >= threshold) || !values[k].isFinite {
-            let violation = gates.violation(
-              j, product: values[k], of: x + k * d, length: lengths[k], active: mask[k] == 1)
-            if violation > gateViolation.value {
-              let place = isOfSolution ? pass.places[j] : pass.patterns.lowerBound + owner
-              gateViolation = GateViolation(
-                value: violation, place: place, isOfSolution: isOfSolution)
-            }
-          }
+      for (checked, (_, owners, isOfSolution)) in zip(attaining, pass.attaining) {
+        let worst = checked.worst(
+          x, count: count, lengths: { lengths[$0] },
+          mask: { UnsafePointer(features.masks.values.row(owners[$0])) })
+        if worst.value > gateViolation.value {
+          let place =
+            isOfSolution
+            ? pass.places[worst.gate] : pass.patterns.lowerBound + owners[worst.gate]
+          gateViolation = GateViolation(
+            value: worst.value, place: place, isOfSolution: isOfSolution)
         }
       }
     }

@@ -19,6 +19,7 @@ package func solution(of bundle: Bundle) throws -> any Solution {
     case .quantized: try QuantizedSolution(bundle)
     case .relu where try bundle.read(.freeBias, default: false): try FreeBiasSolution(bundle)
     case .relu where bundle[.neuronsHidden] != nil: try FactoredSolution(bundle)
+    case .relu where bundle.metadata["layers"] != nil: try ThreeLayerSolution(bundle)
     case .relu, .gatedReLU, .linear, .circular:
       try bundle.read(ifPresent: .batchNorm) == nil
         ? PatternSolution(bundle) : NormalizedSolution(bundle)

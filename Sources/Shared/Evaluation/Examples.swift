@@ -90,7 +90,8 @@ package struct Examples: Sendable {
     try reader.expect(.dataset, .moments, .arrangements)
     let used =
       ["x", "images", "moments", "pool", "labels", "targets", "names"]
-      + (patterns || gates ? ["gates", "thresholds"] : []) + (patterns ? ["patterns"] : [])
+      + (patterns || gates ? GateKeys.patterns.all.map(\.name) : [])
+      + (patterns ? ["patterns"] : [])
     var tensors: [String: Tensor] = [:]
     while let entry = reader.next {
       if used.contains(entry.name) || FittedStatistics.has(entry.name) {

@@ -20,6 +20,9 @@ extension ReLUNetwork {
     if solution is FreeBiasSolution {
       return ["the biases of \(solution.program.name) are free, but those of \(name) are penalised"]
     }
+    if solution is ThreeLayerSolution {
+      return ["\(solution.program.name) has three layers, but \(name) has two"]
+    }
     if solution is NormalizedSolution {
       return ["\(solution.program.name) has batch normalisation, but \(name) has none"]
     }

@@ -61,17 +61,16 @@ struct PatternConstraints {
 
 /// Checks for one thread whether the gates of some patterns attain them.
 private final class GateCheck {
-  private let gates: Gates
+  private let attainment: GateAttainment
   private let first: Int
   private let features: Matrix
   private let lengths: [Double]
-  private var products = Matrix(0, 0)
   private(set) var violation = GateViolation(isOfSolution: false)
 
   init(
     _ arrangements: Arrangements, _ patterns: Range<Int>, _ features: Matrix, _ lengths: [Double]
   ) {
-    gates = arrangements.gates.selecting(Array(patterns))
+    attainment = GateAttainment(arrangements.gates.selecting(Array(patterns)))
     first = patterns.lowerBound
     self.features = features
     self.lengths = lengths
@@ -79,25 +78,13 @@ private final class GateCheck {
 
   /// Judges the rows `samples` by their masks, a row for each pattern.
   func update(_ samples: Range<Int>, _ masks: UnsafePointer<Double>) {
-    let (count, n, d) = (gates.vectors.rows, samples.count, features.columns)
-    if products.count < count * n { products = Matrix(count, n) }
-    // G Xᵀ
-    gemm(
-      count, n, d, gates.vectors.base, .plain, features.row(samples.lowerBound), .transposed,
-      ldb: d,
-      products.base)
-    for i in 0..<count {
-      let (values, mask) = (products.base + i * n, masks + i * n)
-      let threshold = gates.thresholds[i]
-      for k in 0..<n
-      where (mask[k] == 1) != (values[k] >= threshold) || !values[k].isFinite {
-        let value = gates.violation(
-          i, product: values[k], of: features.row(samples.lowerBound + k),
-          length: lengths[samples.lowerBound + k], active: mask[k] == 1)
-        if value > violation.value {
-          violation = GateViolation(value: value, place: first + i, isOfSolution: false)
-        }
-      }
+    let start = samples.lowerBound
+    let worst = attainment.worst(
+      features.row(start), count: samples.count, lengths: { lengths[start + $0] },
+      mask: { masks + $0 * samples.count })
+    if worst.value > violation.value {
+      violation = GateViolation(
+        value: worst.value, place: first + worst.gate, isOfSolution: false)
     }
   }
 }

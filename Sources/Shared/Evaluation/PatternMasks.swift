@@ -4,7 +4,7 @@ import LinearAlgebra
 enum ActivePatches {
   /// All of them: a linear network, one pattern.
   case all
-  /// x · g ≥ t.
+  /// x · g ≥ t and, of product gates, those that the unit takes.
   case gates(Gates)
   /// The bits of some patterns of the data, whose patches come in the order given.
   case listed(Arrangements, [Int], order: [Int])
@@ -62,9 +62,22 @@ final class PatternMasks {
 }
 
 extension Gates {
-  /// masks_jk ← 1 if x_k · g_j ≥ t_j, otherwise 0, for `rows` rows of `x`; products next to their threshold are decided
+  /// masks_jk ← 1 if x_k is active for gate j, otherwise 0, for `rows` rows of `x`; products next to their threshold are decided
   /// by `comparableProduct`.
   func masks(_ x: UnsafePointer<Double>, rows: Int, into masks: Matrix) {
+    compare(x, rows: rows, into: masks)
+    guard let units else { return }
+    let outputs = Matrix(units.count, rows)
+    units.outputs(x, rows: rows, into: outputs)
+    for j in 0..<vectors.rows {
+      let (row, unit) = (masks.row(j), outputs.row(units.index[j]))
+      // An output that is no number takes nothing.
+      for k in 0..<rows where !(unit[k] >= 0) { row[k] = 0 }
+    }
+  }
+
+  /// masks_jk ← 1 if x_k · g_j ≥ t_j, otherwise 0.
+  private func compare(_ x: UnsafePointer<Double>, rows: Int, into masks: Matrix) {
     let (m, d, ld) = (vectors.rows, vectors.columns, masks.columns)
     // G Xᵀ
     gemm(m, rows, d, vectors.base, .plain, x, .transposed, ldb: d, masks.base, ldc: ld)

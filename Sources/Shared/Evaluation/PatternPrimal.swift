@@ -50,6 +50,7 @@ private final class PatternPass {
   private let features: Matrix
   private let lengths: [Double]
   private let outputs: Matrix
+  private let attainment: GateAttainment
   private(set) var coneViolation = 0.0
   private(set) var gateViolation = GateViolation()
 
@@ -62,6 +63,7 @@ private final class PatternPass {
     self.features = features
     self.lengths = lengths
     self.outputs = outputs
+    attainment = GateAttainment(solution.gates)
   }
 
   /// Fills `outputs` for the samples `range` and looks for violations there.
@@ -79,7 +81,7 @@ private final class PatternPass {
       for (place, pattern) in solution.index.enumerated() {
         arrangements.expand(pattern, samples, into: active.row(place))
       }
-      checkGates(samples, active, products)
+      checkGates(samples, active)
       for c in 0..<solution.program.outputs {
         add(1, solution.positive[c], weightLengths[0][c], c, samples, active, products)
         if let negative = solution.negative {
@@ -115,22 +117,13 @@ private final class PatternPass {
     }
   }
 
-  private func checkGates(_ samples: Range<Int>, _ active: Matrix, _ products: Matrix) {
-    let gates = solution.gates
-    let (count, d) = (gates.vectors.rows, gates.vectors.columns)
-    // X Gᵀ
-    gemm(
-      samples.count, count, d, features.row(samples.lowerBound), .plain, gates.vectors.base,
-      .transposed, ldb: d, products.base)
-    for (j, sample) in samples.enumerated() {
-      for i in 0..<count {
-        let violation = gates.violation(
-          i, product: products[j, i], of: features.row(sample), length: lengths[sample],
-          active: active[i, j] == 1)
-        if violation > gateViolation.value {
-          gateViolation = GateViolation(value: violation, place: i)
-        }
-      }
+  private func checkGates(_ samples: Range<Int>, _ active: Matrix) {
+    let start = samples.lowerBound
+    let worst = attainment.worst(
+      features.row(start), count: samples.count, lengths: { lengths[start + $0] },
+      mask: { UnsafePointer(active.row($0)) })
+    if worst.value > gateViolation.value {
+      gateViolation = GateViolation(value: worst.value, place: worst.gate)
     }
   }
 }

@@ -40,7 +40,7 @@ package struct PatternSolution: Solution {
       )
     }
     try bundle.expectOnly(
-      kind == .relu ? [.v, .w] : [.w],
+      kind == .relu ? [.v, .w] : [.w] + (kind == .gatedReLU ? GateKeys.patterns.units : []),
       metadata: ["norm", "group"] + (kind == .relu ? ["list", "global_dual_objective"] : []))
     weightNorm = try bundle.weightNorm(kind, default: .group)
     let outputs = program.outputs
@@ -81,6 +81,7 @@ package struct PatternSolution: Solution {
           + "\(regions)")
     }
     guard needsPatterns else { return }
+    if negative != nil { try examples.expectHalfSpaces(program.name, "of relu neurons") }
     guard let arrangements = examples.arrangements else {
       throw Failure.data(
         "\(examples.name) has no patterns: the certificate of \(program.name) needs a bundle of kind "

@@ -3,7 +3,7 @@ import Schema
 import Tensors
 
 /// A network of ReLU neurons, f_c(x) = Σ_j a_cj (x · u_j)₊, of gated ones,
-/// f_c(x) = Σ_j a_cj 1[x · g_j ≥ t_j] (x · u_j), or of linear ones. With more than one patch a neuron averages
+/// f_c(x) = Σ_j a_cj 1[x · g_j ≥ t_j] (x · u_j), which product gates restrict to what their units take, or of linear ones. With more than one patch a neuron averages
 /// over those of its region.
 package struct ReLUNetwork: NetworkFunction {
   package let kind: Activation
@@ -67,7 +67,7 @@ package struct ReLUNetwork: NetworkFunction {
     let isGated = kind == .gatedReLU
     layers = try NetworkLayers(
       bundle,
-      others: [.hiddenRegion, .hiddenGroup] + (isGated ? [.hiddenGate, .hiddenThreshold] : []),
+      others: [.hiddenRegion, .hiddenGroup] + (isGated ? GateKeys.neurons.all : []),
       metadata: ["norm", "group", "scaling"])
     weightNorm = try bundle.read(.norm, default: .group)
     grouping = try bundle.read(.group, default: .perClass)
@@ -80,8 +80,7 @@ package struct ReLUNetwork: NetworkFunction {
       isGated
       ? NeuronGates(
         try GateTensors(
-          bundle, (.hiddenGate, .hiddenThreshold), count: layers.neurons,
-          dimension: layers.filters.columns
+          bundle, .neurons, count: layers.neurons, dimension: layers.filters.columns
         ).all) : nil
     guard isUnitNorm else { return }
     for j in 0..<neurons {
@@ -188,8 +187,8 @@ struct NeuronGates: Sendable {
     var places: [[Double]: Int] = [:]
     var first: [Int] = []
     var index: [Int] = []
-    for j in 0..<gates.vectors.rows {
-      let key = gates.numbers(j)
+    var units: [[Double]: Int] = [:]
+    for (j, key) in gates.keys(&units).enumerated() {
       if let place = places[key] {
         index.append(place)
       } else {
@@ -206,6 +205,9 @@ struct NeuronGates: Sendable {
     self.distinct = distinct
     self.index = index
   }
+
+  /// The unit of the gate of neuron j; nil for half-spaces.
+  func unit(of j: Int) -> Int? { distinct.units.map { $0.index[index[j]] } }
 
   /// The gates of the neurons `members`, in that order.
   func selecting(_ members: [Int]) -> NeuronGates {

@@ -51,6 +51,9 @@ package struct TrainedNetwork: Sendable {
       case .quantized: try QuantizedNetwork(bundle)
       case .relu where hasFreeBias: try FreeBiasNetwork(bundle)
       case .linear where bundle.metadata["layers"] != nil: try DeepLinearNetwork(bundle)
+      case .gatedReLU where bundle.metadata["layers"] != nil,
+        .relu where bundle.metadata["layers"] != nil:
+        try ThreeLayerNetwork(bundle)
       case .relu, .gatedReLU, .linear, .circular:
         try bundle.read(ifPresent: .batchNorm) == nil
           ? ReLUNetwork(bundle) : NormalizedNetwork(bundle)

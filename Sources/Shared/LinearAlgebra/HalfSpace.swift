@@ -22,3 +22,20 @@ package func accurateDot(
   for k in 0..<n { sum.add(x[k], times: y[k]) }
   return sum.value
 }
+
+/// Σ_i a_i (x · w_i)₊ of the neurons `hidden` (w, m × d) with the output weights `output` (a), for a comparison with 0 where
+/// rounding would decide: each product and the sum as in twice the precision. `products` are the rounded x · w_i, `stride`
+/// apart: those that are negative beyond rounding need not be summed again. `lengths` are ‖w_i‖, and `length` is ‖x‖.
+package func accurateOutput(
+  _ m: Int, _ d: Int, _ x: UnsafePointer<Double>, length: Double,
+  hidden: UnsafePointer<Double>, lengths: UnsafePointer<Double>, output: UnsafePointer<Double>,
+  products: UnsafePointer<Double>, stride: Int
+) -> Double {
+  var sum = CompensatedSum()
+  for i in 0..<m
+  where output[i] != 0 && !(products[i * stride] < -tieWidth * length * lengths[i]) {
+    let product = accurateDot(d, x, hidden + i * d)
+    if product > 0 { sum.add(output[i], times: product) }
+  }
+  return sum.value
+}

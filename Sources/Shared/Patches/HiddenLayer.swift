@@ -14,6 +14,8 @@ package struct HiddenLayer: Sendable {
   /// g, m × d, and t, if neurons are gated.
   let gates: Matrix?
   let thresholds: [Double]
+  /// Which patches the units of product gates take.
+  private let units: UnitSigns?
   /// b, which is added to x · u.
   let bias: [Double]?
   let activation: Activation
@@ -34,9 +36,10 @@ package struct HiddenLayer: Sendable {
     }
   }
 
-  private static let tensors: [TensorKey] = [
-    .hiddenWeight, .hiddenGate, .hiddenThreshold, .hiddenBias, .mean, .whiten, .shift, .divisor,
-  ]
+  private static let tensors: [TensorKey] =
+    [
+      .hiddenWeight, .hiddenBias, .mean, .whiten, .shift, .divisor,
+    ] + GateKeys.neurons.all
 
   /// Throws `Failure.data` if the part has what no layer has: it would say what nobody reads.
   private static func expectKnown(_ part: Bundle) throws {
@@ -71,11 +74,12 @@ package struct HiddenLayer: Sendable {
     }
     filters = Matrix(m, d, weights.doubles)
     if activation == .gatedReLU {
-      let own = try GateTensors(part, (.hiddenGate, .hiddenThreshold), count: m, dimension: d)
+      let own = try GateTensors(part, .neurons, count: m, dimension: d)
       gates = Matrix(m, d, own.vectors.doubles)
       thresholds = own.thresholds?.doubles ?? [Double](repeating: 0, count: m)
+      units = own.units.map { UnitSigns($0) }
     } else {
-      (gates, thresholds) = (nil, [])
+      (gates, thresholds, units) = (nil, [], nil)
     }
     bias = try part[.hiddenBias].map { _ in try part.require(.hiddenBias, shape: [m]).doubles }
     average =
@@ -146,6 +150,12 @@ package struct HiddenLayer: Sendable {
       gemm(count, m, d, rows, .plain, gates!.base, .transposed, products, ldc: m)
       for k in 0..<count {
         for j in 0..<m where products[k * m + j] < thresholds[j] { outputs[k * m + j] = 0 }
+      }
+      guard let units else { break }
+      let taken = Matrix(units.count, count)
+      units.update(rows, rows: count, into: taken.base, stride: count)
+      for k in 0..<count {
+        for j in 0..<m where taken[units.index[j], k] == 0 { outputs[k * m + j] = 0 }
       }
     case .polynomial(let p):
       for k in 0..<count * m {

@@ -117,8 +117,7 @@ private struct ChosenNeurons {
   private let name: String
   private let hidden: Matrix
   private let output: Matrix
-  private let gates: Matrix?
-  private let thresholds: [Double]?
+  private let gates: GateTensors?
   private let bias: [Double]?
 
   init(_ network: Bundle) throws {
@@ -136,11 +135,9 @@ private struct ChosenNeurons {
     try weights.expectFinite(TensorKey.hiddenWeight.name, of: name)
     hidden = Matrix(m, d, weights.doubles)
     output = Matrix(outputs.shape[0], m, outputs.doubles)
-    let own =
+    gates =
       network[.hiddenGate] == nil
-      ? nil : try GateTensors(network, (.hiddenGate, .hiddenThreshold), count: m, dimension: d)
-    gates = own.map { Matrix(m, d, $0.vectors.doubles) }
-    thresholds = own?.thresholds?.doubles
+      ? nil : try GateTensors(network, .neurons, count: m, dimension: d)
     bias = try network[.hiddenBias].map { _ in
       try network.require(.hiddenBias, shape: [m]).doubles
     }
@@ -162,10 +159,7 @@ private struct ChosenNeurons {
     return result
   }
 
-  private func gate(_ j: Int) -> [Double] {
-    (gates.map { Array(UnsafeBufferPointer(start: $0.row(j), count: $0.columns)) } ?? [])
-      + [thresholds?[j] ?? 0]
-  }
+  private func gate(_ j: Int) -> [Double] { gates?.numbers(j) ?? [] }
 
   private func filter(_ j: Int) -> [Double] {
     Array(UnsafeBufferPointer(start: hidden.row(j), count: hidden.columns))
@@ -188,11 +182,7 @@ private struct ChosenNeurons {
     }
     let rows = chosen.map { groups[$0][0] }
     part[.hiddenWeight] = tensor(rows.map(filter))
-    if let gates {
-      part[.hiddenGate] = tensor(
-        rows.map { Array(UnsafeBufferPointer(start: gates.row($0), count: gates.columns)) })
-    }
-    part[.hiddenThreshold] = thresholds.map { all in Tensor(rows.map { all[$0] }) }
+    gates?.rows(rows).write(to: &part, .neurons)
     part[.hiddenBias] = bias.map { all in Tensor(rows.map { all[$0] }) }
   }
 
@@ -200,7 +190,7 @@ private struct ChosenNeurons {
     Tensor(rows.flatMap(\.self), shape: [rows.count, hidden.columns])
   }
 
-  private func expectGates(_ option: String) throws -> Matrix {
+  private func expectGates(_ option: String) throws -> GateTensors {
     guard let gates else {
       throw Failure.data(
         "--\(option) is for gated networks, but the neurons of \(name) have no gates")
@@ -232,14 +222,19 @@ private struct ChosenNeurons {
       }
     }
     part[.hiddenWeight] = tensor(filters)
-    part[.hiddenGate] = tensor(
-      rows.map { Array(UnsafeBufferPointer(start: gates.row($0), count: d)) })
-    part[.hiddenThreshold] = thresholds.map { all in Tensor(rows.map { all[$0] }) }
+    gates.rows(rows).write(to: &part, .neurons)
   }
 
   func writeResponses(to part: inout Bundle) throws {
-    let gates = try expectGates("responses")
-    let d = gates.columns
+    let own = try expectGates("responses")
+    guard own.units == nil else {
+      throw Failure.data(
+        "--responses is for gates that are half-spaces, but those of \(name) are products with second-layer units"
+      )
+    }
+    let (d, gates, thresholds) = (
+      hidden.columns, Matrix(own.vectors), own.thresholds?.doubles
+    )
     let rows = groups(gate).map { $0[0] }.filter { norm(d, gates.row($0)) > 0 }
     part.metadata["activation"] = "relu"
     let lengths = rows.map { norm(d, gates.row($0)) }

@@ -89,7 +89,7 @@ package struct DualFeatures: Sendable {
       (dimension, size) = (m - 1, m * (m + 1) / 2)
     case .gatedReLU:
       dimension = try bundle.require(.dualGates).shape[1]
-      let gates = try GateTensors(bundle, DualFeatures.gateKeys, dimension: dimension)
+      let gates = try GateTensors(bundle, .dual, dimension: dimension)
       design = .gated(gates)
       size = gates.count * dimension
     case .linear:
@@ -109,13 +109,11 @@ package struct DualFeatures: Sendable {
     regions = order / size
   }
 
-  private static let gateKeys = (vectors: TensorKey.dualGates, thresholds: TensorKey.dualThresholds)
-
   /// Puts the features of `design` into a solution.
   package static func write(_ design: FeatureDesign, to bundle: inout Bundle) {
     switch design {
     case .polynomial(_, let whitening): bundle[.dualWhitening] = whitening
-    case .gated(let gates): gates.write(to: &bundle, gateKeys)
+    case .gated(let gates): gates.write(to: &bundle, .dual)
     case .linear: break
     }
   }
@@ -127,9 +125,7 @@ extension FeatureDesign {
     switch (self, other) {
     case (.polynomial(let a, let t), .polynomial(let b, let u)):
       a == b && t.shape == u.shape && t.doubles == u.doubles
-    case (.gated(let a), .gated(let b)):
-      a.vectors.shape == b.vectors.shape && a.vectors.doubles == b.vectors.doubles
-        && a.thresholds?.doubles == b.thresholds?.doubles
+    case (.gated(let a), .gated(let b)): a.isSame(as: b)
     case (.linear, .linear): true
     default: false
     }

@@ -1,21 +1,23 @@
 import Tensors
 
-/// Gates as a bundle holds them: neuron or pattern i is active if x · g_i ≥ t_i.
+/// Gates as a bundle holds them: neuron or pattern i is active if x · g_i ≥ t_i and, of product gates, the second-layer unit
+/// of the gate takes x.
 package struct GateTensors: Sendable {
   /// g, F64 [m, d].
   package let vectors: Tensor
   /// t, F64 [m]; nil if all are 0.
   package let thresholds: Tensor?
+  /// The units that the gates are multiplied by; nil if they are half-spaces.
+  package let units: GateUnits?
 
-  package init(vectors: Tensor, thresholds: Tensor?) {
-    (self.vectors, self.thresholds) = (vectors, thresholds)
+  package init(vectors: Tensor, thresholds: Tensor?, units: GateUnits? = nil) {
+    (self.vectors, self.thresholds, self.units) = (vectors, thresholds, units)
   }
 
-  /// Reads `gates` and `thresholds`, or the tensors that `keys` name. `count` and `dimension` are what they must
-  /// have, if that is known. Throws `Failure.data` if they have not, or are not finite.
+  /// Reads the gates that `keys` name. `count` and `dimension` are what they must have, if that is known. Throws
+  /// `Failure.data` if they have not, or are not finite.
   package init(
-    _ bundle: Bundle, _ keys: (vectors: TensorKey, thresholds: TensorKey) = (.gates, .thresholds),
-    count: Int? = nil, dimension: Int
+    _ bundle: Bundle, _ keys: GateKeys = .patterns, count: Int? = nil, dimension: Int
   ) throws {
     vectors = try bundle.require(keys.vectors)
     guard vectors.shape == [count ?? vectors.shape[0], dimension] else {
@@ -27,6 +29,9 @@ package struct GateTensors: Sendable {
     thresholds =
       bundle[keys.thresholds] == nil
       ? nil : try bundle.require(keys.thresholds, shape: [vectors.shape[0]])
+    units =
+      bundle.hasProductGates(keys)
+      ? try GateUnits(bundle, keys, count: vectors.shape[0], dimension: dimension) : nil
   }
 
   /// m.
@@ -34,29 +39,32 @@ package struct GateTensors: Sendable {
 
   /// The gates `rows`, in that order.
   package func rows(_ rows: [Int]) -> GateTensors {
-    GateTensors(vectors: vectors.selecting(rows), thresholds: thresholds?.selecting(rows))
+    GateTensors(
+      vectors: vectors.rows(rows), thresholds: thresholds?.rows(rows),
+      units: units?.rows(rows))
+  }
+
+  /// g, t and the numbers of the unit of gate i: gates are equal if these are.
+  package func numbers(_ i: Int) -> [Double] {
+    vectors.rows(i..<i + 1).doubles + [thresholds?.rows(i..<i + 1).doubles[0] ?? 0]
+      + (units.map { $0.numbers($0.index[i]) } ?? [])
+  }
+
+  /// Whether both have the same numbers, to the last bit.
+  package func isSame(as other: GateTensors) -> Bool {
+    vectors.shape == other.vectors.shape && vectors.doubles == other.vectors.doubles
+      && thresholds?.doubles == other.thresholds?.doubles && units?.index == other.units?.index
+      && units?.hidden.shape == other.units?.hidden.shape
+      && units?.hidden.doubles == other.units?.hidden.doubles
+      && units?.output.doubles == other.units?.output.doubles
   }
 
   /// Puts them into `bundle` as `keys` name them.
-  package func write(
-    to bundle: inout Bundle,
-    _ keys: (vectors: TensorKey, thresholds: TensorKey) = (.gates, .thresholds)
-  ) {
+  package func write(to bundle: inout Bundle, _ keys: GateKeys = .patterns) {
     bundle[keys.vectors] = vectors
     bundle[keys.thresholds] = thresholds
-  }
-}
-
-extension Tensor {
-  /// The given rows of the first dimension, copied, in that order.
-  fileprivate func selecting(_ rows: [Int]) -> Tensor {
-    let shape = [rows.count] + shape.dropFirst()
-    let size = shape.dropFirst().reduce(type.size, *)
-    let copy = Bytes(uninitialized: rows.count * size)
-    for (place, row) in rows.enumerated() {
-      (copy.base + place * size).copyMemory(from: bytes.base + row * size, byteCount: size)
-    }
-    return Tensor(type: type, shape: shape, bytes: copy)
+    for key in keys.units { bundle[key] = nil }
+    units?.write(to: &bundle, keys)
   }
 }
 

@@ -9,6 +9,11 @@ extension Bundle {
     guard [.relu, .gatedReLU].contains(activation),
       self[.hiddenBias] != nil || self[.outputBias] != nil
     else { return self }
+    guard !hasProductGates(.neurons) else {
+      throw Failure.data(
+        "\(name) has biases and product gates, which do not go together: append a constant feature instead"
+      )
+    }
     let (hidden, output) = (try require(.hiddenWeight), try require(.outputWeight))
     let (m, d, outputs) = (hidden.shape[0], hidden.shape[1], output.shape[0])
     let hasConstant = try read(.bias, default: false)

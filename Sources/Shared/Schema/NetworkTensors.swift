@@ -60,7 +60,7 @@ package struct NetworkTensors: Sendable {
     bundle[.outputWeight] = output
     if hasRegions { bundle[.hiddenRegion] = Tensor(neurons.map { Int32($0.region) }) }
     if hasGroups { bundle[.hiddenGroup] = Tensor(neurons.map { Int32($0.group) }) }
-    gates?.rows(neurons.map(\.gate)).write(to: &bundle, (.hiddenGate, .hiddenThreshold))
+    gates?.rows(neurons.map(\.gate)).write(to: &bundle, .neurons)
     bundle.metadata.merge(program) { $1 }
     bundle.metadata.merge(metadata) { $1 }
     return bundle

@@ -2,19 +2,22 @@ import Tensors
 
 /// The tensors of weights and the metadata in which the networks, and the solutions, of different programs differ.
 private enum DistinctParts {
-  static let network: [TensorKey] = [
-    .hiddenWeight, .hiddenBias, .hiddenGate, .hiddenThreshold, .hiddenRegion, .hiddenGroup,
-    .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .outputBias, .normWeight, .normBias,
-    .normMean, .normDeviation,
-  ]
-  static let solution: [TensorKey] = [
-    .z, .v, .w, .neuronsHidden, .neuronsOutput, .normCenter, .normFactor, .normMean,
-    .normDeviation, .splineOutput, .splineKnot, .splineSide, .splineWeight, .splineIntercept,
-    .hiddenWeight, .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .relaxationDual,
-    .relaxationLambda, .relaxationPositive, .relaxationNegative,
-  ]
+  static let network: [TensorKey] =
+    [
+      .hiddenWeight, .hiddenBias, .hiddenGate, .hiddenThreshold, .hiddenRegion, .hiddenGroup,
+      .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .outputBias, .normWeight, .normBias,
+      .normMean, .normDeviation,
+    ] + GateKeys.neurons.units
+  static let solution: [TensorKey] =
+    [
+      .z, .v, .w, .neuronsHidden, .neuronsOutput, .normCenter, .normFactor, .normMean,
+      .normDeviation, .splineOutput, .splineKnot, .splineSide, .splineWeight, .splineIntercept,
+      .hiddenWeight, .hiddenLeft, .hiddenRight, .middleWeight, .outputWeight, .relaxationDual,
+      .relaxationLambda, .relaxationPositive, .relaxationNegative,
+    ] + GateKeys.patterns.units + TensorKey.ofLayers
   static let metadata = [
     "norm", "group", "scaling", "batch_norm", "batch_samples", "free_bias", "list", "layers",
+    "unit_width",
     "relaxation_lower", "relaxation_upper",
     "global_dual_objective",
   ]

@@ -30,6 +30,10 @@ package struct TensorKey: Sendable {
   package static let names = TensorKey("names", .u8, shapes: "[n, L]")
   package static let gates = TensorKey("gates", .f64, shapes: "[P, d]")
   package static let thresholds = TensorKey("thresholds", .f64, shapes: "[P]")
+  /// The second-layer units of product gates: that of each gate, w and a.
+  package static let gatesUnit = TensorKey("gates.unit", .i32, shapes: "[P]")
+  package static let gatesHidden = TensorKey("gates.hidden", .f64, shapes: "[S, M, d]")
+  package static let gatesOutput = TensorKey("gates.output", .f64, shapes: "[S, M]")
   /// A bit for each row of the data, the least significant bit of a byte first.
   package static let patterns = TensorKey("patterns", .u8, shapes: "[P, ceil(nK/8)]")
   package static let dual = TensorKey("dual", .f64, shapes: "[n, C]")
@@ -47,6 +51,10 @@ package struct TensorKey: Sendable {
   package static let hiddenGroup = TensorKey("hidden.group", .i32, shapes: "[m]")
   package static let hiddenGate = TensorKey("hidden.gate", .f64, shapes: "[m, d]")
   package static let hiddenThreshold = TensorKey("hidden.threshold", .f64, shapes: "[m]")
+  /// The same of a network's neurons.
+  package static let hiddenGateUnit = TensorKey("hidden.gate.unit", .i32, shapes: "[m]")
+  package static let hiddenGateHidden = TensorKey("hidden.gate.hidden", .f64, shapes: "[S, M, d]")
+  package static let hiddenGateOutput = TensorKey("hidden.gate.output", .f64, shapes: "[S, M]")
   /// Sums over samples with features F and targets Y.
   package static let gram = TensorKey("gram", .f64, .f32, shapes: "[Q(Q+1)/2]")
   package static let correlations = TensorKey("correlations", .f64, shapes: "[Q, C]")
@@ -65,6 +73,9 @@ package struct TensorKey: Sendable {
   package static let dualWhitening = TensorKey("dual.whitening", .f64, shapes: "[d+1, d+1]")
   package static let dualGates = TensorKey("dual.gates", .f64, shapes: "[P, d]")
   package static let dualThresholds = TensorKey("dual.thresholds", .f64, shapes: "[P]")
+  package static let dualGatesUnit = TensorKey("dual.gates.unit", .i32, shapes: "[P]")
+  package static let dualGatesHidden = TensorKey("dual.gates.hidden", .f64, shapes: "[S, M, d]")
+  package static let dualGatesOutput = TensorKey("dual.gates.output", .f64, shapes: "[S, M]")
   /// Sums over samples that a network and a solution were judged on.
   package static let confusion = TensorKey("confusion", .i64, shapes: "[C, C]")
   package static let lossSum = TensorKey("loss", .f64, shapes: "[1]")

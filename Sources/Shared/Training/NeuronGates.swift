@@ -21,6 +21,7 @@ package struct NeuronGates: Sendable {
 
   /// The gates of a bundle of kind `arrangements`, in turn if there are more neurons than gates.
   package init(_ bundle: Bundle, neurons: Int, features: Int) throws {
+    try bundle.expectHalfSpaces("stochastic gradients")
     let gates = try GateTensors(bundle, dimension: features)
     let count = gates.count
     guard count > 0 else {

@@ -15,9 +15,7 @@ extension SampledGates {
     result.metadata[.exact] = isExact
     result.metadata[.rank] = rank
     result.metadata["bound"] = bound.isFinite ? PatternCount.text(bound) : nil
-    let isCut = thresholds?.contains { $0 != 0 } ?? false
-    GateTensors(vectors: gates.tensor, thresholds: isCut ? thresholds.map { Tensor($0) } : nil)
-      .write(to: &result)
+    tensors.write(to: &result)
     return result
   }
 }
@@ -28,7 +26,7 @@ extension GatedPatterns {
   package func bundle(
     source: Bundle, isExact: Bool, bound: Double, rank: Int? = nil, metadata: [String: String]
   ) -> Bundle {
-    var result = SampledGates(gates: gates, thresholds: thresholds).bundle(
+    var result = sampled.bundle(
       source: source, isExact: isExact, bound: bound, rank: rank, metadata: metadata)
     if source[.x] != nil { result[.patterns] = patterns.tensor }
     return result

@@ -44,9 +44,7 @@ package final class ArrangementData: PatternedData {
     let (n, count) = (features.rows, gates.count)
     try expectMemory(
       Double(count) * Double(Patterns.stride(n)), for: "\(count) patterns of \(n) rows")
-    return Patterns.signs(
-      of: DataRows(features), gates: Matrix(gates.vectors),
-      thresholds: gates.thresholds?.doubles)
+    return Patterns.signs(of: DataRows(features), gates: gates)
   }
 
   /// X of a `dataset` or `arrangements` bundle with one patch per sample, in double precision.

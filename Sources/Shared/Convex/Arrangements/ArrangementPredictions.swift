@@ -1,8 +1,10 @@
 import LinearAlgebra
+import Patches
 import Schema
 
 extension ArrangementSolution {
-  /// ŷ (n × C) on the rows of `x`, any samples of the same features: Σ_i 1[x·g_i ≥ t_i] x·w_ic of a gated network, Σ_i
+  /// ŷ (n × C) on the rows of `x`, any samples of the same features: Σ_i 1[x·g_i ≥ t_i] x·w_ic of a gated network (of product gates
+  /// for the rows that the units take), Σ_i
   /// (x·v_ic)₊ − (x·w_ic)₊ of a ReLU network.
   package func predictions(
     on x: Matrix, of activation: Activation, gatesOf data: ArrangementData
@@ -19,14 +21,17 @@ extension ArrangementSolution {
     }
     let thresholds = data.thresholds?.doubles
     let lengths = (0..<open.rows).map { norm(d, open.row($0)) }
+    let units = isGated ? data.listed.gates.units.map { UnitSigns($0.rows(index)) } : nil
     let rows = min(n, 1024)
     let width = index.count
     let products = Matrix(rows, width)
     let gates = Matrix(isGated ? rows : 0, width)
+    let taken = Matrix(units?.count ?? 0, rows)
     // Blocks of rows, so that memory does not grow with the samples.
     for first in stride(from: 0, to: n, by: rows) {
       let count = min(rows, n - first)
       if isGated {
+        units?.update(x.row(first), rows: count, into: taken.base, stride: rows)
         gemm(
           count, width, d, x.row(first), .plain, open.base, .transposed, gates.base)
         for j in 0..<count {
@@ -38,7 +43,7 @@ extension ArrangementSolution {
             let product = comparableProduct(
               gates[j, k], to: threshold, scale: length * lengths[k] + abs(threshold), d, row,
               open.row(k))
-            gates[j, k] = product >= threshold ? 1 : 0
+            gates[j, k] = product >= threshold ? units.map { taken[$0.index[k], j] } ?? 1 : 0
           }
         }
       }

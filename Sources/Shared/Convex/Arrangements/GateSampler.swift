@@ -19,16 +19,17 @@ package enum GateSampler: String, CaseIterable, Sendable {
   private static let block = 256
 
   /// `count` gates as rows, or fewer centroids if the data have fewer directions. Windows of `size` × `size` pixels lie
-  /// in patches of `shape`. `progress` is told how many iterations were made.
+  /// in patches of `shape`. Draws of one seed whose `stream` differ have nothing in common. `progress` is told how many
+  /// iterations were made.
   package func gates(
     _ count: Int, for rows: DataRows, seed: Int, window: (size: Int, shape: PatchShape)? = nil,
-    progress: (_ iteration: Int) -> Void = { _ in }
+    stream: Int = 0, progress: (_ iteration: Int) -> Void = { _ in }
   ) -> Matrix {
     if self == .kMeans { return GateSampler.centroids(count, of: rows, seed, progress) }
     let d = rows.dimension
     let gates = Matrix(count, d)
     Threads.perform((count + GateSampler.block - 1) / GateSampler.block) { part in
-      var random = RandomSource(seed: seed, stream: part)
+      var random = RandomSource(seed: seed, stream: stream + part)
       let (reader, k) = (rows.reader(), rows.rowsPerSample)
       let sample = Matrix(self == .samples && rows.isDeferred ? k : 0, d)
       for i in part * GateSampler.block..<min(count, (part + 1) * GateSampler.block) {

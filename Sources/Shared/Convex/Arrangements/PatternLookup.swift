@@ -6,24 +6,19 @@ import Tensors
 struct PatternLookup {
   private let data: any PatternedData
   private let count: Int
-  private let ownThresholds: [Double]?
 
   init(_ data: any PatternedData) {
     self.data = data
     count = data.gates.shape[0]
-    ownThresholds = data.thresholds?.doubles
   }
 
-  /// The place of each of `gates` (A × d): that in `hints` if the gate stands there, else that of an equal gate, else,
+  /// The place of each of the A `gates`: that in `hints` if the gate stands there, else that of an equal gate, else,
   /// for fully-connected networks, that of the pattern which the gate makes of X. Throws if there is none.
   func places(of gates: GateTensors, near hints: [Int]) throws -> [Int] {
-    let thresholds = gates.thresholds?.doubles
-    let d = data.dimension
-    var byGate: [Gate: Int]?
+    var byGate: [[Double]: Int]?
     var byPattern: [[UInt8]: Int]?
     return try hints.enumerated().map { k, hint in
-      let gate = Gate(
-        vector: gates.vectors.rows(k..<k + 1).doubles, threshold: thresholds?[k] ?? 0)
+      let gate = gates.numbers(k)
       if hint >= 0, hint < count, own(hint) == gate { return hint }
       if byGate == nil {
         byGate = Dictionary(
@@ -44,11 +39,8 @@ struct PatternLookup {
             )
           }, uniquingKeysWith: { first, _ in first })
       }
-      var bits = [UInt8](repeating: 0, count: data.patterns.stride)
-      for j in 0..<data.samples
-      where dot(d, data.features.row(j), gate.vector) >= gate.threshold {
-        bits[j >> 3] |= 1 << UInt8(j & 7)
-      }
+      let made = Patterns.signs(of: DataRows(data.features), gates: gates.rows([k]))
+      let bits = Array(UnsafeBufferPointer(start: made.bits(0), count: made.stride))
       if let place = byPattern?[bits] { return place }
       throw Failure.data(
         "the gate in row \(k) of the warm start makes none of the \(data.patterns.count) patterns "
@@ -56,13 +48,5 @@ struct PatternLookup {
     }
   }
 
-  private struct Gate: Hashable {
-    var vector: [Double]
-    var threshold: Double
-  }
-
-  private func own(_ i: Int) -> Gate {
-    Gate(
-      vector: data.gates.rows(i..<i + 1).doubles, threshold: ownThresholds?[i] ?? 0)
-  }
+  private func own(_ i: Int) -> [Double] { data.listed.gates.numbers(i) }
 }

@@ -9,6 +9,14 @@ package struct SampledGates {
   package let gates: Matrix
   /// The thresholds, if gates cut elsewhere than at 0.
   package let thresholds: [Double]?
+  /// The second-layer units of product gates.
+  package private(set) var units: GateUnits?
+
+  package var tensors: GateTensors {
+    let isCut = thresholds?.contains { $0 != 0 } ?? false
+    return GateTensors(
+      vectors: gates.tensor, thresholds: isCut ? thresholds.map { Tensor($0) } : nil, units: units)
+  }
 
   /// Draws `count` gates and leaves out those that equal an earlier one. With `cut` T a row is active if x·g ≥ T ‖g‖.
   package init(
@@ -61,7 +69,7 @@ package struct SampledGates {
     let d = rows.dimension
     let tensors =
       activation == .gatedReLU
-      ? try GateTensors(bundle, (.hiddenGate, .hiddenThreshold), dimension: d)
+      ? try GateTensors(bundle, .neurons, dimension: d)
       : GateTensors(
         vectors: try bundle.require(
           .hiddenWeight, shape: [try bundle.require(.hiddenWeight).shape[0], d]), thresholds: nil)
@@ -69,8 +77,7 @@ package struct SampledGates {
     let cuts = tensors.thresholds?.doubles
     var seen: Set<[Double]> = []
     let kept = (0..<vectors.rows).filter { j in
-      let gate = Array(UnsafeBufferPointer(start: vectors.row(j), count: d))
-      return gate.contains { $0 != 0 } && seen.insert(gate + [cuts?[j] ?? 0]).inserted
+      (0..<d).contains { vectors[j, $0] != 0 } && seen.insert(tensors.numbers(j)).inserted
     }
     guard !kept.isEmpty else {
       throw Failure.data("\(bundle.name) has no neurons whose patterns could be listed")
@@ -78,15 +85,24 @@ package struct SampledGates {
     gates = vectors.selecting(kept)
     let chosen = cuts.map { all in kept.map { all[$0] } }
     thresholds = chosen?.contains { $0 != 0 } == true ? chosen : nil
+    units = tensors.units?.rows(kept)
   }
 
-  init(gates: Matrix, thresholds: [Double]?) {
+  init(gates: Matrix, thresholds: [Double]?, units: GateUnits? = nil) {
     self.gates = gates
     self.thresholds = thresholds
+    self.units = units
+  }
+
+  /// The gates `kept`, in that order.
+  func selecting(_ kept: [Int]) -> SampledGates {
+    SampledGates(
+      gates: gates.selecting(kept), thresholds: thresholds.map { t in kept.map { t[$0] } },
+      units: units?.rows(kept))
   }
 
   /// These gates after one of zeros with the threshold 0, which every row opens, x·0 ≥ 0, of whatever data; a gate of zeros
-  /// among these is left out.
+  /// among these is left out. The unit of product gates that goes with it has zeros too.
   package func withOpenGate() -> SampledGates {
     let d = gates.columns
     let kept = (0..<gates.rows).filter { i in
@@ -96,17 +112,22 @@ package struct SampledGates {
     for (place, i) in kept.enumerated() {
       result.row(place + 1).update(from: gates.row(i), count: d)
     }
-    return SampledGates(gates: result, thresholds: thresholds.map { t in [0] + kept.map { t[$0] } })
+    return SampledGates(
+      gates: result, thresholds: thresholds.map { t in [0] + kept.map { t[$0] } },
+      units: units?.rows(kept).withOpenUnit())
   }
 }
 
 /// Patterns with the gates that attain them.
 package struct GatedPatterns {
   package let patterns: Patterns
+  /// P of them.
+  package let sampled: SampledGates
+
   /// P × d.
-  package let gates: Matrix
+  package var gates: Matrix { sampled.gates }
   /// The thresholds, if gates cut elsewhere than at 0.
-  package let thresholds: [Double]?
+  package var thresholds: [Double]? { sampled.thresholds }
 
   /// The distinct patterns among those of `drawn` gates, each with the first gate that has it, in the order in
   /// which they were drawn.
@@ -114,22 +135,23 @@ package struct GatedPatterns {
     of drawn: SampledGates, on rows: DataRows, progress: (_ done: Int) -> Void = { _ in }
   ) throws {
     let (n, d, bytes) = (Double(rows.count), Double(rows.dimension), Patterns.stride(rows.count))
+    let neurons = Double(drawn.units.map { $0.count * $0.width } ?? 0)
     // Gates and patterns, all and those that are kept, the table of patterns, blocks of products.
     try expectMemory(
-      Double(drawn.gates.rows) * (2 * (8 * d + Double(bytes)) + 32) + 8 * min(n, 2048) * d + 8e6,
+      Double(drawn.gates.rows) * (2 * (8 * d + Double(bytes)) + 32) + 24 * neurons * d
+        + 8 * min(n, 2048) * d + 8e6,
       for: "the patterns of \(drawn.gates.rows) gates on \(rows.count) rows")
     let all = Patterns.signs(
-      of: rows, gates: drawn.gates, thresholds: drawn.thresholds, progress: progress)
+      of: rows, gates: drawn.gates, thresholds: drawn.thresholds,
+      units: drawn.units.map { UnitSigns($0) }, progress: progress)
     let kept = all.firstOccurrences
     let isAll = kept.count == all.count
     patterns = isAll ? all : all.selecting(kept)
-    gates = isAll ? drawn.gates : drawn.gates.selecting(kept)
-    thresholds = drawn.thresholds.map { t in kept.map { t[$0] } }
+    sampled = isAll ? drawn : drawn.selecting(kept)
   }
 
   init(patterns: Patterns, gates: Matrix, thresholds: [Double]?) {
     self.patterns = patterns
-    self.gates = gates
-    self.thresholds = thresholds
+    sampled = SampledGates(gates: gates, thresholds: thresholds)
   }
 }

@@ -1,17 +1,19 @@
 import LinearAlgebra
+import Patches
+import Schema
 import Tensors
 
 extension Patterns {
   /// How many gates, and how many rows (a multiple of 8), are multiplied at once: 2 MB of products.
   private static let (gateBlock, rowBlock) = (128, 2048)
 
-  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d). If a row lies on the boundary
-  /// up to rounding, its product is summed in twice the precision, because whoever applies the gates again has to find
-  /// the same side.
+  /// The patterns 1[x_j · g ≥ t_g] of the rows x_j, for every row g of `gates` (P × d), and of product gates also those of
+  /// their `units`. If a row lies on the boundary up to rounding, its product is summed in twice the precision, because
+  /// whoever applies the gates again has to find the same side.
   ///
   /// The bits do not depend on the number of threads, because the products that are taken together do not.
   package static func signs(
-    of rows: DataRows, gates: Matrix, thresholds: [Double]? = nil,
+    of rows: DataRows, gates: Matrix, thresholds: [Double]? = nil, units: UnitSigns? = nil,
     progress: (_ done: Int) -> Void = { _ in }
   ) -> Patterns {
     let (count, d, stride) = (gates.rows, rows.dimension, Patterns.stride(rows.count))
@@ -23,6 +25,7 @@ extension Patterns {
       let width = min(rowBlock, rows.count - first)
       rows.copy(first..<first + width, into: block.base)
       let lengths = (0..<width).map { norm(d, block.row($0)) }
+      let taken = units.map { takenBits(by: $0, block, rows: width) }
       Threads.perform(gateBlocks) { part in
         let start = part * gateBlock
         let height = min(gateBlock, count - start)
@@ -37,11 +40,45 @@ extension Patterns {
           pack(
             products + i * width, width, threshold: threshold,
             into: bits + (start + i) * stride + first / 8)
+          if let units, let taken {
+            let own = taken[units.index[start + i]]
+            let target = bits + (start + i) * stride + first / 8
+            for byte in own.indices { target[byte] &= own[byte] }
+          }
         }
       }
       progress(first + width)
     }
     return Patterns(tensor, rows: rows.count)
+  }
+
+  /// The patterns of `gates`, with thresholds and units, on the rows.
+  package static func signs(
+    of rows: DataRows, gates: GateTensors, progress: (_ done: Int) -> Void = { _ in }
+  ) -> Patterns {
+    signs(
+      of: rows, gates: Matrix(gates.vectors), thresholds: gates.thresholds?.doubles,
+      units: gates.units.map { UnitSigns($0) }, progress: progress)
+  }
+
+  /// The bits of the first `count` rows of `block` that each unit takes.
+  private static func takenBits(by units: UnitSigns, _ block: Matrix, rows count: Int) -> [[UInt8]]
+  {
+    let taken = Matrix(units.count, count)
+    // Blocks of rows that fill whole cache lines.
+    Threads.split((count + 63) / 64) { part in
+      let rows = 64 * part.lowerBound..<min(count, 64 * part.upperBound)
+      units.update(
+        block.row(rows.lowerBound), rows: rows.count, into: taken.base + rows.lowerBound,
+        stride: count)
+    }
+    return (0..<units.count).map { k in
+      var bytes = [UInt8](repeating: 0, count: (count + 7) / 8)
+      bytes.withUnsafeMutableBufferPointer {
+        pack(taken.row(k), count, threshold: 1, into: $0.baseAddress!)
+      }
+      return bytes
+    }
   }
 
   /// Sums anew those products of the rows of `block` with a gate that equal the threshold up to rounding; `lengths` are

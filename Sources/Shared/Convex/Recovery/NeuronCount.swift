@@ -15,6 +15,7 @@ extension Solutions {
     }
     if try bundle.read(.freeBias, default: false) { return try SplineNetwork(bundle).count }
     if bundle[.neuronsHidden] != nil { return try FactoredNetwork(bundle, tolerance: nil).count }
+    if bundle[.layersWeight] != nil { return try ThreeLayers(bundle, tolerance: nil).count }
     if try bundle.read(ifPresent: .batchNorm) == .after {
       return try NormalizedNetwork(bundle, tolerance: nil).count
     }

@@ -157,7 +157,11 @@ package struct OptimalSet {
           + "\(outputs) outputs")
     }
     let (u, a) = (hidden.doubles, output.doubles)
-    let gates = isGated ? try network.require(.hiddenGate, shape: [m, d]).doubles : nil
+    let gates =
+      isGated
+      ? Patterns.signs(
+        of: DataRows(data.features),
+        gates: try GateTensors(network, .neurons, count: m, dimension: d)) : nil
     var result = candidates.map { $0.map { _ in 0.0 } }
     for j in 0..<m {
       let own = Array(u[j * d..<(j + 1) * d])
@@ -170,8 +174,7 @@ package struct OptimalSet {
           let candidate = candidates[c][k]
           let value = dot(d, candidate.direction, own) / length
           if let gates {
-            return isGate(Array(gates[j * d..<(j + 1) * d]), of: candidate.pattern)
-              ? sign * value : -1
+            return gates.isPattern(j, candidate.pattern, of: data.patterns) ? sign * value : -1
           }
           return candidate.sign == sign ? value : -1
         }
@@ -201,14 +204,6 @@ package struct OptimalSet {
       }
     }
     return result
-  }
-
-  private func isGate(_ gate: [Double], of pattern: Int) -> Bool {
-    (0..<data.samples).allSatisfy { j in
-      let threshold = data.thresholds.map { $0.doubles[pattern] } ?? 0
-      return (dot(data.dimension, data.features.row(j), gate) >= threshold)
-        == data.patterns.isActive(pattern, row: j)
-    }
   }
 
   /// Weights that are exactly optimal, next to `weights`: those of the neurons with weight by least squares.
@@ -261,5 +256,13 @@ package struct OptimalSet {
     if isGated { network.gates = data.listed.gates }
     return network.bundle(
       program: NetworkTensors.program(of: source), from: source, metadata: metadata)
+  }
+}
+
+extension Patterns {
+  /// Whether pattern `i` is pattern `j` of `other`, on as many rows.
+  fileprivate func isPattern(_ i: Int, _ j: Int, of other: Patterns) -> Bool {
+    let (own, theirs) = (bits(i), other.bits(j))
+    return (0..<stride).allSatisfy { own[$0] == theirs[$0] }
   }
 }

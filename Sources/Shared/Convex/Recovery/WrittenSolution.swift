@@ -119,19 +119,12 @@ package struct WrittenSolution {
   }
 
   private func expectGates(of data: ArrangementData, _ name: String) throws {
-    let (theirs, mine) = (data.gates.doubles, gates.vectors.doubles)
-    let theirThresholds = data.thresholds?.doubles
-    let myThresholds = gates.thresholds?.doubles
     for (i, pattern) in weights.index.enumerated() {
       guard pattern < data.patterns.count else {
         throw Failure.data(
           "tensor \"index\" names pattern \(pattern), but \(name) has \(data.patterns.count)")
       }
-      guard
-        theirs[pattern * features..<(pattern + 1) * features]
-          .elementsEqual(mine[i * features..<(i + 1) * features]),
-        theirThresholds?[pattern] ?? 0 == myThresholds?[i] ?? 0
-      else {
+      guard data.listed.gates.numbers(pattern) == gates.numbers(i) else {
         throw Failure.data(
           "the gates of \(name) are not those of \(self.name): pattern \(pattern) differs")
       }

@@ -139,8 +139,7 @@ struct SummedPatches: SummedFeatures {
     let n = min(limit, patches.count)
     let stream = FeatureStream(
       PooledFeatures(
-        patches, gates: gates.vectors, thresholds: gates.thresholds, patterns: nil,
-        members: Array(0..<gates.count)))
+        patches, gates: gates, patterns: nil, members: Array(0..<gates.count)))
     let q = stream.features.order
     let rows = Matrix(min(n, step), q)
     _ = stream.run(

@@ -62,6 +62,7 @@ package struct FactoredSolution: Solution {
         "\(examples.summary), \(examples.dimension) features, but \(program.name) is for \(hidden.columns)"
       )
     }
+    try examples.expectHalfSpaces(program.name, "of relu neurons")
     guard let arrangements = examples.arrangements, arrangements.isListed else {
       throw Failure.data(
         "\(examples.name) has no tensor \"patterns\": the certificate of \(program.name) needs a list"
@@ -185,8 +186,8 @@ extension Arrangements {
     for i in 0..<count {
       for j in 0..<x.rows {
         let value = all.violation(
-          i, product: dot(x.columns, x.row(j), all.vectors.row(i)), of: x.row(j),
-          length: lengths[j], active: isActive(i, row: j))
+          i, product: dot(x.columns, x.row(j), all.vectors.row(i)), output: 0,
+          of: x.row(j), length: lengths[j], active: isActive(i, row: j))
         if !(value <= worst.violation) { worst = (value, i) }
       }
     }

@@ -75,7 +75,7 @@ package struct NormalizedNetwork: NetworkFunction {
       kind == .gatedReLU
       ? NeuronGates(
         try GateTensors(
-          bundle, (.hiddenGate, .hiddenThreshold), count: m, dimension: layers.filters.columns
+          bundle, .neurons, count: m, dimension: layers.filters.columns
         ).all) : nil
   }
 

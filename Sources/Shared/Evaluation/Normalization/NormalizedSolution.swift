@@ -115,6 +115,7 @@ package struct NormalizedSolution: Solution {
     }
     try CenteredFeatures.expectComparable(examples.matrix(of: patches), name: examples.name)
     guard needsPatterns else { return }
+    try examples.expectHalfSpaces(program.name, "one with batch normalisation")
     guard let arrangements = examples.arrangements, arrangements.isListed else {
       throw Failure.data(
         "\(examples.name) has no tensor \"patterns\": the certificate of \(program.name) needs a list"

@@ -9,44 +9,32 @@ import Tensors
 /// The penalty is (1/L) Σ_k Σ_l ‖W_kl‖_F^L (Wang, Ergen and Pilanci 2021). Of all networks with the same outputs its least
 /// value is the nuclear norm of Σ_k W_k1 … W_kL, at which the layers of a path have equal lengths.
 package struct DeepLinearNetwork: NetworkFunction {
-  /// The first and the last layer.
-  private let outer: ReLUNetwork
+  private let layers: MiddleLayers
   /// The network of two layers with the same outputs.
   let folded: ReLUNetwork
-  /// What neurons are multiplied by in the layers between, (L − 2) × m.
-  private let middle: Matrix
   private let name: String
 
+  /// The first and the last layer.
+  private var outer: ReLUNetwork { layers.outer }
+  /// What neurons are multiplied by in the layers between, (L − 2) × m.
+  private var middle: Matrix { layers.weights }
   /// L.
-  package var depth: Int { middle.rows + 2 }
+  package var depth: Int { layers.depth }
   package var kind: Activation { folded.kind }
   package var outputs: Int { folded.outputs }
   package var neurons: Int { folded.neurons }
   package var filters: Matrix { folded.filters }
   package var outputWeight: Matrix { folded.outputWeight }
 
-  /// How far the lengths of a path's layers may be apart, as a share of the largest, in a network that is to be certified.
-  private static let balanceTolerance = 1e-9
-
   /// Takes over a bundle of kind `network` with metadata `layers`. Throws `Failure.data` if it is no linear network of that
   /// many layers.
   package init(_ bundle: Bundle) throws {
     name = bundle.name
-    let layers: Int = try bundle.read(.layers)
-    let weights = try bundle.require(.middleWeight)
-    guard layers > 2, weights.shape[0] == layers - 2 else {
-      throw Failure.data(
-        "metadata \"layers\" of \(name) is \(layers), but tensor \"middle.weight\" is \(weights.summary): expected a row for "
-          + "each layer between the first and the last")
-    }
-    var plain = bundle
-    plain[.middleWeight] = nil
-    plain.metadata["layers"] = nil
-    let outer = try ReLUNetwork(plain)
-    let middle = Matrix(try bundle.require(.middleWeight, shape: [layers - 2, outer.neurons]))
+    layers = try MiddleLayers(bundle)
+    folded = try ReLUNetwork(layers.folded(keepingGroups: true))
     guard outer.weightNorm == .nuclear else {
       throw Failure.data(
-        "metadata \"norm\" of \(name) is \(quoted(outer.weightNorm.rawValue)), expected \"nuclear\" for a network of \(layers) "
+        "metadata \"norm\" of \(name) is \(quoted(outer.weightNorm.rawValue)), expected \"nuclear\" for a network of \(layers.depth) "
           + "layers")
     }
     for members in outer.groups
@@ -55,14 +43,6 @@ package struct DeepLinearNetwork: NetworkFunction {
         "tensor \"middle.weight\" of \(name) has several values for the neurons of one path, the first of which is neuron \(members[0])"
       )
     }
-    let output = Matrix(copying: outer.outputWeight)
-    for j in 0..<output.columns {
-      let factor = middle.column(j).reduce(1, *)
-      for c in 0..<output.rows { output[c, j] *= factor }
-    }
-    plain[.outputWeight] = output.tensor
-    folded = try ReLUNetwork(plain)
-    (self.outer, self.middle) = (outer, middle)
   }
 
   /// ‖W_k1‖, …, ‖W_kL‖ of the path of the neurons `members`.
@@ -82,13 +62,7 @@ package struct DeepLinearNetwork: NetworkFunction {
   }
 
   /// How far the lengths of a path's layers are apart at most, as a share of the largest of the path.
-  package var imbalance: Double {
-    outer.groups.reduce(0) { worst, members in
-      let lengths = lengths(of: members)
-      let (least, most) = (lengths.min() ?? 0, lengths.max() ?? 0)
-      return most > 0 ? max(worst, 1 - least / most) : worst
-    }
-  }
+  package var imbalance: Double { outer.groups.map { spread(lengths(of: $0)) }.max() ?? 0 }
 
   package func describe(in report: inout Report) {
     report.add("layers", depth)
@@ -109,9 +83,7 @@ package struct DeepLinearNetwork: NetworkFunction {
 
   /// Says so if the layers of a path have other lengths than an optimal network's.
   var imbalanceObjections: [String] {
-    if imbalance <= DeepLinearNetwork.balanceTolerance { return [] }
-    return [
-      "the layers of a path of \(name) have lengths that are \(imbalance) of the largest apart, expected equal ones"
-    ]
+    if imbalance <= MiddleLayers.balanceTolerance { return [] }
+    return [MiddleLayers.objection(toImbalance: imbalance, of: "path", in: name)]
   }
 }
