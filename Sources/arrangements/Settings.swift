@@ -162,19 +162,21 @@ struct Settings: ToolSettings {
         .integer("seed", "S", \.seed, "Seed of the draw (default 0).", minimum: 0),
       ],
       threaded: true,
-      examples: [
-        "patchify --flatten --bias images | arrangements --sample 100 -o train",
-        "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 100 --open -o train",
-        "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
-          + "images | arrangements --sample 200 --sampler k-means --threshold 1.5 -o train",
-        "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 200 --depth 2 | "
-          + "solve --activation gated-relu --beta 1 | recover >three-layers",
-        "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
-          + "--beta 1e-3 -o solution",
-        "tensor from-csv table.csv --targets y --bias | arrangements --exact --rank 3 | solve --activation relu "
-          + "--beta 1 -o solution",
-      ])
+      examples: examples)
   }
+
+  private static let examples = [
+    "patchify --flatten --bias images | arrangements --sample 100 -o train",
+    "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 100 --open -o train",
+    "patchify --size 6 --stride 1 --pool 2 --contrast 6e-4 --whiten 0.1 --components 24 --bias --defer "
+      + "images | arrangements --sample 200 --sampler k-means --threshold 1.5 -o train",
+    "tensor from-csv customers.csv --labels plan --bias --standardize | arrangements --sample 200 --depth 2 | "
+      + "solve --activation gated-relu --beta 1 | recover >three-layers",
+    "tensor from-csv points.csv --targets y --bias | arrangements --exact | solve --activation relu "
+      + "--beta 1e-3 -o solution",
+    "tensor from-csv table.csv --targets y --bias | arrangements --exact --rank 3 | solve --activation relu "
+      + "--beta 1 -o solution",
+  ]
 }
 
 extension Settings {

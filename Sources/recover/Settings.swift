@@ -130,14 +130,16 @@ struct Settings: ToolSettings {
           record: .placeholder),
       ],
       threaded: true,
-      examples: [
-        "recover --minimal --data train.arrangements solution >network",
-        "solve --activation linear --beta 0.1 train | recover --depth 4 | evaluate --data test",
-        "recover --data train.arrangements --unique solution",
-        "recover --data train.arrangements --vertices 10 --networks vertices solution >network",
-        "solve --activation 1,0,0 --beta 0.1 train | recover | evaluate --data test",
-      ])
+      examples: examples)
   }
+
+  private static let examples = [
+    "recover --minimal --data train.arrangements solution >network",
+    "solve --activation linear --beta 0.1 train | recover --depth 4 | evaluate --data test",
+    "recover --data train.arrangements --unique solution",
+    "recover --data train.arrangements --vertices 10 --networks vertices solution >network",
+    "solve --activation 1,0,0 --beta 0.1 train | recover | evaluate --data test",
+  ]
 }
 
 extension Settings {
