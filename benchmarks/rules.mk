@@ -96,4 +96,4 @@ bench: $(BUILT) ## solve beside other solvers, time to a true suboptimality (hou
 
 .PHONY: bench-quick
 bench-quick: $(BUILT) ## ten problems of bench, in minutes
-	$(call bench-peers,build/peers-quick,--quick --limit 20)
+	$(call bench-peers,build/peers-quick,--quick --limit 5 --repeats 1)

@@ -5,7 +5,7 @@ import Tensors
 /// A solution of the program of ReLU networks of several outputs with weight decay on both layers, over listed patterns: neurons u_k of
 /// the pattern i_k with rows a_k of output weights, ŷ = Σ D_{i_k} X u_k a_kᵀ, and the norm Σ ‖u_k‖ ‖a_k‖. With several pooling regions a_k has
 /// a weight for each region and output, and what a neuron puts out is averaged over the patches of a region.
-package struct FactoredSolution: Solution {
+package struct FactoredSolution: ListedSolution {
   package let program: SolvedProgram
   /// m × d and m × RC, region 0 first.
   private let hidden, output: Matrix
@@ -155,20 +155,6 @@ package struct FactoredSolution: Solution {
       if place == count - 1 { for c in sums.indices { result[j / count, c] = sums[c].value } }
     }
     return (result, violation)
-  }
-
-  package func scope(on examples: Examples) throws -> Scope {
-    guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements,
-      arrangements.isExact || program.claim.scope == .global
-    else { return .patterns }
-    return try arrangements.isComplete(
-      examples, patches, dual: program.dual, beta: program.beta) ? .global : .patterns
-  }
-
-  package func featureScale(on examples: Examples) -> Double {
-    guard case .patches(let patches) = examples.features, let x = try? examples.matrix(of: patches)
-    else { return 0 }
-    return norm(x.count, x.base) / Double(max(1, x.rows)).squareRoot()
   }
 }
 

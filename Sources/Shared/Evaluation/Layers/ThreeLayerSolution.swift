@@ -9,7 +9,7 @@ import Tensors
 /// ν is feasible if no neuron of the second layer has a price above β: for every set D' of samples, sign o and choice of M signed
 /// patterns the largest o νᵀD' Σ_j s_j D_j X v_j with Σ ‖v_j‖ ≤ 1 under these constraints. For every λ ≥ 0 it is at most the
 /// largest ‖P_K (s_j XᵀD_j u)‖, u = o D'ν + (2D' − I)λ. The solution has multipliers λ; whatever they are, the bound holds.
-package struct ThreeLayerSolution: Solution {
+package struct ThreeLayerSolution: ListedSolution {
   package let program: SolvedProgram
   /// M.
   let width: Int
@@ -217,20 +217,6 @@ package struct ThreeLayerSolution: Solution {
       members[place] += 1
       for next in place + 1..<max(place + 1, width) { members[next] = members[next - 1] + 1 }
     }
-  }
-
-  package func scope(on examples: Examples) throws -> Scope {
-    guard case .patches(let patches) = examples.features, let arrangements = examples.arrangements,
-      arrangements.isExact || program.claim.scope == .global
-    else { return .patterns }
-    return try arrangements.isComplete(
-      examples, patches, dual: program.dual, beta: program.beta) ? .global : .patterns
-  }
-
-  package func featureScale(on examples: Examples) -> Double {
-    guard case .patches(let patches) = examples.features, let x = try? examples.matrix(of: patches)
-    else { return 0 }
-    return norm(x.count, x.base) / Double(max(1, x.rows)).squareRoot()
   }
 }
 
