@@ -103,8 +103,10 @@ struct Verdict {
         return ["writes \(tensor.nonFiniteCount) numbers that are not finite in \(quoted(name))"]
       }
       if call.passesOn { return [] }
-      for (key, value) in bundle.metadata.sorted(by: { $0.key < $1.key })
-      where key != "classes" && !TableKey.all.contains(key) {
+      for (key, value) in bundle.metadata.sorted(by: { $0.key < $1.key }) {
+        // Earlier layers have these of their own.
+        let own = key.split(separator: ".").last.map(String.init) ?? key
+        if own == "classes" || TableKey.all.contains(own) { continue }
         if isNonFiniteNumber(value) {
           return ["writes the metadata \(quoted(key)) \(quoted(value))"]
         }

@@ -73,8 +73,9 @@ extension LayerStack {
         "\(network.name) has batch normalisation: its hidden layer cannot be a stage of its own")
     }
     var part = Bundle(name: "the hidden layer of \(network.name)")
+    // Classes are those of its outputs.
     part.metadata = network.metadata.filter {
-      Preparation.inherited.contains($0.key) || $0.key == "activation"
+      Preparation.inherited.contains($0.key) && $0.key != "classes" || $0.key == "activation"
     }
     for key in FittedStatistics.keys
     where key.name != TensorKey.targetShift.name
