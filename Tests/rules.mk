@@ -2,7 +2,7 @@
 
 include Tests/Fuzzing/rules.mk
 
-TRIALS := .build/release/trials
+TRIAL_PROGRAM := .build/release/trials
 COUNT ?= 100000
 SEED ?= 0
 KILLS ?= 50
@@ -11,7 +11,7 @@ FIRST ?= 0
 
 .PHONY: mutations
 mutations: $(BUILT) ## COUNT=100000 mutants of bundles (SEED=0) through every tool
-	$(TRIALS) mutations --count $(COUNT) --seed $(SEED) --folder build/mutations
+	$(TRIAL_PROGRAM) mutations --count $(COUNT) --seed $(SEED) --folder build/mutations
 
 .PHONY: survive
 survive: $(BUILT) ## kill make demo and a path of beta KILLS=50 times with signal 9 (SEED=0), and make them again
@@ -21,7 +21,7 @@ survive: $(BUILT) ## kill make demo and a path of beta KILLS=50 times with signa
 .PHONY: stalls
 stalls: COUNT = 5000
 stalls: $(BUILT) ## solve COUNT=5000 small random problems (SEED=0), and CELLS=50 seeds of points over all cells
-	$(TRIALS) stalls --count $(COUNT) --seed $(SEED) --first $(FIRST) --cells $(CELLS) --folder build/stalls
+	$(TRIAL_PROGRAM) stalls --count $(COUNT) --seed $(SEED) --first $(FIRST) --cells $(CELLS) --folder build/stalls
 
 # Leaks are not looked for: the tools end without giving back what they hold.
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1
@@ -40,8 +40,8 @@ sanitize: ## tests and 3,000 mutants under AddressSanitizer, the parallel parts 
 
 .PHONY: bench-memory
 bench-memory: $(BUILT) ## peak memory of every tool on inputs of three sizes, against docs/trust.md
-	$(TRIALS) memory --sizes 4,16,64 --folder build/memory
+	$(TRIAL_PROGRAM) memory --sizes 4,16,64 --folder build/memory
 
 .PHONY: memory-limits
 memory-limits: $(BUILT) ## every tool with 100 MB, 300 MB and 1 GB of address space
-	$(TRIALS) limits --folder build/memory
+	$(TRIAL_PROGRAM) limits --folder build/memory

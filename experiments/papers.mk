@@ -60,7 +60,7 @@ runs/multiclass-cnn := $(addprefix first-2000/f4s4/,path adam-100 $(RATES:%=symm
 # beyond which trials diverge from where ours begin. It names no width for 5 points.
 RELU := --activation relu --beta 1e-4 --gap 1e-6
 # All points a step, a row of the trace every 50 steps.
-TRIALS := --beta 1e-4 --batch 1000 --trials 10 --epochs 10000 --trace-every 50
+PAPER_TRIALS := --beta 1e-4 --batch 1000 --trials 10 --epochs 10000 --trace-every 50
 FAST_ADAM := --optimizer adam --learning-rate 1e-2
 define points
 points/$(1)/train := experiments/points/$(1).csv
@@ -70,19 +70,19 @@ train/$(1)/exact/relu := $(RELU)
 train/$(1)/gates-10000/relu := $(RELU)
 endef
 $(foreach set,toy-1d-5 toy-1d-50 toy-1d-100 toy-2d-50,$(eval $(call points,$(set))))
-$(foreach m,8 15 50,$(eval baseline/toy-1d-5/network/sgd-$(m) := $(TRIALS) --neurons $(m)))
-baseline/toy-1d-50/network/sgd-150 := $(TRIALS) --neurons 150 --learning-rate 1e-4
-baseline/toy-1d-50/network/adam-150 := $(TRIALS) --neurons 150 $(FAST_ADAM)
-baseline/toy-1d-100/network/sgd-200 := $(TRIALS) --neurons 200 --learning-rate 5e-5
-baseline/toy-1d-100/network/adam-200 := $(TRIALS) --neurons 200 $(FAST_ADAM)
+$(foreach m,8 15 50,$(eval baseline/toy-1d-5/network/sgd-$(m) := $(PAPER_TRIALS) --neurons $(m)))
+baseline/toy-1d-50/network/sgd-150 := $(PAPER_TRIALS) --neurons 150 --learning-rate 1e-4
+baseline/toy-1d-50/network/adam-150 := $(PAPER_TRIALS) --neurons 150 $(FAST_ADAM)
+baseline/toy-1d-100/network/sgd-200 := $(PAPER_TRIALS) --neurons 200 --learning-rate 5e-5
+baseline/toy-1d-100/network/adam-200 := $(PAPER_TRIALS) --neurons 200 $(FAST_ADAM)
 runs/toy-1d := toy-1d-5/exact/relu $(addprefix toy-1d-5/network/sgd-,8 15 50) \
   $(addprefix toy-1d-50/,exact/relu gates-10000/relu network/sgd-150 network/adam-150) \
   $(addprefix toy-1d-100/,exact/relu gates-10000/relu network/sgd-200 network/adam-200)
 
 # The same of two coordinates, labelled by the distance from 0. The test part is a grid.
 draw/toy-2d-50/test := --grid 121 --from -15 --to 15
-baseline/toy-2d-50/network/sgd-50 := $(TRIALS) --neurons 50 --learning-rate 1e-4
-$(foreach m,8 15 50,$(eval baseline/toy-2d-50/network/adam-$(m) := $(TRIALS) --neurons $(m) $(FAST_ADAM)))
+baseline/toy-2d-50/network/sgd-50 := $(PAPER_TRIALS) --neurons 50 --learning-rate 1e-4
+$(foreach m,8 15 50,$(eval baseline/toy-2d-50/network/adam-$(m) := $(PAPER_TRIALS) --neurons $(m) $(FAST_ADAM)))
 runs/toy-2d := $(addprefix toy-2d-50/,exact/relu gates-10000/relu network/sgd-50 $(addprefix \
   network/adam-,8 15 50))
 
@@ -96,7 +96,7 @@ train/ece-1d-$(1)/exact/relu := $(RELU)
 train/ece-1d-$(1)/gates-100/relu := $(RELU)
 endef
 $(foreach n,20 500,$(eval $(call normal-points,$(n)))$(foreach m,5 15 50 100,$(eval \
-  baseline/ece-1d-$(n)/network/adam-$(m) := $(TRIALS) --neurons $(m) --optimizer adam)))
+  baseline/ece-1d-$(n)/network/adam-$(m) := $(PAPER_TRIALS) --neurons $(m) --optimizer adam)))
 runs/ece-1d := $(foreach n,20 500,$(addprefix ece-1d-$(n)/,exact/relu gates-100/relu $(addprefix \
   network/adam-,5 15 50 100)))
 
@@ -106,8 +106,8 @@ extract/cifar-120/train := --classes airplane,automobile --resize 10x10 --graysc
 extract/cifar-120/test := --split test --classes airplane,automobile --range 0:100 --resize 10x10 --grayscale
 patterns/cifar-120/gates-40 := --sample 40
 train/cifar-120/gates-40/relu := --activation relu --beta 1e-4 --gap 1e-4
-baseline/cifar-120/network/sgd-40 := $(TRIALS) --neurons 40
-baseline/cifar-120/network/adam-40 := $(TRIALS) --neurons 40 --optimizer adam
+baseline/cifar-120/network/sgd-40 := $(PAPER_TRIALS) --neurons 40
+baseline/cifar-120/network/adam-40 := $(PAPER_TRIALS) --neurons 40 --optimizer adam
 runs/cifar-120 := $(addprefix cifar-120/,gates-40/relu network/sgd-40 network/adam-40)
 
 # Images of C, as torchvision reads them: pixels from 0 to 1.

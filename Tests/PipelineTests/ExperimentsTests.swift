@@ -77,6 +77,17 @@ import Testing
     return folder
   }
 
+  /// Variables of experiments and benchmarks do not take the place of the program of trials.
+  @Test func targetsRunTheTrials() throws {
+    let folder = try Folder()
+    for target in ["mutations", "stalls", "bench-memory", "memory-limits"] {
+      let run = try Tools.shell("make -C '\(Self.scripts)/..' -n \(target)", in: folder)
+      let last = run.text.split(separator: "\n").last { $0.contains("--folder") }
+      #expect(
+        last?.hasPrefix(".build/release/trials ") == true, "\(target): \(run.text) \(run.errors)")
+    }
+  }
+
   @Test func theDataMayStandWhereNamesHaveBlanks() throws {
     let folder = try project()
     let made = try Tools.shell(
