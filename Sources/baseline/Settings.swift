@@ -86,6 +86,9 @@ struct Settings: ToolSettings {
     ] where isGiven {
       throw Failure.usage("\(option) is for networks: the convex program has its own")
     }
+    guard program != .gated || network.beta > 0 else {
+      throw Failure.usage("--program gated needs --beta above 0: nothing bounds it without")
+    }
   }
 
   static var tool: Tool<Settings> {

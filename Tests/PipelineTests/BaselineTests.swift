@@ -254,10 +254,14 @@ private let polynomial = "0.09,0.5,0.47"
     (["--program", "psd"], 2, "polynomial"),
     (["--program", "gated"], 2, "gated-relu"),
     (["--program", "gated", "--activation", "1,0,0"], 2, "gated-relu"),
-    (["--program", "gated", "--activation", "gated-relu"], 1, "expected arrangements"),
+    (
+      ["--program", "gated", "--activation", "gated-relu", "--beta", "1"], 1,
+      "expected arrangements"
+    ),
     (["--program", "gated", "--activation", "gated-relu", "--penalty", "l1"], 2, "--penalty"),
     (["--program", "gated", "--activation", "gated-relu", "--init-scale", "2"], 2, "--init-scale"),
     (["--group", "pattern"], 2, "--group is for --program gated"),
+    (["--activation", "gated-relu", "--program", "gated"], 2, "--beta above 0"),
     (["--init-scale", "0"], 2, "--init-scale"),
     (["--program", "psd", "--activation", "1,0,0", "--penalty", "l1"], 2, "--penalty"),
     (["--learning-rate", "0"], 2, "--learning-rate"), (["--batch", "0"], 2, "--batch"),

@@ -22,6 +22,20 @@ import Testing
 
   private static let solve = "solve --quiet --activation relu --beta 0.1 --gap 1e-6"
 
+  /// A search that ends before it began leaves the zero network and the bound 0.
+  @Test(arguments: ["--max-iterations 0", "--max-iterations 1", "--max-seconds 1e-6"])
+  func limitsLeaveAClaimThatHolds(_ limit: String) throws {
+    let folder = try folder("arrangements --quiet --exact --depth 2 points -o data")
+    let run = try Tools.shell(
+      """
+      set -e
+      \(Self.solve) \(limit) data -o solution 2>/dev/null
+      recover solution -o network
+      evaluate --quiet --data data --certify solution network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
   /// Known optima, certified, and the networks that have them, by loops over their tensors.
   @Test(arguments: [
     ("--width 1", 2.013919, 1), ("--width 2", 1.793772, 2), ("--width 5", 1.692654, 5),

@@ -142,7 +142,7 @@ extension MemoryCase {
       setup: [
         ("cifar-extract --resize 8x8 --synthetic N", "images"),
         ("patchify --flatten images", "small"),
-      ], line: "generate --beta 100 --latent 100 small", inputs: ["small"], bytesPerSample: 772,
+      ], line: "generate --beta 1000 --latent 100 small", inputs: ["small"], bytesPerSample: 772,
       multiple: 6),
   ]
 }

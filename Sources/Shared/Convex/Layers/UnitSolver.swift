@@ -42,7 +42,10 @@ package final class UnitSolver: RegularizedSolver {
   ) -> UnitSolution {
     let scaled = beta / (program.unit * program.size)
     var best = start ?? UnitSolution(zero: targets)
-    best.dualValue = -.infinity
+    // A dual point of another β is none of this one.
+    let zero = UnitSolution(zero: targets)
+    (best.dual, best.multipliers, best.exceptions) = (zero.dual, zero.multipliers, [])
+    best.dualValue = 0
     best = offering(best.units, to: best, beta: beta, isFirst: true)
     var blocks = best.blocks
     var nu = residual(best.units)
