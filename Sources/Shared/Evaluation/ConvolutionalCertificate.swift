@@ -61,6 +61,8 @@ private final class ConvolutionalPass {
   /// Gates that should attain patterns of the range, and the patterns: the solution's gates, and, for listed patterns,
   /// those of the data.
   private let attaining: [(gates: Gates, owners: [Int], isOfSolution: Bool)]
+  /// Whether the networks are gated: their gates decide for patches next to their boundary too.
+  private var isGated: Bool { solution.negative == nil }
   /// All v_icr and w_icr of the range, and the pattern of the range that each belongs to; for ReLU.
   private let vectors: Matrix
   private let owners: [Int]
@@ -280,7 +282,7 @@ private final class ConvolutionalPass {
     init(_ pass: ConvolutionalPass, limit: Int) {
       self.pass = pass
       products = Matrix(pass.vectors.rows, limit)
-      attaining = pass.attaining.map { GateAttainment($0.gates) }
+      attaining = pass.attaining.map { GateAttainment($0.gates, decide: pass.isGated) }
     }
 
     /// Judges `count` patches, the first of which is `first` in the block, by the present masks.

@@ -43,7 +43,8 @@ struct PatternConstraints {
         var largest = solution.program.beta
         for block in own {
           let patterns = block * size..<min(total, (block + 1) * size)
-          let check = GateCheck(arrangements, patterns, features, lengths)
+          let check = GateCheck(
+            arrangements, patterns, features, lengths, decide: solution.negative == nil)
           sums.update(patterns) { check.update($0, $1) }
           for (i, pattern) in patterns.enumerated() {
             largest = max(
@@ -68,9 +69,10 @@ private final class GateCheck {
   private(set) var violation = GateViolation(isOfSolution: false)
 
   init(
-    _ arrangements: Arrangements, _ patterns: Range<Int>, _ features: Matrix, _ lengths: [Double]
+    _ arrangements: Arrangements, _ patterns: Range<Int>, _ features: Matrix, _ lengths: [Double],
+    decide: Bool
   ) {
-    attainment = GateAttainment(arrangements.gates.selecting(Array(patterns)))
+    attainment = GateAttainment(arrangements.gates.selecting(Array(patterns)), decide: decide)
     first = patterns.lowerBound
     self.features = features
     self.lengths = lengths
