@@ -167,6 +167,41 @@ private func logSum(_ z: [Double]) -> Double {
     }
   }
 
+  /// Newton's method in the weights, which comes first here, agrees with those that come without it; and from the
+  /// solution of another β it gets there in fewer steps.
+  @Test(arguments: [LossName.logistic, .huber], [0.5, 0.05])
+  func newtonInTheWeightsAgrees(_ loss: LossName, _ share: Double) throws {
+    let problem = GatedProblem(n: 400, d: 5, patterns: 30, seed: 6).targets(for: loss)
+    let solver = try problem.lossSolver(loss)
+    let beta = share * solver.betaMax
+    let solution = solver.solve(beta: beta)
+    #expect(solution.status == .optimal, "\(loss) \(share): \(solution.gap)")
+    expectCertified(solution, problem, loss, .perClass, beta: beta, gap: 1e-8)
+    let other = try problem.lossSolver(loss, interior: true).solve(beta: beta)
+    #expect(abs(solution.primal - other.primal) <= 2e-8 * other.primal)
+    let near = solver.solve(beta: 0.9 * beta)
+    let warm = solver.solve(beta: 0.9 * beta, from: solution)
+    #expect(warm.status == .optimal && warm.iterations <= near.iterations)
+    #expect(abs(warm.primal - near.primal) <= 2e-8 * near.primal)
+  }
+
+  /// The same method on its own, without another that could mend what it left.
+  @Test(arguments: [LossName.logistic, .huber])
+  func newtonInTheWeightsReachesIt(_ loss: LossName) throws {
+    let problem = GatedProblem(n: 400, d: 5, patterns: 30, seed: 7).targets(for: loss)
+    let data = try ArrangementData(problem.bundle)
+    let products = PatternProducts(
+      data.features, data.patterns, members: Array(problem.patterns.indices))
+    let beta = 0.2 * (try problem.lossSolver(loss).betaMax)
+    let y = problem.targets.transposed
+    let point = PatternIncumbent(y, dimension: problem.d, loss: loss.loss, beta: beta)
+    let newton = WeightNewton(
+      products, outputs: 1, loss: loss.loss, interruption: Interruption())
+    let end = newton.solve(
+      y, beta: beta, tolerance: 1e-10, point: point, proceed: { true }, report: { _ in })
+    #expect(end == .reached && point.gap <= 1e-10, "\(point.gap)")
+  }
+
   @Test(arguments: [WeightGrouping.perClass, .perPattern])
   func crossEntropyIsCertified(_ grouping: WeightGrouping) throws {
     let problem = GatedProblem(n: 70, d: 5, patterns: 20, outputs: 3).targets(for: .crossEntropy)

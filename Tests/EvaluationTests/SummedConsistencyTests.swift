@@ -15,7 +15,7 @@ import Testing
         "correlations": Tensor([Double](repeating: 0, count: q), shape: [q, 1]),
         "squares": Tensor([500.0]), "target_sums": Tensor([500.0]),
         "sums": Tensor([Double](repeating: 0, count: q)), "samples": Tensor([Int64(1000)]),
-        "blocks": Tensor([Int64(1)]),
+        "blocks": Tensor([Int64(2)]),
       ])
     bundle.metadata["design"] = "linear"
     bundle.metadata["activation"] = "linear"

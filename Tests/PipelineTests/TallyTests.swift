@@ -164,6 +164,15 @@ import Testing
 
   // MARK: Statistics
 
+  /// A sum of few long blocks is less accurate than the bound of its rounding would say.
+  @Test func blocksHoldTheirSamples() throws {
+    try change("ms", into: "false") {
+      $0.tensors["samples"] = Tensor([Int64(1_000_000)])
+      $0.tensors["counts"] = nil
+    }
+    try refuse("solve --beta 1 false", "too few")
+  }
+
   @Test(arguments: [
     ("blocks", "blocks"), ("squares", "squares"), ("target_sums", "target_sums"), ("sums", "sums"),
     ("correlations", "correlations"), ("gram", "diagonal"),

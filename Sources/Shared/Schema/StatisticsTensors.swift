@@ -75,8 +75,9 @@ package struct StatisticsTensors: Sendable {
     (0..<order).map { (UInt32(truncatingIfNeeded: $0) &* 2_654_435_761) >> 16 & 1 == 0 ? 1 : -1 }
   }
 
-  /// The most samples of a block.
-  package static let blockRows = 1024
+  /// The most samples of a block. The bound of what rounding does to a sum grows with the length of a block plus the
+  /// number of blocks.
+  package static let blockRows = 512
 
   /// The tensors that are sums; all others must be equal in bundles that are added.
   package static let summed: [TensorKey] = [
@@ -90,6 +91,12 @@ package struct StatisticsTensors: Sendable {
     name = bundle.name
     samples = try bundle.count(.samples)
     blocks = try bundle.count(.blocks)
+    let (room, isVast) = blocks.multipliedReportingOverflow(by: StatisticsTensors.blockRows)
+    guard isVast || samples <= room else {
+      throw Failure.data(
+        "tensor \"blocks\" of \(bundle.name) is \(blocks), too few for \(samples) samples in blocks of at most "
+          + "\(StatisticsTensors.blockRows)")
+    }
     sums = try bundle.require(.sums)
     let (q, squares) = (sums.count, try bundle.require(.squares))
     let outputs = squares.count

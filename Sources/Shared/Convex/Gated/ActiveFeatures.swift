@@ -1,7 +1,7 @@
 import LinearAlgebra
 
 /// F = [D_i X …] over the active members, n × A·d, for C outputs at a time; F is never formed. Each block of samples is
-/// read once, also by FᵀF, and stays in the cache from one product to the next.
+/// read once, also by Fᵀ diag(h) F, and stays in the cache from one product to the next.
 ///
 /// Weights and correlations have a row of d numbers for each member and output: row k·C + c belongs to the k-th active
 /// member. ν and ŷ are C × n.
@@ -29,7 +29,13 @@ final class ActiveFeatures {
     self.outputs = outputs
   }
 
+  /// Second derivatives h of the loss, 1 × n, or nil if they are all 1. Only one output can have them.
+  private(set) var curvature: Matrix?
+
   func take(_ active: [Int]) { self.active = active }
+
+  /// Takes the second derivatives for the products that follow.
+  func take(curvature: Matrix?) { self.curvature = curvature }
 
   /// ŷ ← F w.
   func apply(_ w: UnsafePointer<Double>, into fitted: Matrix) {
@@ -48,20 +54,23 @@ final class ActiveFeatures {
     }
   }
 
-  /// t ← FᵀF w.
+  /// t ← Fᵀ diag(h) F w.
   func normal(_ w: UnsafePointer<Double>, into t: UnsafeMutablePointer<Double>) {
     sumUp(into: t) { range, worker in
       let sum = self.images(w, range, worker)
+      if let h = self.curvature?.row(0) {
+        for j in 0..<range.count { sum[j] *= h[range.lowerBound + j] }
+      }
       self.correlate(range, worker) { UnsafePointer(sum + $0 * range.count) }
     }
   }
 
-  /// Xᵀ D_i X of a member, d × d.
+  /// Xᵀ D_i diag(h) X of a member, d × d.
   func gram(_ member: Int) -> Matrix {
     weightedGram { self.products.isActive(member, $0) ? 1 : 0 }
   }
 
-  /// Xᵀ diag(m²) X, d × d, with m_j the number of active members that let sample j through: the Gram matrix of weights
+  /// Xᵀ diag(h m²) X, d × d, with m_j the number of active members that let sample j through: the Gram matrix of weights
   /// that all members share.
   func sharedGram() -> Matrix {
     let (n, counts) = (products.samples, Matrix(2, products.samples))
@@ -72,13 +81,14 @@ final class ActiveFeatures {
     return withExtendedLifetime(counts) { weightedGram { counts[0, $0] } }
   }
 
-  /// Σ_j (weight_j)² x_j x_jᵀ, d × d.
+  /// Σ_j h_j (weight_j)² x_j x_jᵀ, d × d.
   private func weightedGram(_ weight: (Int) -> Double) -> Matrix {
     let (n, d, size) = (products.samples, dimension, 512)
+    let h = curvature?.row(0)
     let (sum, block) = (Matrix(d, d), Matrix(size, d))
     var filled = 0
     for j in 0..<n {
-      let weight = weight(j)
+      let weight = weight(j) * (h.map { $0[j].squareRoot() } ?? 1)
       if weight != 0 {
         let (x, target) = (products.x.row(j), block.row(filled))
         for k in 0..<d { target[k] = weight * x[k] }

@@ -30,7 +30,8 @@ final class GatedLevel {
   /// Whether Newton's method in the weights comes first for a β that is `share` of its largest; it begins with the
   /// weights of the point.
   func prefersWeights(share: Double) -> Bool {
-    form == .automatic && WeightNewton.suits(products, share: share)
+    form == .automatic
+      && WeightNewton.suits(products, outputs: outputs, loss: loss, share: share)
   }
 
   /// The number of samples from which on a level below pays.
@@ -131,9 +132,9 @@ final class GatedLevel {
     let left = interruption.secondsLeft()
     if isLimited, left > 0, !below.active.isEmpty {
       let count = below.active.count
-      let fitted = offer(
+      let fitted = point.offer(
         (0..<outputs).map { below.weights.rows.slice($0 * count..<($0 + 1) * count) },
-        of: below.active.map { members[$0] }, y, beta: beta, to: point)
+        of: below.active.map { members[$0] }, products)
       for j in 0..<fitted.count { fitted.base[j] = y.base[j] - fitted.base[j] }
       newton.offer(fitted, y, beta: beta, to: point)
       report(count)
@@ -141,28 +142,6 @@ final class GatedLevel {
     var eta = [Double](repeating: 0, count: products.count)
     for (k, value) in level.newton.eta.enumerated() { eta[members[k]] = share * value }
     return eta.contains { $0 > 0 } ? eta : nil
-  }
-
-  /// Offers the weights of the members `active`, a matrix per output with a row per member; returns their predictions.
-  func offer(
-    _ weights: [Matrix], of active: [Int], _ y: Matrix, beta: Double, to point: PatternIncumbent
-  ) -> Matrix {
-    let (n, d) = (products.samples, products.dimension)
-    let fitted = Matrix(outputs, n)
-    let images = Matrix(active.count, n)
-    var squares = active.map { _ in 0.0 }
-    for (c, w) in weights.enumerated() {
-      products.images(w, active, into: images)
-      for k in active.indices {
-        axpy(n, 1, images.row(k), fitted.row(c))
-        squares[k] += dot(d, w.row(k), w.row(k))
-      }
-    }
-    let penalty = squares.reduce(0) { $0 + $1.squareRoot() }
-    point.offer(
-      primal: loss.value(fitted, y) + beta * penalty, active: active,
-      directions: weights, predictions: fitted)
-    return fitted
   }
 
   /// η by way of larger β, each a hundredth of the one before: Newton's method does not find a tiny β's solution from

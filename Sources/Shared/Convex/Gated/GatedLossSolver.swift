@@ -4,7 +4,8 @@ import Tensors
 
 /// Trains gated-ReLU networks with any loss and norm: min ℓ(Σ_i D_i X W_i) + β Σ ‖W_g‖ with a group for each pattern
 /// and output or for each pattern, by ADMM or, if samples are few and each output is a problem of its own, by an
-/// interior-point method. If one of them stalls, the other goes on.
+/// interior-point method. If one of them stalls, the other goes on. If few patterns carry weight, or samples are many and
+/// features few, Newton's method in the weights comes before both.
 package final class GatedLossSolver: ArrangementSolver {
   package let betaMax: Double
   let data: ArrangementData
@@ -23,7 +24,7 @@ package final class GatedLossSolver: ArrangementSolver {
   /// The most samples for which the interior-point method comes first.
   private static let fewSamples = 1000
 
-  /// `targets` is n × C; `prefersInteriorPoint` is for tests. If the loss is squared, Newton's method in η solves for β
+  /// `targets` is n × C; `prefersInteriorPoint` is for tests, and leaves out Newton's method in the weights. If the loss is squared, Newton's method in η solves for β
   /// above `newtonAbove` · β_max. Throws if the machine lacks the memory.
   package init(
     _ data: ArrangementData, targets: Matrix, loss name: LossName,
@@ -41,10 +42,18 @@ package final class GatedLossSolver: ArrangementSolver {
     self.norm = norm
     self.progress = progress
     let outputs = targets.columns
-    try expectMemory(
-      GatedLossSolver.memory(data, outputs: outputs),
-      for: "a gated network of \(data.samples) samples, \(data.dimension) features, "
-        + "\(data.patterns.count) patterns and \(outputs) output\(outputs == 1 ? "" : "s")")
+    let memory = GatedLossSolver.memory(data, outputs: outputs)
+    hasKernel = memory <= memoryLimit
+    prefersWeights =
+      prefersInteriorPoint == nil && loss.isDifferentiable && !(loss is SquaredLoss)
+      && outputs == 1 && norm == .group
+    // Newton's method in the weights needs no kernel.
+    if !prefersWeights {
+      try expectMemory(
+        memory,
+        for: "a gated network of \(data.samples) samples, \(data.dimension) features, "
+          + "\(data.patterns.count) patterns and \(outputs) output\(outputs == 1 ? "" : "s")")
+    }
     progress("looking for equal patterns")
     let members = DistinctPatterns(data.patterns, features: data.features).indices
     let features = PatternFeatures(data, members: members)
@@ -104,8 +113,11 @@ package final class GatedLossSolver: ArrangementSolver {
       let run = Run(
         problem: p, point: point, beta: beta, start: start, rule: rule, budget: budget)
       var end = Status.optimal
+      if prefersWeights, !hasKernel || weightNewton.suits(share: beta / betaMax) {
+        end = weightNewton.solve(run, report)
+      }
       for isInterior in [prefersInteriorPoint, !prefersInteriorPoint]
-      where point.gap > rule.gap && (end == .optimal || end == .stalled) {
+      where hasKernel && point.gap > rule.gap && (end == .optimal || end == .stalled) {
         if !isInterior {
           end =
             suitsWorkingSet(beta: beta)
@@ -131,6 +143,12 @@ package final class GatedLossSolver: ArrangementSolver {
     loss is SquaredLoss && norm == .group
     ? try? GatedSolver(data, targets: targets, grouping: grouping, progress: progress) : nil
   private let newtonAbove: Double
+
+  /// Newton's method in the weights, for other differentiable losses of one output.
+  private lazy var weightNewton = WeightRun(products, loss: loss)
+  private let prefersWeights: Bool
+  /// Whether the kernel of all samples fits into memory, which the other methods need.
+  private let hasKernel: Bool
 
   /// A task for a method.
   struct Run {

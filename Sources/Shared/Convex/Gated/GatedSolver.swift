@@ -209,13 +209,8 @@ package final class GatedSolver: ArrangementSolver {
       Matrix(
         problem.outputs.count, data.samples, problem.outputs.flatMap { start.dual.column($0) }),
       problem.y, beta: beta, to: point)
-    var member: [Int: Int] = [:]
-    for (k, i) in products.members.enumerated() { member[i] = k }
-    let active = start.index.compactMap { member[$0] }
-    // Members ascend in the order of their patterns.
-    guard active.count == start.index.count else { return }
-    _ = finest.offer(
-      Array(start.positive[problem.outputs]), of: active, problem.y, beta: beta, to: point)
+    guard let active = start.members(among: products) else { return }
+    _ = point.offer(Array(start.positive[problem.outputs]), of: active, products)
   }
 
   /// (Σ_c ‖w_c‖²)^½ over row `row` of the weights of some outputs.

@@ -1,14 +1,14 @@
 import LinearAlgebra
 
-/// The approximate inverse of FᵀF + β diag((I − u_i u_iᵀ)/‖w_i‖) with u_i = w_i/‖w_i‖, the second derivative of ½‖F w −
-/// y‖² + β Σ_i ‖w_i‖ if no w_i is zero: each member's own block exactly, and besides it the weights that all members
+/// The approximate inverse of Fᵀ diag(h) F + β diag((I − u_i u_iᵀ)/‖w_i‖) with u_i = w_i/‖w_i‖, the second derivative of
+/// ℓ(F w) + β Σ_i ‖w_i‖ if no w_i is zero (h is 1 for the squared loss): each member's own block exactly, and besides it the weights that all members
 /// share, d for each output, which F magnifies most (a two-level additive Schwarz method).
 final class GroupPreconditioner {
   private let features: ActiveFeatures
   private let d: Int
-  /// Xᵀ D_i X of members that are or were active, by member.
+  /// Xᵀ D_i diag(h) X of members that are or were active, by member.
   private var grams: [Int: Matrix] = [:]
-  /// The factor of Xᵀ D_i X + β/‖w_i‖ I of each active member.
+  /// The factor of Xᵀ D_i diag(h) X + β/‖w_i‖ I of each active member.
   private var factors: [Matrix] = []
   /// The inverse of that block times u_i, A·C × d, and the factors by which −β/‖w_i‖ u_i u_iᵀ corrects a product.
   private var solved = Matrix(0, 0)
@@ -30,7 +30,13 @@ final class GroupPreconditioner {
     sharedPart = Matrix(features.outputs, d)
   }
 
-  /// Xᵀ D_i X.
+  /// Forgets what it knows of features whose second derivatives h have changed.
+  func forget() {
+    grams = [:]
+    sharedMembers = []
+  }
+
+  /// Xᵀ D_i diag(h) X.
   func gram(_ member: Int) -> Matrix {
     if let known = grams[member] { return known }
     let gram = features.gram(member)

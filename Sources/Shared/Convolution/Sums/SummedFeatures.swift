@@ -83,13 +83,19 @@ struct SummedMoments: SummedFeatures {
   ) throws {
     let data = try MomentData(bundle)
     let workers = max(1, min(sums.workers, data.samples / 16))
-    let features = (0..<workers).map { _ in Matrix(data.blockRows, map.count) }
+    let step = StatisticsTensors.blockRows
+    let features = (0..<workers).map { _ in Matrix(min(step, data.blockRows), map.count) }
     let whitening = (0..<workers).map { _ in AccurateFeatures(map) }
     data.forEachBlock(workers: workers) { worker, range, rows in
-      whitening[worker].fill(
-        range.count, rows, rowLength: data.rowLength, into: features[worker].base)
-      sums.add(
-        range.count, features[worker].base, targets: targets.row(range.lowerBound), worker: worker)
+      for first in stride(from: 0, to: range.count, by: step) {
+        let count = min(step, range.count - first)
+        whitening[worker].fill(
+          count, rows + first * data.rowLength, rowLength: data.rowLength,
+          into: features[worker].base)
+        sums.add(
+          count, features[worker].base, targets: targets.row(range.lowerBound + first),
+          worker: worker)
+      }
       if worker == 0 { tell(min(data.samples, range.upperBound * workers)) }
     }
   }

@@ -51,7 +51,7 @@ extension JudgedSums {
 }
 
 extension StatisticsTensors {
-  /// By how much of ‖x_i‖ ‖x_j‖ a product x_iᵀx_j may be rounded, summed in blocks of 1,024 and then block by block (Higham
+  /// By how much of ‖x_i‖ ‖x_j‖ a product x_iᵀx_j may be rounded, summed in blocks and then block by block (Higham
   /// 2002, section 3.1).
   var roundingUnit: Double {
     Double(StatisticsTensors.blockRows + blocks) * (gram.type == .f32 ? 0x1p-24 : 0x1p-53)
