@@ -7,11 +7,17 @@ LAYERWISE := build/layerwise
 # Of the first 45,000 training images; the last 5,000 are for validation.
 LAYERWISE_SAMPLES := 45000
 LAYERWISE_GATES := 100
-LAYERWISE_PATH := --path 3 --beta 4
+# By part, where it is another number.
+gates/big := 250
+gates/next := 150
+# beta, by the validation images if there is a path of it.
+LAYERWISE_BETA := --path 3 --beta 4
 LAYERWISE_PROGRAMS := one wide two one+wide one+wide+two
 cut/one := --size 6 --contrast 6e-4
 cut/wide := --size 10 --contrast 6e-4
+cut/big = $(cut/one)
 cut/two := --after $(LAYERWISE)/one/network --responses --average 2 --size 3 --contrast 0.1
+cut/next = $(cut/two)
 LAYERWISE_CUT := --stride 1 --pool 2 --whiten 0.1 --components 24 --bias --mirror --defer
 
 layerwise-words = $(subst +, ,$(1))
@@ -20,10 +26,11 @@ layerwise-first = $(LAYERWISE)/$(firstword $(call layerwise-words,$(1))).$(2)
 layerwise-images = $(call step,$(LAYERWISE)/$(1).images,cifar-extract $(2) $(or $(CIFAR),CIFAR10),$(BATCHES))
 layerwise-cut = $(call step,$(LAYERWISE)/$(1).dataset,patchify $(cut/$(1)) $(LAYERWISE_CUT) $(LAYERWISE)/train.images)
 layerwise-like = $(call step,$(LAYERWISE)/$(1).$(2),patchify --like $(LAYERWISE)/$(1).dataset $(LAYERWISE)/$(2).images)
-layerwise-gates = $(call step,$(LAYERWISE)/$(1).arrangements,arrangements --quiet --sample $(LAYERWISE_GATES) \
+layerwise-gates = $(call step,$(LAYERWISE)/$(1).arrangements,arrangements --quiet --sample $(or $(gates/$(1)),$(LAYERWISE_GATES)) \
   --sampler k-means --threshold 1.5 $(LAYERWISE)/$(1).dataset)
-layerwise-solve = $(call step,$(LAYERWISE)/$(1)/solution,solve --activation gated-relu --group pattern $(LAYERWISE_PATH) \
-  --gap 1e-2 --validation $(call layerwise-first,$(1),validation) $(call layerwise-rest,$(1),--validation-with,validation) \
+layerwise-solve = $(call step,$(LAYERWISE)/$(1)/solution,solve --activation gated-relu --group pattern $(LAYERWISE_BETA) \
+  --gap 1e-2 $(if $(findstring --path,$(LAYERWISE_BETA)),--validation $(call layerwise-first,$(1),validation) \
+  $(call layerwise-rest,$(1),--validation-with,validation)) \
   $(call layerwise-rest,$(1),--with,arrangements) $(call layerwise-first,$(1),arrangements))
 layerwise-recover = $(call step,$(LAYERWISE)/$(1)/network,recover --unit $(LAYERWISE)/$(1)/solution)
 layerwise-certify = $(call step,$(LAYERWISE)/$(1)/train.report,evaluate --data $(call layerwise-first,$(1),arrangements) \
@@ -45,3 +52,15 @@ $(foreach program,$(LAYERWISE_PROGRAMS),$(foreach kind,solve recover certify,\
 layerwise: $(foreach program,$(LAYERWISE_PROGRAMS),$(foreach report,train validation test,\
   $(LAYERWISE)/$(program)/$(report).report)) ## stages one after another, alone and in joint programs: LAYERWISE_SAMPLES=45000, LAYERWISE_GATES=100 a part
 	@experiments/layerwise $(LAYERWISE) $(LAYERWISE_PROGRAMS)
+
+# The best stack that was found: 250 gates over 6 x 6 patches, 100 over 10 x 10, and 150 over what 100 gates over 6 x 6 patches
+# respond with, in one program of all 50,000 images.
+STACK := build/stack
+STACK_PROGRAM := big+wide+next
+STACK_OPTIONS = LAYERWISE=$(STACK) LAYERWISE_SAMPLES=50000 LAYERWISE_BETA="--beta 8" LAYERWISE_PROGRAMS="one $(STACK_PROGRAM)"
+
+.PHONY: layerwise-stack layerwise-reports
+layerwise-stack: ## the best stack, of 500 gates in one program of all 50,000 images (an hour, 15 GB)
+	@start=$$(date +%s); $(MAKE) --no-print-directory $(STACK_OPTIONS) layerwise-reports; \
+	  experiments/reports $(STACK)/$(STACK_PROGRAM); echo "files to report: $$(( $$(date +%s) - start )) s"
+layerwise-reports: $(foreach program,$(LAYERWISE_PROGRAMS),$(foreach report,train test,$(LAYERWISE)/$(program)/$(report).report))

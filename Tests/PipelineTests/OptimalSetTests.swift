@@ -86,6 +86,34 @@ import Testing
   }
 
   /// Networks of the set are certified by the solution that is written beside them, however far the first one was from its optimum.
+  /// The solution that the networks belong to may have a gap just above the one that was asked for: it does not call itself
+  /// optimal then.
+  @Test func aGapAboveTheOneAskedForIsNotOptimal() throws {
+    let folder = try Folder()
+    let y = [
+      50.20836080678768, 20.039717651534747, -59.66701025660355, 59.26469467778668,
+      36.1415646698652,
+      -13.398368176602707, 16.815353053946147, -39.617801997897324, -10.669179070024569,
+      104.72405101144533,
+      -27.544247912873235, -6.244041370591606,
+    ]
+    try folder.write(
+      Bundle(
+        kind: .dataset,
+        tensors: [
+          "x": Tensor([0.0, 0, 0, -1, 1, 0, 0, 1, 1, 0, 0, 0], shape: [6, 2]),
+          "targets": Tensor(y, shape: [6, 2]),
+        ]), "rows")
+    let run = try Tools.shell(
+      """
+      arrangements --quiet --exact rows -o data
+      solve --quiet --activation relu --gap 1e-9 --beta 0.05539042207006463 data -o solution
+      recover --quiet --data data --vertices 4 --networks vertices solution -o network &&
+        evaluate --quiet --data data --certify vertices/solution vertices/1
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
   @Test(arguments: [
     ("relu", "arrangements --quiet --exact -o data"),
     ("gated-relu", "arrangements --quiet --exact -o data"),

@@ -124,4 +124,30 @@ import Testing
     #expect(run.status == 1)
     #expect(run.errors.contains("beta is too small beside these data"), "\(run.errors)")
   }
+
+  /// Numbers whose squares are 0 in double precision prove nothing: the zero network is not optimal here.
+  @Test(
+    arguments: [
+      (1e-100, 1e-100, "cat", "--activation linear"),
+      (1e-170, 1, "arrangements --quiet --sample 5", "--activation gated-relu --norm nuclear"),
+      (1e-100, 1e-100, "arrangements --quiet --exact", "--activation relu --norm nuclear"),
+    ] as [(Double, Double, String, String)])
+  func squaresThatUnderflowProveNothing(
+    _ features: Double, _ targets: Double, _ list: String, _ options: String
+  ) throws {
+    let folder = try Folder()
+    var (x, y): ([Double], [Double]) = ([], [])
+    for k in 0..<36 { x.append(features * sin(3.7 * Double(k) + 0.1 * Double(k * k))) }
+    for k in 0..<24 { y.append(targets * cos(2.3 * Double(k * k) + 1)) }
+    try folder.write(
+      Bundle(
+        kind: .dataset,
+        tensors: ["x": Tensor(x, shape: [12, 3]), "targets": Tensor(y, shape: [12, 2])]), "data")
+    let run = try Tools.shell(
+      """
+      \(list) <data >list && solve --quiet \(options) --beta \(0.01 * features * targets) list -o solution &&
+        recover --quiet solution -o network && evaluate --quiet --data list --certify solution network
+      """, in: folder)
+    #expect(run.status == 1 && run.errors.contains("squares"), "\(run.text) \(run.errors)")
+  }
 }

@@ -150,4 +150,31 @@ import Testing
     // One neuron for each direction: (1 + 3)/√5.
     #expect(abs(try Self.value(run.text, "primal_objective") - 4 / 5.0.squareRoot()) < 1e-6)
   }
+
+  /// Rows a thousand times as long as targets: the norm is so small that what rounding leaves of the constraint is more than
+  /// a billionth of it.
+  @Test func longRowsAreHonest() throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      printf '900,-400,300,1\n-200,1100,700,-0.5\n650,300,-800,0.7\n-1000,-250,450,0.2\n' >rows
+      tensor from-csv rows --targets 4 | arrangements --quiet --exact -o data
+      solve --quiet --activation relu --interpolate data -o solution && recover --quiet solution -o network &&
+        evaluate --data data --certify solution network
+      """, in: folder)
+    #expect(run.status == 0, "\(run.errors)")
+  }
+
+  /// Gates that let nothing through fit nothing but zeros.
+  @Test(arguments: ["--interpolate", "--margin"])
+  func closedGatesFitNothing(_ goal: String) throws {
+    let folder = try Folder()
+    let run = try Tools.shell(
+      """
+      printf '0.1,0.2,1\n0.2,-0.1,-1\n-0.1,0.1,1\n' >rows
+      tensor from-csv rows --targets 3 | arrangements --quiet --sample 4 --threshold 100 -o data
+      solve --quiet --activation gated-relu \(goal) data
+      """, in: folder)
+    #expect(run.status == 1 && run.errors.contains("no network"), "\(run.status) \(run.errors)")
+  }
 }

@@ -32,8 +32,11 @@ package struct Certificate: Sendable {
   /// cancel in ways that double precision does not show.
   private static let roundingLimit = 1e-4
 
-  /// Whether β is too small beside the data for double precision to judge the dual point.
-  package var isBeyondPrecision: Bool { dualRounding > Certificate.roundingLimit }
+  /// Whether β is too small beside the data for double precision to judge the dual point, or too small or too large for
+  /// squares of numbers of its size to be numbers of double precision.
+  package let isBeyondPrecision: Bool
+  /// The sizes of β whose squares, and those of numbers a thousandth of it, neither underflow nor overflow.
+  private static let sizes = 0x1p-490...0x1p490
 
   /// - Parameters:
   ///   - largestConstraint: an upper bound of what must not exceed β.
@@ -67,13 +70,20 @@ package struct Certificate: Sendable {
     dualObjective = dualValue(feasible)
     relativeGap = Certificate.gap(primal: primalObjective, dual: dualObjective)
     dualRounding = rounding / beta
-    let isBeyond = dualRounding > Certificate.roundingLimit
-    self.objections =
-      objections
-      + (isBeyond
-        ? [
-          "beta is too small beside these data: rounding alone may move the dual constraint by \(dualRounding) of it"
-        ] : [])
+    let isLost = dualRounding > Certificate.roundingLimit
+    let isSized = Certificate.sizes.contains(beta)
+    isBeyondPrecision = isLost || !isSized
+    self.objections = objections
+    if isLost {
+      self.objections.append(
+        "beta is too small beside these data: rounding alone may move the dual constraint by \(dualRounding) of it"
+      )
+    }
+    if !isSized {
+      self.objections.append(
+        "squares of numbers as \(beta < 1 ? "small" : "large") as beta = \(beta) are lost in double precision: scale features or "
+          + "targets, and beta with them")
+    }
   }
 
   /// The same proof with further objections.

@@ -44,7 +44,7 @@ struct PatternConstraints {
         for block in own {
           let patterns = block * size..<min(total, (block + 1) * size)
           let check = GateCheck(
-            arrangements, patterns, features, lengths, decide: solution.negative == nil)
+            arrangements, patterns, features, lengths, decide: solution.gatesDecide)
           sums.update(patterns) { check.update($0, $1) }
           for (i, pattern) in patterns.enumerated() {
             largest = max(

@@ -63,7 +63,7 @@ private final class PatternPass {
     self.features = features
     self.lengths = lengths
     self.outputs = outputs
-    attainment = GateAttainment(solution.gates, decide: solution.negative == nil)
+    attainment = GateAttainment(solution.gates, decide: solution.gatesDecide)
   }
 
   /// Fills `outputs` for the samples `range` and looks for violations there.

@@ -21,6 +21,8 @@ package struct PatternSolution: Solution {
   /// w of each class of a ReLU network, A × Rd; `nil` for other networks.
   let negative: [Matrix]?
   package let ownList: Bundle?
+  /// Whether gates decide for samples on their boundary too: those of gated networks do.
+  var gatesDecide: Bool
   /// Whether it says that the list is complete.
   let saysExact: Bool
   /// Whether it claims that the patterns are all there are.
@@ -55,6 +57,7 @@ package struct PatternSolution: Solution {
     positive = variables.positive.matrices(outputs, rows: index.count, columns: regions * dimension)
     negative = variables.negative?.matrices(
       outputs, rows: index.count, columns: regions * dimension)
+    gatesDecide = negative == nil
     saysExact = bundle.metadata[.exact] == true
     claimsCompleteness = saysExact || program.claim.scope == .global
   }

@@ -5,8 +5,10 @@ import Tensors
 
 /// The losses that networks are trained on, for the certificate.
 extension LossName {
-  /// ℓ(ŷ) for n × C outputs and targets; that of each sample is multiplied by its weight, if there are `weights`.
+  /// ℓ(ŷ) for n × C outputs and targets; that of each sample is multiplied by its weight, if there are `weights`. Of a
+  /// constraint it is what outputs miss, beyond the share of the largest target that counts as rounding.
   package func value(_ outputs: Matrix, _ expected: Matrix, weights: [Double]? = nil) -> Double {
+    if isConstraint { return missed(outputs, expected) }
     var sum = CompensatedSum()
     for i in 0..<outputs.rows {
       let (z, y, w) = (outputs.row(i), expected.row(i), weights?[i] ?? 1)
@@ -30,10 +32,9 @@ extension LossName {
       // log(1 + e^(−m)) = −m + log(1 + e^m)
       sum.add(margin < 0 ? -w * margin : 0)
       sum.add(w * log1p(exp(-abs(margin))))
-    case .hinge, .margin:
+    case .hinge:
       sum.add(w * max(0, 1 - target * output))
-    case .interpolation:
-      sum.add(w * abs(output - target))
+    case .interpolation, .margin: preconditionFailure("a constraint")
     case .huber:
       let error = abs(output - target)
       if error <= 1 { sum.add(w * 0.5 * error, times: error) } else { sum.add(w * (error - 0.5)) }
@@ -41,6 +42,18 @@ extension LossName {
       let error = target - output
       sum.add(w * (error > 0 ? level : level - 1), times: error)
     }
+  }
+
+  private func missed(_ outputs: Matrix, _ expected: Matrix) -> Double {
+    let largest = (0..<expected.count).reduce(0) { max($0, abs(expected.base[$1])) }
+    let rounding = Claim.feasibilityTolerance * largest
+    var sum = CompensatedSum()
+    for k in 0..<outputs.count {
+      let (output, target) = (outputs.base[k], expected.base[k])
+      let own = self == .margin ? 1 - target * output : abs(output - target)
+      if !(own <= rounding) { sum.add(own) }
+    }
+    return sum.value
   }
 
   /// How far outputs are from a constraint that they have to satisfy: |ŷ − y| or 1 − yŷ, relative to the largest |y|, or to the

@@ -58,7 +58,7 @@ extension OptimalSet {
         "\(solution.name) is too far from optimal: the networks that were found from it have a relative gap of \(gap); solve it with "
           + "a smaller --gap")
     }
-    if gap <= (try solution.read(.gap, default: 1e-4)) { result.metadata[.status] = .optimal }
+    result.metadata[.status] = gap <= (try solution.read(.gap, default: 1e-4)) ? .optimal : .stalled
     // A proof over all neurons is one of another ν.
     if try solution.hasOwnList && !solution.read(.exact, default: false) {
       result.metadata[.certificate] = .patterns

@@ -66,10 +66,13 @@ where Inner.Start == ArrangementSolution?, Inner.Point == ArrangementSolution {
       if budget.exhausted != nil { break }
       scale *= 0.1
     }
-    isFeasible = best != nil || inner.betaMax == 0
+    // If no gate lets anything through, the zero network is all there is.
+    isFeasible = best != nil || (inner.betaMax == 0 && goal == .interpolation && isZero)
     guard let best else { return infeasible(previous, budget) }
     return best.with(best.gap <= rule.gap ? .optimal : budget.exhausted ?? .stalled)
   }
+
+  private var isZero: Bool { (0..<targets.count).allSatisfy { targets.base[$0] == 0 } }
 
   /// The point with ν over β, and with weights that satisfy the constraint; nil if they are too far from it.
   private func converted(_ point: ArrangementSolution, beta: Double) -> ArrangementSolution? {

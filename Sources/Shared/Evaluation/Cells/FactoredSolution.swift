@@ -163,25 +163,21 @@ extension Arrangements {
   private static let tieTolerance = 1e-12
 
   /// What is wrong with the gates: one that does not attain its pattern on the rows of `x`, of the given lengths, or one of the
-  /// solution `name`, of the patterns `index`, that is not the list's.
+  /// solution `name`, of the patterns `index`, that is not the list's. If gates `decide`, as those of gated networks do, no
+  /// bit may contradict its gate, however near the boundary.
   func gateObjections(
-    _ x: Matrix, _ lengths: [Double], of name: String, _ index: [Int], _ theirs: GateTensors
+    _ x: Matrix, _ lengths: [Double], of name: String, _ index: [Int], _ theirs: GateTensors,
+    decide: Bool = false
   ) -> [String] {
-    let all = gates.all
-    var worst = (violation: 0.0, pattern: 0)
-    for i in 0..<count {
-      for j in 0..<x.rows {
-        let value = all.violation(
-          i, product: dot(x.columns, x.row(j), all.vectors.row(i)), output: 0,
-          of: x.row(j), length: lengths[j], active: isActive(i, row: j))
-        if !(value <= worst.violation) { worst = (value, i) }
-      }
-    }
+    let masks = Matrix(count, x.rows)
+    for i in 0..<count { expand(i, 0..<x.rows, on: 1, off: 0, into: masks.row(i)) }
+    let worst = GateAttainment(gates.all, decide: decide).worst(
+      x.base, count: x.rows, lengths: { lengths[$0] }, mask: { UnsafePointer(masks.row($0)) })
     var objections: [String] = []
-    if !(worst.violation <= Arrangements.tieTolerance) {
+    if !(worst.value <= Arrangements.tieTolerance) {
       objections.append(
-        "gate \(worst.pattern) of \(self.name) does not attain pattern \(worst.pattern): a sample is on the wrong side by "
-          + "\(worst.violation)")
+        "gate \(worst.gate) of \(self.name) does not attain pattern \(worst.gate): a sample is on the wrong side by "
+          + "\(worst.value)")
     }
     if theirs.all != gates.selecting(index) {
       objections.append(

@@ -134,7 +134,9 @@ package struct NormalizedSolution: Solution {
     if place == .after { return (try certificateAfter(on: examples, expected: expected), nil) }
     let (inner, reduced) = try reduce(examples)
     let proof = try inner.certificate(on: reduced, expected: expected, with: nil).proof
-    return (proof.adding(try statisticsObjections(on: examples)), nil)
+    return (
+      proof.adding(try statisticsObjections(on: examples) + decisionObjections(on: examples)), nil
+    )
   }
 
   /// How far what the solution tells of the features may be from what the data say, relative to its size.
@@ -165,6 +167,18 @@ package struct NormalizedSolution: Solution {
       )
     }
     return objections
+  }
+
+  /// Says so if a bit of a pattern contradicts the gate of a gated network: the gates decide by the features as they are, next
+  /// to their boundary otherwise than in the coordinates of the program.
+  private func decisionObjections(on examples: Examples) throws -> [String] {
+    guard program.kind == .gatedReLU, case .patches(let patches) = examples.features,
+      let arrangements = examples.arrangements
+    else { return [] }
+    let x = try examples.matrix(of: patches)
+    let lengths = (0..<x.rows).map { norm(x.columns, x.row($0)) }
+    return arrangements.gateObjections(
+      x, lengths, of: program.name, variablesOfPatterns.index, gates, decide: true)
   }
 
   package func scope(on examples: Examples) throws -> Scope {
@@ -213,7 +227,8 @@ package struct NormalizedSolution: Solution {
       data[.patterns] = arrangements.patterns
       data.metadata[.exact] = arrangements.isExact
     }
-    let inner = try PatternSolution(solution)
+    var inner = try PatternSolution(solution)
+    inner.gatesDecide = false
     let reduced = try Examples(data, patterns: true, list: listsOwn ? solution : nil)
     try inner.check(against: reduced)
     return (inner, reduced)
@@ -248,7 +263,8 @@ extension NormalizedSolution {
     for c in 0..<program.outputs {
       largest = max(largest, try judge.largestConstraint(dual.values.column(c)))
     }
-    var objections = arrangements.gateObjections(x, judge.lengths, of: program.name, index, gates)
+    var objections = arrangements.gateObjections(
+      x, judge.lengths, of: program.name, index, gates, decide: isGated)
     for (key, found) in [
       (TensorKey.normMean, statistics.means), (.normDeviation, statistics.deviations),
     ] {
