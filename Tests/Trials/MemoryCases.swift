@@ -87,6 +87,12 @@ extension MemoryCase {
       line: "arrangements --sample 20 --sampler k-means --threshold 1 deferred",
       inputs: ["deferred"], bytesPerSample: 616, multiple: 3),
     MemoryCase(
+      name: "gram", setup: moments, line: "gram --activation 0.09,0.5,0.47 moments",
+      inputs: ["moments"], bytesPerSample: 7840, multiple: 6),
+    MemoryCase(
+      name: "gram, deferred", setup: gates, line: "gram gates", inputs: ["gates"],
+      bytesPerSample: 616, multiple: 6),
+    MemoryCase(
       name: "solve, polynomial", setup: moments,
       line: "solve --activation 0.09,0.5,0.47 --beta 1 --max-seconds 2 moments",
       inputs: ["moments"], bytesPerSample: 7840, multiple: 4),

@@ -46,6 +46,8 @@ package final class FaceSolver: RegularizedSolver {
 
   /// Neurons that enter in a round, and rounds without a smaller gap after which the numbers are at their end.
   private static let (entering, patience) = (30, 12)
+  /// How accurate the weights of the neurons so far are, relative to the gap: at first, and in the end if no others are found.
+  private static let accuracies = 1e-5...0.05
 
   package func point(
     beta: Double, from start: FactoredSolution?, rule: StoppingRule, budget: Budget,
@@ -61,7 +63,11 @@ package final class FaceSolver: RegularizedSolver {
         dualValue: point.dualValue, iterations: budget.iterations)
     }
     loss.residual(nu, targets, into: nu)
-    if !neurons.isEmpty { neurons = fit(neurons, point, nu, rule: rule, budget: budget) }
+    var accuracy = FaceSolver.accuracies.upperBound
+    func refit() {
+      neurons = fit(neurons, point, nu, accuracy: accuracy, rule: rule, budget: budget)
+    }
+    if !neurons.isEmpty { refit() }
     var (best, idle) = (Double.infinity, 0)
     while true {
       let (found, largest) = pricing.neurons(faces.spread(nu), above: beta)
@@ -77,21 +83,24 @@ package final class FaceSolver: RegularizedSolver {
       idle = point.gap < 0.9 * best ? 0 : idle + 1
       best = min(best, point.gap)
       let new = found.filter { neuron in !neurons.contains { $0.isParallel(to: neuron) } }
-      if idle > FaceSolver.patience || new.isEmpty { return compose(.stalled) }
+      if idle > FaceSolver.patience || new.isEmpty {
+        // A more accurate ν tells directions apart that are one so far.
+        guard accuracy > FaceSolver.accuracies.lowerBound else { return compose(.stalled) }
+        (accuracy, idle) = (0.1 * accuracy, 0)
+      }
       neurons += new.prefix(FaceSolver.entering).map {
         FactoredSolution.Neuron(
           cell: $0.cell, direction: $0.direction,
           output: Array(repeating: 0, count: faces.regions * targets.columns))
       }
-      neurons = fit(neurons, point, nu, rule: rule, budget: budget)
+      refit()
     }
   }
 
   /// The best output weights of `neurons`, which it offers to `point`; those without any are left out. `nu` ← the dual point.
   private func fit(
     _ neurons: [FactoredSolution.Neuron], _ point: Incumbent<[FactoredSolution.Neuron]>,
-    _ nu: Matrix,
-    rule: StoppingRule, budget: Budget
+    _ nu: Matrix, accuracy: Double, rule: StoppingRule, budget: Budget
   ) -> [FactoredSolution.Neuron] {
     let (n, m, outputs) = (targets.rows, neurons.count, targets.columns)
     let regions = faces.regions
@@ -110,7 +119,7 @@ package final class FaceSolver: RegularizedSolver {
         .perPattern, outputs: outputs, regions: regions, dimension: 1))
     let master = program.point(beta: point.beta)
     var inner = rule
-    inner.gap = max(1e-13, 0.05 * min(rule.gap, point.gap))
+    inner.gap = max(1e-13, accuracy * min(rule.gap, point.gap))
     let start = ArrangementSolution(
       index: Array(0..<m),
       positive: (0..<outputs).map { c in
